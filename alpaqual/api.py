@@ -1,0 +1,210 @@
+"""The verbs: text -> Recipe -> Plan -> Run -> Report -> text, each callable on its own, and `run` for the whole way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import alpaqual
+from alpaqual.errors import AlpaqualError, RecipeError, StageError
+from alpaqual.plan.compile import compile_plan
+from alpaqual.plan.plan import Plan
+from alpaqual.recipe.parse import parse_recipe, read_recipe, read_rules
+from alpaqual.recipe.recipe import Recipe
+from alpaqual.report.build import build_report
+from alpaqual.report.github import to_github
+from alpaqual.report.html import to_html
+from alpaqual.report.junit import to_junit
+from alpaqual.report.markdown import to_markdown
+from alpaqual.report.report import Report
+from alpaqual.run.execute import STAGES, Listener, execute_stages
+from alpaqual.run.folder import RESULTS, clear_reports, fill_folder, write_results
+from alpaqual.run.looking import look_at_sources
+from alpaqual.run.results import build_results
+from alpaqual.run.run import Run as FinishedRun
+from alpaqual.store.store import Store, project_folder, write_whole
+from alpaqual.store.tables import Rows, read_rows
+from alpaqual.values import State
+
+if TYPE_CHECKING:
+    import pandera.polars
+
+__all__ = [
+    "FORMATS",
+    "STAGES",
+    "Plan",
+    "Recipe",
+    "Report",
+    "Run",
+    "build_report",
+    "compile_plan",
+    "execute",
+    "open_run",
+    "pandera_schema",
+    "parse_recipe",
+    "plan",
+    "read_recipe",
+    "run",
+    "to_github",
+    "to_html",
+    "to_junit",
+    "to_markdown",
+]
+
+FORMATS = ("md", "html", "json", "junit", "github")
+"""What a report can be written as."""
+
+
+@dataclass(frozen=True)
+class Run(FinishedRun):
+    """A finished run. `datasets["quality"].polars()` gives its rows; in a notebook it shows itself."""
+
+    @property
+    def datasets(self) -> Mapping[str, Rows]:
+        """The selected rows of each dataset: id, instruction, input, output."""
+        return {name: Rows(self.folder / "datasets" / f"{name}.jsonl") for name in self.results["datasets"]}
+
+    @property
+    def fates(self) -> Rows:
+        """What became of every row in every dataset: dataset, id, fate, reasons."""
+        return Rows(self.folder / "tables" / "fates.parquet")
+
+    @property
+    def grades(self) -> Rows:
+        """Every score: grader, id, score, reason."""
+        return Rows(self.folder / "tables" / "grades.parquet")
+
+    @property
+    def failures(self) -> Rows:
+        """Every failing row of every rule: rule, id, column, value."""
+        return Rows(self.folder / "tables" / "failures.parquet")
+
+    def rows(self, **wanted: Any) -> list[dict[str, Any]]:
+        """Which rows, and why: see `alpaqual.store.tables.read_rows`."""
+        return read_rows(self.folder, **wanted)
+
+    def report(self) -> Report:
+        """The report of this run."""
+        return build_report(self)
+
+    def _repr_html_(self) -> str:
+        from alpaqual.report.notebook import to_notebook
+
+        return to_notebook(self.report())
+
+
+def plan(recipe: Recipe | str | Path, *, sets: Sequence[str] = (), offline: bool = False) -> Plan:
+    """What `run` would do: looks at the sources, reads none of them in full.
+
+    Raises RecipeError, MachineError.
+    """
+    return _planned(recipe, sets, offline)[0]
+
+
+def _planned(recipe: Recipe | str | Path, sets: Sequence[str], offline: bool) -> tuple[Plan, Store]:
+    read = recipe if isinstance(recipe, Recipe) else read_recipe(recipe, sets)
+    store = Store(project_folder(Path(read.file)))
+    facts, digests = look_at_sources(read, store, offline=offline)
+    return compile_plan(read, facts, digests), store
+
+
+def execute(plan: Plan, store: Store, out: Path | None = None, *, until: str | None = None, listen: Listener | None = None) -> Run:
+    """Do what a plan says and fill the run folder (`out`, or runs/<name> of the project).
+
+    Raises StageError where a stage fails: what was done before is kept, and the next run goes on from there.
+    """
+    folder = out or store.project / "runs" / plan.recipe.name
+    clear_reports(folder)
+    try:
+        execution = execute_stages(plan, store, until=until, listen=listen)
+        fill_folder(plan, execution, store, folder)
+        results = build_results(plan, execution.results, alpaqual.__version__)
+    except RecipeError:
+        raise
+    except AlpaqualError as error:
+        write_results(folder, _failed(plan, error))
+        raise
+    except OSError as error:
+        raise StageError(f"{error.strerror or error}: {error.filename or folder}") from error
+    finished = Run(folder, results, tuple(execution.outcomes))
+    if until is None:
+        write_reports(finished)
+    write_results(folder, results)
+    return finished
+
+
+def _failed(plan: Plan, error: AlpaqualError) -> dict[str, Any]:
+    """The results of a run that a stage ended: nothing but the verdict and why."""
+    recipe = {"name": plan.recipe.name, "title": plan.recipe.text.title, "file": plan.recipe.file}
+    reason = {"state": State.ERROR, "text": str(error), "place": ""}
+    return {"version": 1, "recipe": recipe, "verdict": State.ERROR, "reasons": [reason], "source": {"rows": 0}, "datasets": {}}
+
+
+def write_reports(finished: Run) -> None:
+    """Write every report into the run folder."""
+    report = build_report(finished)
+    write_whole(finished.folder / "report.md", to_markdown(report))
+    write_whole(finished.folder / "report.html", to_html(report))
+    write_whole(finished.folder / "junit.xml", to_junit(report))
+
+
+def run(
+    recipe: Recipe | str | Path,
+    *,
+    out: str | Path | None = None,
+    sets: Sequence[str] = (),
+    until: str | None = None,
+    offline: bool = False,
+    listen: Listener | None = None,
+) -> Run:
+    """The whole way: read a recipe, plan, execute, report. `sets` are KEY=VALUE words that change the recipe.
+
+    Raises RecipeError, MachineError, StageError; data that is not good is no error, see `Run.verdict`.
+    """
+    planned, store = _planned(recipe, sets, offline)
+    return execute(planned, store, None if out is None else Path(out), until=until, listen=listen)
+
+
+def open_run(folder: str | Path) -> Run:
+    """A run that ended before, from its folder.
+
+    Raises StageError where the folder holds no finished run.
+    """
+    path = Path(folder)
+    try:
+        results = json.loads((path / RESULTS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StageError(f"{path} holds no finished run (no {RESULTS}); run its recipe (again): alpaqual run RECIPE") from None
+    except (OSError, ValueError) as error:
+        raise StageError(f"{path / RESULTS} cannot be read: {error}") from None
+    if not isinstance(results, dict) or results.get("version") != 1:
+        raise StageError(f"{path / RESULTS} was written by another version of alpaqual; run its recipe again")
+    return Run(path, results)
+
+
+def pandera_schema(rules: str | Path) -> pandera.polars.DataFrameSchema:
+    """The pandera schema of a file of rules, for frames in a notebook.
+
+    Raises RecipeError where the file is wrong or a rule needs what a frame cannot give.
+    """
+    from alpaqual.store.schema import schema_of_rules
+
+    return schema_of_rules(read_rules(rules))
+
+
+def render(report: Report, kind: str) -> str:
+    """The report as one of FORMATS."""
+    if kind == "json":
+        return json.dumps(report.results, indent=1, ensure_ascii=False) + "\n"
+    return {"md": to_markdown, "html": to_html, "junit": to_junit, "github": to_github}[kind](report)
+
+
+def stages_of(plan: Plan, store: Store) -> Iterator[tuple[str, bool]]:
+    """Each stage of a plan, and whether the store has its result."""
+    for stage in plan.stages:
+        yield stage.name, store.find(stage.fingerprint) is not None
+
+

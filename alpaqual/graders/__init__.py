@@ -1,0 +1,1 @@
+"""What a grader asks and how its answer is read."""

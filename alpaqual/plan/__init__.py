@@ -1,0 +1,1 @@
+"""Recipe -> Plan. Pure: no disk, no clock, no network, no environment."""

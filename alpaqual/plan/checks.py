@@ -1,0 +1,143 @@
+"""A rule -> the SQL that holds for a failing row.
+
+A check passes over nulls, as pandera's do; `not_nullable` is the check for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from alpaqual import quote as sql
+from alpaqual.recipe.crosscheck import checks_of
+from alpaqual.recipe.expression import render_where
+from alpaqual.recipe.model import Duplicates, Length, Range, Rule
+
+Column = Callable[[str], str]
+"""Gives the quoted column of `rows` for a column name that a recipe uses."""
+
+_COMPARE = {
+    "equal_to": "=",
+    "not_equal_to": "<>",
+    "greater_than": ">",
+    "greater_than_or_equal_to": ">=",
+    "less_than": "<",
+    "less_than_or_equal_to": "<=",
+}
+
+
+@dataclass(frozen=True)
+class Failing:
+    """When a row fails a rule.
+
+    `predicate` is boolean SQL over `rows`; where it needs other rows, it looks its row number up in `helper`, a query of
+    the row numbers `n` that fail. `value` is what a report shows of the row.
+    """
+
+    rule: str
+    column: str
+    predicate: str
+    value: str
+    helper: tuple[str, str] | None = None
+
+
+def failing(rule: Rule, position: int, column: Column) -> Failing:
+    """The SQL of one rule; `position` makes the helper's name."""
+    if rule.where is not None:
+        predicate = f"NOT ({render_where(rule.where, column)})"
+        return Failing(rule.id, "", f"COALESCE({predicate}, FALSE)", "CAST(NULL AS VARCHAR)")
+    check, argument = checks_of(rule)[0]
+    if check in ("no_duplicates", "no_conflicts", "unique"):
+        return _among_rows(rule, position, check, argument, column)
+    named = column(str(rule.column))
+    return Failing(rule.id, str(rule.column), _predicate(check, argument, named), f"CAST({named} AS VARCHAR)")
+
+
+def _predicate(check: str, argument: object, column: str) -> str:
+    if check == "not_nullable":
+        return f"{column} IS NULL"
+    text = f"CAST({column} AS VARCHAR)"
+    match check, argument:
+        case "str_length", Length(min=low, max=high):
+            wrong = _outside(f"LENGTH({text})", low, high)
+        case "in_range", Range(min=low, max=high):
+            value = f"TRY_CAST({column} AS DOUBLE)"
+            wrong = _outside(value, None if low is None else sql.number(low), None if high is None else sql.number(high))
+            wrong = f"{wrong} OR ({value} IS NULL AND {column} IS NOT NULL) OR ISNAN({value})"
+        case "str_matches", str(pattern):
+            wrong = f"NOT REGEXP_MATCHES({text}, {sql.literal('^(?:' + pattern + ')')})"
+        case "str_contains", str(pattern):
+            wrong = f"NOT REGEXP_MATCHES({text}, {sql.literal(pattern)})"
+        case "not_matches", str(pattern):
+            wrong = f"REGEXP_MATCHES({text}, {sql.literal(pattern)})"
+        case "str_startswith", str(start):
+            wrong = f"NOT STARTS_WITH({text}, {sql.literal(start)})"
+        case "str_endswith", str(end):
+            wrong = f"NOT ENDS_WITH({text}, {sql.literal(end)})"
+        case ("isin" | "notin"), list(values):
+            # Texts and numbers in one list are compared as texts.
+            alike = [str(v) for v in values] if any(isinstance(v, str) for v in values) else values
+            inside = f"({', '.join(sql.literal(v) for v in alike)})"
+            wrong = f"{_compared(column, alike[0])} {'NOT IN' if check == 'isin' else 'IN'} {inside}"
+        case _, (str() | int() | float()) as value:
+            wrong = f"NOT ({_compared(column, value)} {_COMPARE[check]} {sql.literal(value)})"
+            if not isinstance(value, str):
+                wrong = f"{wrong} OR ({_compared(column, value)} IS NULL AND {column} IS NOT NULL)"
+        case _:
+            raise AssertionError(f"no SQL for the check {check}")
+    return f"COALESCE({wrong}, FALSE)"
+
+
+def _compared(column: str, value: object) -> str:
+    """The column as something of the kind of `value`."""
+    if isinstance(value, bool):
+        return f"TRY_CAST({column} AS BOOLEAN)"
+    return f"TRY_CAST({column} AS DOUBLE)" if isinstance(value, int | float) else f"CAST({column} AS VARCHAR)"
+
+
+def _outside(value: str, low: object, high: object) -> str:
+    sides = [f"{value} < {low}"] if low is not None else []
+    sides += [f"{value} > {high}"] if high is not None else []
+    return " OR ".join(sides)
+
+
+def normalised(column: str) -> str:
+    """A text's letters and digits in lower case, words parted by one space."""
+    return f"TRIM(REGEXP_REPLACE(LOWER(COALESCE({column}, '')), '[^\\p{{L}}\\p{{N}}]+', ' ', 'g'))"
+
+
+def joined_key(parts: list[str]) -> str:
+    """One md5 over several texts that cannot run into each other: each is preceded by its length."""
+    pieces = ", ".join(f"LENGTH({part}), ':', {part}" for part in parts)
+    return f"MD5(CONCAT({pieces}))"
+
+
+def _among_rows(rule: Rule, position: int, check: str, argument: object, column: Column) -> Failing:
+    helper = f"group{position}"
+    in_helper = f"n IN (SELECT n FROM {helper})"
+    if check == "unique":
+        named = column(str(rule.column))
+        query = (
+            f"SELECT n FROM rows WHERE {named} IN "
+            f"(SELECT {named} FROM rows WHERE {named} IS NOT NULL GROUP BY {named} HAVING COUNT(*) > 1)"
+        )
+        return Failing(rule.id, str(rule.column), in_helper, f"CAST({named} AS VARCHAR)", (helper, query))
+    if check == "no_conflicts":
+        key = joined_key(["COALESCE(instruction, '')", "COALESCE(input, '')"])
+        query = (
+            f"SELECT n FROM (SELECT n, {key} AS k FROM rows) WHERE k IN "
+            f"(SELECT {key} AS k FROM rows GROUP BY k HAVING MIN(MD5(COALESCE(response, ''))) <> MAX(MD5(COALESCE(response, ''))))"
+        )
+        return Failing(rule.id, "response", in_helper, "instruction", (helper, query))
+    settings = argument if isinstance(argument, Duplicates) else Duplicates()
+    if not settings.normalised and len(settings.columns) == 3:
+        # The id of an exact copy says so (values.Row).
+        return Failing(rule.id, ", ".join(settings.columns), "CONTAINS(id, '-')", "instruction")
+    parts = [normalised(part) if settings.normalised else f"COALESCE({part}, '')" for part in settings.columns]
+    keyed = f"SELECT n, id, {joined_key(parts)} AS k FROM rows"
+    query = (
+        f"SELECT n FROM ({keyed}) AS keyed JOIN "
+        f"(SELECT k, MIN(id) AS first FROM ({keyed}) AS all_rows GROUP BY k HAVING COUNT(*) > 1) AS repeated "
+        "USING (k) WHERE id <> first"
+    )
+    return Failing(rule.id, ", ".join(settings.columns), in_helper, "instruction", (helper, query))

@@ -1,0 +1,206 @@
+"""Recipe + what was seen of the sources -> Plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from alpaqual.errors import Problem, RecipeError
+from alpaqual.plan.columns import column as quoted_column
+from alpaqual.plan.columns import stored_column
+from alpaqual.plan.grading import column_queries, grade_facts, table_queries
+from alpaqual.plan.loading import kept_type, loading_queries
+from alpaqual.plan.plan import Plan, Query, Stage, fingerprint
+from alpaqual.plan.scanning import categorising_queries, checking_queries
+from alpaqual.plan.selecting import selecting_queries
+from alpaqual.quote import name
+from alpaqual.recipe.crosscheck import checks_of
+from alpaqual.recipe.explain import suggest
+from alpaqual.recipe.expression import parse_where
+from alpaqual.recipe.model import Category, Grader, Rule
+from alpaqual.recipe.recipe import Recipe, dataset_order, parents
+from alpaqual.recipe.yaml_nodes import Path
+from alpaqual.registry import find
+from alpaqual.values import RESERVED_COLUMNS, ROW_FIELDS, SourceFacts
+
+ENGINE_VERSION = 1
+"""Raised when the same plan gives another result: part of every fingerprint."""
+
+
+def compile_plan(recipe: Recipe, sources: Sequence[SourceFacts], digests: Mapping[str, str] | None = None) -> Plan:
+    """Lay a recipe out as stages. `digests` has the sha256 of each other file that is read, by its path in the recipe.
+
+    Raises RecipeError where the recipe names a column that no source has.
+    """
+    return _Compiler(recipe, sources, digests or {}).compile()
+
+
+class _Compiler:
+    def __init__(self, recipe: Recipe, sources: Sequence[SourceFacts], digests: Mapping[str, str]) -> None:
+        self.recipe = recipe
+        self.sources = sources
+        self.digests = digests
+        self.problems: list[Problem] = []
+        self.stages: dict[str, Stage] = {}
+
+    def compile(self) -> Plan:
+        self.carried = self.carry()
+        if self.problems:
+            raise RecipeError(self.problems)
+        self.loading()
+        if self.recipe.rules:
+            self.checking()
+        if self.recipe.categories:
+            self.categorising()
+        for grader_name, grader in self.recipe.graders.items():
+            self.grading(grader_name, grader)
+        for dataset in dataset_order(self.recipe.datasets):
+            self.selecting(dataset)
+        return Plan(self.recipe, tuple(self.sources), tuple(self.stages.values()), tuple(self.notes()))
+
+    def add(self, stage_name: str, settings: Mapping[str, Any], inputs: Sequence[str], queries: Sequence[Query]) -> None:
+        fingerprints = {wanted: self.stages[wanted].fingerprint for wanted in dict.fromkeys(inputs) if wanted in self.stages}
+        self.stages[stage_name] = Stage(stage_name, {"engine": ENGINE_VERSION, **settings}, fingerprints, tuple(queries))
+
+    def notes(self) -> list[str]:
+        text = self.recipe.text
+        asked = [stage for stage in ("training", "evaluation") if getattr(text, stage) is not None]
+        return [f"{stage} is asked for and not done: this version of alpaqual selects data and does not have that stage yet" for stage in asked]
+
+    # Columns: what a recipe calls a column, and where `rows` has it.
+
+    def carry(self) -> dict[str, list[str]]:
+        """The sources' own columns that something in the recipe reads, by source."""
+        carried: dict[str, list[str]] = {facts.name: [] for facts in self.sources}
+        for wanted, place in self.wanted_columns():
+            if self.row_field(wanted) is not None:
+                continue
+            plain = wanted.removeprefix("source.")
+            holders = [facts for facts in self.sources if plain in facts.columns]
+            if not holders:
+                known = dict.fromkeys([*ROW_FIELDS, *(column for facts in self.sources for column in facts.columns)])
+                hint = suggest(plain, known) or f"; there are: {', '.join(known)}"
+                self.problems.append(self.problem_at(place, f"no source has a column '{plain}'{hint}"))
+            for facts in holders:
+                if plain not in carried[facts.name]:
+                    carried[facts.name].append(plain)
+        return {source: sorted(columns) for source, columns in carried.items()}
+
+    def wanted_columns(self) -> list[tuple[str, Path | str]]:
+        """Each column that the recipe names, with its path in the recipe or its `file:line` elsewhere."""
+        wanted: list[tuple[str, Path | str]] = []
+        for rule in self.recipe.rules:
+            place = self.recipe.rule_places.get(rule.id, "")
+            wanted += [(column, place) for column in _columns_of(rule)]
+        for category in self.recipe.categories:
+            wanted += [(column, f"{self.recipe.file}:1") for column in _columns_of(category)]
+        for grader_name, grader in self.recipe.graders.items():
+            if grader.column is not None:
+                wanted.append((grader.column, ("graders", grader_name, "column")))
+            if grader.table is not None and grader.key != "id":
+                wanted.append((grader.key, ("graders", grader_name, "key")))
+        return wanted
+
+    def problem_at(self, place: Path | str, message: str) -> Problem:
+        if isinstance(place, tuple):
+            return self.recipe.problem(place, message)
+        file, _, line = place.rpartition(":")
+        return Problem(file, int(line or 0), 1, message)
+
+    def row_field(self, column: str) -> str | None:
+        """The reserved column that a name means: one of ours, or a source's column that is mapped to one everywhere."""
+        if column in RESERVED_COLUMNS:
+            return column
+        plain = column.removeprefix("source.")
+        meant = {next((field for field, own in facts.fields.items() if own == plain), None) for facts in self.sources}
+        field = meant.pop() if len(meant) == 1 else None
+        return field if field in ROW_FIELDS else None
+
+    def column(self, column: str) -> str:
+        field = self.row_field(column)
+        return name(field) if field else quoted_column(column)
+
+    # Stages
+
+    def loading(self) -> None:
+        plugins = [(facts, find("sources", facts.format)) for facts in self.sources]
+        plugins = [(facts, plugin()) for facts, plugin in plugins]
+        types = {
+            column: kept_type([facts.columns[column] for facts in self.sources if column in self.carried[facts.name]])
+            for column in sorted({column for columns in self.carried.values() for column in columns})
+        }
+        settings = {
+            "sources": [
+                {
+                    "name": facts.name,
+                    "format": facts.format,
+                    "version": plugin.VERSION,
+                    "files": [file.digest for file in facts.files],
+                    "fields": dict(facts.fields),
+                    "columns": self.carried[facts.name],
+                }
+                for facts, plugin in plugins
+            ],
+            "types": types,
+        }
+        self.add("loading", settings, (), loading_queries(plugins, self.carried, types))
+
+    def checking(self) -> None:
+        queries = checking_queries(self.recipe.rules, self.column)
+        # Limits are left out: another limit finds the same failures.
+        self.add("checking", {"rules": [rule.id for rule in self.recipe.rules], "sql": _text_of(queries)}, ("loading",), queries)
+
+    def categorising(self) -> None:
+        queries = categorising_queries(self.recipe.categories, self.column)
+        self.add("categorising", {"sql": _text_of(queries)}, ("loading",), queries)
+
+    def grading(self, grader_name: str, grader: Grader) -> None:
+        stage = f"grading.{grader_name}"
+        scale = msgspec.to_builtins(grader.scale)
+        if grader.column is not None:
+            queries = column_queries(grader_name, grader, self.column(grader.column))
+            self.add(stage, {"column": grader.column, "scale": scale}, ("loading",), queries)
+        elif grader.table is not None:
+            queries = table_queries(grader_name, grader, self.column(grader.key))
+            settings = {"table": self.digests.get(grader.table, ""), "key": grader.key, "score": grader.score, "scale": scale}
+            self.add(stage, settings, ("loading",), queries)
+        else:
+            model = str(grader.model)
+            prompt = self.recipe.prompts.get(grader_name)
+            settings = {
+                "model": self.digests.get(model, model),
+                "dimension": grader.dimension,
+                "scale": scale,
+                "prompt": None if prompt is None else fingerprint(prompt),
+                "parameters": {"temperature": grader.temperature, "max_tokens": grader.max_tokens},
+                "version": find("graders", "model").VERSION,
+            }
+            self.add(stage, settings, ("loading",), grade_facts(grader_name, grader))
+
+    def selecting(self, dataset_name: str) -> None:
+        dataset = self.recipe.datasets[dataset_name]
+        dropping = sorted(rule.id for rule in self.recipe.rules if rule.drop)
+        queries = selecting_queries(dataset_name, dataset, dropping=dropping, graders=self.recipe.graders, has_categories=bool(self.recipe.categories))
+        inputs = ["loading", *(f"grading.{grader}" for grader in dataset.threshold), *(f"selecting.{parent}" for parent in parents(dataset))]
+        inputs += ["checking"] if dropping else []
+        inputs += ["categorising"] if self.recipe.categories else []
+        settings = {key: value for key, value in msgspec.to_builtins(dataset).items() if key != "strict"}
+        # Quotas are met in the order written, so their order is part of what is asked.
+        settings["quotas"] = [[category, {k: v for k, v in quota.items() if k != "strict"}] for category, quota in settings.get("quotas", {}).items()]
+        self.add(f"selecting.{dataset_name}", {**settings, "dropping": dropping}, inputs, queries)
+
+
+def _columns_of(part: Rule | Category) -> list[str]:
+    if part.where is not None:
+        return list(parse_where(part.where))
+    if isinstance(part, Rule) and checks_of(part)[0][0] in ("no_duplicates", "no_conflicts"):
+        return []
+    return [part.column] if part.column is not None else []
+
+
+def _text_of(queries: Sequence[Query]) -> list[str]:
+    return [query.sql for query in queries]
+
+

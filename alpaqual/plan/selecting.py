@@ -1,0 +1,251 @@
+"""A dataset -> the SQL that gives every row its one fate, and all its reasons (design, "Selection, exactly").
+
+Quotas are met by comparing whole numbers, one row after the other in rank, so that no rounding decides which rows are kept:
+the row of rank r is added while (rows so far + r - 1) / all is below the rate asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+
+from alpaqual.plan.plan import Kind, Query
+from alpaqual.quote import literal, name, number
+from alpaqual.recipe.crosscheck import exact
+from alpaqual.plan.grading import bucket
+from alpaqual.recipe.model import Dataset, Grader, Like, Quota, Scale
+from alpaqual.values import ROW_FIELDS, Fate
+
+
+SAMPLE = 50
+"""Rows on each side of the threshold that a report can quote."""
+
+
+def selecting_queries(
+    dataset_name: str, dataset: Dataset, *, dropping: Sequence[str], graders: Mapping[str, Grader], has_categories: bool
+) -> list[Query]:
+    """The queries of one dataset. `dropping` names the rules that drop rows."""
+    scales = {grader: graders[grader].scale for grader in dataset.threshold}
+    return list(_Selecting(dataset_name, dataset, dropping, scales, has_categories).queries())
+
+
+class _Selecting:
+    def __init__(self, dataset_name: str, dataset: Dataset, dropping: Sequence[str], scales: Mapping[str, Scale], has_categories: bool) -> None:
+        self.called = dataset_name
+        self.dataset = dataset
+        self.dropping = dropping
+        self.scales = scales
+        self.has_categories = has_categories
+        self.graders = list(dataset.threshold)
+        self.scores = [f"score{index}" for index in range(len(self.graders))]
+        self.changes: list[tuple[str, str]] = []
+        """Tables of rows that a quota added or removed so far, with what each did."""
+
+    def queries(self) -> Iterator[Query]:
+        dataset = self.dataset
+        if not dataset.quotas and dataset.sample is None:
+            yield Query(f"fates.{self.called}", self.fates(f"({self.pool()}) AS pool"), Kind.TABLE)
+        else:
+            yield Query("pool", self.pool(), Kind.TEMP)
+            yield from self.quotas()
+            yield from self.sample()
+            yield Query(f"fates.{self.called}", self.fates("pool"), Kind.TABLE)
+        yield Query(f"dataset.{self.called}", self.export(), Kind.EXPORT)
+        yield from self.facts()
+
+    def pool(self) -> str:
+        """Every row with its scores, the fate that threshold and rules give it, and the reasons."""
+        tables = [f"{name(f'grades.{grader}')} AS g{index}" for index, grader in enumerate(self.graders)]
+        parent = name(f"fates.{self.dataset.from_}") + " AS parent" if self.dataset.from_ else None
+        first, *others = ([parent] if parent else []) + (tables or ([] if parent else ["rows AS base"]))
+        start = first.rpartition(" ")[2]
+        joins = "".join(f" JOIN {table} ON {table.rpartition(' ')[2]}.n = {start}.n" for table in others)
+        dropped = self.dropping and not self.dataset.from_
+        if dropped:
+            rules = f"rule IN ({', '.join(literal(rule) for rule in self.dropping)})"
+            joins += (
+                " LEFT JOIN (SELECT n, LIST(DISTINCT CONCAT('rule ', rule) ORDER BY CONCAT('rule ', rule)) AS rules "
+                f"FROM failures WHERE {rules} GROUP BY n) AS dropped ON dropped.n = {start}.n"
+            )
+        columns = [f"{start}.n AS n", f"{start}.id AS id"]
+        columns += [f"g{index}.score AS {score}" for index, score in enumerate(self.scores)]
+        columns += [f"{self.first_fate(bool(dropped))} AS fate", f"{self.first_reasons(bool(dropped))} AS reasons"]
+        columns += [f"parent.fate = '{Fate.KEPT}' AS open"] if parent else []
+        return f"SELECT {', '.join(columns)}\nFROM {first}{joins}"
+
+    def first_fate(self, dropped: bool) -> str:
+        cases = ["WHEN parent.fate <> 'kept' THEN parent.fate"] if self.dataset.from_ else []
+        cases += [f"WHEN dropped.n IS NOT NULL THEN '{Fate.REMOVED_BY_RULE}'"] if dropped else []
+        if self.graders:
+            unscored = " OR ".join(f"g{index}.score IS NULL" for index in range(len(self.graders)))
+            cases.append(f"WHEN {unscored} THEN '{Fate.UNSCORED}'")
+            below = " OR ".join(f"g{i}.score < {number(self.dataset.threshold[grader])}" for i, grader in enumerate(self.graders))
+            cases.append(f"WHEN {below} THEN '{Fate.BELOW_THRESHOLD}'")
+        return f"CASE {' '.join(cases)} ELSE '{Fate.KEPT}' END" if cases else f"'{Fate.KEPT}'"
+
+    def first_reasons(self, dropped: bool) -> str:
+        parts = ["parent.reasons"] if self.dataset.from_ else []
+        parts += ["COALESCE(dropped.rules, CAST([] AS VARCHAR[]))"] if dropped else []
+        for index, grader in enumerate(self.graders):
+            below = literal(f"{grader} below {self.dataset.threshold[grader]:g}")
+            unscored = f"CONCAT({literal(f'{grader} unscored: ')}, g{index}.reason)"
+            asked = f"g{index}.score < {number(self.dataset.threshold[grader])}"
+            parts.append(f"CASE WHEN g{index}.score IS NULL THEN [{unscored}] WHEN {asked} THEN [{below}] ELSE CAST([] AS VARCHAR[]) END")
+        if not parts:
+            return "CAST([] AS VARCHAR[])"
+        return parts[0] if len(parts) == 1 else f"LIST_CONCAT({', '.join(parts)})"
+
+    def quotas(self) -> Iterator[Query]:
+        if not self.dataset.quotas:
+            return
+        kept = f"COUNT(*) FILTER (WHERE fate = '{Fate.KEPT}')"
+        yield Query("overall", f"SELECT COUNT(*) FILTER (WHERE {_IN_V}) AS v, {kept} AS b FROM pool", Kind.TEMP)
+        step = 0
+        for category, quota in self.dataset.quotas.items():
+            for limit in ("min_keep_rate", "min_rows", "min_share", "max_rows", "max_share"):
+                asked = getattr(quota, limit)
+                if asked is None:
+                    continue
+                step += 1
+                adds = limit.startswith("min")
+                table = f"quota{step}"
+                reason = f"{'added' if adds else 'removed'} by quota: {category} {limit} {asked if isinstance(asked, str) else format(asked, 'g')}"
+                yield Query(table, self.quota(category, quota, limit, reason), Kind.TEMP)
+                self.changes.append((table, "added" if adds else "removed"))
+
+    def quota(self, category: str, quota: Quota, limit: str, reason: str) -> str:
+        """The rows that one limit of a quota adds or removes."""
+        adds = limit.startswith("min")
+        member = f"n IN (SELECT n FROM members WHERE category = {literal(category)})"
+        counts = (
+            f"SELECT COUNT(*) FILTER (WHERE {_IN_V} AND {member}) AS v, COUNT(*) FILTER (WHERE {self.inside()} AND {member}) AS a, "
+            f"COUNT(*) FILTER (WHERE {self.inside()}) AS t FROM pool"
+        )
+        if adds:
+            # A row that an earlier quota took out stays out.
+            out = " AND ".join(f"n NOT IN (SELECT n FROM {table})" for table, did in self.changes if did == "removed")
+            eligible = f"NOT ({self.inside()}) AND {self.eligible(quota)}{' AND ' + out if out else ''}"
+            order = [f"{score} DESC" for score in self.scores] + [self.tie("ASC")]
+        else:
+            eligible = self.inside()
+            order = [f"{score} ASC NULLS FIRST" for score in self.scores] + [self.tie("DESC")]
+        ranked = f"SELECT n, ROW_NUMBER() OVER (ORDER BY {', '.join(order)}) AS r FROM pool WHERE {member} AND {eligible}"
+        return (
+            f"WITH counts AS ({counts}),\nranked AS ({ranked})\n"
+            f"SELECT ranked.n AS n, {literal(reason)} AS reason FROM ranked CROSS JOIN counts CROSS JOIN overall\n"
+            f"WHERE {_reached(limit, getattr(quota, limit))}"
+        )
+
+    def inside(self) -> str:
+        """Whether a row of `pool` is in the dataset after the quotas so far."""
+        inside = f"fate = '{Fate.KEPT}'"
+        for table, did in self.changes:
+            inside = f"({inside} OR n IN (SELECT n FROM {table}))" if did == "added" else f"({inside} AND n NOT IN (SELECT n FROM {table}))"
+        return inside
+
+    def eligible(self, quota: Quota) -> str:
+        floors: Mapping[str, float] = quota.floor if isinstance(quota.floor, dict) else {}
+        if isinstance(quota.floor, int | float):
+            floors = dict.fromkeys(self.graders, quota.floor)
+        above = [f"score{self.graders.index(grader)} >= {number(floor)}" for grader, floor in floors.items()]
+        within = ["open"] if self.dataset.from_ else []
+        return " AND ".join([f"fate = '{Fate.BELOW_THRESHOLD}'", *within, *above])
+
+    def tie(self, direction: str) -> str:
+        return f"MD5(CONCAT('{self.dataset.seed}', id)) {direction}, id {direction}"
+
+    def sample(self) -> Iterator[Query]:
+        sample = self.dataset.sample
+        if sample is None:
+            return
+        size = str(sample)
+        if isinstance(sample, Like):
+            size = f"(SELECT COUNT(*) FROM {name(f'fates.{sample.like}')} WHERE fate = '{Fate.KEPT}')"
+        ranked = f"SELECT n, ROW_NUMBER() OVER (ORDER BY {self.tie('ASC')}) AS r FROM pool WHERE {self.inside()}"
+        yield Query("unsampled", f"SELECT n FROM ({ranked}) AS ranked WHERE r > {size}", Kind.TEMP)
+
+    def fates(self, pool: str) -> str:
+        changed = "\nUNION ALL\n".join(f"SELECT n, '{did}' AS did, reason FROM {table}" for table, did in self.changes)
+        fate, reasons, joins = "pool.fate", "pool.reasons", ""
+        if changed:
+            # A row may be added for one category and removed for another: its last change counts, every reason stays.
+            last = " ".join(f"WHEN pool.n IN (SELECT n FROM {table}) THEN '{_FATE_OF[did]}'" for table, did in reversed(self.changes))
+            fate = f"CASE {last} ELSE pool.fate END"
+            joins = f" LEFT JOIN (SELECT n, LIST(reason ORDER BY reason) AS reasons FROM ({changed}) AS changed GROUP BY n) AS quotas ON quotas.n = pool.n"
+            reasons = "CASE WHEN quotas.n IS NULL THEN pool.reasons ELSE LIST_CONCAT(pool.reasons, quotas.reasons) END"
+        if self.dataset.sample is not None:
+            unsampled = "pool.n IN (SELECT n FROM unsampled)"
+            fate = f"CASE WHEN {unsampled} THEN '{Fate.NOT_SAMPLED}' ELSE {fate} END"
+            reasons = f"CASE WHEN {unsampled} THEN LIST_APPEND({reasons}, 'not sampled') ELSE {reasons} END"
+        return f"SELECT {literal(self.called)} AS dataset, pool.n AS n, pool.id AS id, {fate} AS fate, {reasons} AS reasons\nFROM {pool}{joins}"
+
+    def export(self) -> str:
+        """What training reads, in the order of ids: the same data in another order gives the same file."""
+        kept = f"SELECT n FROM {name(f'fates.{self.called}')} WHERE fate = '{Fate.KEPT}'"
+        return (
+            "SELECT id, instruction, COALESCE(input, '') AS input, response AS output FROM rows\n"
+            f"WHERE n IN ({kept}) ORDER BY id"
+        )
+
+    def facts(self) -> Iterator[Query]:
+        fates = name(f"fates.{self.called}")
+        yield Query("fates", f"SELECT fate, COUNT(*) AS rows FROM {fates} GROUP BY fate ORDER BY fate", Kind.FACTS)
+        yield Query("refilled", f"SELECT COUNT(*) FILTER (WHERE {_REFILLED}) AS rows FROM {fates}", Kind.FACTS)
+        if len(self.graders) == 1 and not self.dataset.from_:
+            yield from self.score_counts(self.graders[0], fates)
+        if not self.has_categories:
+            return
+        yield Query(
+            "category_fates",
+            "SELECT category, fate, COUNT(*) AS rows, "
+            f"COUNT(*) FILTER (WHERE {_REFILLED}) AS refilled FROM {fates} JOIN members USING (n) GROUP BY category, fate ORDER BY category, fate",
+            Kind.FACTS,
+        )
+
+    def score_counts(self, grader: str, fates: str) -> Iterator[Query]:
+        """How many rows that the rules leave have each score: what another threshold would keep; and rows near this one."""
+        score = bucket("score", self.scales[grader])
+        grades = f"SELECT n, {score} AS score FROM {name(f'grades.{grader}')} WHERE score IS NOT NULL"
+        if self.dropping:
+            grades += f" AND n NOT IN (SELECT n FROM {fates} WHERE fate = '{Fate.REMOVED_BY_RULE}')"
+        yield Query("scores", f"SELECT score, COUNT(*) AS rows FROM ({grades}) AS graded GROUP BY score ORDER BY score", Kind.FACTS)
+        if self.has_categories:
+            counted = f"SELECT category, score, COUNT(*) AS rows FROM ({grades}) AS graded JOIN members USING (n)"
+            yield Query("category_scores", f"{counted} GROUP BY category, score ORDER BY category, score", Kind.FACTS)
+        yield Query("near", self.near(grader, fates), Kind.FACTS)
+
+    def near(self, grader: str, fates: str) -> str:
+        """Rows next to the threshold on both sides, with their texts and the grader's words; ids are as good as chance."""
+        threshold = number(self.dataset.threshold[grader])
+        graded = f"{name(f'grades.{grader}')} AS grades"
+        above = f"SELECT n FROM {graded} WHERE score >= {threshold} ORDER BY score, id LIMIT {SAMPLE}"
+        below = f"SELECT n FROM {graded} WHERE score < {threshold} ORDER BY score DESC, id LIMIT {SAMPLE}"
+        categories = "(SELECT LIST(DISTINCT category ORDER BY category) FROM members WHERE members.n = rows.n)" if self.has_categories else "[]"
+        texts = ", ".join(f"LEFT({field}, {_QUOTED}) AS {field}" for field in ROW_FIELDS)
+        return (
+            f"SELECT rows.id AS id, grades.score AS score, fates.fate AS fate, fates.reasons AS reasons, {categories} AS categories, {texts}, "
+            f"LEFT(grades.reply, {_QUOTED}) AS reply FROM (({above}) UNION ALL ({below})) AS chosen JOIN rows USING (n) "
+            f"JOIN {graded} USING (n) JOIN {fates} AS fates USING (n) ORDER BY score, id"
+        )
+
+
+_QUOTED = 1200
+_IN_V = f"fate <> '{Fate.REMOVED_BY_RULE}'"
+_FATE_OF = {"added": Fate.KEPT, "removed": Fate.REMOVED_BY_QUOTA}
+_REFILLED = f"fate = '{Fate.KEPT}' AND LEN(reasons) > 0"
+
+
+def _reached(limit: str, asked: object) -> str:
+    """Whether the row of rank `r` is still needed: `a` rows of the category and `t` of all are in, `v` could be."""
+    if asked == "overall":
+        # |B| / |V| of all rows against rows of the category, without a division
+        return "(counts.a + r - 1) * overall.v < overall.b * counts.v"
+    rate = exact(asked) if isinstance(asked, int | float) else Fraction(0)
+    p, q = rate.numerator, rate.denominator
+    return {
+        "min_keep_rate": f"(counts.a + r - 1) * {q} < {p} * counts.v",
+        "min_rows": f"counts.a + r - 1 < {p}",
+        "min_share": f"(counts.a + r - 1) * {q} < {p} * (counts.t + r - 1)",
+        "max_rows": f"counts.a - (r - 1) > {p}",
+        "max_share": f"(counts.a - (r - 1)) * {q} > {p} * (counts.t - (r - 1))",
+    }[limit]

@@ -1,0 +1,1 @@
+"""Text -> Recipe. The only room that reads YAML and JSON Schema."""

@@ -1,0 +1,280 @@
+"""What a schema cannot say: names that nothing defines, thresholds off their scale, expressions, regular expressions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
+
+from alpaqual.errors import Problem
+from alpaqual.recipe.explain import suggest
+from alpaqual.recipe.expression import ExpressionError, parse_where
+from alpaqual.recipe.model import Category, Check, Dataset, Duplicates, Expectation, Grader, Length, Like, Quota, Range, RecipeText, Rule, Scale
+from alpaqual.recipe.recipe import dataset_order
+from alpaqual.recipe.yaml_nodes import Document, Path
+from alpaqual.values import ROW_FIELDS
+
+PROVIDERS = ("anthropic", "local", "openai", "recorded")
+_WHOLE_ROW_CHECKS = ("no_duplicates", "no_conflicts")
+_RE2_LACKS = re.compile(r"\(\?(=|!|<=|<!|>|\()|\\[1-9]|\(\?P=")
+_MEASURES = ("rows", "keep_rate", "share", "scored", "unscored", "failing_rows", "quarantined")
+
+
+def exact(number: float) -> Fraction:
+    """The number as it is written, without binary rounding: 0.1 is a tenth."""
+    return Fraction(repr(float(number)))
+
+
+def on_scale(score: float, scale: Scale) -> str:
+    """What keeps a threshold from lying on the scale, or nothing."""
+    if not scale.min <= score <= scale.max:
+        return f"lies off the scale {scale.min:g} to {scale.max:g}"
+    if scale.step and (exact(score) - exact(scale.min)) % exact(scale.step):
+        return f"is no step of the scale {scale.min:g} to {scale.max:g} by {scale.step:g}"
+    return ""
+
+
+def checks_of(rule: Rule) -> list[tuple[str, object]]:
+    """The checks that a rule names, as (name, argument)."""
+    if isinstance(rule.check, str):
+        return [(rule.check, True)]
+    if rule.check is None:
+        return []
+    return [(name, value) for name in Check.__struct_fields__ if (value := getattr(rule.check, name)) is not None and value is not False]
+
+
+def check_rule(rule: Rule, document: Document, place: Path) -> Iterator[Problem]:
+    """What is wrong with one rule."""
+    checks = checks_of(rule)
+    if (rule.where is None) == (not checks):
+        yield document.problem(place, f"rule '{rule.id}' needs one of 'check' and 'where'")
+        return
+    if rule.where is not None:
+        yield from _where(rule.where, document, (*place, "where"))
+        return
+    if len(checks) > 1:
+        yield document.problem((*place, "check"), f"rule '{rule.id}' has {len(checks)} checks: write one rule for each")
+    name, argument = checks[0]
+    if name in _WHOLE_ROW_CHECKS and rule.column is not None:
+        yield document.problem((*place, "column"), f"'{name}' compares whole rows: leave 'column' out")
+    if name not in _WHOLE_ROW_CHECKS and rule.column is None:
+        yield document.problem(place, f"rule '{rule.id}' checks '{name}': name its 'column'")
+    yield from _argument(name, argument, document, (*place, "check", name))
+
+
+def _argument(name: str, argument: object, document: Document, place: Path) -> Iterator[Problem]:
+    if name in ("str_matches", "str_contains", "not_matches"):
+        yield from _pattern(str(argument), document, place)
+    elif isinstance(argument, Length | Range):
+        low, high = argument.min, argument.max
+        if low is None and high is None:
+            yield document.problem(place, f"'{name}' needs 'min', 'max' or both")
+        elif low is not None and high is not None and low > high:
+            yield document.problem(place, f"'{name}' has a 'min' above its 'max'")
+    elif isinstance(argument, Duplicates) and len(set(argument.columns)) < len(argument.columns):
+        yield document.problem(place, "a column is named twice")
+
+
+def _pattern(pattern: str, document: Document, place: Path) -> Iterator[Problem]:
+    if lacking := _RE2_LACKS.search(pattern):
+        yield document.problem(place, f"'{lacking[0]}': RE2 has no look-around and no back-references")
+        return
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        yield document.problem(place, f"not a regular expression: {error}")
+
+
+def _where(text: str, document: Document, place: Path) -> Iterator[Problem]:
+    try:
+        parse_where(text)
+    except ExpressionError as error:
+        yield document.problem(place, str(error))
+
+
+def check_category(category: Category, document: Document, place: Path) -> Iterator[Problem]:
+    """What is wrong with one category."""
+    ways = [way for way in ("keywords", "pattern", "column", "where") if getattr(category, way) is not None]
+    if len(ways) != 1:
+        yield document.problem(place, f"a category needs one of keywords, pattern, column and where, not {' and '.join(ways) or 'none'}")
+    each_value = category.column is not None and category.values is None
+    if category.category is None and not each_value:
+        yield document.problem(place, "the key 'category' is missing: the category's name")
+    if category.category is not None and each_value:
+        yield document.problem((*place, "category"), "each value of the column becomes a category of its own: leave 'category' out, or name 'values'")
+    if category.values is not None and category.column is None:
+        yield document.problem((*place, "values"), "'values' needs a 'column'")
+    if category.over is not None and category.keywords is None and category.pattern is None:
+        yield document.problem((*place, "over"), "'over' goes with keywords or pattern")
+    if category.pattern is not None:
+        yield from _pattern(category.pattern, document, (*place, "pattern"))
+    if category.where is not None:
+        yield from _where(category.where, document, (*place, "where"))
+
+
+def check_recipe(recipe: RecipeText, document: Document, rules: Sequence[Rule], categories: Sequence[Category]) -> Iterator[Problem]:
+    """What is wrong between the parts of a recipe."""
+    yield from _sources(recipe, document)
+    for name, grader in recipe.graders.items():
+        yield from _grader(grader, document, ("graders", name))
+    context = _Names(
+        graders=recipe.graders,
+        datasets=list(document.value.get("datasets", {})),
+        categories=[category.category for category in categories if category.category],
+        any_category=any(category.category is None for category in categories) or len(categories) < len(recipe.categories),
+        rules=[rule.id for rule in rules],
+        sources=[source.name for source in recipe.sources if source.name],
+    )
+    for name, dataset in recipe.datasets.items():
+        yield from _dataset(name, dataset, document, context)
+    try:
+        dataset_order(recipe.datasets)
+    except ValueError as error:
+        yield document.problem(("datasets", str(error)), f"dataset '{error}' starts from itself")
+    for index, expectation in enumerate(recipe.expect):
+        yield from _expectation(expectation, document, ("expect", index), context)
+    yield from _later_stages(recipe, document, context)
+
+
+class _Names:
+    def __init__(  # noqa: PLR0913 - one argument for each kind of name
+        self,
+        *,
+        graders: Mapping[str, Grader],
+        datasets: list[str],
+        categories: list[str],
+        any_category: bool,
+        rules: list[str],
+        sources: list[str],
+    ) -> None:
+        self.graders = graders
+        self.datasets = datasets
+        self.categories = categories
+        self.any_category = any_category
+        self.rules = rules
+        self.sources = sources
+
+
+def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    listed = f"; there are: {', '.join(known)}" if known else f"; the recipe has no {kind}s"
+    return f"nothing defines the {kind} '{name}'{suggest(name, known) or listed}"
+
+
+def _sources(recipe: RecipeText, document: Document) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, source in enumerate(recipe.sources):
+        place: Path = ("sources", index)
+        if source.name in seen:
+            yield document.problem((*place, "name"), f"there is a source '{source.name}' already")
+        if source.name:
+            seen.add(source.name)
+        fields = source.fields
+        if fields is None or isinstance(fields, str):
+            continue
+        parts = [name for name in ROW_FIELDS if getattr(fields, name)]
+        if fields.messages and parts:
+            yield document.problem((*place, "fields"), f"'messages' holds the whole row: leave {' and '.join(parts)} out")
+        elif not fields.messages and not (fields.instruction and fields.response):
+            yield document.problem((*place, "fields"), "name the columns of 'instruction' and 'response' (and 'input'), or of 'messages'")
+
+
+def _grader(grader: Grader, document: Document, place: Path) -> Iterator[Problem]:
+    ways = [way for way in ("model", "column", "table") if getattr(grader, way) is not None]
+    if len(ways) != 1:
+        yield document.problem(place, f"a grader needs one of model, column and table, not {' and '.join(ways) or 'none'}")
+    if grader.scale.min >= grader.scale.max:
+        yield document.problem((*place, "scale"), "the scale's 'min' must be below its 'max'")
+    elif grader.scale.step and (exact(grader.scale.max) - exact(grader.scale.min)) % exact(grader.scale.step):
+        yield document.problem((*place, "scale", "step"), f"steps of {grader.scale.step:g} from {grader.scale.min:g} do not reach {grader.scale.max:g}")
+    if grader.model is not None:
+        provider = grader.model.partition("/")[0]
+        if provider not in PROVIDERS:
+            message = f"no provider '{provider}'{suggest(provider, PROVIDERS) or f'; there are: {chr(44).join(PROVIDERS)}'}"
+            yield document.problem((*place, "model"), message)
+
+
+def _dataset(name: str, dataset: Dataset, document: Document, names: _Names) -> Iterator[Problem]:
+    place: Path = ("datasets", name)
+    for grader, score in dataset.threshold.items():
+        spot = (*place, "threshold", grader)
+        if grader not in names.graders:
+            yield document.problem(spot, _unknown("grader", grader, names.graders), at_key=True)
+        elif off := on_scale(score, names.graders[grader].scale):
+            yield document.problem(spot, f"the threshold {score:g} {off} of the grader '{grader}'")
+    for category, quota in dataset.quotas.items():
+        spot = (*place, "quotas", category)
+        if category not in names.categories and not names.any_category:
+            yield document.problem(spot, _unknown("category", category, names.categories), at_key=True)
+        yield from _quota(quota, dataset, document, spot, names)
+    like = dataset.sample.like if isinstance(dataset.sample, Like) else None
+    for other, spot in ((dataset.from_, (*place, "from")), (like, (*place, "sample", "like"))):
+        if other is not None and other not in names.datasets:
+            yield document.problem(spot, _unknown("dataset", other, names.datasets))
+
+
+def _quota(quota: Quota, dataset: Dataset, document: Document, place: Path, names: _Names) -> Iterator[Problem]:
+    asked = [key for key in ("min_keep_rate", "min_rows", "min_share", "max_rows", "max_share") if getattr(quota, key) is not None]
+    if not asked:
+        yield document.problem(place, "the quota asks for nothing: name min_keep_rate, min_rows, min_share, max_rows or max_share")
+    for unit in ("rows", "share"):
+        low, high = getattr(quota, f"min_{unit}"), getattr(quota, f"max_{unit}")
+        if low is not None and high is not None and low > high:
+            yield document.problem((*place, f"min_{unit}"), f"min_{unit} is above max_{unit}")
+    if quota.floor is None:
+        return
+    if not dataset.threshold:
+        yield document.problem((*place, "floor"), "a floor needs a threshold: without one no row has a score here")
+    floors = quota.floor if isinstance(quota.floor, dict) else dict.fromkeys(dataset.threshold, quota.floor)
+    for grader, floor in floors.items():
+        spot = (*place, "floor", grader) if isinstance(quota.floor, dict) else (*place, "floor")
+        if grader not in dataset.threshold:
+            yield document.problem(spot, _unknown("threshold", grader, dataset.threshold))
+        elif grader in names.graders and (off := on_scale(floor, names.graders[grader].scale)):
+            yield document.problem(spot, f"the floor {floor:g} {off} of the grader '{grader}'")
+        elif floor > dataset.threshold[grader]:
+            yield document.problem(spot, f"the floor {floor:g} is above the threshold {dataset.threshold[grader]:g}")
+
+
+_SUBJECTS = {
+    "dataset": ("rows", "keep_rate"),
+    "dataset+category": ("rows", "keep_rate", "share"),
+    "category": ("rows",),
+    "grader": ("scored", "unscored"),
+    "rule": ("failing_rows",),
+    "": ("rows", "quarantined"),
+}
+
+
+def _expectation(expectation: Expectation, document: Document, place: Path, names: _Names) -> Iterator[Problem]:
+    for kind, known in (("dataset", names.datasets), ("grader", list(names.graders)), ("rule", names.rules), ("category", names.categories)):
+        name = getattr(expectation, kind)
+        if name is not None and name not in known and not (kind == "category" and names.any_category):
+            yield document.problem((*place, kind), _unknown(kind, name, known))
+    subject = "+".join(kind for kind in ("dataset", "category", "grader", "rule") if getattr(expectation, kind) is not None)
+    measures = [measure for measure in _MEASURES if getattr(expectation, measure) is not None]
+    if subject not in _SUBJECTS:
+        yield document.problem(place, "an expectation is about a dataset, a category (of a dataset), a grader, a rule, or the sources")
+        return
+    fitting = _SUBJECTS[subject]
+    if not measures:
+        yield document.problem(place, f"the expectation names no number to meet: {', '.join(fitting)}")
+    for measure in measures:
+        bounds = getattr(expectation, measure)
+        if measure not in fitting:
+            about = subject.replace("+", " and ") or "the sources"
+            yield document.problem((*place, measure), f"'{measure}' is no number of {about}; there: {', '.join(fitting)}")
+        elif bounds.min is None and bounds.max is None:
+            yield document.problem((*place, measure), f"'{measure}' needs 'min', 'max' or both")
+
+
+def _later_stages(recipe: RecipeText, document: Document, names: _Names) -> Iterator[Problem]:
+    asked = (recipe.training or {}).get("datasets", [])
+    for index, name in enumerate(asked if isinstance(asked, list) else []):
+        if name not in names.datasets:
+            yield document.problem(("training", "datasets", index), _unknown("dataset", str(name), names.datasets))
+    pairs = (recipe.evaluation or {}).get("pairs", [])
+    for index, pair in enumerate(pairs if isinstance(pairs, list) else []):
+        for position, name in enumerate(pair if isinstance(pair, list) else []):
+            if name not in names.datasets:
+                yield document.problem(("evaluation", "pairs", index, position), _unknown("dataset", str(name), names.datasets))

@@ -1,0 +1,310 @@
+"""The words of a recipe: the one definition that the parser, the JSON Schema and the reference page are made from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+PERCENT = r"^[0-9]+(\.[0-9]+)?%$"
+
+Name = Annotated[str, Meta(pattern=NAME, max_length=80)]
+Text = Annotated[str, Meta(min_length=1)]
+Percent = Annotated[str, Meta(pattern=PERCENT, examples=["5%"])]
+Limit = Annotated[int, Meta(ge=0)] | Percent
+Rate = Annotated[float, Meta(ge=0, le=1)]
+Positive = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=0)]
+
+
+class Words(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """What every part of a recipe is: frozen, and strict about its keys."""
+
+
+class Fields(Words, frozen=True, kw_only=True):
+    """Which columns of the source make a row."""
+
+    instruction: Annotated[str | None, Meta(description="Column of the instruction.")] = None
+    input: Annotated[str | None, Meta(description="Column of the input; a source may have none.")] = None
+    response: Annotated[str | None, Meta(description="Column of the response.")] = None
+    messages: Annotated[
+        str | None,
+        Meta(
+            description="Column of a conversation: up to the last user turn is the instruction, "
+            "the last assistant turn the response."
+        ),
+    ] = None
+
+
+class Source(Words, frozen=True, kw_only=True):
+    """A file, or a glob of files, that rows are read from."""
+
+    path: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="json, jsonl, csv or parquet, also .gz and .zst (text formats); a glob; "
+            "or hf://datasets/… . Relative to the recipe.",
+        ),
+    ]
+    name: Annotated[Name | None, Meta(description="Name of the source in tables and reports.")] = None
+    format: Annotated[
+        Literal["json", "jsonl", "csv", "parquet"] | None, Meta(description="Where the file's name does not tell.")
+    ] = None
+    fields: Annotated[
+        Fields | Literal["alpaca", "dolly", "gpt4llm", "sharegpt", "messages"] | None,
+        Meta(description="Which columns make a row, or a known layout by name; found by itself where it can be."),
+    ] = None
+    max_quarantined: Annotated[
+        Limit, Meta(description="More rows than this that cannot be read fail the run; fewer warn.")
+    ] = "1%"
+
+
+class Bounds(Words, frozen=True, kw_only=True):
+    """From `min` to `max`, both included."""
+
+    min: Annotated[float | Percent | None, Meta(description="At least this.")] = None
+    max: Annotated[float | Percent | None, Meta(description="At most this.")] = None
+
+
+class Length(Words, frozen=True, kw_only=True):
+    """A length in characters."""
+
+    min: Annotated[Count | None, Meta(description="At least this many characters.")] = None
+    max: Annotated[Count | None, Meta(description="At most this many characters.")] = None
+
+
+class Range(Words, frozen=True, kw_only=True):
+    """A range of numbers, both ends included."""
+
+    min: Annotated[float | None, Meta(description="Lowest number allowed.")] = None
+    max: Annotated[float | None, Meta(description="Highest number allowed.")] = None
+
+
+Scalar = str | int | float | bool
+Scalars = Annotated[list[Scalar], Meta(min_length=1)]
+RowColumns = Annotated[list[Literal["instruction", "input", "response"]], Meta(min_length=1)]
+
+
+class Duplicates(Words, frozen=True, kw_only=True):
+    """What counts as the same row again."""
+
+    columns: Annotated[
+        RowColumns, Meta(description="Compared columns.")
+    ] = field(default_factory=lambda: ["instruction", "input", "response"])
+    normalised: Annotated[
+        bool, Meta(description="Compare letters and digits alone, in lower case: spacing and punctuation do not count.")
+    ] = False
+
+
+class Check(Words, frozen=True, kw_only=True):
+    """One check, named as pandera names it."""
+
+    not_nullable: Annotated[bool | None, Meta(description="The value is there.")] = None
+    unique: Annotated[bool | None, Meta(description="No other row has the same value; all rows that share one fail.")] = None
+    str_length: Annotated[Length | None, Meta(description="Length of the text.")] = None
+    str_matches: Annotated[str | None, Meta(description="The text matches this regular expression (RE2) from its start.")] = None
+    str_contains: Annotated[str | None, Meta(description="The text matches this regular expression (RE2) somewhere.")] = None
+    not_matches: Annotated[str | None, Meta(description="The text matches this regular expression (RE2) nowhere.")] = None
+    str_startswith: Annotated[str | None, Meta(description="The text starts so.")] = None
+    str_endswith: Annotated[str | None, Meta(description="The text ends so.")] = None
+    in_range: Annotated[Range | None, Meta(description="The number lies in the range.")] = None
+    equal_to: Annotated[Scalar | None, Meta(description="The value is this.")] = None
+    not_equal_to: Annotated[Scalar | None, Meta(description="The value is not this.")] = None
+    greater_than: Annotated[float | None, Meta(description="The number is greater.")] = None
+    greater_than_or_equal_to: Annotated[float | None, Meta(description="The number is this or greater.")] = None
+    less_than: Annotated[float | None, Meta(description="The number is less.")] = None
+    less_than_or_equal_to: Annotated[float | None, Meta(description="The number is this or less.")] = None
+    isin: Annotated[Scalars | None, Meta(description="The value is one of these.")] = None
+    notin: Annotated[Scalars | None, Meta(description="The value is none of these.")] = None
+    no_duplicates: Annotated[
+        Duplicates | bool | None, Meta(description="The row is not there before; every copy but one fails.")
+    ] = None
+    no_conflicts: Annotated[
+        bool | None,
+        Meta(description="Rows with the same instruction and input have the same response; all that do not fail."),
+    ] = None
+
+
+class Rule(Words, frozen=True, kw_only=True):
+    """A check on rows; limits say how many failing rows warn and how many fail."""
+
+    id: Annotated[Name, Meta(description="Name of the rule in tables and reports.")]
+    description: Annotated[str, Meta(description="Why: one sentence for the reader of the report.")] = ""
+    column: Annotated[
+        Text | None, Meta(description="Checked column: instruction, input, response, or one of the source's own.")
+    ] = None
+    check: Annotated[
+        Check | Literal["not_nullable", "unique", "no_duplicates", "no_conflicts"] | None,
+        Meta(description="One check; nulls pass all but not_nullable."),
+    ] = None
+    where: Annotated[
+        Text | None, Meta(description="A boolean SQL expression that holds for a good row.", examples=["length(response) > 9"])
+    ] = None
+    warn: Annotated[Limit | None, Meta(description="More failing rows than this warn: a count or a percentage of all rows.")] = None
+    fail: Annotated[
+        Limit | None,
+        Meta(description="More failing rows than this fail. A rule that names neither limit fails at the first row."),
+    ] = None
+    drop: Annotated[bool, Meta(description="Failing rows leave the data.")] = False
+
+
+class Category(Words, frozen=True, kw_only=True):
+    """A named set of rows; a row may be in several."""
+
+    category: Annotated[Name | None, Meta(description="Name of the category.")] = None
+    description: Annotated[str, Meta(description="What the category holds.")] = ""
+    keywords: Annotated[
+        Annotated[list[Text], Meta(min_length=1, max_length=62)] | None,
+        Meta(description="Rows that contain one of these in instruction, input or response; case counts."),
+    ] = None
+    pattern: Annotated[Text | None, Meta(description="Rows that match this regular expression (RE2) somewhere.")] = None
+    over: Annotated[
+        RowColumns | None,
+        Meta(description="Look for keywords or pattern in these columns alone."),
+    ] = None
+    column: Annotated[
+        Text | None, Meta(description="A column of the source; without `values`, each of its values is a category.")
+    ] = None
+    values: Annotated[Scalars | None, Meta(description="Rows whose column has one of these.")] = None
+    where: Annotated[Text | None, Meta(description="Rows for which this boolean SQL expression holds.")] = None
+
+
+class Scale(Words, frozen=True, kw_only=True):
+    """The scores a grader may give."""
+
+    min: Annotated[float, Meta(description="Lowest score.")] = 0
+    max: Annotated[float, Meta(description="Highest score.")] = 5
+    step: Annotated[Annotated[float, Meta(gt=0)] | None, Meta(description="Distance between scores; any score in between where left out.")] = None
+
+
+class Grader(Words, frozen=True, kw_only=True):
+    """Gives each row a score on one dimension within a scale, or no score and a reason.
+
+    Names one of `model`, `column` and `table`.
+    """
+
+    model: Annotated[
+        Annotated[str, Meta(pattern=r"^[a-z_]+/.+")] | None,
+        Meta(description="openai/…, anthropic/…, local/…, or recorded/PATH: recorded replies instead of a model."),
+    ] = None
+    column: Annotated[Text | None, Meta(description="A score that the source already has.")] = None
+    table: Annotated[Text | None, Meta(description="A csv, json, jsonl or parquet file of scores, relative to the recipe.")] = None
+    key: Annotated[Text, Meta(description="Column of the table that holds row ids, or a column of the source with the same values.")] = "id"
+    score: Annotated[Text, Meta(description="Column of the table that holds the score.")] = "score"
+    dimension: Annotated[Text, Meta(description="What is rated: accuracy, helpfulness, …")] = "accuracy"
+    scale: Annotated[Scale, Meta(description="The scores the grader may give.")] = field(default_factory=Scale)
+    prompt: Annotated[Text | None, Meta(description="A prompt template in place of the paper's (Figure 4), relative to the recipe.")] = None
+    base_url: Annotated[Text | None, Meta(description="An OpenAI-compatible server.")] = None
+    concurrency: Annotated[Positive | None, Meta(description="Requests in flight at once.")] = None
+    requests_per_minute: Annotated[Positive | None, Meta(description="Requests sent in a minute at most.")] = None
+    tokens_per_minute: Annotated[Positive | None, Meta(description="Tokens sent in a minute at most.")] = None
+    temperature: Annotated[float, Meta(ge=0, le=2, description="Sampling temperature.")] = 0.0
+    max_tokens: Annotated[Positive | None, Meta(description="Longest reply, in tokens.")] = None
+    mode: Annotated[Literal["online", "batch"], Meta(description="One request at a time, or the provider's batch API.")] = "online"
+    budget_usd: Annotated[Annotated[float, Meta(ge=0)] | None, Meta(description="Spend no more than this.")] = None
+    keep_rationale: Annotated[bool, Meta(description="Ask for the explanation after the score and keep it.")] = False
+
+
+class Quota(Words, frozen=True, kw_only=True):
+    """What a dataset must keep of a category (the paper's section 6 shows what happens without)."""
+
+    min_keep_rate: Annotated[
+        Rate | Literal["overall"] | None,
+        Meta(description="Keep at least this share of the category's rows; `overall`: the share that the threshold keeps of all."),
+    ] = None
+    min_rows: Annotated[Count | None, Meta(description="Keep at least so many rows of the category.")] = None
+    min_share: Annotated[
+        Annotated[float, Meta(ge=0, lt=1)] | None, Meta(description="The category makes up at least this share of the dataset.")
+    ] = None
+    max_rows: Annotated[Count | None, Meta(description="Keep at most so many rows of the category.")] = None
+    max_share: Annotated[
+        Annotated[float, Meta(ge=0, lt=1)] | None, Meta(description="The category makes up at most this share of the dataset.")
+    ] = None
+    floor: Annotated[
+        float | dict[str, float] | None, Meta(description="Add no row with a lower score: a number, or one for each grader.")
+    ] = None
+    strict: Annotated[bool | None, Meta(description="A shortfall fails the run; where left out, as the dataset says.")] = None
+
+
+class Like(Words, frozen=True, kw_only=True):
+    """As many rows as another dataset."""
+
+    like: Annotated[Name, Meta(description="Draw as many rows as this dataset has: the size-matched random control.")]
+
+
+class Dataset(Words, frozen=True, kw_only=True):
+    """A selection of rows to train on."""
+
+    threshold: Annotated[
+        dict[str, float], Meta(description="Score that each named grader must give at least (equation 1 of the paper).")
+    ] = field(default_factory=dict)
+    quotas: Annotated[dict[str, Quota], Meta(description="Per category, met in the order written.")] = field(default_factory=dict)
+    from_: Annotated[Name | None, Meta(description="Select from this dataset's rows instead of all.")] = field(default=None, name="from")
+    sample: Annotated[Positive | Like | None, Meta(description="Draw this many rows at random, by seed.")] = None
+    seed: Annotated[int, Meta(description="Decides ties and samples.")] = 0
+    strict: Annotated[bool, Meta(description="A shortfall of a quota or a sample fails the run.")] = True
+
+
+class Expectation(Words, frozen=True, kw_only=True):
+    """A number a run must meet."""
+
+    dataset: Annotated[Name | None, Meta(description="Of this dataset: rows, keep_rate, share.")] = None
+    category: Annotated[str | None, Meta(description="Of this category, in the dataset or in the data.")] = None
+    grader: Annotated[Name | None, Meta(description="Of this grader: scored, unscored.")] = None
+    rule: Annotated[Name | None, Meta(description="Of this rule: failing_rows.")] = None
+    rows: Annotated[Bounds | None, Meta(description="Rows of the dataset or category, or of the sources.")] = None
+    keep_rate: Annotated[Bounds | None, Meta(description="Rows kept of those the rules leave.")] = None
+    share: Annotated[Bounds | None, Meta(description="The category's share of the dataset.")] = None
+    scored: Annotated[Bounds | None, Meta(description="Rows with a score: a count or a percentage.")] = None
+    unscored: Annotated[Bounds | None, Meta(description="Rows without a score: a count or a percentage.")] = None
+    failing_rows: Annotated[Bounds | None, Meta(description="Rows that fail the rule: a count or a percentage.")] = None
+    quarantined: Annotated[Bounds | None, Meta(description="Rows of the sources that could not be read.")] = None
+    level: Annotated[Literal["fail", "warn"], Meta(description="What it means when the expectation is not met.")] = "fail"
+
+
+class Engine(Words, frozen=True, kw_only=True):
+    """This machine's limits: they change how fast a run is, never what it gives."""
+
+    memory: Annotated[
+        Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)? ?(MB|GB|MiB|GiB)$")] | None,
+        Meta(description="Most memory that queries may take before they spill to disk.", examples=["4GB"]),
+    ] = None
+    threads: Annotated[Positive | None, Meta(description="Threads that queries may use.")] = None
+
+
+class ReportSettings(Words, frozen=True, kw_only=True):
+    """What the reports show."""
+
+    examples: Annotated[
+        Annotated[int, Meta(ge=0, le=5)],
+        Meta(description="Failing rows quoted for each rule in the Markdown report; none by default, since pull requests may be public."),
+    ] = 0
+    samples: Annotated[
+        Annotated[int, Meta(ge=0, le=1000)], Meta(description="Rows near the threshold that the HTML report quotes.")
+    ] = 100
+
+
+class RecipeText(Words, frozen=True, kw_only=True):
+    """An alpaqual recipe: which rows of which sources to train on, and what must hold."""
+
+    version: Annotated[Literal[1], Meta(description="Version of the recipe language.")]
+    name: Annotated[Name, Meta(description="Names the run folder, runs/<name>.")]
+    title: Annotated[str, Meta(description="A line for the reader of the report.")] = ""
+    sources: Annotated[list[Source], Meta(min_length=1, description="Where rows come from.")]
+    rules: Annotated[list[Text | Rule], Meta(description="Files of rules/, or rules written here.")] = field(default_factory=list)
+    categories: Annotated[
+        list[Text | Category], Meta(description="Files of rules/categories/, or categories written here.")
+    ] = field(default_factory=list)
+    graders: Annotated[dict[Name, Grader], Meta(description="Who scores the rows.")] = field(default_factory=dict)
+    datasets: Annotated[dict[Name, Dataset], Meta(min_length=1, description="What is selected.")]
+    expect: Annotated[list[Expectation], Meta(description="Numbers the run must meet.")] = field(default_factory=list)
+    training: Annotated[
+        dict[str, Any] | None, Meta(description="Kept for the training stage, which this version does not have: said, not done.")
+    ] = None
+    evaluation: Annotated[
+        dict[str, Any] | None, Meta(description="Kept for the evaluation stage, which this version does not have: said, not done.")
+    ] = None
+    engine: Annotated[Engine, Meta(description="This machine's limits.")] = field(default_factory=Engine)
+    report: Annotated[ReportSettings, Meta(description="What the reports show.")] = field(default_factory=ReportSettings)

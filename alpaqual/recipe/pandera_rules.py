@@ -1,0 +1,147 @@
+"""A pandera YAML schema, read as rules.
+
+pandera skips a check whose name it does not know; here that is a problem with its place, like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from alpaqual.errors import Problem
+from alpaqual.recipe.explain import suggest
+from alpaqual.recipe.model import Check, Duplicates, Length, Range, Rule
+from alpaqual.recipe.yaml_nodes import Document, Path
+
+_ABOUT = {"schema_type", "api", "version", "name", "title", "description", "metadata", "strict", "ordered", "coerce", "dtype"}
+_SCHEMA_KEYS = _ABOUT | {"columns", "unique", "checks", "index", "report_duplicates", "unique_column_names", "add_missing_columns"}
+_COLUMN_KEYS = {"title", "description", "metadata", "dtype", "nullable", "unique", "coerce", "required", "regex", "checks", "report_duplicates"}
+_NO_RULE = ("index", "checks")
+_ONE_VALUE = (
+    "equal_to not_equal_to greater_than greater_than_or_equal_to less_than less_than_or_equal_to isin notin "
+    "str_matches str_contains str_startswith str_endswith"
+).split()
+_ARGUMENT = {
+    "isin": "allowed_values", "notin": "forbidden_values", "str_matches": "pattern", "str_contains": "pattern",
+    "str_startswith": "string", "str_endswith": "string", "greater_than": "min_value", "greater_than_or_equal_to": "min_value",
+    "less_than": "max_value", "less_than_or_equal_to": "max_value",
+}  # fmt: skip
+_CHECKS = (*_ONE_VALUE, "in_range", "str_length")
+
+Placed = tuple[Rule, Path]
+
+
+def is_pandera_schema(value: Any) -> bool:
+    """Whether a rules file is a pandera schema: a mapping with `columns` or `schema_type`."""
+    return isinstance(value, dict) and ("columns" in value or "schema_type" in value)
+
+
+def rules_of_pandera(document: Document) -> tuple[list[Placed], list[Problem]]:
+    """The rules of a pandera schema, each with its place, and what could not be read as a rule."""
+    reader = _Reader(document)
+    return list(reader.rules()), reader.problems
+
+
+class _Reader:
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.problems: list[Problem] = []
+
+    def problem(self, path: Path, message: str) -> None:
+        self.problems.append(self.document.problem(path, message, at_key=True))
+
+    def rules(self) -> Iterator[Placed]:
+        schema = self.document.value
+        for key in schema:
+            if key not in _SCHEMA_KEYS:
+                self.problem((key,), f"unknown key '{key}' of a pandera schema{suggest(key, _SCHEMA_KEYS)}")
+        for key in _NO_RULE:
+            if schema.get(key):
+                self.problem((key,), f"'{key}' of a pandera schema has no rule that says the same: write it as a rule")
+        columns = schema.get("columns")
+        if not isinstance(columns, dict):
+            self.problem(("columns",), "'columns' of a pandera schema is a mapping of column names")
+            return
+        for name, column in columns.items():
+            yield from self.column(name, column or {}, ("columns", name))
+        yield from self.unique(schema.get("unique"))
+
+    def unique(self, unique: Any) -> Iterator[Placed]:
+        names = [unique] if isinstance(unique, str) else unique or []
+        if not names:
+            return
+        if len(names) == 1:
+            yield self.rule(f"{names[0]}.unique_rows", names[0], Check(unique=True), {}), ("unique",)
+        elif set(names) <= {"instruction", "input", "response"}:
+            yield Rule(id="unique_rows", check=Check(no_duplicates=Duplicates(columns=names)), description="From a pandera schema."), ("unique",)
+        else:
+            self.problem(("unique",), "rows can be unique over instruction, input and response, or over one column")
+
+    def column(self, name: str, column: Any, path: Path) -> Iterator[Placed]:
+        if not isinstance(column, dict):
+            self.problem(path, f"column '{name}' of a pandera schema is a mapping")
+            return
+        if column.get("regex"):
+            self.problem((*path, "regex"), "column names by regular expression are not read: name each column")
+        if not column.get("nullable", False):
+            yield self.rule(f"{name}.not_nullable", name, Check(not_nullable=True), {}), path
+        if column.get("unique"):
+            yield self.rule(f"{name}.unique", name, Check(unique=True), {}), (*path, "unique")
+        for key, argument in column.items():
+            if key not in _COLUMN_KEYS:
+                yield from self.check(name, key, argument, (*path, key))
+        checks = column.get("checks") or {}
+        if isinstance(checks, dict):
+            for key, argument in checks.items():
+                yield from self.check(name, key, argument, (*path, "checks", key))
+        else:
+            self.problem((*path, "checks"), "'checks' is a mapping of check names; custom checks cannot be read from a file")
+
+    def check(self, column: str, name: str, argument: Any, path: Path) -> Iterator[Placed]:
+        if name not in _CHECKS:
+            self.problem(path, f"unknown check '{name}'{suggest(name, _CHECKS) or '; known: ' + ', '.join(_CHECKS)}")
+            return
+        options = dict(argument.get("options") or {}) if isinstance(argument, dict) else {}
+        if isinstance(argument, dict):
+            options |= {key: argument[key] for key in ("raise_warning", "ignore_na") if key in argument}
+        if options.get("ignore_na") is False:
+            self.problem(path, "'ignore_na: false' is not read: a check passes over nulls, 'nullable: false' is the check for them")
+        try:
+            checks = list(_checks(name, argument))
+        except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
+            self.problem(path, f"'{name}' of column '{column}' cannot be read: {error}")
+            return
+        for suffix, check in checks:
+            yield self.rule(f"{column}.{suffix}", column, check, options), path
+
+    def rule(self, name: str, column: str, check: Check, options: dict[str, Any]) -> Rule:
+        limit = 0 if options.get("raise_warning") else None
+        safe = "".join(c if c.isalnum() and c.isascii() or c in "_.-" else "_" for c in name).lstrip("_.-") or "rule"
+        return Rule(id=safe[:80], column=column, check=check, warn=limit, description="From a pandera schema.")
+
+
+def _checks(name: str, argument: Any) -> Iterator[tuple[str, Check]]:
+    settings = argument if isinstance(argument, dict) else {}
+    if name == "in_range":
+        low, high = settings["min_value"], settings["max_value"]
+        ends = settings.get("include_min", True), settings.get("include_max", True)
+        if all(ends):
+            yield name, _checked(in_range=Range(min=low, max=high))
+            return
+        yield f"{name}.min", _checked(**{"greater_than_or_equal_to" if ends[0] else "greater_than": low})
+        yield f"{name}.max", _checked(**{"less_than_or_equal_to" if ends[1] else "less_than": high})
+    elif name == "str_length":
+        exactly = settings.get("exact_value", argument if isinstance(argument, int) else None)
+        low, high = (exactly, exactly) if exactly is not None else (settings.get("min_value"), settings.get("max_value"))
+        yield name, _checked(str_length=Length(min=low, max=high))
+    else:
+        keys = ("value", _ARGUMENT.get(name, "value"))
+        value = next((settings[key] for key in keys if key in settings), argument)
+        yield name, _checked(**{name: value})
+
+
+def _checked(**check: Any) -> Check:
+    """A check whose argument is of the right kind, or msgspec's word why not."""
+    return msgspec.convert(msgspec.to_builtins(check), Check)

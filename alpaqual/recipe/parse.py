@@ -1,0 +1,206 @@
+"""Text -> Recipe, or every problem at once with `file:line:column`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from alpaqual.errors import Problem, RecipeError
+from alpaqual.recipe.crosscheck import check_category, check_recipe, check_rule
+from alpaqual.recipe.explain import explain, prune, suggest
+from alpaqual.recipe.library import Library
+from alpaqual.recipe.model import Category, RecipeText, Rule
+from alpaqual.recipe.pandera_rules import is_pandera_schema, rules_of_pandera
+from alpaqual.recipe.recipe import Recipe
+from alpaqual.recipe.schema import Kind
+from alpaqual.recipe.yaml_nodes import Document, apply_set, read_document
+from alpaqual.recipe.yaml_nodes import Path as Place
+
+
+def read_text(path: Path, shown: str) -> str:
+    """A text file's content.
+
+    Raises RecipeError where it cannot be read.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise RecipeError([Problem(shown, 0, 0, f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError as error:
+        raise RecipeError([Problem(shown, 0, 0, f"is not UTF-8 text (byte {error.start})")]) from None
+
+
+def parse_recipe(text: str, file: str = "recipe.yaml", sets: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and the rule, category and prompt files it names; nothing of the data is looked at.
+
+    `sets` are KEY=VALUE words that change values of the recipe. Raises RecipeError with every problem.
+    """
+    return _Parser(text, file, sets).parse()
+
+
+def read_recipe(path: str | Path, sets: Sequence[str] = ()) -> Recipe:
+    """`parse_recipe` of a file."""
+    return parse_recipe(read_text(Path(path), str(path)), str(path), sets)
+
+
+def read_rules(path: str | Path) -> tuple[Rule, ...]:
+    """The rules of one file, ours or a pandera schema.
+
+    Raises RecipeError.
+    """
+    parser = _Parser("", str(path), ())
+    rules = parser.rules_file(Path(path), str(path))
+    if parser.problems:
+        raise RecipeError(parser.problems)
+    return tuple(rules)
+
+
+class _Parser:
+    def __init__(self, text: str, file: str, sets: Sequence[str]) -> None:
+        self.text = text
+        self.file = file
+        self.sets = sets
+        self.library = Library(Path(file).parent)
+        self.problems: list[Problem] = []
+        self.rule_places: dict[str, str] = {}
+        self.category_places: dict[str, str] = {}
+
+    def parse(self) -> Recipe:
+        document = read_document(self.text, self.file)
+        self.problems.extend(document.problems)
+        if document.problems:
+            raise RecipeError(self.problems)
+        for words in self.sets:
+            apply_set(document, words)
+        self.problems.extend(document.problems)
+        recipe = self.convert(document, "recipe", RecipeText)
+        if recipe is None:
+            raise RecipeError(self.problems)
+        rules = self.rules(recipe, document)
+        categories = self.categories(recipe, document)
+        prompts = self.prompts(recipe, document)
+        self.problems.extend(check_recipe(recipe, document, rules, categories))
+        if self.problems:
+            raise RecipeError(self.problems)
+        return Recipe(recipe, self.file, Path(self.file).parent, tuple(rules), tuple(categories), prompts, self.rule_places, document)
+
+    def convert(self, document: Document, kind: Kind, wanted: Any) -> Any:
+        """The document as typed words; problems are noted, and what is left without them is returned, if anything can be."""
+        try:
+            return msgspec.convert(document.value, wanted)
+        except msgspec.ValidationError as error:
+            found = explain(document, kind)
+            if not found:
+                self.problems.append(document.problem((), str(error)))
+                return None
+        self.problems.extend(problem for _, problem in found)
+        # What is wrong is cut out, a place further up each time, so that the rest is still checked in the same go.
+        doomed = [path for path, _ in found]
+        for _ in range(3):
+            try:
+                document.value = prune(document, doomed)
+                return msgspec.convert(document.value, wanted)
+            except msgspec.ValidationError:
+                doomed = [path[:-1] or path for path in doomed]
+        return None
+
+    def rules(self, recipe: RecipeText, document: Document) -> list[Rule]:
+        rules: list[Rule] = []
+        for index, entry in enumerate(recipe.rules):
+            place: Place = ("rules", index)
+            if isinstance(entry, Rule):
+                self.problems.extend(check_rule(entry, document, place))
+                self.add_rule(rules, entry, document, place)
+                continue
+            path = self.library.find(entry)
+            if path is None:
+                self.problems.append(document.problem(place, self.missing(entry, "rules", "")))
+            else:
+                self.rules_file(path, self.library.shown(path), rules)
+        return rules
+
+    def rules_file(self, path: Path, shown: str, rules: list[Rule] | None = None) -> list[Rule]:
+        rules = [] if rules is None else rules
+        document = self.read(path, shown)
+        if document is None:
+            return rules
+        if is_pandera_schema(document.value):
+            found, problems = rules_of_pandera(document)
+            self.problems.extend(problems)
+            for rule, place in found:
+                self.add_rule(rules, rule, document, place)
+            return rules
+        for index, rule in enumerate(self.convert(document, "rules", list[Rule]) or ()):
+            self.problems.extend(check_rule(rule, document, (index,)))
+            self.add_rule(rules, rule, document, (index,))
+        return rules
+
+    def add_rule(self, rules: list[Rule], rule: Rule, document: Document, place: Place) -> None:
+        if rule.id in self.rule_places:
+            message = f"there is a rule '{rule.id}' already, at {self.rule_places[rule.id]}"
+            self.problems.append(document.problem((*place, "id"), message))
+            return
+        self.rule_places[rule.id] = document.place(place)
+        rules.append(rule)
+
+    def categories(self, recipe: RecipeText, document: Document) -> list[Category]:
+        categories: list[Category] = []
+        for index, entry in enumerate(recipe.categories):
+            place: Place = ("categories", index)
+            if isinstance(entry, Category):
+                self.add_category(categories, entry, document, place)
+                continue
+            path = self.library.find(entry, "categories")
+            if path is None:
+                self.problems.append(document.problem(place, self.missing(entry, "categories", "categories")))
+                continue
+            read = self.read(path, self.library.shown(path))
+            found = self.convert(read, "category", Category | list[Category]) if read else None
+            if read and isinstance(found, Category):
+                self.add_category(categories, found, read, ())
+            elif read:
+                for position, category in enumerate(found or ()):
+                    self.add_category(categories, category, read, (position,))
+        return categories
+
+    def add_category(self, categories: list[Category], category: Category, document: Document, place: Place) -> None:
+        self.problems.extend(check_category(category, document, place))
+        name = category.category
+        if name is not None and name in self.category_places:
+            message = f"there is a category '{name}' already, at {self.category_places[name]}"
+            self.problems.append(document.problem((*place, "category"), message))
+            return
+        if name is not None:
+            self.category_places[name] = document.place(place)
+        categories.append(category)
+
+    def prompts(self, recipe: RecipeText, document: Document) -> dict[str, str]:
+        prompts: dict[str, str] = {}
+        for name, grader in recipe.graders.items():
+            if grader.prompt is None:
+                continue
+            path = self.library.folder / grader.prompt
+            try:
+                prompts[name] = read_text(path, grader.prompt)
+            except RecipeError as error:
+                message = f"prompt file {grader.prompt} {error.problems[0].message}"
+                self.problems.append(document.problem(("graders", name, "prompt"), message))
+        return prompts
+
+    def read(self, path: Path, shown: str) -> Document | None:
+        try:
+            document = read_document(read_text(path, shown), shown)
+        except RecipeError as error:
+            self.problems.extend(error.problems)
+            return None
+        self.problems.extend(document.problems)
+        return None if document.problems else document
+
+    def missing(self, name: str, what: str, kind: str) -> str:
+        known = self.library.known(kind)
+        listed = f"; there are: {', '.join(known)}" if known else ""
+        folder = "rules/categories/" if kind else "rules/"
+        return f"no {what} file '{name}' beside or above the recipe in {folder}, nor shipped{suggest(name, known) or listed}"

@@ -1,0 +1,1 @@
+"""Run -> Report -> Markdown, HTML, JSON, JUnit, workflow commands. Reads only."""

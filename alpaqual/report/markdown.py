@@ -1,0 +1,5 @@
+from alpaqual.report.report import Report
+
+
+def to_markdown(report: Report) -> str:
+    return ""

@@ -1,0 +1,37 @@
+"""A report: what a run found, ready to be written as text of any kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from alpaqual.values import State
+
+
+@dataclass(frozen=True)
+class Report:
+    """The results of a run, and its reasons by state. Renderers read nothing else."""
+
+    results: Mapping[str, Any]
+    examples: Mapping[str, list[Mapping[str, Any]]]
+    """Failing rows to quote, by rule; empty unless the recipe asks for them."""
+
+    @property
+    def verdict(self) -> State:
+        """pass, warn, fail or error."""
+        return State(self.results["verdict"])
+
+    def reasons(self, state: State) -> list[Mapping[str, str]]:
+        """Why the verdict is what it is, for one state."""
+        return [reason for reason in self.results["reasons"] if reason["state"] == state]
+
+    @property
+    def headline(self) -> str:
+        """One line without a word that comes from a row: the verdict and the first reasons for it."""
+        counts = {state: len(self.reasons(state)) for state in (State.ERROR, State.FAIL, State.WARN)}
+        parts = [f"{count} {_WORD[state]}{'s' if count > 1 and state is not State.FAIL else ''}" for state, count in counts.items() if count]
+        return ", ".join(parts) or "everything holds"
+
+
+_WORD = {State.ERROR: "error", State.FAIL: "failed", State.WARN: "warning"}

@@ -1,0 +1,205 @@
+"""Walks a plan's stages once: what the store has is reused, what it lacks is done."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from alpaqual.plan.plan import Kind, Plan, Query, Stage
+from alpaqual.quote import literal, name
+from alpaqual.run.grading import grade_with_model, import_table
+from alpaqual.run.loading import stage_source
+from alpaqual.run.run import Outcome
+from alpaqual.store.database import Database
+from alpaqual.store.store import Result, Store
+
+STAGES = ("loading", "checking", "categorising", "grading", "selecting")
+"""The kinds of stages, in the order they run; `--until` names one."""
+
+Listener = Callable[[str, str, float], None]
+"""Is told (stage, "start" | "done" | "reused", seconds)."""
+
+
+@dataclass
+class Execution:
+    """Results of a plan's stages, and how each went."""
+
+    results: dict[str, Result] = field(default_factory=dict)
+    outcomes: list[Outcome] = field(default_factory=list)
+    statements: list[Query] = field(default_factory=list)
+
+
+def execute_stages(plan: Plan, store: Store, *, until: str | None = None, listen: Listener | None = None) -> Execution:
+    """Do every stage that the store does not have, up to those of the kind `until`.
+
+    Raises StageError where a stage fails; what was done before stays in the store.
+    """
+    store.clear_unfinished()
+    executor = _Executor(plan, store, listen or (lambda stage, event, seconds: None))
+    try:
+        for stage in plan.stages:
+            if until is not None and STAGES.index(stage.verb) > STAGES.index(until):
+                continue
+            executor.stage(stage)
+    finally:
+        executor.close()
+    return executor.execution
+
+
+class _Executor:
+    def __init__(self, plan: Plan, store: Store, listen: Listener) -> None:
+        self.plan = plan
+        self.store = store
+        self.listen = listen
+        self.execution = Execution()
+        self.opened: Database | None = None
+        self.viewed: set[str] = set()
+
+    @property
+    def database(self) -> Database:
+        if self.opened is None:
+            engine = self.plan.recipe.text.engine
+            self.store.unfinished.mkdir(parents=True, exist_ok=True)
+            self.opened = Database(memory=engine.memory, threads=engine.threads, spill=self.store.unfinished)
+            if any(file.path.startswith("hf://") for facts in self.plan.sources for file in facts.files):
+                self.opened.allow_network()
+        return self.opened
+
+    def close(self) -> None:
+        if self.opened is not None:
+            self.opened.close()
+
+    def stage(self, stage: Stage) -> None:
+        started = time.monotonic()
+        result = self.store.find(stage.fingerprint)
+        reused = result is not None
+        if result is None:
+            self.listen(stage.name, "start", 0.0)
+            result = self.make(stage)
+        seconds = time.monotonic() - started
+        self.execution.results[stage.name] = result
+        self.execution.outcomes.append(Outcome(stage.name, reused, seconds))
+        self.listen(stage.name, "reused" if reused else "done", seconds)
+
+    def make(self, stage: Stage) -> Result:
+        for wanted in stage.inputs:
+            self.view_tables(wanted)
+        with self.store.making() as folder:
+            facts = _Making(self, stage, folder).facts()
+            return self.store.seal(folder, stage.fingerprint, facts, stage.settings, stage.inputs)
+
+    def view_tables(self, stage_name: str) -> None:
+        """Make the tables of a finished stage readable by their names."""
+        if stage_name in self.viewed:
+            return
+        self.viewed.add(stage_name)
+        folder = self.execution.results[stage_name].folder
+        for path in sorted(folder.glob("*.parquet")):
+            self.database.view(path.name.removesuffix(".parquet"), path)
+
+
+class _Making:
+    """One stage being made in a folder."""
+
+    def __init__(self, executor: _Executor, stage: Stage, folder: Path) -> None:
+        self.executor = executor
+        self.stage = stage
+        self.folder = folder
+        self.database = executor.database
+        self.temporary: list[str] = []
+
+    def facts(self) -> dict[str, Any]:
+        facts: dict[str, Any] = dict(self.before())
+        try:
+            for query in self.stage.queries:
+                self.run(query, facts)
+        finally:
+            for table in self.temporary:
+                self.database.execute(f"DROP TABLE IF EXISTS {name(table)}", "cleaning up")
+        # Views on this folder's files end with it; the sealed files are viewed anew where a later stage reads them.
+        for path in self.folder.glob("*.parquet"):
+            self.database.execute(f"DROP VIEW IF EXISTS {name(path.name.removesuffix('.parquet'))}", "cleaning up")
+        return facts
+
+    def before(self) -> Mapping[str, Any]:
+        """Work that is not a query: scores that come from a file or from recorded replies."""
+        if self.stage.verb != "grading":
+            return {}
+        recipe = self.executor.plan.recipe
+        grader_name = self.stage.name.partition(".")[2]
+        grader = recipe.graders[grader_name]
+        if grader.table is not None:
+            import_table(self.database, recipe, grader_name, self.folder / "imported.parquet")
+            self.database.view("imported", self.folder / "imported.parquet")
+        elif grader.model is not None:
+            facts = grade_with_model(self.database, recipe, grader_name, self.folder / f"grades.{grader_name}.parquet")
+            self.database.view(f"grades.{grader_name}", self.folder / f"grades.{grader_name}.parquet")
+            return facts
+        return {}
+
+    def run(self, query: Query, facts: dict[str, Any]) -> None:
+        what = f"{self.stage.name}: {query.name}"
+        if query.kind is Kind.FACTS:
+            facts[query.name] = self.database.records(query.sql, what)
+        elif query.kind is Kind.EXPORT:
+            self.database.write_jsonl(query.sql, self.folder / f"{query.name}.jsonl", what)
+        elif query.kind is Kind.STAGED:
+            sql = stage_source(self.database, self.executor.plan, query, self.folder)
+            query = Query(query.name, sql, query.kind)
+            self.temporary.append(query.name)
+        elif query.kind is Kind.TEMP:
+            self.database.execute(f"CREATE OR REPLACE TABLE {name(query.name)} AS {query.sql}", what)
+            self.temporary.append(query.name)
+        else:
+            query = self.table(query, what)
+        self.executor.execution.statements.append(query)
+
+    def table(self, query: Query, what: str) -> Query:
+        path = self.folder / f"{query.name}.parquet"
+        if query.unless is not None:
+            same, probe = query.unless
+            if self.database.rows(probe, what)[0][0] == 0:
+                self.database.execute(f"DROP VIEW {name(same)}", what)
+                (self.folder / f"{same}.parquet").rename(path)
+                self.database.view(query.name, path)
+                return Query(query.name, f"SELECT * FROM {name(same)}", query.kind)
+        self.database.write_parquet(query.sql, path, what)
+        self.database.view(query.name, path)
+        if query.unless is not None:
+            self.database.execute(f"DROP VIEW {name(query.unless[0])}", what)
+            (self.folder / f"{query.unless[0]}.parquet").unlink()
+        return query
+
+
+def plan_sql(plan: Plan) -> str:
+    """Every statement of a plan in order, ready to paste into duckdb; results are made as tables, nothing is overwritten."""
+    parts = [
+        "-- Every statement of this run, in order. Paste it into duckdb: each result becomes a table of that database.\n"
+        "-- Scores that came from a model or a file are read from tables/ beside this file.",
+    ]
+    for stage in plan.stages:
+        parts.append(f"-- {stage.name}")
+        grader = plan.recipe.graders.get(stage.name.partition(".")[2]) if stage.verb == "grading" else None
+        if grader is not None and grader.column is None:
+            grader_name = stage.name.partition(".")[2]
+            read = f"SELECT n, id, score, reason, reply FROM read_parquet('tables/grades.parquet') WHERE grader = {literal(grader_name)}"
+            parts.append(f"CREATE OR REPLACE TABLE {name(f'grades.{grader_name}')} AS\n{read};")
+            continue
+        for query in stage.queries:
+            if query.kind is Kind.FACTS:
+                parts.append(f"-- counts: {query.name}\n{query.sql};")
+            else:
+                parts.append(f"CREATE OR REPLACE TABLE {name(query.name)} AS\n{query.sql};")
+    return "\n\n".join(parts) + "\n"
+
+
+def stage_record(plan: Plan) -> str:
+    """What the next `plan` compares itself with: settings and inputs of each stage, as JSON."""
+    record = {
+        stage.name: {"fingerprint": stage.fingerprint, "settings": stage.settings, "inputs": dict(stage.inputs)} for stage in plan.stages
+    }
+    return json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False)

@@ -1,0 +1,63 @@
+"""JSON: a list of objects, or an object that holds one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from alpaqual.sources import jsonl
+from alpaqual.sources._reading import cells, kind_of, open_bytes, relation, select_numbered
+
+
+class Plugin:
+    VERSION = 1
+    SUFFIXES = (".json",)
+    CELLS = "json"
+
+    def look(self, files: Sequence[str]) -> str:
+        return relation("read_json", files, format="'array'", records="true", union_by_name="true")
+
+    def scan(self, files: Sequence[str], columns: Sequence[str], file_rows: Sequence[int]) -> str:
+        options = {"format": "'array'", "records": "true", "columns": cells(columns, "JSON")}
+        return select_numbered(columns, relation("read_json", files, **options))
+
+    def rescue(self, file: str) -> Iterator[tuple[dict[str, Any] | None, str]]:
+        with open_bytes(file) as stream:
+            data = stream.read()
+        try:
+            value = json.loads(data.decode("utf-8-sig"))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"not UTF-8 (line {data.count(10, 0, error.start) + 1}, byte {error.start + 1} of the file)") from None
+        except RecursionError:
+            raise ValueError("JSON nested too deeply") from None
+        except json.JSONDecodeError as error:
+            if error.msg == "Extra data" and data.lstrip()[:1] == b"{":
+                yield from jsonl.Plugin().rescue(file)  # JSON Lines under the wrong name
+                return
+            raise ValueError(f"broken JSON at line {error.lineno}, column {error.colno}: {error.msg}") from None
+        for place, row in _rows(value):
+            if isinstance(row, dict):
+                yield row, ""
+            else:
+                yield None, f"{place}: {kind_of(row)} where a row (an object) should be"
+
+
+def _rows(value: Any) -> Iterator[tuple[str, Any]]:
+    """The rows of a document: its items; or, of an object, the items of the one list it holds, its objects, or itself."""
+    if isinstance(value, list):
+        yield from ((f"item {index}", row) for index, row in enumerate(value, 1))
+        return
+    if not isinstance(value, dict):
+        raise ValueError(f"{kind_of(value)} where a list of rows should be")
+    lists = [(key, items) for key, items in value.items() if isinstance(items, list)]
+    if len(lists) == 1 and all(isinstance(item, dict) for item in lists[0][1]) and not _is_conversation(lists[0][1]):
+        yield from ((f"item {index} of '{lists[0][0]}'", row) for index, row in enumerate(lists[0][1], 1))
+    elif value and all(isinstance(item, dict) for item in value.values()):
+        yield from ((f"'{key}'", row) for key, row in value.items())
+    else:
+        yield "the object", value
+
+
+def _is_conversation(items: list[Any]) -> bool:
+    return bool(items) and all({"role", "from"} & item.keys() for item in items)

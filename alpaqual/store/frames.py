@@ -1,0 +1,120 @@
+"""Frames that enter the store (imported scores, grades that a model gave), validated by pandera first.
+
+pandera checks frames in memory: eager polars, schema and data. Its other backends lose failures (docs/decisions/0003).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alpaqual.errors import MachineError, StageError
+from alpaqual.values import Grade
+
+if TYPE_CHECKING:
+    import pandera.polars
+    import polars
+
+BATCH = 1_000_000
+"""Rows validated at once, which bounds the memory it takes."""
+
+
+def grades_schema(low: float, high: float) -> pandera.polars.DataFrameSchema:
+    """What grades must be: one for each row, a score on the scale or a reason, never both, never neither."""
+    pa = _pandera()
+
+    def one_of_both(data: Any) -> Any:
+        return data.lazyframe.select(_polars().col("score").is_null() != _polars().col("reason").is_null())
+
+    return pa.DataFrameSchema(
+        {
+            "grader": pa.Column(str),
+            "n": pa.Column(int, unique=True),
+            "id": pa.Column(str, pa.Check.str_length(min_value=32)),
+            "score": pa.Column(float, [pa.Check.in_range(low, high), _no_nan(pa)], nullable=True),
+            "reason": pa.Column(str, nullable=True),
+            "reply": pa.Column(str, nullable=True),
+        },
+        checks=pa.Check(one_of_both, error="a score or a reason"),
+        strict=True,
+        name="grades",
+    )
+
+
+def imported_schema() -> pandera.polars.DataFrameSchema:
+    """What an imported table of scores must be: a key that is there and stands for one row, and a number or nothing."""
+    pa = _pandera()
+    columns = {"key": pa.Column(str, unique=True), "score": pa.Column(float, nullable=True)}
+    return pa.DataFrameSchema(columns, strict=True, name="imported scores")
+
+
+def write_grades(grader: str, grades: Sequence[tuple[int, str, Grade]], path: Path, low: float, high: float) -> None:
+    """Validate grades (row number, row id, grade) and write them as Parquet.
+
+    Raises StageError where one of them is not what a grade must be.
+    """
+    pl = _polars()
+    columns = ("grader", "n", "id", "score", "reason", "reply")
+    kinds = {"grader": pl.String, "n": pl.Int64, "id": pl.String, "score": pl.Float64, "reason": pl.String, "reply": pl.String}
+    rows = [(grader, n, row_id, grade.score, grade.reason, grade.reply) for n, row_id, grade in grades]
+    frame = pl.DataFrame(rows, schema={column: kinds[column] for column in columns}, orient="row")
+    validate(frame, grades_schema(low, high))
+    frame.write_parquet(path)
+
+
+def write_imported(batches: Iterator[list[tuple[Any, ...]]], path: Path, shown: str) -> None:
+    """Validate imported scores (key, score) and write them as Parquet.
+
+    Raises StageError that names the file and what is wrong with it.
+    """
+    pl = _polars()
+    rows = [row for batch in batches for row in batch]
+    frame = pl.DataFrame(rows, schema={"key": pl.String, "score": pl.Float64}, orient="row")
+    try:
+        validate(frame, imported_schema())
+    except StageError as error:
+        raise StageError(f"{shown}: {error}") from None
+    frame.write_parquet(path)
+
+
+def validate(frame: polars.DataFrame, schema: pandera.polars.DataFrameSchema) -> None:
+    """Every check over every row.
+
+    Raises StageError that counts the failures of each check; values of rows are not quoted.
+    """
+    pa = _pandera()
+    try:
+        schema.validate(frame, lazy=True)
+    except pa.errors.SchemaErrors as error:
+        counts: dict[str, int] = {}
+        for case in error.failure_cases.select("column", "check").iter_rows():
+            label = f"{case[0] or 'row'}: {case[1]}"
+            counts[label] = counts.get(label, 0) + 1
+        found = "; ".join(f"{label} ({count})" for label, count in sorted(counts.items()))
+        raise StageError(f"{schema.name} are not valid: {found}") from None
+
+
+def _no_nan(pa: Any) -> Any:
+    return pa.Check(lambda data: data.lazyframe.select(_polars().col(data.key).is_not_nan()), error="is a number")
+
+
+def _polars() -> Any:
+    import polars
+
+    return polars
+
+
+def _pandera() -> Any:
+    """pandera with its polars backend, ready to check data and not only types.
+
+    Raises MachineError where the environment switches validation off: a check that is off passes everything.
+    """
+    if os.environ.get("PANDERA_VALIDATION_ENABLED", "true").lower() in ("false", "0"):
+        raise MachineError("PANDERA_VALIDATION_ENABLED is off, and with it every check of frames: unset it and run again")
+    os.environ.setdefault("PANDERA_VALIDATION_DEPTH", "SCHEMA_AND_DATA")
+    os.environ.setdefault("DISABLE_PANDERA_IMPORT_WARNING", "True")
+    import pandera.polars as pa
+
+    return pa

@@ -1,0 +1,169 @@
+"""`.alpaqual/` of a project: results of stages by fingerprint, the ledger of replies, digests of files.
+
+A result is a folder of immutable files that ends with its seal: a folder without a seal is no result. It is made under a
+temporary name and renamed whole, so that a process killed at any moment leaves nothing that looks finished.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alpaqual.errors import StoreError
+
+SEAL = "seal.json"
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a stage left behind."""
+
+    folder: Path
+    fingerprint: str
+    facts: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str]
+
+    def table(self, table: str) -> Path:
+        """The Parquet file of one of its tables."""
+        return self.folder / f"{table}.parquet"
+
+
+def project_folder(recipe_file: Path) -> Path:
+    """The nearest folder up from the recipe that has a `.git`, else the recipe's own."""
+    start = recipe_file.resolve().parent
+    return next((folder for folder in (start, *start.parents) if (folder / ".git").exists()), start)
+
+
+class Store:
+    """The results, replies and digests of one project."""
+
+    def __init__(self, project: Path) -> None:
+        self.project = project
+        self.root = project / ".alpaqual"
+        self.results = self.root / "store"
+        self.replies = self.root / "replies"
+        self.unfinished = self.results / "unfinished"
+
+    def find(self, fingerprint: str) -> Result | None:
+        """The result of this fingerprint, if there is one.
+
+        Raises StoreError where a seal cannot be read or names a file that is gone.
+        """
+        folder = self.results / fingerprint[:2] / fingerprint
+        try:
+            seal = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+            broken = next((name for name, size in seal["files"].items() if (folder / name).stat().st_size != size), None)
+        except FileNotFoundError as error:
+            if not (folder / SEAL).exists():
+                return None
+            broken = Path(str(error.filename)).name
+        except (OSError, ValueError, KeyError):
+            broken = SEAL
+        if broken is not None:
+            raise StoreError(f"the stored result {folder} is damaged ({broken}); delete that folder and run again")
+        return Result(folder, fingerprint, seal["facts"], seal["settings"], seal["inputs"])
+
+    @contextmanager
+    def making(self) -> Iterator[Path]:
+        """A new folder for a result that is being made; what is left of it at the end is deleted."""
+        folder = self.unfinished / f"{os.getpid()}-{uuid.uuid4().hex}"
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def seal(self, folder: Path, fingerprint: str, facts: Mapping[str, Any], settings: Mapping[str, Any], inputs: Mapping[str, str]) -> Result:
+        """Make a result of a folder: flush its files, write the seal, rename it into place."""
+        files = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
+        for name in files:
+            _flush(folder / name)
+        seal = {"fingerprint": fingerprint, "files": files, "facts": facts, "settings": settings, "inputs": inputs}
+        (folder / SEAL).write_text(json.dumps(seal, ensure_ascii=False, indent=1, sort_keys=True), encoding="utf-8")
+        _flush(folder / SEAL)
+        target = self.results / fingerprint[:2] / fingerprint
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Another process may have made the same result meanwhile: it holds the same rows, so the first one stays.
+        with contextlib.suppress(OSError):
+            folder.rename(target)
+        result = self.find(fingerprint)
+        if result is None:
+            raise StoreError(f"the result could not be put into {target}; is the folder writable?")
+        return result
+
+    def clear_unfinished(self) -> None:
+        """Delete what processes left behind that are gone."""
+        if not self.unfinished.is_dir():
+            return
+        for folder in self.unfinished.iterdir():
+            process = folder.name.partition("-")[0]
+            if not process.isdigit() or not _alive(int(process)):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def digest(self, path: Path) -> str:
+        """sha256 of a file's bytes; known ones are read again only when size or time of the file changed."""
+        status = path.stat()
+        known = self.results / "digests" / hashlib.sha256(f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}".encode()).hexdigest()
+        with contextlib.suppress(OSError):
+            text = known.read_text(encoding="ascii").strip()
+            if len(text) == 64:
+                return text
+        sha = hashlib.sha256()
+        with path.open("rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                sha.update(chunk)
+        known.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(known, sha.hexdigest())
+        return sha.hexdigest()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file under another name, then rename it: a reader sees the old text or the new, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def place_file(source: Path, target: Path) -> None:
+    """Put a stored file at `target`: as a second name of it where the file system can, else as a copy."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):
+        if target.samefile(source):
+            return
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copyfile(source, temporary)
+    temporary.replace(target)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

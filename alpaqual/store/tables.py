@@ -1,0 +1,122 @@
+"""Tables of a finished run, for people: as Arrow, polars, pandas or plain rows, and the answer to "which rows, and why"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alpaqual.errors import MachineError, StageError
+from alpaqual.quote import literal
+from alpaqual.store.database import Database, opened
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table in a file."""
+
+    path: Path
+
+    def polars(self) -> polars.DataFrame:
+        """As a polars frame."""
+        import polars as pl
+
+        return pl.read_ndjson(self.path) if self.path.suffix == ".jsonl" else pl.read_parquet(self.path)
+
+    def arrow(self) -> pyarrow.Table:
+        """As an Arrow table.
+
+        Raises MachineError without pyarrow.
+        """
+        _needs("pyarrow")
+        return self.polars().to_arrow()
+
+    def pandas(self) -> pandas.DataFrame:
+        """As a pandas frame.
+
+        Raises MachineError without pandas.
+        """
+        _needs("pandas")
+        _needs("pyarrow")
+        return self.polars().to_pandas()
+
+    def __len__(self) -> int:
+        with opened({}) as database:
+            return int(database.rows(f"SELECT COUNT(*) FROM {_reading(self.path)}")[0][0])
+
+
+def _needs(package: str) -> None:
+    from importlib.util import find_spec
+
+    if find_spec(package) is None:
+        raise MachineError(f"this needs {package}: pip install 'alpaqual[notebook]'")
+
+
+def _reading(path: Path) -> str:
+    if path.suffix == ".jsonl":
+        return f"read_json({literal(str(path))}, format = 'newline_delimited')"
+    return f"read_parquet({literal(str(path))})"
+
+
+def read_rows(
+    folder: Path,
+    *,
+    dataset: str | None = None,
+    category: str | None = None,
+    fate: str | None = None,
+    rule: str | None = None,
+    row_id: str | None = None,
+    limit: int | None = 20,
+) -> list[dict[str, Any]]:
+    """Rows of a run that fit every given word, with their fate, all reasons, scores and categories, in the order of ids.
+
+    `row_id` may be the start of an id. Without a `dataset`, a row stands once for each dataset.
+    Raises StageError where the run has no such tables.
+    """
+    tables = {table: folder / "tables" / f"{table}.parquet" for table in ("rows", "fates", "grades", "members", "failures")}
+    present = {table: path for table, path in tables.items() if path.is_file()}
+    if not {"rows", "fates"} <= present.keys():
+        raise StageError(f"{folder} holds no finished run; run its recipe first: alpaqual run RECIPE")
+    where = [f"{column} = {literal(value)}" for column, value in (("fates.dataset", dataset), ("fates.fate", fate)) if value is not None]
+    if row_id is not None:
+        where.append(f"STARTS_WITH(rows.id, {literal(row_id)})")
+    for table, column, value in (("members", "category", category), ("failures", "rule", rule)):
+        if value is not None:
+            where.append(f"rows.n IN (SELECT n FROM {table} WHERE {column} = {literal(value)})" if table in present else "FALSE")
+    with opened(present) as database:
+        return database.records(_select(database, present, where, limit))
+
+
+def _select(database: Database, present: dict[str, Path], where: Sequence[str], limit: int | None) -> str:
+    columns = ["rows.id", "fates.dataset", "fates.fate", "fates.reasons"]
+    if "grades" in present:
+        scores = "SELECT MAP(LIST(grader ORDER BY grader), LIST(score ORDER BY grader)) FROM grades WHERE grades.n = rows.n"
+        columns.append(f"({scores}) AS scores")
+    if "members" in present:
+        columns.append("(SELECT LIST(DISTINCT category ORDER BY category) FROM members WHERE members.n = rows.n) AS categories")
+    if "failures" in present:
+        columns.append("(SELECT LIST(DISTINCT rule ORDER BY rule) FROM failures WHERE failures.n = rows.n) AS failed_rules")
+    columns += ["rows.source", "rows.instruction", "rows.input", "rows.response"]
+    chosen = f"SELECT rows.n AS n, fates.dataset AS dataset FROM rows JOIN fates USING (n){' WHERE ' + ' AND '.join(where) if where else ''}"
+    chosen += " ORDER BY rows.id, fates.dataset" + (f" LIMIT {limit}" if limit is not None else "")
+    return (
+        f"WITH chosen AS MATERIALIZED ({chosen})\nSELECT {', '.join(columns)} FROM chosen JOIN rows USING (n) "
+        "JOIN fates ON fates.n = chosen.n AND fates.dataset = chosen.dataset ORDER BY rows.id, fates.dataset"
+    )
+
+
+def failing_examples(folder: Path, rules: Sequence[str], each: int) -> dict[str, list[dict[str, Any]]]:
+    """The first failing rows of each rule, in the order of ids: id, column, value."""
+    with opened({"failures": folder / "tables" / "failures.parquet"}) as database:
+        return {
+            rule: database.records(
+                f'SELECT id, "column", value FROM failures WHERE rule = {literal(rule)} ORDER BY id, "column" LIMIT {each}', "examples"
+            )
+            for rule in rules
+        }

@@ -1,0 +1,105 @@
+"""What travels between rooms: plain, frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+ROW_FIELDS = ("instruction", "input", "response")
+"""The three texts of a row, as the paper names them (section 2.2)."""
+
+RESERVED_COLUMNS = ("id", "n", "source", *ROW_FIELDS)
+"""Columns every `rows` table has. A source's own column of such a name is reached as `source.<name>`."""
+
+
+class State(StrEnum):
+    """How something stands; the worst of all states is the verdict."""
+
+    PASS = "pass"
+    WARN = "warn"
+    FAIL = "fail"
+    ERROR = "error"
+
+
+def worst(states: list[State]) -> State:
+    """The worst of `states`; no states pass."""
+    return max(states, key=list(State).index, default=State.PASS)
+
+
+class Fate(StrEnum):
+    """What became of a row in a dataset; every row has exactly one."""
+
+    KEPT = "kept"
+    BELOW_THRESHOLD = "below_threshold"
+    UNSCORED = "unscored"
+    REMOVED_BY_RULE = "removed_by_rule"
+    REMOVED_BY_QUOTA = "removed_by_quota"
+    NOT_SAMPLED = "not_sampled"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One (instruction, input, response) with its `id`."""
+
+    id: str
+    instruction: str
+    input: str
+    response: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question to one model: what a ledger key is made of.
+
+    `messages` are (role, text) pairs, `parameters` the sampling settings sent with them.
+    """
+
+    model: str
+    messages: tuple[tuple[str, str], ...]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a model answered. Tokens are None where nobody counted them; `model` is the id as answered."""
+
+    text: str
+    model: str
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Grade:
+    """A score, or none and the reason why."""
+
+    score: float | None
+    reason: str | None = None
+    reply: str | None = None
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of a source: where it lies, its sha256 and its size in bytes."""
+
+    path: str
+    digest: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class SourceFacts:
+    """What was found when a source was looked at, before anything was read in full.
+
+    `fields` maps instruction, input and response (or messages) to the source's columns; `columns` maps each column
+    to its DuckDB type; `file_rows` has the rows of each file where the format says so without reading it.
+    """
+
+    name: str
+    format: str
+    files: tuple[SourceFile, ...]
+    columns: Mapping[str, str]
+    fields: Mapping[str, str]
+    file_rows: tuple[int, ...] | None = None
