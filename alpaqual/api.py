@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import alpaqual
-from alpaqual.errors import AlpaqualError, RecipeError, StageError
+from alpaqual.errors import AlpaqualError, Problem, RecipeError, StageError
 from alpaqual.plan.compile import compile_plan
+from alpaqual.plan.explain import Explained, explain_plan
 from alpaqual.plan.plan import Plan
 from alpaqual.recipe.parse import parse_recipe, read_recipe, read_rules
 from alpaqual.recipe.recipe import Recipe
@@ -28,9 +30,6 @@ from alpaqual.run.run import Run as FinishedRun
 from alpaqual.store.store import Store, project_folder, write_whole
 from alpaqual.store.tables import Rows, read_rows
 from alpaqual.values import State
-
-if TYPE_CHECKING:
-    import pandera.polars
 
 __all__ = [
     "FORMATS",
@@ -171,13 +170,13 @@ def run(
 def open_run(folder: str | Path) -> Run:
     """A run that ended before, from its folder.
 
-    Raises StageError where the folder holds no finished run.
+    Raises RecipeError where the folder holds no finished run, StageError where what it holds cannot be read.
     """
     path = Path(folder)
     try:
         results = json.loads((path / RESULTS).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise StageError(f"{path} holds no finished run (no {RESULTS}); run its recipe (again): alpaqual run RECIPE") from None
+        raise RecipeError([Problem(str(path), 0, 0, f"holds no finished run (no {RESULTS}); run its recipe (again): alpaqual run RECIPE")]) from None
     except (OSError, ValueError) as error:
         raise StageError(f"{path / RESULTS} cannot be read: {error}") from None
     if not isinstance(results, dict) or results.get("version") != 1:
@@ -185,12 +184,12 @@ def open_run(folder: str | Path) -> Run:
     return Run(path, results)
 
 
-def pandera_schema(rules: str | Path) -> pandera.polars.DataFrameSchema:
-    """The pandera schema of a file of rules, for frames in a notebook.
+def pandera_schema(rules: str | Path) -> Any:
+    """The `pandera.polars.DataFrameSchema` of a file of rules, for frames in a notebook.
 
     Raises RecipeError where the file is wrong or a rule needs what a frame cannot give.
     """
-    from alpaqual.store.schema import schema_of_rules
+    from alpaqual.run.schema_of_rules import schema_of_rules
 
     return schema_of_rules(read_rules(rules))
 
@@ -202,9 +201,26 @@ def render(report: Report, kind: str) -> str:
     return {"md": to_markdown, "html": to_html, "junit": to_junit, "github": to_github}[kind](report)
 
 
-def stages_of(plan: Plan, store: Store) -> Iterator[tuple[str, bool]]:
-    """Each stage of a plan, and whether the store has its result."""
-    for stage in plan.stages:
-        yield stage.name, store.find(stage.fingerprint) is not None
+def explain(plan: Plan) -> list[Explained]:
+    """Each stage of a plan: reused, or to be done and why."""
+    store = Store(project_folder(Path(plan.recipe.file)))
+    before: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):
+        before = json.loads((store.project / "runs" / plan.recipe.name / "stages.json").read_text(encoding="utf-8"))
+    return explain_plan(plan, lambda key: store.find(key) is not None, before)
 
 
+def check_names(run: Run, **names: str | None) -> None:
+    """Say which datasets, categories and rules a run has when one is asked for that it does not have.
+
+    Raises RecipeError.
+    """
+    known = {
+        "dataset": list(run.results["datasets"]),
+        "category": list(run.results.get("categories", {})),
+        "rule": [rule["id"] for rule in run.results.get("rules", ())],
+    }
+    for kind, name in names.items():
+        if name is not None and name not in known[kind]:
+            there = f"it has: {', '.join(known[kind])}" if known[kind] else "it has none"
+            raise RecipeError([Problem(str(run.folder), 0, 0, f"the run has no {kind} '{name}'; {there}")])

@@ -1,5 +1,23 @@
+"""Report -> workflow commands, which GitHub shows beside the lines of the recipe and the rules."""
+
+from __future__ import annotations
+
+from alpaqual.report.escape import command_message, command_property
 from alpaqual.report.report import Report
+from alpaqual.values import State
+
+_LEVEL = {State.ERROR: "error", State.FAIL: "error", State.WARN: "warning"}
+MOST = 10
+"""GitHub shows ten errors and ten warnings of a step."""
 
 
 def to_github(report: Report) -> str:
-    return ""
+    """One annotation for each reason, the worst first."""
+    lines: list[str] = []
+    for state in (State.ERROR, State.FAIL, State.WARN):
+        for reason in report.reasons(state)[:MOST]:
+            file, _, line = reason["place"].rpartition(":")
+            place = f" file={command_property(file)},line={line}" if file and line.isdigit() else ""
+            lines.append(f"::{_LEVEL[state]}{place}::{command_message(reason['text'])}")
+    lines.append(f"alpaqual: {report.verdict.upper()} ({report.headline})")
+    return "\n".join(lines) + "\n"

@@ -1,5 +1,53 @@
+"""Report -> JUnit XML: one test case for each rule, quota, expectation and dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from xml.etree import ElementTree
+
+from alpaqual.report.escape import xml
 from alpaqual.report.report import Report
+from alpaqual.values import State
+
+_Case = tuple[str, str, State, str]
 
 
 def to_junit(report: Report) -> str:
-    return ""
+    """The report as JUnit XML. Warnings pass, with their text in system-out."""
+    cases = list(_cases(report))
+    counts = {state: sum(1 for case in cases if case[2] is state) for state in State}
+    name = xml(report.results["recipe"]["name"])
+    numbers = {"tests": str(len(cases)), "failures": str(counts[State.FAIL]), "errors": str(counts[State.ERROR]), "skipped": "0"}
+    suites = ElementTree.Element("testsuites", {"name": "alpaqual", **numbers})
+    suite = ElementTree.SubElement(suites, "testsuite", {"name": name, **numbers})
+    for kind, label, state, text in cases:
+        case = ElementTree.SubElement(suite, "testcase", {"classname": xml(f"{name}.{kind}"), "name": xml(label)})
+        if state in (State.FAIL, State.ERROR):
+            tag = "failure" if state is State.FAIL else "error"
+            ElementTree.SubElement(case, tag, {"message": xml(text)}).text = xml(text)
+        elif state is State.WARN:
+            ElementTree.SubElement(case, "system-out").text = xml(f"warning: {text}")
+    ElementTree.indent(suites)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suites, encoding="unicode") + "\n"
+
+
+def _cases(report: Report) -> Iterator[_Case]:
+    results = report.results
+    said: set[str] = set()
+    for rule in results.get("rules", ()):
+        text = f"{rule['failing_rows']} rows fail (warn {rule['warn']}, fail {rule['fail']}); {rule['place']}"
+        yield "rules", rule["id"], State(rule["state"]), text
+        said.add(f"rule {rule['id']}:")
+    for name, dataset in results["datasets"].items():
+        for quota in dataset["quotas"]:
+            label = f"{name}: {quota['category']} {quota['limit']} {quota['asked']}"
+            yield "quotas", label, State(quota["state"]), f"wanted {quota['wanted']} rows, has {quota['rows']}"
+            said.add(f"dataset {name}: quota {quota['category']} {quota['limit']} ")
+    for expectation in results.get("expectations", ()):
+        yield "expectations", expectation["text"], State(expectation["state"]), f"found {expectation['value']}"
+        said.add(f"expected {expectation['text']};")
+    for reason in results["reasons"]:
+        if not any(reason["text"].startswith(start) for start in said):
+            yield "run", reason["text"], State(reason["state"]), f"{reason['text']} {reason['place']}".strip()
+    if results["verdict"] != State.ERROR:
+        yield "run", "every row has one fate", State.PASS, ""

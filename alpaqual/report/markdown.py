@@ -1,5 +1,199 @@
+"""Report -> Markdown for a pull request: the verdict first, then what fails, what warns, what was selected.
+
+The same data gives the same bytes, so that a comment changes only when the data does. At most MOST_BYTES.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from alpaqual.report.escape import markdown, plain_markdown
 from alpaqual.report.report import Report
+from alpaqual.values import State
+
+MOST_BYTES = 60_000
+"""GitHub takes 65,536 bytes in a comment."""
+
+_SIGN = {State.PASS: "✅ PASS", State.WARN: "⚠️ WARN", State.FAIL: "❌ FAIL", State.ERROR: "🛑 ERROR"}
+_MOST_LISTED = 50
+_BAR = 30
 
 
 def to_markdown(report: Report) -> str:
-    return ""
+    """The report as GitHub-flavoured Markdown."""
+    sections = [section for section in _sections(report) if section]
+    marker = f"<!-- alpaqual:report {report.results['recipe']['name']} -->\n"
+    footer = _footer(report)
+    room = MOST_BYTES - len((marker + footer).encode()) - 200
+    kept: list[str] = []
+    for section in sections:
+        size = len(section.encode()) + 1
+        if size > room:
+            kept.append("_The report is longer than a comment may be: what follows here is in report.html and results.json._\n")
+            break
+        kept.append(section)
+        room -= size
+    return marker + "\n".join(kept) + "\n" + footer
+
+
+def _sections(report: Report) -> Iterator[str]:
+    yield _head(report)
+    yield _reasons(report, State.ERROR, "Errors")
+    yield _reasons(report, State.FAIL, "What fails")
+    yield _reasons(report, State.WARN, "What warns")
+    yield _datasets(report)
+    yield _balance(report)
+    yield _histograms(report)
+    yield _graders(report)
+    yield _examples(report)
+    yield _passes(report)
+
+
+def _head(report: Report) -> str:
+    results = report.results
+    title = plain_markdown(results["recipe"]["title"] or results["recipe"]["name"])
+    rows = results["source"]["rows"]
+    lines = [f"## {_SIGN[report.verdict]}: {title} ({plain_markdown(report.headline)})", ""]
+    if report.verdict is not State.ERROR:
+        kept = ", ".join(f"**{plain_markdown(name)}** {dataset['rows']:,}" for name, dataset in results["datasets"].items())
+        lines.append(f"Of {rows:,} rows: {kept}.")
+    return "\n".join(lines) + "\n"
+
+
+def _reasons(report: Report, state: State, title: str) -> str:
+    reasons = report.reasons(state)
+    if not reasons:
+        return ""
+    lines = [f"### {title}", ""]
+    for reason in reasons[:_MOST_LISTED]:
+        place = f" — {_code(reason['place'])}" if reason["place"] else ""
+        lines.append(f"- {plain_markdown(reason['text'])}{place}")
+    if len(reasons) > _MOST_LISTED:
+        lines.append(f"- … and {len(reasons) - _MOST_LISTED} more")
+    return "\n".join(lines) + "\n"
+
+
+def _datasets(report: Report) -> str:
+    datasets = report.results["datasets"]
+    if not datasets:
+        return ""
+    header = ["dataset", "rows", "of eligible", "threshold alone", "added by quota", "removed by quota", "not sampled", "below threshold", "unscored", "removed by rule"]
+    body = []
+    for name, dataset in datasets.items():
+        fates = dataset["fates"]
+        counts = [fates["removed_by_quota"], fates["not_sampled"], fates["below_threshold"], fates["unscored"], fates["removed_by_rule"]]
+        body.append([plain_markdown(name), f"**{dataset['rows']:,}**", _percent(dataset["keep_rate"]), _count(dataset["at_threshold"]), _count(dataset["below_threshold"]), *map(_count, counts)])
+    return "### Datasets\n\n" + _table(header, body)
+
+
+def _balance(report: Report) -> str:
+    """Every category's share of what is kept: in the data, after the threshold, after the quotas."""
+    parts: list[str] = []
+    for name, dataset in report.results["datasets"].items():
+        if not dataset["categories"] or not (dataset["threshold"] or dataset["quotas"]):
+            continue
+        eligible, alone, kept = dataset["eligible"], dataset["at_threshold"], dataset["rows"]
+        body = [["_all rows_", _count(eligible), f"{alone:,} ({_rate(alone, eligible)})", f"{kept:,} ({_rate(kept, eligible)})", "", ""]]
+        for category, counts in list(dataset["categories"].items())[:_MOST_LISTED]:
+            before, after, final = counts["eligible"], counts["at_threshold"], counts["rows"]
+            gap = (after / before - alone / eligible) if before and eligible else 0.0
+            short = f"**{counts['shortfall']:,}**" if counts["shortfall"] else ""
+            cells = [_count(before), f"{after:,} ({_rate(after, before)})", f"{final:,} ({_rate(final, before)})", f"{gap * 100:+.1f} pt" if before else "", short]
+            body.append([markdown(category, 60), *cells])
+        header = ["category", "rows", "kept by threshold", "kept after quotas", "threshold against all rows", "shortfall"]
+        more = len(dataset["categories"]) - _MOST_LISTED
+        note = f"\n… and {more} more categories.\n" if more > 0 else ""
+        parts.append(f"### Category balance: {plain_markdown(name)}\n\n" + _table(header, body) + note)
+    return "\n".join(parts)
+
+
+def _histograms(report: Report) -> str:
+    parts: list[str] = []
+    for name, grader in report.results.get("graders", {}).items():
+        bars = grader["histogram"]
+        if not bars:
+            continue
+        most = max(bar["rows"] for bar in bars)
+        body = [[f"{bar['score']:g}", _count(bar["rows"]), _rate(bar["rows"], grader["rows"]), "█" * max(1, round(bar["rows"] / most * _BAR))] for bar in bars[:_MOST_LISTED]]
+        if grader["unscored"]:
+            body.append(["_unscored_", _count(grader["unscored"]), _rate(grader["unscored"], grader["rows"]), ""])
+        parts.append(f"### Scores: {plain_markdown(name)} ({markdown(grader['dimension'], 60)})\n\n" + _table(["score", "rows", "", ""], body, left_last=True))
+    return "\n".join(parts)
+
+
+def _graders(report: Report) -> str:
+    graders = report.results.get("graders", {})
+    if not graders:
+        return ""
+    header = ["grader", "from", "scored", "unscored", "calls made", "reused", "tokens in", "tokens out", "cost"]
+    body = []
+    for name, grader in graders.items():
+        source = ", ".join(grader["models"]) or grader["source"]
+        reasons = ", ".join(f"{markdown(reason, 60)} {rows:,}" for reason, rows in grader["unscored_reasons"].items())
+        unscored = f"{grader['unscored']:,}" + (f" ({reasons})" if reasons else "")
+        counts = [_count(grader[key]) for key in ("calls_made", "calls_reused", "input_tokens", "output_tokens")]
+        body.append([plain_markdown(name), markdown(source, 80), _count(grader["scored"]), unscored, *counts, f"${grader['cost_usd']:.2f}"])
+    return "### What grading cost\n\n" + _table(header, body)
+
+
+def _examples(report: Report) -> str:
+    parts: list[str] = []
+    for rule, rows in report.examples.items():
+        body = [[_code(row["id"][:12]), markdown(row["column"], 60), markdown(row["value"] or "", 120)] for row in rows]
+        parts.append(_folded(f"Examples: {plain_markdown(rule)}", _table(["row", "column", "value"], body)))
+    return "\n".join(parts)
+
+
+def _passes(report: Report) -> str:
+    results = report.results
+    lines = [f"- rule {plain_markdown(rule['id'])}: {rule['failing_rows']:,} failing rows" for rule in results.get("rules", ()) if rule["state"] == State.PASS]
+    lines += [f"- {plain_markdown(each['text'])}: {each['value']}" for each in results.get("expectations", ()) if each["state"] == State.PASS]
+    for name, dataset in results["datasets"].items():
+        for quota in dataset["quotas"]:
+            if quota["state"] == State.PASS:
+                met = f"dataset {name}: quota {quota['category']} {quota['limit']} {quota['asked']}"
+                lines.append(f"- {plain_markdown(met)}: {quota['rows']:,} of {quota['wanted']:,} rows")
+    return _folded(f"{len(lines)} passed", "\n".join(lines) + "\n") if lines else ""
+
+
+def _footer(report: Report) -> str:
+    results = report.results
+    provenance = results.get("provenance")
+    if provenance is None:
+        return f"<sub>{_code(results['recipe']['file'])}</sub>\n"
+    digests = [digest[:12] for source in provenance["sources"] for digest in source["sha256"]]
+    data = ", ".join(_code(digest) for digest in digests[:5]) + (f" and {len(digests) - 5} more" if len(digests) > 5 else "")
+    command = f"`alpaqual run` {_code(results['recipe']['file'])}"
+    return f"<sub>alpaqual {provenance['alpaqual']} · data {data} · reproduce: {command}</sub>\n"
+
+
+def _table(header: Sequence[str], body: Sequence[Sequence[str]], *, left_last: bool = False) -> str:
+    """A table whose cells are Markdown already; numbers on the right."""
+    marks = [":--", *("--:" for _ in header[1:])]
+    if left_last:
+        marks[-1] = ":--"
+    rows = ["| " + " | ".join(cells) + " |" for cells in (header, marks, *body)]
+    return "\n".join(rows) + "\n"
+
+
+def _folded(summary: str, body: str) -> str:
+    return f"<details><summary>{summary}</summary>\n\n{body}\n</details>\n"
+
+
+def _code(text: str) -> str:
+    """A short name or place, unformatted; as HTML, since a code span's own backticks cannot be escaped."""
+    return f"<code>{markdown(text, 120)}</code>"
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else "0"
+
+
+def _percent(rate: float) -> str:
+    return f"{rate * 100:.1f}%"
+
+
+def _rate(part: int, whole: int) -> str:
+    return _percent(part / whole) if whole else "–"
+
+

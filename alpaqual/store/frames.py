@@ -8,25 +8,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from alpaqual.errors import MachineError, StageError
 from alpaqual.values import Grade
-
-if TYPE_CHECKING:
-    import pandera.polars
-    import polars
 
 BATCH = 1_000_000
 """Rows validated at once, which bounds the memory it takes."""
 
 
-def grades_schema(low: float, high: float) -> pandera.polars.DataFrameSchema:
+def grades_schema(low: float, high: float) -> Any:
     """What grades must be: one for each row, a score on the scale or a reason, never both, never neither."""
-    pa = _pandera()
+    pa = pandera_polars()
 
     def one_of_both(data: Any) -> Any:
-        return data.lazyframe.select(_polars().col("score").is_null() != _polars().col("reason").is_null())
+        return data.lazyframe.select(polars().col("score").is_null() != polars().col("reason").is_null())
 
     return pa.DataFrameSchema(
         {
@@ -43,9 +39,9 @@ def grades_schema(low: float, high: float) -> pandera.polars.DataFrameSchema:
     )
 
 
-def imported_schema() -> pandera.polars.DataFrameSchema:
+def imported_schema() -> Any:
     """What an imported table of scores must be: a key that is there and stands for one row, and a number or nothing."""
-    pa = _pandera()
+    pa = pandera_polars()
     columns = {"key": pa.Column(str, unique=True), "score": pa.Column(float, nullable=True)}
     return pa.DataFrameSchema(columns, strict=True, name="imported scores")
 
@@ -55,7 +51,7 @@ def write_grades(grader: str, grades: Sequence[tuple[int, str, Grade]], path: Pa
 
     Raises StageError where one of them is not what a grade must be.
     """
-    pl = _polars()
+    pl = polars()
     columns = ("grader", "n", "id", "score", "reason", "reply")
     kinds = {"grader": pl.String, "n": pl.Int64, "id": pl.String, "score": pl.Float64, "reason": pl.String, "reply": pl.String}
     rows = [(grader, n, row_id, grade.score, grade.reason, grade.reply) for n, row_id, grade in grades]
@@ -69,7 +65,7 @@ def write_imported(batches: Iterator[list[tuple[Any, ...]]], path: Path, shown: 
 
     Raises StageError that names the file and what is wrong with it.
     """
-    pl = _polars()
+    pl = polars()
     rows = [row for batch in batches for row in batch]
     frame = pl.DataFrame(rows, schema={"key": pl.String, "score": pl.Float64}, orient="row")
     try:
@@ -79,12 +75,12 @@ def write_imported(batches: Iterator[list[tuple[Any, ...]]], path: Path, shown: 
     frame.write_parquet(path)
 
 
-def validate(frame: polars.DataFrame, schema: pandera.polars.DataFrameSchema) -> None:
+def validate(frame: Any, schema: Any) -> None:
     """Every check over every row.
 
     Raises StageError that counts the failures of each check; values of rows are not quoted.
     """
-    pa = _pandera()
+    pa = pandera_polars()
     try:
         schema.validate(frame, lazy=True)
     except pa.errors.SchemaErrors as error:
@@ -97,16 +93,17 @@ def validate(frame: polars.DataFrame, schema: pandera.polars.DataFrameSchema) ->
 
 
 def _no_nan(pa: Any) -> Any:
-    return pa.Check(lambda data: data.lazyframe.select(_polars().col(data.key).is_not_nan()), error="is a number")
+    return pa.Check(lambda data: data.lazyframe.select(polars().col(data.key).is_not_nan()), error="is a number")
 
 
-def _polars() -> Any:
+def polars() -> Any:
+    """The polars package, imported when first needed."""
     import polars
 
     return polars
 
 
-def _pandera() -> Any:
+def pandera_polars() -> Any:
     """pandera with its polars backend, ready to check data and not only types.
 
     Raises MachineError where the environment switches validation off: a check that is off passes everything.

@@ -1,0 +1,51 @@
+"""The door: the group of commands, and errors turned into a message and an exit code."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from alpaqual import __version__
+from alpaqual.cli.check import check
+from alpaqual.cli.init import init
+from alpaqual.cli.plan import plan
+from alpaqual.cli.report import report
+from alpaqual.cli.rows import rows
+from alpaqual.cli.run import run
+from alpaqual.cli.schema import schema
+from alpaqual.errors import AlpaqualError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="alpaqual")
+def cli() -> None:
+    """Decide which instruction-tuning rows to train on, and show why.
+
+    Exit codes: 0 good data (warnings allowed), 1 the data is not good, 2 the recipe is wrong, 3 this machine lacks
+    something, 4 a stage failed (what was done is kept; run again and it goes on).
+    """
+
+
+for _command in (init, check, plan, run, report, rows, schema):
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """Run the command line; never returns."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped; what was done is kept, run again and it goes on", err=True)
+        sys.exit(130)
+    except AlpaqualError as error:
+        click.echo(str(error), err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has gone; there is nobody to tell.
+        sys.stderr.close()
+        sys.exit(141)
+    sys.exit(code if isinstance(code, int) else 0)

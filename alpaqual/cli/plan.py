@@ -1,0 +1,42 @@
+"""`alpaqual plan`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from alpaqual.cli.options import find_recipe, json_option, offline_option, quiet_option, recipe_argument, sets_option
+
+
+@click.command()
+@recipe_argument
+@sets_option
+@offline_option
+@json_option
+@quiet_option
+def plan(recipe: Path, sets: tuple[str, ...], offline: bool, as_json: bool, quiet: bool) -> int:
+    """Show what `run` would do: each stage, reused or stale and why, and the SQL. With -q, the stages alone."""
+    from alpaqual import api
+    from alpaqual.run.execute import plan_sql
+
+    path = find_recipe(recipe)
+    planned = api.plan(path, sets=sets, offline=offline)
+    explained = api.explain(planned)
+    if as_json:
+        stages = [{"stage": e.stage, "reused": e.reused, "why": e.why, "fingerprint": planned.stage(e.stage).fingerprint} for e in explained]
+        click.echo(json.dumps({"stages": stages, "notes": list(planned.notes), "sql": plan_sql(planned)}, ensure_ascii=False))
+        return 0
+    width = max(len(each.stage) for each in explained)
+    for each in explained:
+        click.echo(f"{'reuse' if each.reused else 'do   '}  {each.stage:<{width}}  {each.why}")
+    for name, grader in planned.recipe.graders.items():
+        if grader.model is not None:
+            click.echo(f"grader {name}: recorded replies, 0 calls to pay for")
+    for note in planned.notes:
+        click.echo(f"note: {note}")
+    if not quiet:
+        click.echo()
+        click.echo(plan_sql(planned), nl=False)
+    return 0

@@ -1,0 +1,75 @@
+"""`alpaqual rows`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from alpaqual.cli.options import run_argument
+
+_FATES = ["kept", "below_threshold", "unscored", "removed_by_rule", "removed_by_quota", "not_sampled"]
+
+
+@click.command()
+@run_argument
+@click.option("--dataset", help="Of this dataset.")
+@click.option("--category", help="In this category.")
+@click.option("--fate", type=click.Choice(_FATES), help="With this fate.")
+@click.option("--rule", help="That fail this rule.")
+@click.option("--id", "row_id", help="With this id, or an id that starts so.")
+@click.option("--limit", type=click.IntRange(0), default=20, show_default=True, help="At most so many; 0 is all.")
+@click.option("--format", "kind", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+def rows(  # noqa: PLR0913 - one argument for each option of the command
+    run: Path, dataset: str | None, category: str | None, fate: str | None, rule: str | None, row_id: str | None, limit: int, kind: str
+) -> int:
+    """Show which rows of a finished RUN were kept or not, and why."""
+    from alpaqual import api
+
+    finished = api.open_run(run)
+    api.check_names(finished, dataset=dataset, category=category, rule=rule)
+    found = finished.rows(dataset=dataset, category=category, fate=fate, rule=rule, row_id=row_id, limit=limit or None)
+    {"table": _table, "csv": _csv, "json": _json}[kind](found)
+    return 0
+
+
+def _json(found: list[dict[str, Any]]) -> None:
+    click.echo(json.dumps(found, indent=1, ensure_ascii=False))
+
+
+def _csv(found: list[dict[str, Any]]) -> None:
+    import csv
+
+    if not found:
+        return
+    writer = csv.DictWriter(sys.stdout, list(found[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in found:
+        writer.writerow({key: _cell(value) for key, value in row.items()})
+
+
+def _cell(value: Any) -> Any:
+    """A cell that no spreadsheet runs as a formula."""
+    text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+def _table(found: list[dict[str, Any]]) -> None:
+    from alpaqual.report.escape import shorten, visible
+
+    if not found:
+        click.echo("no rows")
+        return
+    for row in found:
+        scores = "  ".join(f"{grader} {'unscored' if score is None else f'{score:g}'}" for grader, score in (row.get("scores") or {}).items())
+        categories = ", ".join(row.get("categories") or ())
+        head = "  ".join(part for part in (row["id"], row["dataset"], row["fate"], scores, categories) if part)
+        click.echo(visible(shorten(head, 300)))
+        for reason in row["reasons"]:
+            click.echo(f"    why:         {visible(shorten(reason, 200))}")
+        for field in ("instruction", "input", "response"):
+            if row[field]:
+                click.echo(f"    {field + ':':<12} {visible(shorten(row[field], 160))}")

@@ -1,0 +1,65 @@
+"""`alpaqual run`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from alpaqual.cli.options import find_recipe, json_option, offline_option, quiet_option, recipe_argument, sets_option
+
+if TYPE_CHECKING:
+    from alpaqual.api import Run
+
+
+@click.command()
+@recipe_argument
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="The run folder; runs/<name> of the project otherwise.")
+@sets_option
+@click.option("--until", type=click.Choice(["loading", "checking", "categorising", "grading", "selecting"]), help="Stop after these stages.")
+@offline_option
+@json_option
+@quiet_option
+def run(  # noqa: PLR0913 - one argument for each option of the command
+    recipe: Path, out: Path | None, sets: tuple[str, ...], until: str | None, offline: bool, as_json: bool, quiet: bool
+) -> int:
+    """Do all that RECIPE asks for and write the run folder with its reports."""
+    from alpaqual import api
+
+    silent = quiet or as_json
+    finished = api.run(find_recipe(recipe), out=out, sets=sets, until=until, offline=offline, listen=None if silent else _tell)
+    if as_json:
+        click.echo(json.dumps(finished.results, ensure_ascii=False))
+    elif not quiet or finished.exit_code:
+        _summary(finished, until)
+    return finished.exit_code
+
+
+def _tell(stage: str, event: str, seconds: float) -> None:
+    """Progress: a line that is overwritten on a terminal, a line for each finished stage elsewhere."""
+    terminal = sys.stderr.isatty()
+    if event == "start":
+        if terminal:
+            click.echo(f"\r\x1b[K… {stage}", nl=False, err=True)
+        return
+    start = "\r\x1b[K" if terminal else ""
+    click.echo(f"{start}{stage}: {'reused' if event == 'reused' else f'done in {seconds:.2f} s'}", err=True)
+
+
+def _summary(finished: Run, until: str | None) -> None:
+    results = finished.results
+    click.echo(f"{finished.verdict.upper()}: {results['recipe']['name']}")
+    for reason in results["reasons"]:
+        place = f"{reason['place']}: " if reason["place"] else ""
+        click.echo(f"  {reason['state']}: {place}{reason['text']}")
+    for name, dataset in results["datasets"].items():
+        added = f", {dataset['below_threshold']:,} of them added by quotas" if dataset["below_threshold"] else ""
+        click.echo(f"  {name}: {dataset['rows']:,} of {dataset['eligible']:,} rows ({dataset['keep_rate'] * 100:.1f}%){added}")
+        for category, counts in dataset["categories"].items():
+            if dataset["threshold"] and counts["eligible"]:
+                alone = counts["at_threshold"] / counts["eligible"] * 100
+                click.echo(f"    {category}: {counts['rows']:,} of {counts['eligible']:,} ({counts['keep_rate'] * 100:.1f}%; the threshold alone keeps {alone:.1f}%)")
+    click.echo(f"  {finished.folder / ('report.html' if until is None else 'results.json')}")

@@ -1,0 +1,108 @@
+"""What `init` writes: a recipe, a file of rules, the schemas for editors, and a workflow that puts the report on a pull request."""
+
+from __future__ import annotations
+
+import json
+
+from alpaqual.recipe.schema import json_schema
+
+_RECIPE = """\
+# yaml-language-server: $schema=.alpaqual/schema/recipe.json
+version: 1
+name: {name}
+sources:
+  - path: {source}        # json, jsonl, csv or parquet; also .gz and .zst
+    # fields: {{instruction: prompt, input: context, response: answer}}   # where the columns have other names
+rules: [hygiene, house]
+categories: [coding, math]
+# graders:
+#   accuracy:
+#     column: accuracy_score                  # a score that the source already has
+#     scale: {{min: 0, max: 5, step: 0.5}}
+datasets:
+  # quality:
+  #   threshold: {{accuracy: 4.5}}              # keep score >= 4.5
+  #   quotas:
+  #     coding: {{min_keep_rate: overall}}      # code may not be filtered harder than the rest
+  # random: {{sample: {{like: quality}}, seed: 42}} # the size-matched control
+  full: {{}}
+expect:
+  - {{dataset: full, rows: {{min: 1}}}}
+"""
+
+_RULES = """\
+# yaml-language-server: $schema=../.alpaqual/schema/rules.json
+# Rules of this project. Each row that fails is counted and listed; `drop: true` also removes it.
+- id: response_length
+  description: A response this short or this long teaches little.
+  column: response
+  check: {str_length: {min: 2, max: 20000}}
+  warn: 0
+  fail: 5%
+"""
+
+_WORKFLOW = """\
+name: data
+on:
+  pull_request:
+permissions:
+  contents: read
+  pull-requests: write
+jobs:
+  alpaqual:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      - uses: actions/setup-python@v5
+        with: {{python-version: "3.12"}}
+      - run: pip install alpaqual
+      - name: Validate the data
+        id: validate
+        run: |
+          code=0
+          alpaqual run recipe.yaml --offline || code=$?
+          if [ -f runs/{name}/report.md ]; then
+            cat runs/{name}/report.md >> "$GITHUB_STEP_SUMMARY"
+            alpaqual report runs/{name} --format github || true
+          fi
+          exit "$code"
+      - uses: actions/upload-artifact@v4
+        if: always()
+        with:
+          name: alpaqual-report
+          path: |
+            runs/{name}/report.html
+            runs/{name}/results.json
+            runs/{name}/junit.xml
+      # A pull request from a fork has no right to comment: there the step summary holds the report.
+      - name: Comment
+        if: always() && github.event.pull_request.head.repo.full_name == github.repository
+        env:
+          GH_TOKEN: ${{{{ github.token }}}}
+          PR: ${{{{ github.event.pull_request.number }}}}
+        run: |
+          report=runs/{name}/report.md
+          [ -f "$report" ] || exit 0
+          id=$(gh api "repos/$GITHUB_REPOSITORY/issues/$PR/comments" --paginate --jq '.[]
+            | select(.user.login == "github-actions[bot]" and (.body | startswith("<!-- alpaqual:report {name} -->"))) | .id' | head -n 1)
+          if [ -n "$id" ]; then
+            gh api -X PATCH "repos/$GITHUB_REPOSITORY/issues/comments/$id" -F body=@"$report" --silent
+          else
+            gh api "repos/$GITHUB_REPOSITORY/issues/$PR/comments" -F body=@"$report" --silent
+          fi
+"""
+
+_IGNORE = "# Results of stages are made again from the data; recorded replies (replies/) are worth committing.\nstore/\n"
+
+
+def scaffold(name: str, source: str) -> dict[str, str]:
+    """Path -> text of every file that a new project starts with."""
+    return {
+        "recipe.yaml": _RECIPE.format(name=name, source=json.dumps(source, ensure_ascii=False)),
+        "rules/house.yaml": _RULES,
+        ".github/workflows/alpaqual.yml": _WORKFLOW.format(name=name),
+        ".alpaqual/.gitignore": _IGNORE,
+        ".alpaqual/schema/recipe.json": json.dumps(json_schema("recipe"), indent=1, ensure_ascii=False) + "\n",
+        ".alpaqual/schema/rules.json": json.dumps(json_schema("rules"), indent=1, ensure_ascii=False) + "\n",
+        ".alpaqual/schema/category.json": json.dumps(json_schema("category"), indent=1, ensure_ascii=False) + "\n",
+    }

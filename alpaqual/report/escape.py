@@ -1,0 +1,57 @@
+"""Text that people or models wrote -> text that cannot break out of Markdown, XML or a workflow command.
+
+Of Alpaca's 52,002 real rows 10,569 hold newlines, 361 HTML-like tags, 188 pipes, 34 `#123`, 32 images and 15 `@names`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&@:$^=\"'/])")
+_AUTOLINKED = re.compile(r"(?i)(https?|ftp|mailto|www)")
+_SPACE = re.compile(r"\s+")
+_ILLEGAL_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def visible(text: str) -> str:
+    """The text with control, direction and zero-width characters shown by their code, so that nothing hides or reorders."""
+    return "".join(f"⟨U+{ord(c):04X}⟩" if unicodedata.category(c) in ("Cc", "Cf", "Co", "Cs") and c not in "\n\t\r" else c for c in text)
+
+
+def shorten(text: str, most: int) -> str:
+    """The text on one line, at most `most` characters."""
+    line = _SPACE.sub(" ", text).strip()
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def markdown(text: str, most: int = 200) -> str:
+    """The text as it stands, in one line of Markdown: in a table's cell, a list or a paragraph.
+
+    Every character that Markdown, HTML or GitHub's own links (@name, #12, URLs) could read becomes an entity or is broken up.
+    """
+    line = visible(shorten(text, most))
+    line = _MARKDOWN.sub(lambda match: f"&#{ord(match[1])};", line)
+    return _AUTOLINKED.sub(lambda match: f"{match[1][0]}&#8203;{match[1][1:]}", line)
+
+
+def plain_markdown(text: str, most: int = 300) -> str:
+    """A sentence of ours that quotes names and places: escaped, but still readable as text."""
+    line = visible(shorten(text, most))
+    line = re.sub(r"([\\`*_\[\]<>|~#@$])", lambda match: f"&#{ord(match[1])};", line).replace("![", "!&#91;")
+    return _AUTOLINKED.sub(lambda match: f"{match[1][0]}&#8203;{match[1][1:]}", line)
+
+
+def xml(text: str) -> str:
+    """The text without characters that XML 1.0 forbids; quoting is the XML writer's work."""
+    return _ILLEGAL_XML.sub("�", text)
+
+
+def command_message(text: str) -> str:
+    """The message of a workflow command: it cannot end its line and start another command."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def command_property(text: str) -> str:
+    """A property of a workflow command."""
+    return command_message(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,63 @@
+"""The JSON Schema (draft-07) of `results.json`: the keys that other programs may rely on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_COUNT = {"type": "integer", "minimum": 0}
+_SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+_STATE = {"enum": ["pass", "warn", "fail", "error"]}
+_TEXT = {"type": "string"}
+_LIMIT = {"type": ["integer", "string", "null"]}
+_SIGNED = {"type": ["number", "null"]}
+
+
+def _object(required: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": {**required, **more}, "required": list(required)}
+
+
+def _map(of: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": of}
+
+
+def _list(of: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": of}
+
+
+def results_schema() -> dict[str, Any]:
+    """The schema of `results.json`. More keys may stand beside those named."""
+    fates = _map(_COUNT)
+    category = _object(
+        {"rows": _COUNT, "keep_rate": _SHARE, "below_threshold": _COUNT, "shortfall": _COUNT},
+        share=_SHARE, eligible=_COUNT, at_threshold=_COUNT, fates=fates,
+    )  # fmt: skip
+    quota = _object({"category": _TEXT, "limit": _TEXT, "wanted": _COUNT, "rows": _COUNT, "shortfall": _COUNT, "state": _STATE})
+    dataset = _object(
+        {"rows": _COUNT, "keep_rate": _SHARE, "categories": _map(category)},
+        eligible=_COUNT, at_threshold=_COUNT, below_threshold=_COUNT, shortfall=_COUNT, fates=fates, quotas=_list(quota),
+    )  # fmt: skip
+    grader = _object({
+        "rows": _COUNT, "scored": _COUNT, "unscored": _COUNT, "calls_made": _COUNT, "calls_reused": _COUNT,
+        "input_tokens": _COUNT, "output_tokens": _COUNT, "cost_usd": {"type": "number", "minimum": 0},
+        "histogram": _list(_object({"score": _SIGNED, "rows": _COUNT})),
+    })  # fmt: skip
+    rule = _object({"id": _TEXT, "state": _STATE, "failing_rows": _COUNT, "warn": _LIMIT, "fail": _LIMIT})
+    counted = _object({"rows": _COUNT, "keyword_hits": _COUNT, "keywords": _map(_COUNT)})
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "alpaqual results",
+        **_object(
+            {
+                "version": {"const": 1},
+                "verdict": _STATE,
+                "recipe": _object({"name": _TEXT, "title": _TEXT, "file": _TEXT}),
+                "reasons": _list(_object({"state": _STATE, "text": _TEXT, "place": _TEXT})),
+                "source": _object({"rows": _COUNT}, quarantined=_COUNT),
+                "datasets": _map(dataset),
+            },
+            rules=_list(rule),
+            categories=_map(counted),
+            graders=_map(grader),
+            expectations=_list(_object({"text": _TEXT, "state": _STATE, "value": {}})),
+        ),
+    }
