@@ -20,4 +20,4 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         import vl_convert
 
         bundle.parent.mkdir(parents=True, exist_ok=True)
-        bundle.write_text(vl_convert.javascript_bundle(), encoding="utf-8")
+        bundle.write_text(vl_convert.javascript_bundle(None), encoding="utf-8")

@@ -110,7 +110,14 @@ def _planned(recipe: Recipe | str | Path, sets: Sequence[str], offline: bool) ->
     return compile_plan(read, facts, digests), store
 
 
-def execute(plan: Plan, store: Store, out: Path | None = None, *, until: str | None = None, listen: Listener | None = None) -> Run:
+def execute(
+    plan: Plan,
+    store: Store,
+    out: Path | None = None,
+    *,
+    until: str | None = None,
+    listen: Listener | None = None,
+) -> Run:
     """Do what a plan says and fill the run folder (`out`, or runs/<name> of the project).
 
     Raises StageError where a stage fails: what was done before is kept, and the next run goes on from there.
@@ -139,7 +146,14 @@ def _failed(plan: Plan, error: AlpaqualError) -> dict[str, Any]:
     """The results of a run that a stage ended: nothing but the verdict and why."""
     recipe = {"name": plan.recipe.name, "title": plan.recipe.text.title, "file": plan.recipe.file}
     reason = {"state": State.ERROR, "text": str(error), "place": ""}
-    return {"version": 1, "recipe": recipe, "verdict": State.ERROR, "reasons": [reason], "source": {"rows": 0}, "datasets": {}}
+    return {
+        "version": 1,
+        "recipe": recipe,
+        "verdict": State.ERROR,
+        "reasons": [reason],
+        "source": {"rows": 0},
+        "datasets": {},
+    }
 
 
 def write_reports(finished: Run) -> None:
@@ -176,7 +190,16 @@ def open_run(folder: str | Path) -> Run:
     try:
         results = json.loads((path / RESULTS).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RecipeError([Problem(str(path), 0, 0, f"holds no finished run (no {RESULTS}); run its recipe (again): alpaqual run RECIPE")]) from None
+        raise RecipeError(
+            [
+                Problem(
+                    str(path),
+                    0,
+                    0,
+                    f"holds no finished run (no {RESULTS}); run its recipe (again): alpaqual run RECIPE",
+                )
+            ]
+        ) from None
     except (OSError, ValueError) as error:
         raise StageError(f"{path / RESULTS} cannot be read: {error}") from None
     if not isinstance(results, dict) or results.get("version") != 1:

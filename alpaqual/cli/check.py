@@ -13,7 +13,13 @@ from alpaqual.cli.options import find_recipe, json_option, quiet_option, recipe_
 @click.command()
 @recipe_argument
 @sets_option
-@click.option("--format", "kind", type=click.Choice(["text", "github"]), default="text", help="github: workflow commands.")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["text", "github"]),
+    default="text",
+    help="github: workflow commands.",
+)
 @json_option
 @quiet_option
 def check(recipe: Path, sets: tuple[str, ...], kind: str, as_json: bool, quiet: bool) -> int:
@@ -26,17 +32,27 @@ def check(recipe: Path, sets: tuple[str, ...], kind: str, as_json: bool, quiet: 
         read = read_recipe(find_recipe(recipe), sets)
     except RecipeError as error:
         if as_json:
-            problems = [{"file": p.file, "line": p.line, "column": p.column, "message": p.message} for p in error.problems]
+            problems = [
+                {"file": p.file, "line": p.line, "column": p.column, "message": p.message} for p in error.problems
+            ]
             click.echo(json.dumps({"problems": problems}, ensure_ascii=False))
             return error.exit_code
         if kind == "github":
             for p in error.problems:
-                click.echo(f"::error file={command_property(p.file)},line={p.line},col={p.column}::{command_message(p.message)}")
+                click.echo(
+                    f"::error file={command_property(p.file)},line={p.line},col={p.column}::{command_message(p.message)}"
+                )
             return error.exit_code
         raise
     if as_json:
         click.echo(json.dumps({"problems": []}))
     elif not quiet:
-        parts = [f"{len(read.sources)} sources", f"{len(read.rules)} rules", f"{len(read.categories)} categories"]
-        click.echo(f"{recipe}: good ({', '.join([*parts, f'{len(read.graders)} graders', f'{len(read.datasets)} datasets'])})")
+        parts = [
+            f"{len(read.sources)} sources",
+            f"{len(read.rules)} rules",
+            f"{len(read.categories)} categories",
+        ]
+        click.echo(
+            f"{recipe}: good ({', '.join([*parts, f'{len(read.graders)} graders', f'{len(read.datasets)} datasets'])})"
+        )
     return EXIT_GOOD

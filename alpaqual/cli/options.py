@@ -8,7 +8,13 @@ import click
 
 recipe_argument = click.argument("recipe", type=click.Path(path_type=Path))
 run_argument = click.argument("run", type=click.Path(path_type=Path, file_okay=False))
-sets_option = click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe, as in datasets.quality.threshold.accuracy=4.")
+sets_option = click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a value of the recipe, as in datasets.quality.threshold.accuracy=4.",
+)
 offline_option = click.option("--offline", is_flag=True, help="Never use the network.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print errors alone.")

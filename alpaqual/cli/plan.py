@@ -7,7 +7,14 @@ from pathlib import Path
 
 import click
 
-from alpaqual.cli.options import find_recipe, json_option, offline_option, quiet_option, recipe_argument, sets_option
+from alpaqual.cli.options import (
+    find_recipe,
+    json_option,
+    offline_option,
+    quiet_option,
+    recipe_argument,
+    sets_option,
+)
 
 
 @click.command()
@@ -25,8 +32,18 @@ def plan(recipe: Path, sets: tuple[str, ...], offline: bool, as_json: bool, quie
     planned = api.plan(path, sets=sets, offline=offline)
     explained = api.explain(planned)
     if as_json:
-        stages = [{"stage": e.stage, "reused": e.reused, "why": e.why, "fingerprint": planned.stage(e.stage).fingerprint} for e in explained]
-        click.echo(json.dumps({"stages": stages, "notes": list(planned.notes), "sql": plan_sql(planned)}, ensure_ascii=False))
+        stages = [
+            {
+                "stage": e.stage,
+                "reused": e.reused,
+                "why": e.why,
+                "fingerprint": planned.stage(e.stage).fingerprint,
+            }
+            for e in explained
+        ]
+        click.echo(
+            json.dumps({"stages": stages, "notes": list(planned.notes), "sql": plan_sql(planned)}, ensure_ascii=False)
+        )
         return 0
     width = max(len(each.stage) for each in explained)
     for each in explained:

@@ -11,8 +11,19 @@ from alpaqual.cli.options import run_argument
 
 @click.command()
 @run_argument
-@click.option("--format", "kind", type=click.Choice(["md", "html", "json", "junit", "github"]), default="md", show_default=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file instead of printing.")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["md", "html", "json", "junit", "github"]),
+    default="md",
+    show_default=True,
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write to a file instead of printing.",
+)
 def report(run: Path, kind: str, output: Path | None) -> int:
     """Write the report of a finished RUN (its folder); nothing is run again. Exits as the run did."""
     from alpaqual import api

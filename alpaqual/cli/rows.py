@@ -24,7 +24,14 @@ _FATES = ["kept", "below_threshold", "unscored", "removed_by_rule", "removed_by_
 @click.option("--limit", type=click.IntRange(0), default=20, show_default=True, help="At most so many; 0 is all.")
 @click.option("--format", "kind", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 def rows(  # noqa: PLR0913 - one argument for each option of the command
-    run: Path, dataset: str | None, category: str | None, fate: str | None, rule: str | None, row_id: str | None, limit: int, kind: str
+    run: Path,
+    dataset: str | None,
+    category: str | None,
+    fate: str | None,
+    rule: str | None,
+    row_id: str | None,
+    limit: int,
+    kind: str,
 ) -> int:
     """Show which rows of a finished RUN were kept or not, and why."""
     from alpaqual import api
@@ -64,7 +71,10 @@ def _table(found: list[dict[str, Any]]) -> None:
         click.echo("no rows")
         return
     for row in found:
-        scores = "  ".join(f"{grader} {'unscored' if score is None else f'{score:g}'}" for grader, score in (row.get("scores") or {}).items())
+        scores = "  ".join(
+            f"{grader} {'unscored' if score is None else f'{score:g}'}"
+            for grader, score in (row.get("scores") or {}).items()
+        )
         categories = ", ".join(row.get("categories") or ())
         head = "  ".join(part for part in (row["id"], row["dataset"], row["fate"], scores, categories) if part)
         click.echo(visible(shorten(head, 300)))

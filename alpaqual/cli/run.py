@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from alpaqual.cli.options import find_recipe, json_option, offline_option, quiet_option, recipe_argument, sets_option
+from alpaqual.cli.options import (
+    find_recipe,
+    json_option,
+    offline_option,
+    quiet_option,
+    recipe_argument,
+    sets_option,
+)
 
 if TYPE_CHECKING:
     from alpaqual.api import Run
@@ -17,20 +24,41 @@ if TYPE_CHECKING:
 
 @click.command()
 @recipe_argument
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="The run folder; runs/<name> of the project otherwise.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The run folder; runs/<name> of the project otherwise.",
+)
 @sets_option
-@click.option("--until", type=click.Choice(["loading", "checking", "categorising", "grading", "selecting"]), help="Stop after these stages.")
+@click.option(
+    "--until",
+    type=click.Choice(["loading", "checking", "categorising", "grading", "selecting"]),
+    help="Stop after these stages.",
+)
 @offline_option
 @json_option
 @quiet_option
 def run(  # noqa: PLR0913 - one argument for each option of the command
-    recipe: Path, out: Path | None, sets: tuple[str, ...], until: str | None, offline: bool, as_json: bool, quiet: bool
+    recipe: Path,
+    out: Path | None,
+    sets: tuple[str, ...],
+    until: str | None,
+    offline: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> int:
     """Do all that RECIPE asks for and write the run folder with its reports."""
     from alpaqual import api
 
     silent = quiet or as_json
-    finished = api.run(find_recipe(recipe), out=out, sets=sets, until=until, offline=offline, listen=None if silent else _tell)
+    finished = api.run(
+        find_recipe(recipe),
+        out=out,
+        sets=sets,
+        until=until,
+        offline=offline,
+        listen=None if silent else _tell,
+    )
     if as_json:
         click.echo(json.dumps(finished.results, ensure_ascii=False))
     elif not quiet or finished.exit_code:
@@ -57,9 +85,13 @@ def _summary(finished: Run, until: str | None) -> None:
         click.echo(f"  {reason['state']}: {place}{reason['text']}")
     for name, dataset in results["datasets"].items():
         added = f", {dataset['below_threshold']:,} of them added by quotas" if dataset["below_threshold"] else ""
-        click.echo(f"  {name}: {dataset['rows']:,} of {dataset['eligible']:,} rows ({dataset['keep_rate'] * 100:.1f}%){added}")
+        click.echo(
+            f"  {name}: {dataset['rows']:,} of {dataset['eligible']:,} rows ({dataset['keep_rate'] * 100:.1f}%){added}"
+        )
         for category, counts in dataset["categories"].items():
             if dataset["threshold"] and counts["eligible"]:
                 alone = counts["at_threshold"] / counts["eligible"] * 100
-                click.echo(f"    {category}: {counts['rows']:,} of {counts['eligible']:,} ({counts['keep_rate'] * 100:.1f}%; the threshold alone keeps {alone:.1f}%)")
+                click.echo(
+                    f"    {category}: {counts['rows']:,} of {counts['eligible']:,} ({counts['keep_rate'] * 100:.1f}%; the threshold alone keeps {alone:.1f}%)"
+                )
     click.echo(f"  {finished.folder / ('report.html' if until is None else 'results.json')}")

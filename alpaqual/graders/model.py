@@ -48,7 +48,9 @@ class Plugin:
     def request(self, row: Row) -> Request:
         """The messages and parameters that ask for the row's score."""
         slots = slots_of(row, self.asking)
-        messages = tuple((role, fill(text, slots)) for role, text in zip(("system", "user"), self.template, strict=True) if text)
+        messages = tuple(
+            (role, fill(text, slots)) for role, text in zip(("system", "user"), self.template, strict=True) if text
+        )
         return Request(self.model, messages, self.asking.parameters)
 
 

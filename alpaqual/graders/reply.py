@@ -17,7 +17,10 @@ _FENCE = re.compile(r"\A```[A-Za-z]*\s*\n(.*?)\n?\s*```", re.DOTALL)
 _NUMBER = r"[-+]?(?:\d+(?:\.\d+)?|\.\d+)"
 _LABEL = r"(?:[A-Za-z][A-Za-z _-]{0,40}\s*[:=]\s*|(?:the\s+)?(?:[A-Za-z]+\s+)?(?:score|rating)\s*(?:is|of)?\s*)?"
 _TAIL = r"(?:\s*[-–—:;,.!(]\s*[^\d\s].*)?"
-_LINE = re.compile(rf"\A{_LABEL}({_NUMBER})(?:\s*(?:/|out\s+of)\s*({_NUMBER}))?\s*(?:points?|stars?)?\s*[.!]?{_TAIL}\Z", re.IGNORECASE)
+_LINE = re.compile(
+    rf"\A{_LABEL}({_NUMBER})(?:\s*(?:/|out\s+of)\s*({_NUMBER}))?\s*(?:points?|stars?)?\s*[.!]?{_TAIL}\Z",
+    re.IGNORECASE,
+)
 _REFUSAL = re.compile(
     r"\b(?:I(?:'m| am) (?:sorry|unable|not able)|I (?:can(?:no|')t|won't|will not|must decline)|as an AI\b|unable to (?:rate|provide|assess|score))",
     re.IGNORECASE,

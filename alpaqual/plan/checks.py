@@ -5,8 +5,9 @@ A check passes over nulls, as pandera's do; `not_nullable` is the check for them
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from alpaqual import quote as sql
 from alpaqual.recipe.crosscheck import checks_of
@@ -53,39 +54,42 @@ def failing(rule: Rule, position: int, column: Column) -> Failing:
     return Failing(rule.id, str(rule.column), _predicate(check, argument, named), f"CAST({named} AS VARCHAR)")
 
 
-def _predicate(check: str, argument: object, column: str) -> str:
+_TEXT_CHECKS = {
+    "str_matches": "NOT REGEXP_MATCHES({text}, {value})",
+    "str_contains": "NOT REGEXP_MATCHES({text}, {value})",
+    "not_matches": "REGEXP_MATCHES({text}, {value})",
+    "str_startswith": "NOT STARTS_WITH({text}, {value})",
+    "str_endswith": "NOT ENDS_WITH({text}, {value})",
+}
+
+
+def _predicate(check: str, argument: Any, column: str) -> str:
     if check == "not_nullable":
         return f"{column} IS NULL"
     text = f"CAST({column} AS VARCHAR)"
-    match check, argument:
-        case "str_length", Length(min=low, max=high):
-            wrong = _outside(f"LENGTH({text})", low, high)
-        case "in_range", Range(min=low, max=high):
-            value = f"TRY_CAST({column} AS DOUBLE)"
-            wrong = _outside(value, None if low is None else sql.number(low), None if high is None else sql.number(high))
-            wrong = f"{wrong} OR ({value} IS NULL AND {column} IS NOT NULL) OR ISNAN({value})"
-        case "str_matches", str(pattern):
-            wrong = f"NOT REGEXP_MATCHES({text}, {sql.literal('^(?:' + pattern + ')')})"
-        case "str_contains", str(pattern):
-            wrong = f"NOT REGEXP_MATCHES({text}, {sql.literal(pattern)})"
-        case "not_matches", str(pattern):
-            wrong = f"REGEXP_MATCHES({text}, {sql.literal(pattern)})"
-        case "str_startswith", str(start):
-            wrong = f"NOT STARTS_WITH({text}, {sql.literal(start)})"
-        case "str_endswith", str(end):
-            wrong = f"NOT ENDS_WITH({text}, {sql.literal(end)})"
-        case ("isin" | "notin"), list(values):
-            # Texts and numbers in one list are compared as texts.
-            alike = [str(v) for v in values] if any(isinstance(v, str) for v in values) else values
-            inside = f"({', '.join(sql.literal(v) for v in alike)})"
-            wrong = f"{_compared(column, alike[0])} {'NOT IN' if check == 'isin' else 'IN'} {inside}"
-        case _, (str() | int() | float()) as value:
-            wrong = f"NOT ({_compared(column, value)} {_COMPARE[check]} {sql.literal(value)})"
-            if not isinstance(value, str):
-                wrong = f"{wrong} OR ({_compared(column, value)} IS NULL AND {column} IS NOT NULL)"
-        case _:
-            raise AssertionError(f"no SQL for the check {check}")
+    if isinstance(argument, Length):
+        wrong = _outside(f"LENGTH({text})", argument.min, argument.max)
+    elif isinstance(argument, Range):
+        value = f"TRY_CAST({column} AS DOUBLE)"
+        ends = [None if end is None else sql.number(end) for end in (argument.min, argument.max)]
+        wrong = f"{_outside(value, *ends)} OR ({value} IS NULL AND {column} IS NOT NULL) OR ISNAN({value})"
+    elif check in _TEXT_CHECKS:
+        pattern = f"^(?:{argument})" if check == "str_matches" else argument
+        wrong = _TEXT_CHECKS[check].format(text=text, value=sql.literal(pattern))
+    elif isinstance(argument, list):
+        wrong = _membership(check, argument, column)
+    else:
+        wrong = f"NOT ({_compared(column, argument)} {_COMPARE[check]} {sql.literal(argument)})"
+        if not isinstance(argument, str):
+            wrong = f"{wrong} OR ({_compared(column, argument)} IS NULL AND {column} IS NOT NULL)"
     return f"COALESCE({wrong}, FALSE)"
+
+
+def _membership(check: str, values: Sequence[Any], column: str) -> str:
+    # Texts and numbers in one list are compared as texts.
+    alike = [str(v) for v in values] if any(isinstance(v, str) for v in values) else values
+    inside = f"({', '.join(sql.literal(v) for v in alike)})"
+    return f"{_compared(column, alike[0])} {'NOT IN' if check == 'isin' else 'IN'} {inside}"
 
 
 def _compared(column: str, value: object) -> str:

@@ -9,7 +9,6 @@ import msgspec
 
 from alpaqual.errors import Problem, RecipeError
 from alpaqual.plan.columns import column as quoted_column
-from alpaqual.plan.columns import stored_column
 from alpaqual.plan.grading import column_queries, grade_facts, table_queries
 from alpaqual.plan.loading import kept_type, loading_queries
 from alpaqual.plan.plan import Plan, Query, Stage, fingerprint
@@ -60,14 +59,23 @@ class _Compiler:
             self.selecting(dataset)
         return Plan(self.recipe, tuple(self.sources), tuple(self.stages.values()), tuple(self.notes()))
 
-    def add(self, stage_name: str, settings: Mapping[str, Any], inputs: Sequence[str], queries: Sequence[Query]) -> None:
-        fingerprints = {wanted: self.stages[wanted].fingerprint for wanted in dict.fromkeys(inputs) if wanted in self.stages}
-        self.stages[stage_name] = Stage(stage_name, {"engine": ENGINE_VERSION, **settings}, fingerprints, tuple(queries))
+    def add(
+        self, stage_name: str, settings: Mapping[str, Any], inputs: Sequence[str], queries: Sequence[Query]
+    ) -> None:
+        fingerprints = {
+            wanted: self.stages[wanted].fingerprint for wanted in dict.fromkeys(inputs) if wanted in self.stages
+        }
+        self.stages[stage_name] = Stage(
+            stage_name, {"engine": ENGINE_VERSION, **settings}, fingerprints, tuple(queries)
+        )
 
     def notes(self) -> list[str]:
         text = self.recipe.text
         asked = [stage for stage in ("training", "evaluation") if getattr(text, stage) is not None]
-        return [f"{stage} is asked for and not done: this version of alpaqual selects data and does not have that stage yet" for stage in asked]
+        return [
+            f"{stage} is asked for and not done: this version of alpaqual selects data and does not have that stage yet"
+            for stage in asked
+        ]
 
     # Columns: what a recipe calls a column, and where `rows` has it.
 
@@ -150,7 +158,12 @@ class _Compiler:
     def checking(self) -> None:
         queries = checking_queries(self.recipe.rules, self.column)
         # Limits are left out: another limit finds the same failures.
-        self.add("checking", {"rules": [rule.id for rule in self.recipe.rules], "sql": _text_of(queries)}, ("loading",), queries)
+        self.add(
+            "checking",
+            {"rules": [rule.id for rule in self.recipe.rules], "sql": _text_of(queries)},
+            ("loading",),
+            queries,
+        )
 
     def categorising(self) -> None:
         queries = categorising_queries(self.recipe.categories, self.column)
@@ -164,7 +177,12 @@ class _Compiler:
             self.add(stage, {"column": grader.column, "scale": scale}, ("loading",), queries)
         elif grader.table is not None:
             queries = table_queries(grader_name, grader, self.column(grader.key))
-            settings = {"table": self.digests.get(grader.table, ""), "key": grader.key, "score": grader.score, "scale": scale}
+            settings = {
+                "table": self.digests.get(grader.table, ""),
+                "key": grader.key,
+                "score": grader.score,
+                "scale": scale,
+            }
             self.add(stage, settings, ("loading",), queries)
         else:
             model = str(grader.model)
@@ -182,13 +200,26 @@ class _Compiler:
     def selecting(self, dataset_name: str) -> None:
         dataset = self.recipe.datasets[dataset_name]
         dropping = sorted(rule.id for rule in self.recipe.rules if rule.drop)
-        queries = selecting_queries(dataset_name, dataset, dropping=dropping, graders=self.recipe.graders, has_categories=bool(self.recipe.categories))
-        inputs = ["loading", *(f"grading.{grader}" for grader in dataset.threshold), *(f"selecting.{parent}" for parent in parents(dataset))]
+        queries = selecting_queries(
+            dataset_name,
+            dataset,
+            dropping=dropping,
+            graders=self.recipe.graders,
+            has_categories=bool(self.recipe.categories),
+        )
+        inputs = [
+            "loading",
+            *(f"grading.{grader}" for grader in dataset.threshold),
+            *(f"selecting.{parent}" for parent in parents(dataset)),
+        ]
         inputs += ["checking"] if dropping else []
         inputs += ["categorising"] if self.recipe.categories else []
         settings = {key: value for key, value in msgspec.to_builtins(dataset).items() if key != "strict"}
         # Quotas are met in the order written, so their order is part of what is asked.
-        settings["quotas"] = [[category, {k: v for k, v in quota.items() if k != "strict"}] for category, quota in settings.get("quotas", {}).items()]
+        settings["quotas"] = [
+            [category, {k: v for k, v in quota.items() if k != "strict"}]
+            for category, quota in settings.get("quotas", {}).items()
+        ]
         self.add(f"selecting.{dataset_name}", {**settings, "dropping": dropping}, inputs, queries)
 
 
@@ -202,5 +233,3 @@ def _columns_of(part: Rule | Category) -> list[str]:
 
 def _text_of(queries: Sequence[Query]) -> list[str]:
     return [query.sql for query in queries]
-
-

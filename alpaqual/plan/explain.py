@@ -38,7 +38,7 @@ def _changes(stage: Stage, before: Mapping[str, Any] | None) -> Iterator[str]:
         return
     changed = list(_differences(before["settings"], stage.settings, ""))
     if changed:
-        yield "changed: " + ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
+        yield ("changed: " + ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else ""))
     inputs = [name for name, value in stage.inputs.items() if before["inputs"].get(name) != value]
     if inputs:
         yield f"reads what changed: {', '.join(inputs)}"

@@ -43,7 +43,11 @@ def grade_facts(grader_name: str, grader: Grader) -> list[Query]:
     grades = name(f"grades.{grader_name}")
     scored = f"SELECT {bucket('score', grader.scale)} AS score FROM {grades} WHERE score IS NOT NULL"
     return [
-        Query("scores", f"SELECT score, COUNT(*) AS rows FROM ({scored}) AS scored GROUP BY score ORDER BY score", Kind.FACTS),
+        Query(
+            "scores",
+            f"SELECT score, COUNT(*) AS rows FROM ({scored}) AS scored GROUP BY score ORDER BY score",
+            Kind.FACTS,
+        ),
         Query(
             "reasons",
             f"SELECT reason, COUNT(*) AS rows FROM {grades} WHERE score IS NULL GROUP BY reason ORDER BY reason",

@@ -19,14 +19,25 @@ UNREADABLE = "unreadable"
 _NOTHING_UNREADABLE = "SELECT '' AS source, CAST(0 AS BIGINT) AS position, '' AS reason, '' AS text WHERE FALSE"
 _EXAMPLES = 20
 _TURNS = '\'[{"role":"VARCHAR","from":"VARCHAR","content":"VARCHAR","value":"VARCHAR"}]\''
-_NUMBERS = ("BIGINT", "DOUBLE", "INTEGER", "FLOAT", "UBIGINT", "HUGEINT", "DECIMAL", "SMALLINT", "TINYINT", "UINTEGER")
-_JSON_KINDS = (
-    "CASE JSON_TYPE({0}) WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END"
+_NUMBERS = (
+    "BIGINT",
+    "DOUBLE",
+    "INTEGER",
+    "FLOAT",
+    "UBIGINT",
+    "HUGEINT",
+    "DECIMAL",
+    "SMALLINT",
+    "TINYINT",
+    "UINTEGER",
 )
+_JSON_KINDS = "CASE JSON_TYPE({0}) WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END"
 
 
 def loading_queries(
-    sources: Sequence[tuple[SourceFacts, SourcePlugin]], carried: Mapping[str, Sequence[str]], types: Mapping[str, str]
+    sources: Sequence[tuple[SourceFacts, SourcePlugin]],
+    carried: Mapping[str, Sequence[str]],
+    types: Mapping[str, str],
 ) -> list[Query]:
     """The queries of loading. `carried` has each source's own columns to be kept, `types` the type each is kept with."""
     queries: list[Query] = [Query(UNREADABLE, _NOTHING_UNREADABLE, Kind.TEMP)]
@@ -48,11 +59,29 @@ def loading_queries(
     queries.append(Query("loaded", loaded, Kind.TABLE))
     copies = "SELECT COUNT(*) FROM (SELECT id FROM loaded GROUP BY id HAVING COUNT(*) > 1) AS copied"
     queries.append(Query("rows", _with_ordinals(columns, every), Kind.TABLE, unless=("loaded", copies)))
-    queries.append(Query("quarantine", f"SELECT * FROM ({_union(quarantine)}) AS put_aside ORDER BY source, position", Kind.TABLE))
-    queries.append(Query("source_rows", "SELECT source, COUNT(*) AS rows FROM rows GROUP BY source ORDER BY source", Kind.FACTS))
+    queries.append(
+        Query(
+            "quarantine",
+            f"SELECT * FROM ({_union(quarantine)}) AS put_aside ORDER BY source, position",
+            Kind.TABLE,
+        )
+    )
+    queries.append(
+        Query(
+            "source_rows",
+            "SELECT source, COUNT(*) AS rows FROM rows GROUP BY source ORDER BY source",
+            Kind.FACTS,
+        )
+    )
     aside = "SELECT source, COUNT(*) AS rows FROM quarantine GROUP BY source ORDER BY source"
     queries.append(Query("quarantined", aside, Kind.FACTS))
-    queries.append(Query("quarantine_examples", f"SELECT source, position, reason FROM quarantine ORDER BY source, position LIMIT {_EXAMPLES}", Kind.FACTS))
+    queries.append(
+        Query(
+            "quarantine_examples",
+            f"SELECT source, position, reason FROM quarantine ORDER BY source, position LIMIT {_EXAMPLES}",
+            Kind.FACTS,
+        )
+    )
     return queries
 
 
@@ -76,7 +105,14 @@ def _with_ordinals(columns: str, carried: Sequence[str]) -> str:
 class _Reading:
     """One source's columns, as cells of its file, turned into the columns of `rows`."""
 
-    def __init__(self, facts: SourceFacts, plugin: SourcePlugin, carried: Sequence[str], types: Mapping[str, str], index: int) -> None:
+    def __init__(
+        self,
+        facts: SourceFacts,
+        plugin: SourcePlugin,
+        carried: Sequence[str],
+        types: Mapping[str, str],
+        index: int,
+    ) -> None:
         self.facts = facts
         self.cells = plugin.CELLS
         self.carried = carried
@@ -94,7 +130,9 @@ class _Reading:
             for column in every
         )
         texts = ", ".join(f"{expression} AS {field}" for field, expression in self.texts().items())
-        select = f"SELECT {self.index * SOURCE_STRIDE} + position AS n, {literal(self.facts.name)} AS source, {texts}{kept}"
+        select = (
+            f"SELECT {self.index * SOURCE_STRIDE} + position AS n, {literal(self.facts.name)} AS source, {texts}{kept}"
+        )
         if not self.staged:
             return f"{select} FROM ({self.scan})"
         return f"{select} FROM {self.relation()} WHERE {self.problem()} IS NULL"
@@ -108,7 +146,9 @@ class _Reading:
     def relation(self) -> str:
         if self.messages is None:
             return name(self.table)
-        turns = f"FROM_JSON({name(self.messages) if self.cells == 'json' else f'TO_JSON({name(self.messages)})'}, {_TURNS})"
+        turns = (
+            f"FROM_JSON({name(self.messages) if self.cells == 'json' else f'TO_JSON({name(self.messages)})'}, {_TURNS})"
+        )
         if self.cells == "text":
             turns = f"FROM_JSON(TRY_CAST({name(self.messages)} AS JSON), {_TURNS})"
         return _conversation(turns, name(self.table))
@@ -160,10 +200,12 @@ def _conversation(turns: str, table: str) -> str:
 
     One user turn alone is the instruction as it stands; more are written out with who said them.
     """
-    speaker = "LOWER(COALESCE(t.\"role\", t.\"from\"))"
+    speaker = 'LOWER(COALESCE(t."role", t."from"))'
     role = f"CASE {speaker} WHEN 'human' THEN 'user' WHEN 'gpt' THEN 'assistant' WHEN 'chatgpt' THEN 'assistant' ELSE {speaker} END"
     plain = f"LIST_TRANSFORM({turns}, lambda t: {{'role': {role}, 'text': COALESCE(t.\"content\", t.\"value\")}})"
-    last = "LIST_MAX(LIST_FILTER(RANGE(1, LEN(turns) + 1), lambda i: turns[i].role = '{0}' AND turns[i].text IS NOT NULL))"
+    last = (
+        "LIST_MAX(LIST_FILTER(RANGE(1, LEN(turns) + 1), lambda i: turns[i].role = '{0}' AND turns[i].text IS NOT NULL))"
+    )
     label = "CONCAT(UPPER(LEFT(t.role, 1)), SUBSTRING(t.role, 2), ': ', t.text)"
     before = f"ARRAY_TO_STRING(LIST_TRANSFORM(turns[1:last_user], lambda t: {label}), CHR(10) || CHR(10))"
     instruction = f"CASE WHEN last_user = 1 THEN turns[1].text ELSE {before} END"

@@ -33,7 +33,7 @@ def _failures(rules: Sequence[Rule], start: int, column: Column) -> str:
     listed = ", ".join(f"({1 << bit}, {literal(fail.rule)}, {literal(fail.column)})" for bit, fail in enumerate(found))
     values = " ".join(f"WHEN {1 << bit} THEN {fail.value}" for bit, fail in enumerate(found))
     return (
-        f'WITH {helpers}marked AS (SELECT *, {mask} AS mask FROM rows)\n'
+        f"WITH {helpers}marked AS (SELECT *, {mask} AS mask FROM rows)\n"
         f'SELECT r.rule AS rule, m.n AS n, m.id AS id, r.checked AS "column", LEFT(CASE r.bit {values} END, {_VALUE_CHARACTERS}) AS value\n'
         f"FROM (SELECT * FROM marked WHERE mask <> 0) AS m JOIN (VALUES {listed}) AS r (bit, rule, checked) ON (m.mask & r.bit) <> 0"
     )
@@ -44,7 +44,11 @@ def categorising_queries(categories: Sequence[Category], column: Column) -> list
     union = "\nUNION ALL\n".join(_members(category, column) for category in categories)
     queries = [
         Query("members", union, Kind.TABLE),
-        Query("members", "SELECT category, COUNT(*) AS rows FROM members GROUP BY category ORDER BY category", Kind.FACTS),
+        Query(
+            "members",
+            "SELECT category, COUNT(*) AS rows FROM members GROUP BY category ORDER BY category",
+            Kind.FACTS,
+        ),
     ]
     hits = [
         f"SELECT {literal(category.category)} AS category, {position} AS keyword, COUNT(*) AS rows FROM members "
@@ -62,7 +66,8 @@ def _members(category: Category, column: Column) -> str:
     if category.keywords is not None:
         over = category.over or ROW_FIELDS
         bits = "\n  + ".join(
-            f"CASE WHEN {_contains(over, keyword)} THEN {1 << position} ELSE 0 END" for position, keyword in enumerate(category.keywords)
+            f"CASE WHEN {_contains(over, keyword)} THEN {1 << position} ELSE 0 END"
+            for position, keyword in enumerate(category.keywords)
         )
         return f"SELECT {called} AS category, n, id, hits FROM (SELECT n, id, CAST({bits} AS BIGINT) AS hits FROM rows) AS marked WHERE hits <> 0"
     chosen = f"SELECT {called} AS category, n, id, CAST(0 AS BIGINT) AS hits FROM rows WHERE"

@@ -9,20 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 
+from alpaqual.plan.grading import bucket
 from alpaqual.plan.plan import Kind, Query
 from alpaqual.quote import literal, name, number
 from alpaqual.recipe.crosscheck import exact
-from alpaqual.plan.grading import bucket
 from alpaqual.recipe.model import Dataset, Grader, Like, Quota, Scale
 from alpaqual.values import ROW_FIELDS, Fate
-
 
 SAMPLE = 50
 """Rows on each side of the threshold that a report can quote."""
 
 
 def selecting_queries(
-    dataset_name: str, dataset: Dataset, *, dropping: Sequence[str], graders: Mapping[str, Grader], has_categories: bool
+    dataset_name: str,
+    dataset: Dataset,
+    *,
+    dropping: Sequence[str],
+    graders: Mapping[str, Grader],
+    has_categories: bool,
 ) -> list[Query]:
     """The queries of one dataset. `dropping` names the rules that drop rows."""
     scales = {grader: graders[grader].scale for grader in dataset.threshold}
@@ -30,7 +34,14 @@ def selecting_queries(
 
 
 class _Selecting:
-    def __init__(self, dataset_name: str, dataset: Dataset, dropping: Sequence[str], scales: Mapping[str, Scale], has_categories: bool) -> None:
+    def __init__(
+        self,
+        dataset_name: str,
+        dataset: Dataset,
+        dropping: Sequence[str],
+        scales: Mapping[str, Scale],
+        has_categories: bool,
+    ) -> None:
         self.called = dataset_name
         self.dataset = dataset
         self.dropping = dropping
@@ -69,7 +80,10 @@ class _Selecting:
             )
         columns = [f"{start}.n AS n", f"{start}.id AS id"]
         columns += [f"g{index}.score AS {score}" for index, score in enumerate(self.scores)]
-        columns += [f"{self.first_fate(bool(dropped))} AS fate", f"{self.first_reasons(bool(dropped))} AS reasons"]
+        columns += [
+            f"{self.first_fate(bool(dropped))} AS fate",
+            f"{self.first_reasons(bool(dropped))} AS reasons",
+        ]
         columns += [f"parent.fate = '{Fate.KEPT}' AS open"] if parent else []
         return f"SELECT {', '.join(columns)}\nFROM {first}{joins}"
 
@@ -79,7 +93,9 @@ class _Selecting:
         if self.graders:
             unscored = " OR ".join(f"g{index}.score IS NULL" for index in range(len(self.graders)))
             cases.append(f"WHEN {unscored} THEN '{Fate.UNSCORED}'")
-            below = " OR ".join(f"g{i}.score < {number(self.dataset.threshold[grader])}" for i, grader in enumerate(self.graders))
+            below = " OR ".join(
+                f"g{i}.score < {number(self.dataset.threshold[grader])}" for i, grader in enumerate(self.graders)
+            )
             cases.append(f"WHEN {below} THEN '{Fate.BELOW_THRESHOLD}'")
         return f"CASE {' '.join(cases)} ELSE '{Fate.KEPT}' END" if cases else f"'{Fate.KEPT}'"
 
@@ -90,7 +106,9 @@ class _Selecting:
             below = literal(f"{grader} below {self.dataset.threshold[grader]:g}")
             unscored = f"CONCAT({literal(f'{grader} unscored: ')}, g{index}.reason)"
             asked = f"g{index}.score < {number(self.dataset.threshold[grader])}"
-            parts.append(f"CASE WHEN g{index}.score IS NULL THEN [{unscored}] WHEN {asked} THEN [{below}] ELSE CAST([] AS VARCHAR[]) END")
+            parts.append(
+                f"CASE WHEN g{index}.score IS NULL THEN [{unscored}] WHEN {asked} THEN [{below}] ELSE CAST([] AS VARCHAR[]) END"
+            )
         if not parts:
             return "CAST([] AS VARCHAR[])"
         return parts[0] if len(parts) == 1 else f"LIST_CONCAT({', '.join(parts)})"
@@ -129,7 +147,9 @@ class _Selecting:
         else:
             eligible = self.inside()
             order = [f"{score} ASC NULLS FIRST" for score in self.scores] + [self.tie("DESC")]
-        ranked = f"SELECT n, ROW_NUMBER() OVER (ORDER BY {', '.join(order)}) AS r FROM pool WHERE {member} AND {eligible}"
+        ranked = (
+            f"SELECT n, ROW_NUMBER() OVER (ORDER BY {', '.join(order)}) AS r FROM pool WHERE {member} AND {eligible}"
+        )
         return (
             f"WITH counts AS ({counts}),\nranked AS ({ranked})\n"
             f"SELECT ranked.n AS n, {literal(reason)} AS reason FROM ranked CROSS JOIN counts CROSS JOIN overall\n"
@@ -140,7 +160,11 @@ class _Selecting:
         """Whether a row of `pool` is in the dataset after the quotas so far."""
         inside = f"fate = '{Fate.KEPT}'"
         for table, did in self.changes:
-            inside = f"({inside} OR n IN (SELECT n FROM {table}))" if did == "added" else f"({inside} AND n NOT IN (SELECT n FROM {table}))"
+            inside = (
+                f"({inside} OR n IN (SELECT n FROM {table}))"
+                if did == "added"
+                else f"({inside} AND n NOT IN (SELECT n FROM {table}))"
+            )
         return inside
 
     def eligible(self, quota: Quota) -> str:
@@ -169,7 +193,10 @@ class _Selecting:
         fate, reasons, joins = "pool.fate", "pool.reasons", ""
         if changed:
             # A row may be added for one category and removed for another: its last change counts, every reason stays.
-            last = " ".join(f"WHEN pool.n IN (SELECT n FROM {table}) THEN '{_FATE_OF[did]}'" for table, did in reversed(self.changes))
+            last = " ".join(
+                f"WHEN pool.n IN (SELECT n FROM {table}) THEN '{_FATE_OF[did]}'"
+                for table, did in reversed(self.changes)
+            )
             fate = f"CASE {last} ELSE pool.fate END"
             joins = f" LEFT JOIN (SELECT n, LIST(reason ORDER BY reason) AS reasons FROM ({changed}) AS changed GROUP BY n) AS quotas ON quotas.n = pool.n"
             reasons = "CASE WHEN quotas.n IS NULL THEN pool.reasons ELSE LIST_CONCAT(pool.reasons, quotas.reasons) END"
@@ -208,7 +235,11 @@ class _Selecting:
         grades = f"SELECT n, {score} AS score FROM {name(f'grades.{grader}')} WHERE score IS NOT NULL"
         if self.dropping:
             grades += f" AND n NOT IN (SELECT n FROM {fates} WHERE fate = '{Fate.REMOVED_BY_RULE}')"
-        yield Query("scores", f"SELECT score, COUNT(*) AS rows FROM ({grades}) AS graded GROUP BY score ORDER BY score", Kind.FACTS)
+        yield Query(
+            "scores",
+            f"SELECT score, COUNT(*) AS rows FROM ({grades}) AS graded GROUP BY score ORDER BY score",
+            Kind.FACTS,
+        )
         if self.has_categories:
             counted = f"SELECT category, score, COUNT(*) AS rows FROM ({grades}) AS graded JOIN members USING (n)"
             yield Query("category_scores", f"{counted} GROUP BY category, score ORDER BY category, score", Kind.FACTS)
@@ -220,7 +251,11 @@ class _Selecting:
         graded = f"{name(f'grades.{grader}')} AS grades"
         above = f"SELECT n FROM {graded} WHERE score >= {threshold} ORDER BY score, id LIMIT {SAMPLE}"
         below = f"SELECT n FROM {graded} WHERE score < {threshold} ORDER BY score DESC, id LIMIT {SAMPLE}"
-        categories = "(SELECT LIST(DISTINCT category ORDER BY category) FROM members WHERE members.n = rows.n)" if self.has_categories else "[]"
+        categories = (
+            "(SELECT LIST(DISTINCT category ORDER BY category) FROM members WHERE members.n = rows.n)"
+            if self.has_categories
+            else "[]"
+        )
         texts = ", ".join(f"LEFT({field}, {_QUOTED}) AS {field}" for field in ROW_FIELDS)
         return (
             f"SELECT rows.id AS id, grades.score AS score, fates.fate AS fate, fates.reasons AS reasons, {categories} AS categories, {texts}, "

@@ -9,7 +9,21 @@ from fractions import Fraction
 from alpaqual.errors import Problem
 from alpaqual.recipe.explain import suggest
 from alpaqual.recipe.expression import ExpressionError, parse_where
-from alpaqual.recipe.model import Category, Check, Dataset, Duplicates, Expectation, Grader, Length, Like, Quota, Range, RecipeText, Rule, Scale
+from alpaqual.recipe.model import (
+    Category,
+    Check,
+    Dataset,
+    Duplicates,
+    Expectation,
+    Grader,
+    Length,
+    Like,
+    Quota,
+    Range,
+    RecipeText,
+    Rule,
+    Scale,
+)
 from alpaqual.recipe.recipe import dataset_order
 from alpaqual.recipe.yaml_nodes import Document, Path
 from alpaqual.values import ROW_FIELDS
@@ -40,7 +54,11 @@ def checks_of(rule: Rule) -> list[tuple[str, object]]:
         return [(rule.check, True)]
     if rule.check is None:
         return []
-    return [(name, value) for name in Check.__struct_fields__ if (value := getattr(rule.check, name)) is not None and value is not False]
+    return [
+        (name, value)
+        for name in Check.__struct_fields__
+        if (value := getattr(rule.check, name)) is not None and value is not False
+    ]
 
 
 def check_rule(rule: Rule, document: Document, place: Path) -> Iterator[Problem]:
@@ -96,12 +114,18 @@ def check_category(category: Category, document: Document, place: Path) -> Itera
     """What is wrong with one category."""
     ways = [way for way in ("keywords", "pattern", "column", "where") if getattr(category, way) is not None]
     if len(ways) != 1:
-        yield document.problem(place, f"a category needs one of keywords, pattern, column and where, not {' and '.join(ways) or 'none'}")
+        yield document.problem(
+            place,
+            f"a category needs one of keywords, pattern, column and where, not {' and '.join(ways) or 'none'}",
+        )
     each_value = category.column is not None and category.values is None
     if category.category is None and not each_value:
         yield document.problem(place, "the key 'category' is missing: the category's name")
     if category.category is not None and each_value:
-        yield document.problem((*place, "category"), "each value of the column becomes a category of its own: leave 'category' out, or name 'values'")
+        yield document.problem(
+            (*place, "category"),
+            "each value of the column becomes a category of its own: leave 'category' out, or name 'values'",
+        )
     if category.values is not None and category.column is None:
         yield document.problem((*place, "values"), "'values' needs a 'column'")
     if category.over is not None and category.keywords is None and category.pattern is None:
@@ -112,7 +136,9 @@ def check_category(category: Category, document: Document, place: Path) -> Itera
         yield from _where(category.where, document, (*place, "where"))
 
 
-def check_recipe(recipe: RecipeText, document: Document, rules: Sequence[Rule], categories: Sequence[Category]) -> Iterator[Problem]:
+def check_recipe(
+    recipe: RecipeText, document: Document, rules: Sequence[Rule], categories: Sequence[Category]
+) -> Iterator[Problem]:
     """What is wrong between the parts of a recipe."""
     yield from _sources(recipe, document)
     for name, grader in recipe.graders.items():
@@ -121,7 +147,8 @@ def check_recipe(recipe: RecipeText, document: Document, rules: Sequence[Rule], 
         graders=recipe.graders,
         datasets=list(document.value.get("datasets", {})),
         categories=[category.category for category in categories if category.category],
-        any_category=any(category.category is None for category in categories) or len(categories) < len(recipe.categories),
+        any_category=any(category.category is None for category in categories)
+        or len(categories) < len(recipe.categories),
         rules=[rule.id for rule in rules],
         sources=[source.name for source in recipe.sources if source.name],
     )
@@ -137,7 +164,7 @@ def check_recipe(recipe: RecipeText, document: Document, rules: Sequence[Rule], 
 
 
 class _Names:
-    def __init__(  # noqa: PLR0913 - one argument for each kind of name
+    def __init__(
         self,
         *,
         graders: Mapping[str, Grader],
@@ -174,23 +201,35 @@ def _sources(recipe: RecipeText, document: Document) -> Iterator[Problem]:
             continue
         parts = [name for name in ROW_FIELDS if getattr(fields, name)]
         if fields.messages and parts:
-            yield document.problem((*place, "fields"), f"'messages' holds the whole row: leave {' and '.join(parts)} out")
+            yield document.problem(
+                (*place, "fields"), f"'messages' holds the whole row: leave {' and '.join(parts)} out"
+            )
         elif not fields.messages and not (fields.instruction and fields.response):
-            yield document.problem((*place, "fields"), "name the columns of 'instruction' and 'response' (and 'input'), or of 'messages'")
+            yield document.problem(
+                (*place, "fields"),
+                "name the columns of 'instruction' and 'response' (and 'input'), or of 'messages'",
+            )
 
 
 def _grader(grader: Grader, document: Document, place: Path) -> Iterator[Problem]:
     ways = [way for way in ("model", "column", "table") if getattr(grader, way) is not None]
     if len(ways) != 1:
-        yield document.problem(place, f"a grader needs one of model, column and table, not {' and '.join(ways) or 'none'}")
+        yield document.problem(
+            place, f"a grader needs one of model, column and table, not {' and '.join(ways) or 'none'}"
+        )
     if grader.scale.min >= grader.scale.max:
         yield document.problem((*place, "scale"), "the scale's 'min' must be below its 'max'")
     elif grader.scale.step and (exact(grader.scale.max) - exact(grader.scale.min)) % exact(grader.scale.step):
-        yield document.problem((*place, "scale", "step"), f"steps of {grader.scale.step:g} from {grader.scale.min:g} do not reach {grader.scale.max:g}")
+        yield document.problem(
+            (*place, "scale", "step"),
+            f"steps of {grader.scale.step:g} from {grader.scale.min:g} do not reach {grader.scale.max:g}",
+        )
     if grader.model is not None:
         provider = grader.model.partition("/")[0]
         if provider not in PROVIDERS:
-            message = f"no provider '{provider}'{suggest(provider, PROVIDERS) or f'; there are: {chr(44).join(PROVIDERS)}'}"
+            message = (
+                f"no provider '{provider}'{suggest(provider, PROVIDERS) or f'; there are: {chr(44).join(PROVIDERS)}'}"
+            )
             yield document.problem((*place, "model"), message)
 
 
@@ -214,9 +253,16 @@ def _dataset(name: str, dataset: Dataset, document: Document, names: _Names) -> 
 
 
 def _quota(quota: Quota, dataset: Dataset, document: Document, place: Path, names: _Names) -> Iterator[Problem]:
-    asked = [key for key in ("min_keep_rate", "min_rows", "min_share", "max_rows", "max_share") if getattr(quota, key) is not None]
+    asked = [
+        key
+        for key in ("min_keep_rate", "min_rows", "min_share", "max_rows", "max_share")
+        if getattr(quota, key) is not None
+    ]
     if not asked:
-        yield document.problem(place, "the quota asks for nothing: name min_keep_rate, min_rows, min_share, max_rows or max_share")
+        yield document.problem(
+            place,
+            "the quota asks for nothing: name min_keep_rate, min_rows, min_share, max_rows or max_share",
+        )
     for unit in ("rows", "share"):
         low, high = getattr(quota, f"min_{unit}"), getattr(quota, f"max_{unit}")
         if low is not None and high is not None and low > high:
@@ -247,14 +293,24 @@ _SUBJECTS = {
 
 
 def _expectation(expectation: Expectation, document: Document, place: Path, names: _Names) -> Iterator[Problem]:
-    for kind, known in (("dataset", names.datasets), ("grader", list(names.graders)), ("rule", names.rules), ("category", names.categories)):
+    for kind, known in (
+        ("dataset", names.datasets),
+        ("grader", list(names.graders)),
+        ("rule", names.rules),
+        ("category", names.categories),
+    ):
         name = getattr(expectation, kind)
         if name is not None and name not in known and not (kind == "category" and names.any_category):
             yield document.problem((*place, kind), _unknown(kind, name, known))
-    subject = "+".join(kind for kind in ("dataset", "category", "grader", "rule") if getattr(expectation, kind) is not None)
+    subject = "+".join(
+        kind for kind in ("dataset", "category", "grader", "rule") if getattr(expectation, kind) is not None
+    )
     measures = [measure for measure in _MEASURES if getattr(expectation, measure) is not None]
     if subject not in _SUBJECTS:
-        yield document.problem(place, "an expectation is about a dataset, a category (of a dataset), a grader, a rule, or the sources")
+        yield document.problem(
+            place,
+            "an expectation is about a dataset, a category (of a dataset), a grader, a rule, or the sources",
+        )
         return
     fitting = _SUBJECTS[subject]
     if not measures:
@@ -263,7 +319,9 @@ def _expectation(expectation: Expectation, document: Document, place: Path, name
         bounds = getattr(expectation, measure)
         if measure not in fitting:
             about = subject.replace("+", " and ") or "the sources"
-            yield document.problem((*place, measure), f"'{measure}' is no number of {about}; there: {', '.join(fitting)}")
+            yield document.problem(
+                (*place, measure), f"'{measure}' is no number of {about}; there: {', '.join(fitting)}"
+            )
         elif bounds.min is None and bounds.max is None:
             yield document.problem((*place, measure), f"'{measure}' needs 'min', 'max' or both")
 
@@ -277,4 +335,6 @@ def _later_stages(recipe: RecipeText, document: Document, names: _Names) -> Iter
     for index, pair in enumerate(pairs if isinstance(pairs, list) else []):
         for position, name in enumerate(pair if isinstance(pair, list) else []):
             if name not in names.datasets:
-                yield document.problem(("evaluation", "pairs", index, position), _unknown("dataset", str(name), names.datasets))
+                yield document.problem(
+                    ("evaluation", "pairs", index, position), _unknown("dataset", str(name), names.datasets)
+                )

@@ -19,7 +19,14 @@ _KINDS = {
     "integer": "a whole number",
     "boolean": "true or false",
 }
-_TYPES: dict[type, str] = {dict: "object", list: "array", str: "string", float: "number", int: "integer", bool: "boolean"}
+_TYPES: dict[type, str] = {
+    dict: "object",
+    list: "array",
+    str: "string",
+    float: "number",
+    int: "integer",
+    bool: "boolean",
+}
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
@@ -70,8 +77,7 @@ def _problems(document: Document, error: Any) -> Iterator[tuple[Path, Problem]]:
                 yield (*path, key), document.problem((*path, key), message, at_key=True)
     elif error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
-        known = set(error.schema.get("properties", ()))
-        strangers = [key for key in error.instance if key not in known]
+        strangers = [key for key in error.instance if key not in error.schema.get("properties", ())]
         for key in missing:
             if not any(difflib.get_close_matches(stranger, [key], cutoff=0.6) for stranger in strangers):
                 yield path, document.problem(path, f"the key '{key}' is missing")
@@ -83,7 +89,7 @@ def _list(known: list[str]) -> str:
     return f"; known keys: {', '.join(known)}" if known else ""
 
 
-def _message(error: Any, path: Path) -> str:
+def _message(error: Any, path: Path) -> str:  # noqa: C901 - a table of messages
     key = f"'{path[-1]}'" if path and isinstance(path[-1], str) else "this"
     value, wanted = error.instance, error.validator_value
     match error.validator:

@@ -4,16 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from sqlglot import exp
-
-_OPERATORS = (
-    "And Or Not Paren EQ NEQ GT GTE LT LTE Is NullSafeEQ NullSafeNEQ Between In Like ILike Add Sub Mul Div IntDiv Mod Neg DPipe "
-    "Case If Cast TryCast Escape"
-).split()
-_LEAVES = "Column Identifier Literal Boolean Null DataType".split()
+_OPERATORS = [
+    "And",
+    "Or",
+    "Not",
+    "Paren",
+    "EQ",
+    "NEQ",
+    "GT",
+    "GTE",
+    "LT",
+    "LTE",
+    "Is",
+    "NullSafeEQ",
+    "NullSafeNEQ",
+    "Between",
+    "In",
+    "Like",
+    "ILike",
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    "IntDiv",
+    "Mod",
+    "Neg",
+    "DPipe",
+    "Case",
+    "If",
+    "Cast",
+    "TryCast",
+    "Escape",
+]
+_LEAVES = ["Column", "Identifier", "Literal", "Boolean", "Null", "DataType"]
 _FUNCTIONS = {
     "Length": "length", "Lower": "lower", "Upper": "upper", "Trim": "trim", "Coalesce": "coalesce", "Nullif": "nullif",
     "Abs": "abs", "Round": "round", "Floor": "floor", "Ceil": "ceil", "Least": "least", "Greatest": "greatest",
@@ -21,10 +46,34 @@ _FUNCTIONS = {
     "Contains": "contains", "StartsWith": "starts_with", "EndsWith": "ends_with", "RegexpLike": "regexp_matches",
     "RegexpReplace": "regexp_replace",
 }  # fmt: skip
-_TRUTHS = (
-    "And Or Not EQ NEQ GT GTE LT LTE Is NullSafeEQ NullSafeNEQ Between In Like ILike Boolean Column Case Cast TryCast Coalesce "
-    "Contains StartsWith EndsWith RegexpLike"
-).split()
+_TRUTHS = [
+    "And",
+    "Or",
+    "Not",
+    "EQ",
+    "NEQ",
+    "GT",
+    "GTE",
+    "LT",
+    "LTE",
+    "Is",
+    "NullSafeEQ",
+    "NullSafeNEQ",
+    "Between",
+    "In",
+    "Like",
+    "ILike",
+    "Boolean",
+    "Column",
+    "Case",
+    "Cast",
+    "TryCast",
+    "Coalesce",
+    "Contains",
+    "StartsWith",
+    "EndsWith",
+    "RegexpLike",
+]
 
 FUNCTIONS = tuple(sorted(_FUNCTIONS.values()))
 """The functions that a `where:` may call."""
@@ -48,12 +97,16 @@ def render_where(text: str, column: Callable[[str], str]) -> str:
     import sqlglot
 
     tree = _tree(text).copy()
-    tree = tree.transform(lambda node: sqlglot.parse_one(column(_name(node)), dialect="duckdb") if type(node).__name__ == "Column" else node)
-    return tree.sql(dialect="duckdb", identify=True)
+    tree = tree.transform(
+        lambda node: (
+            sqlglot.parse_one(column(_name(node)), dialect="duckdb") if type(node).__name__ == "Column" else node
+        )
+    )
+    return str(tree.sql(dialect="duckdb", identify=True))
 
 
 @cache
-def _tree(text: str) -> exp.Expression:
+def _tree(text: str) -> Any:
     import sqlglot
     from sqlglot.errors import SqlglotError
 
@@ -68,7 +121,7 @@ def _tree(text: str) -> exp.Expression:
         raise ExpressionError("write one SQL expression, without ';'")
     for node in trees[0].walk():
         _allow(node)
-    top: exp.Expression = trees[0]
+    top: Any = trees[0]
     while type(top).__name__ == "Paren":
         top = top.this
     if type(top).__name__ not in _TRUTHS:
@@ -76,17 +129,19 @@ def _tree(text: str) -> exp.Expression:
     return trees[0]
 
 
-def _allow(node: exp.Expression) -> None:
+def _allow(node: Any) -> None:
     kind = type(node).__name__
     if kind == "Column" and len(node.parts) > 1 and (len(node.parts) > 2 or node.parts[0].name != "source"):
         raise ExpressionError(f"'{node.sql()}': write a column's name, or source.<name>")
     if kind in _OPERATORS or kind in _LEAVES or kind in _FUNCTIONS:
         return
     name = node.name if kind == "Anonymous" else kind.lower()
-    raise ExpressionError(f"'{name}' is not allowed here; columns, literals, operators and these functions are: {', '.join(FUNCTIONS)}")
+    raise ExpressionError(
+        f"'{name}' is not allowed here; columns, literals, operators and these functions are: {', '.join(FUNCTIONS)}"
+    )
 
 
-def _name(column: exp.Expression) -> str:
+def _name(column: Any) -> str:
     return ".".join(part.name for part in column.parts)
 
 

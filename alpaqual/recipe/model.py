@@ -50,7 +50,8 @@ class Source(Words, frozen=True, kw_only=True):
     ]
     name: Annotated[Name | None, Meta(description="Name of the source in tables and reports.")] = None
     format: Annotated[
-        Literal["json", "jsonl", "csv", "parquet"] | None, Meta(description="Where the file's name does not tell.")
+        Literal["json", "jsonl", "csv", "parquet"] | None,
+        Meta(description="Where the file's name does not tell."),
     ] = None
     fields: Annotated[
         Fields | Literal["alpaca", "dolly", "gpt4llm", "sharegpt", "messages"] | None,
@@ -90,11 +91,12 @@ RowColumns = Annotated[list[Literal["instruction", "input", "response"]], Meta(m
 class Duplicates(Words, frozen=True, kw_only=True):
     """What counts as the same row again."""
 
-    columns: Annotated[
-        RowColumns, Meta(description="Compared columns.")
-    ] = field(default_factory=lambda: ["instruction", "input", "response"])
+    columns: Annotated[RowColumns, Meta(description="Compared columns.")] = field(
+        default_factory=lambda: ["instruction", "input", "response"]
+    )
     normalised: Annotated[
-        bool, Meta(description="Compare letters and digits alone, in lower case: spacing and punctuation do not count.")
+        bool,
+        Meta(description="Compare letters and digits alone, in lower case: spacing and punctuation do not count."),
     ] = False
 
 
@@ -102,11 +104,19 @@ class Check(Words, frozen=True, kw_only=True):
     """One check, named as pandera names it."""
 
     not_nullable: Annotated[bool | None, Meta(description="The value is there.")] = None
-    unique: Annotated[bool | None, Meta(description="No other row has the same value; all rows that share one fail.")] = None
+    unique: Annotated[
+        bool | None, Meta(description="No other row has the same value; all rows that share one fail.")
+    ] = None
     str_length: Annotated[Length | None, Meta(description="Length of the text.")] = None
-    str_matches: Annotated[str | None, Meta(description="The text matches this regular expression (RE2) from its start.")] = None
-    str_contains: Annotated[str | None, Meta(description="The text matches this regular expression (RE2) somewhere.")] = None
-    not_matches: Annotated[str | None, Meta(description="The text matches this regular expression (RE2) nowhere.")] = None
+    str_matches: Annotated[
+        str | None, Meta(description="The text matches this regular expression (RE2) from its start.")
+    ] = None
+    str_contains: Annotated[
+        str | None, Meta(description="The text matches this regular expression (RE2) somewhere.")
+    ] = None
+    not_matches: Annotated[str | None, Meta(description="The text matches this regular expression (RE2) nowhere.")] = (
+        None
+    )
     str_startswith: Annotated[str | None, Meta(description="The text starts so.")] = None
     str_endswith: Annotated[str | None, Meta(description="The text ends so.")] = None
     in_range: Annotated[Range | None, Meta(description="The number lies in the range.")] = None
@@ -133,16 +143,24 @@ class Rule(Words, frozen=True, kw_only=True):
     id: Annotated[Name, Meta(description="Name of the rule in tables and reports.")]
     description: Annotated[str, Meta(description="Why: one sentence for the reader of the report.")] = ""
     column: Annotated[
-        Text | None, Meta(description="Checked column: instruction, input, response, or one of the source's own.")
+        Text | None,
+        Meta(description="Checked column: instruction, input, response, or one of the source's own."),
     ] = None
     check: Annotated[
         Check | Literal["not_nullable", "unique", "no_duplicates", "no_conflicts"] | None,
         Meta(description="One check; nulls pass all but not_nullable."),
     ] = None
     where: Annotated[
-        Text | None, Meta(description="A boolean SQL expression that holds for a good row.", examples=["length(response) > 9"])
+        Text | None,
+        Meta(
+            description="A boolean SQL expression that holds for a good row.",
+            examples=["length(response) > 9"],
+        ),
     ] = None
-    warn: Annotated[Limit | None, Meta(description="More failing rows than this warn: a count or a percentage of all rows.")] = None
+    warn: Annotated[
+        Limit | None,
+        Meta(description="More failing rows than this warn: a count or a percentage of all rows."),
+    ] = None
     fail: Annotated[
         Limit | None,
         Meta(description="More failing rows than this fail. A rule that names neither limit fails at the first row."),
@@ -165,7 +183,8 @@ class Category(Words, frozen=True, kw_only=True):
         Meta(description="Look for keywords or pattern in these columns alone."),
     ] = None
     column: Annotated[
-        Text | None, Meta(description="A column of the source; without `values`, each of its values is a category.")
+        Text | None,
+        Meta(description="A column of the source; without `values`, each of its values is a category."),
     ] = None
     values: Annotated[Scalars | None, Meta(description="Rows whose column has one of these.")] = None
     where: Annotated[Text | None, Meta(description="Rows for which this boolean SQL expression holds.")] = None
@@ -176,7 +195,10 @@ class Scale(Words, frozen=True, kw_only=True):
 
     min: Annotated[float, Meta(description="Lowest score.")] = 0
     max: Annotated[float, Meta(description="Highest score.")] = 5
-    step: Annotated[Annotated[float, Meta(gt=0)] | None, Meta(description="Distance between scores; any score in between where left out.")] = None
+    step: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(description="Distance between scores; any score in between where left out."),
+    ] = None
 
 
 class Grader(Words, frozen=True, kw_only=True):
@@ -190,19 +212,29 @@ class Grader(Words, frozen=True, kw_only=True):
         Meta(description="openai/…, anthropic/…, local/…, or recorded/PATH: recorded replies instead of a model."),
     ] = None
     column: Annotated[Text | None, Meta(description="A score that the source already has.")] = None
-    table: Annotated[Text | None, Meta(description="A csv, json, jsonl or parquet file of scores, relative to the recipe.")] = None
-    key: Annotated[Text, Meta(description="Column of the table that holds row ids, or a column of the source with the same values.")] = "id"
+    table: Annotated[
+        Text | None, Meta(description="A csv, json, jsonl or parquet file of scores, relative to the recipe.")
+    ] = None
+    key: Annotated[
+        Text,
+        Meta(description="Column of the table that holds row ids, or a column of the source with the same values."),
+    ] = "id"
     score: Annotated[Text, Meta(description="Column of the table that holds the score.")] = "score"
     dimension: Annotated[Text, Meta(description="What is rated: accuracy, helpfulness, …")] = "accuracy"
     scale: Annotated[Scale, Meta(description="The scores the grader may give.")] = field(default_factory=Scale)
-    prompt: Annotated[Text | None, Meta(description="A prompt template in place of the paper's (Figure 4), relative to the recipe.")] = None
+    prompt: Annotated[
+        Text | None,
+        Meta(description="A prompt template in place of the paper's (Figure 4), relative to the recipe."),
+    ] = None
     base_url: Annotated[Text | None, Meta(description="An OpenAI-compatible server.")] = None
     concurrency: Annotated[Positive | None, Meta(description="Requests in flight at once.")] = None
     requests_per_minute: Annotated[Positive | None, Meta(description="Requests sent in a minute at most.")] = None
     tokens_per_minute: Annotated[Positive | None, Meta(description="Tokens sent in a minute at most.")] = None
     temperature: Annotated[float, Meta(ge=0, le=2, description="Sampling temperature.")] = 0.0
     max_tokens: Annotated[Positive | None, Meta(description="Longest reply, in tokens.")] = None
-    mode: Annotated[Literal["online", "batch"], Meta(description="One request at a time, or the provider's batch API.")] = "online"
+    mode: Annotated[
+        Literal["online", "batch"], Meta(description="One request at a time, or the provider's batch API.")
+    ] = "online"
     budget_usd: Annotated[Annotated[float, Meta(ge=0)] | None, Meta(description="Spend no more than this.")] = None
     keep_rationale: Annotated[bool, Meta(description="Ask for the explanation after the score and keep it.")] = False
 
@@ -212,20 +244,27 @@ class Quota(Words, frozen=True, kw_only=True):
 
     min_keep_rate: Annotated[
         Rate | Literal["overall"] | None,
-        Meta(description="Keep at least this share of the category's rows; `overall`: the share that the threshold keeps of all."),
+        Meta(
+            description="Keep at least this share of the category's rows; `overall`: the share that the threshold keeps of all."
+        ),
     ] = None
     min_rows: Annotated[Count | None, Meta(description="Keep at least so many rows of the category.")] = None
     min_share: Annotated[
-        Annotated[float, Meta(ge=0, lt=1)] | None, Meta(description="The category makes up at least this share of the dataset.")
+        Annotated[float, Meta(ge=0, lt=1)] | None,
+        Meta(description="The category makes up at least this share of the dataset."),
     ] = None
     max_rows: Annotated[Count | None, Meta(description="Keep at most so many rows of the category.")] = None
     max_share: Annotated[
-        Annotated[float, Meta(ge=0, lt=1)] | None, Meta(description="The category makes up at most this share of the dataset.")
+        Annotated[float, Meta(ge=0, lt=1)] | None,
+        Meta(description="The category makes up at most this share of the dataset."),
     ] = None
     floor: Annotated[
-        float | dict[str, float] | None, Meta(description="Add no row with a lower score: a number, or one for each grader.")
+        float | dict[str, float] | None,
+        Meta(description="Add no row with a lower score: a number, or one for each grader."),
     ] = None
-    strict: Annotated[bool | None, Meta(description="A shortfall fails the run; where left out, as the dataset says.")] = None
+    strict: Annotated[
+        bool | None, Meta(description="A shortfall fails the run; where left out, as the dataset says.")
+    ] = None
 
 
 class Like(Words, frozen=True, kw_only=True):
@@ -238,10 +277,15 @@ class Dataset(Words, frozen=True, kw_only=True):
     """A selection of rows to train on."""
 
     threshold: Annotated[
-        dict[str, float], Meta(description="Score that each named grader must give at least (equation 1 of the paper).")
+        dict[str, float],
+        Meta(description="Score that each named grader must give at least (equation 1 of the paper)."),
     ] = field(default_factory=dict)
-    quotas: Annotated[dict[str, Quota], Meta(description="Per category, met in the order written.")] = field(default_factory=dict)
-    from_: Annotated[Name | None, Meta(description="Select from this dataset's rows instead of all.")] = field(default=None, name="from")
+    quotas: Annotated[dict[str, Quota], Meta(description="Per category, met in the order written.")] = field(
+        default_factory=dict
+    )
+    from_: Annotated[Name | None, Meta(description="Select from this dataset's rows instead of all.")] = field(
+        default=None, name="from"
+    )
     sample: Annotated[Positive | Like | None, Meta(description="Draw this many rows at random, by seed.")] = None
     seed: Annotated[int, Meta(description="Decides ties and samples.")] = 0
     strict: Annotated[bool, Meta(description="A shortfall of a quota or a sample fails the run.")] = True
@@ -261,7 +305,9 @@ class Expectation(Words, frozen=True, kw_only=True):
     unscored: Annotated[Bounds | None, Meta(description="Rows without a score: a count or a percentage.")] = None
     failing_rows: Annotated[Bounds | None, Meta(description="Rows that fail the rule: a count or a percentage.")] = None
     quarantined: Annotated[Bounds | None, Meta(description="Rows of the sources that could not be read.")] = None
-    level: Annotated[Literal["fail", "warn"], Meta(description="What it means when the expectation is not met.")] = "fail"
+    level: Annotated[Literal["fail", "warn"], Meta(description="What it means when the expectation is not met.")] = (
+        "fail"
+    )
 
 
 class Engine(Words, frozen=True, kw_only=True):
@@ -279,10 +325,13 @@ class ReportSettings(Words, frozen=True, kw_only=True):
 
     examples: Annotated[
         Annotated[int, Meta(ge=0, le=5)],
-        Meta(description="Failing rows quoted for each rule in the Markdown report; none by default, since pull requests may be public."),
+        Meta(
+            description="Failing rows quoted for each rule in the Markdown report; none by default, since pull requests may be public."
+        ),
     ] = 0
     samples: Annotated[
-        Annotated[int, Meta(ge=0, le=1000)], Meta(description="Rows near the threshold that the HTML report quotes.")
+        Annotated[int, Meta(ge=0, le=1000)],
+        Meta(description="Rows near the threshold that the HTML report quotes."),
     ] = 100
 
 
@@ -293,7 +342,9 @@ class RecipeText(Words, frozen=True, kw_only=True):
     name: Annotated[Name, Meta(description="Names the run folder, runs/<name>.")]
     title: Annotated[str, Meta(description="A line for the reader of the report.")] = ""
     sources: Annotated[list[Source], Meta(min_length=1, description="Where rows come from.")]
-    rules: Annotated[list[Text | Rule], Meta(description="Files of rules/, or rules written here.")] = field(default_factory=list)
+    rules: Annotated[list[Text | Rule], Meta(description="Files of rules/, or rules written here.")] = field(
+        default_factory=list
+    )
     categories: Annotated[
         list[Text | Category], Meta(description="Files of rules/categories/, or categories written here.")
     ] = field(default_factory=list)
@@ -301,10 +352,14 @@ class RecipeText(Words, frozen=True, kw_only=True):
     datasets: Annotated[dict[Name, Dataset], Meta(min_length=1, description="What is selected.")]
     expect: Annotated[list[Expectation], Meta(description="Numbers the run must meet.")] = field(default_factory=list)
     training: Annotated[
-        dict[str, Any] | None, Meta(description="Kept for the training stage, which this version does not have: said, not done.")
+        dict[str, Any] | None,
+        Meta(description="Kept for the training stage, which this version does not have: said, not done."),
     ] = None
     evaluation: Annotated[
-        dict[str, Any] | None, Meta(description="Kept for the evaluation stage, which this version does not have: said, not done.")
+        dict[str, Any] | None,
+        Meta(description="Kept for the evaluation stage, which this version does not have: said, not done."),
     ] = None
     engine: Annotated[Engine, Meta(description="This machine's limits.")] = field(default_factory=Engine)
-    report: Annotated[ReportSettings, Meta(description="What the reports show.")] = field(default_factory=ReportSettings)
+    report: Annotated[ReportSettings, Meta(description="What the reports show.")] = field(
+        default_factory=ReportSettings
+    )

@@ -12,17 +12,59 @@ import msgspec
 
 from alpaqual.errors import Problem
 from alpaqual.recipe.explain import suggest
-from alpaqual.recipe.model import Check, Duplicates, Length, Range, Rule
+from alpaqual.recipe.model import Check, Length, Range, Rule
 from alpaqual.recipe.yaml_nodes import Document, Path
 
-_ABOUT = {"schema_type", "api", "version", "name", "title", "description", "metadata", "strict", "ordered", "coerce", "dtype"}
-_SCHEMA_KEYS = _ABOUT | {"columns", "unique", "checks", "index", "report_duplicates", "unique_column_names", "add_missing_columns"}
-_COLUMN_KEYS = {"title", "description", "metadata", "dtype", "nullable", "unique", "coerce", "required", "regex", "checks", "report_duplicates"}
+_ABOUT = {
+    "schema_type",
+    "api",
+    "version",
+    "name",
+    "title",
+    "description",
+    "metadata",
+    "strict",
+    "ordered",
+    "coerce",
+    "dtype",
+}
+_SCHEMA_KEYS = _ABOUT | {
+    "columns",
+    "unique",
+    "checks",
+    "index",
+    "report_duplicates",
+    "unique_column_names",
+    "add_missing_columns",
+}
+_COLUMN_KEYS = {
+    "title",
+    "description",
+    "metadata",
+    "dtype",
+    "nullable",
+    "unique",
+    "coerce",
+    "required",
+    "regex",
+    "checks",
+    "report_duplicates",
+}
 _NO_RULE = ("index", "checks")
-_ONE_VALUE = (
-    "equal_to not_equal_to greater_than greater_than_or_equal_to less_than less_than_or_equal_to isin notin "
-    "str_matches str_contains str_startswith str_endswith"
-).split()
+_ONE_VALUE = [
+    "equal_to",
+    "not_equal_to",
+    "greater_than",
+    "greater_than_or_equal_to",
+    "less_than",
+    "less_than_or_equal_to",
+    "isin",
+    "notin",
+    "str_matches",
+    "str_contains",
+    "str_startswith",
+    "str_endswith",
+]
 _ARGUMENT = {
     "isin": "allowed_values", "notin": "forbidden_values", "str_matches": "pattern", "str_contains": "pattern",
     "str_startswith": "string", "str_endswith": "string", "greater_than": "min_value", "greater_than_or_equal_to": "min_value",
@@ -75,7 +117,14 @@ class _Reader:
         if len(names) == 1:
             yield self.rule(f"{names[0]}.unique_rows", names[0], Check(unique=True), {}), ("unique",)
         elif set(names) <= {"instruction", "input", "response"}:
-            yield Rule(id="unique_rows", check=Check(no_duplicates=Duplicates(columns=names)), description="From a pandera schema."), ("unique",)
+            yield (
+                Rule(
+                    id="unique_rows",
+                    check=_checked(no_duplicates={"columns": names}),
+                    description="From a pandera schema.",
+                ),
+                ("unique",),
+            )
         else:
             self.problem(("unique",), "rows can be unique over instruction, input and response, or over one column")
 
@@ -97,7 +146,10 @@ class _Reader:
             for key, argument in checks.items():
                 yield from self.check(name, key, argument, (*path, "checks", key))
         else:
-            self.problem((*path, "checks"), "'checks' is a mapping of check names; custom checks cannot be read from a file")
+            self.problem(
+                (*path, "checks"),
+                "'checks' is a mapping of check names; custom checks cannot be read from a file",
+            )
 
     def check(self, column: str, name: str, argument: Any, path: Path) -> Iterator[Placed]:
         if name not in _CHECKS:
@@ -107,7 +159,10 @@ class _Reader:
         if isinstance(argument, dict):
             options |= {key: argument[key] for key in ("raise_warning", "ignore_na") if key in argument}
         if options.get("ignore_na") is False:
-            self.problem(path, "'ignore_na: false' is not read: a check passes over nulls, 'nullable: false' is the check for them")
+            self.problem(
+                path,
+                "'ignore_na: false' is not read: a check passes over nulls, 'nullable: false' is the check for them",
+            )
         try:
             checks = list(_checks(name, argument))
         except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
@@ -118,7 +173,7 @@ class _Reader:
 
     def rule(self, name: str, column: str, check: Check, options: dict[str, Any]) -> Rule:
         limit = 0 if options.get("raise_warning") else None
-        safe = "".join(c if c.isalnum() and c.isascii() or c in "_.-" else "_" for c in name).lstrip("_.-") or "rule"
+        safe = "".join(c if (c.isalnum() and c.isascii()) or c in "_.-" else "_" for c in name).lstrip("_.-") or "rule"
         return Rule(id=safe[:80], column=column, check=check, warn=limit, description="From a pandera schema.")
 
 
@@ -134,7 +189,9 @@ def _checks(name: str, argument: Any) -> Iterator[tuple[str, Check]]:
         yield f"{name}.max", _checked(**{"less_than_or_equal_to" if ends[1] else "less_than": high})
     elif name == "str_length":
         exactly = settings.get("exact_value", argument if isinstance(argument, int) else None)
-        low, high = (exactly, exactly) if exactly is not None else (settings.get("min_value"), settings.get("max_value"))
+        low, high = (
+            (exactly, exactly) if exactly is not None else (settings.get("min_value"), settings.get("max_value"))
+        )
         yield name, _checked(str_length=Length(min=low, max=high))
     else:
         keys = ("value", _ARGUMENT.get(name, "value"))

@@ -85,7 +85,16 @@ class _Parser:
         self.problems.extend(check_recipe(recipe, document, rules, categories))
         if self.problems:
             raise RecipeError(self.problems)
-        return Recipe(recipe, self.file, Path(self.file).parent, tuple(rules), tuple(categories), prompts, self.rule_places, document)
+        return Recipe(
+            recipe,
+            self.file,
+            Path(self.file).parent,
+            tuple(rules),
+            tuple(categories),
+            prompts,
+            self.rule_places,
+            document,
+        )
 
     def convert(self, document: Document, kind: Kind, wanted: Any) -> Any:
         """The document as typed words; problems are noted, and what is left without them is returned, if anything can be."""

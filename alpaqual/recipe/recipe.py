@@ -37,7 +37,9 @@ class Recipe:
     def sources(self) -> list[tuple[str, Source]]:
         """Each source with its name; a source without one is called by its position."""
         given = self.text.sources
-        return [(source.name or (f"source{i}" if len(given) > 1 else "source"), source) for i, source in enumerate(given, 1)]
+        return [
+            (source.name or (f"source{i}" if len(given) > 1 else "source"), source) for i, source in enumerate(given, 1)
+        ]
 
     @property
     def graders(self) -> Mapping[str, Grader]:

@@ -92,7 +92,9 @@ jobs:
           fi
 """
 
-_IGNORE = "# Results of stages are made again from the data; recorded replies (replies/) are worth committing.\nstore/\n"
+_IGNORE = (
+    "# Results of stages are made again from the data; recorded replies (replies/) are worth committing.\nstore/\n"
+)
 
 
 def scaffold(name: str, source: str) -> dict[str, str]:

@@ -42,7 +42,11 @@ def _drop_null(definition: dict[str, Any]) -> None:
         options = [option for option in schema.get("anyOf", ()) if option != {"type": "null"}]
         if not options or len(options) == len(schema["anyOf"]):
             continue
-        kept = {key: value for key, value in schema.items() if key != "anyOf" and not (key == "default" and value is None)}
-        definition["properties"][name] = {**kept, **options[0]} if len(options) == 1 and "$ref" not in options[0] else {**kept, "anyOf": options}
+        kept = {
+            key: value for key, value in schema.items() if key != "anyOf" and not (key == "default" and value is None)
+        }
+        definition["properties"][name] = (
+            {**kept, **options[0]} if len(options) == 1 and "$ref" not in options[0] else {**kept, "anyOf": options}
+        )
         if len(options) == 1 and "$ref" in options[0]:
             definition["properties"][name] = {**kept, "allOf": options}

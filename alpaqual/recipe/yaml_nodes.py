@@ -20,7 +20,16 @@ Path = tuple[str | int, ...]
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INTEGER = re.compile(r"[-+]?[0-9]+$")
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$")
-_WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "Null": None, "true": True, "True": True, "false": False, "False": False}
+_WORDS: dict[str, Any] = {
+    "": None,
+    "~": None,
+    "null": None,
+    "Null": None,
+    "true": True,
+    "True": True,
+    "false": False,
+    "False": False,
+}
 _MOST_VALUES = 200_000
 
 
@@ -165,7 +174,7 @@ def apply_set(document: Document, words: str) -> None:
     document.sets[path] = words
 
 
-def _walk(value: Any, parts: list[str]) -> Path | None:
+def _walk(value: Any, parts: list[str]) -> Path | None:  # noqa: C901 - lists, then names with and without dots
     """The path of the value that `parts` name; mappings on the way are made, list positions must be there.
 
     A name may hold dots itself: the longest name that exists is taken.

@@ -16,7 +16,10 @@ _ILLEGAL_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ff
 
 def visible(text: str) -> str:
     """The text with control, direction and zero-width characters shown by their code, so that nothing hides or reorders."""
-    return "".join(f"⟨U+{ord(c):04X}⟩" if unicodedata.category(c) in ("Cc", "Cf", "Co", "Cs") and c not in "\n\t\r" else c for c in text)
+    return "".join(
+        f"⟨U+{ord(c):04X}⟩" if unicodedata.category(c) in ("Cc", "Cf", "Co", "Cs") and c not in "\n\t\r" else c
+        for c in text
+    )
 
 
 def shorten(text: str, most: int) -> str:

@@ -17,7 +17,12 @@ def to_junit(report: Report) -> str:
     cases = list(_cases(report))
     counts = {state: sum(1 for case in cases if case[2] is state) for state in State}
     name = xml(report.results["recipe"]["name"])
-    numbers = {"tests": str(len(cases)), "failures": str(counts[State.FAIL]), "errors": str(counts[State.ERROR]), "skipped": "0"}
+    numbers = {
+        "tests": str(len(cases)),
+        "failures": str(counts[State.FAIL]),
+        "errors": str(counts[State.ERROR]),
+        "skipped": "0",
+    }
     suites = ElementTree.Element("testsuites", {"name": "alpaqual", **numbers})
     suite = ElementTree.SubElement(suites, "testsuite", {"name": name, **numbers})
     for kind, label, state, text in cases:
@@ -41,10 +46,20 @@ def _cases(report: Report) -> Iterator[_Case]:
     for name, dataset in results["datasets"].items():
         for quota in dataset["quotas"]:
             label = f"{name}: {quota['category']} {quota['limit']} {quota['asked']}"
-            yield "quotas", label, State(quota["state"]), f"wanted {quota['wanted']} rows, has {quota['rows']}"
+            yield (
+                "quotas",
+                label,
+                State(quota["state"]),
+                f"wanted {quota['wanted']} rows, has {quota['rows']}",
+            )
             said.add(f"dataset {name}: quota {quota['category']} {quota['limit']} ")
     for expectation in results.get("expectations", ()):
-        yield "expectations", expectation["text"], State(expectation["state"]), f"found {expectation['value']}"
+        yield (
+            "expectations",
+            expectation["text"],
+            State(expectation["state"]),
+            f"found {expectation['value']}",
+        )
         said.add(f"expected {expectation['text']};")
     for reason in results["reasons"]:
         if not any(reason["text"].startswith(start) for start in said):

@@ -29,7 +29,9 @@ def to_markdown(report: Report) -> str:
     for section in sections:
         size = len(section.encode()) + 1
         if size > room:
-            kept.append("_The report is longer than a comment may be: what follows here is in report.html and results.json._\n")
+            kept.append(
+                "_The report is longer than a comment may be: what follows here is in report.html and results.json._\n"
+            )
             break
         kept.append(section)
         room -= size
@@ -55,7 +57,9 @@ def _head(report: Report) -> str:
     rows = results["source"]["rows"]
     lines = [f"## {_SIGN[report.verdict]}: {title} ({plain_markdown(report.headline)})", ""]
     if report.verdict is not State.ERROR:
-        kept = ", ".join(f"**{plain_markdown(name)}** {dataset['rows']:,}" for name, dataset in results["datasets"].items())
+        kept = ", ".join(
+            f"**{plain_markdown(name)}** {dataset['rows']:,}" for name, dataset in results["datasets"].items()
+        )
         lines.append(f"Of {rows:,} rows: {kept}.")
     return "\n".join(lines) + "\n"
 
@@ -77,12 +81,38 @@ def _datasets(report: Report) -> str:
     datasets = report.results["datasets"]
     if not datasets:
         return ""
-    header = ["dataset", "rows", "of eligible", "threshold alone", "added by quota", "removed by quota", "not sampled", "below threshold", "unscored", "removed by rule"]
+    header = [
+        "dataset",
+        "rows",
+        "of eligible",
+        "threshold alone",
+        "added by quota",
+        "removed by quota",
+        "not sampled",
+        "below threshold",
+        "unscored",
+        "removed by rule",
+    ]
     body = []
     for name, dataset in datasets.items():
         fates = dataset["fates"]
-        counts = [fates["removed_by_quota"], fates["not_sampled"], fates["below_threshold"], fates["unscored"], fates["removed_by_rule"]]
-        body.append([plain_markdown(name), f"**{dataset['rows']:,}**", _percent(dataset["keep_rate"]), _count(dataset["at_threshold"]), _count(dataset["below_threshold"]), *map(_count, counts)])
+        counts = [
+            fates["removed_by_quota"],
+            fates["not_sampled"],
+            fates["below_threshold"],
+            fates["unscored"],
+            fates["removed_by_rule"],
+        ]
+        body.append(
+            [
+                plain_markdown(name),
+                f"**{dataset['rows']:,}**",
+                _percent(dataset["keep_rate"]),
+                _count(dataset["at_threshold"]),
+                _count(dataset["below_threshold"]),
+                *map(_count, counts),
+            ]
+        )
     return "### Datasets\n\n" + _table(header, body)
 
 
@@ -93,14 +123,36 @@ def _balance(report: Report) -> str:
         if not dataset["categories"] or not (dataset["threshold"] or dataset["quotas"]):
             continue
         eligible, alone, kept = dataset["eligible"], dataset["at_threshold"], dataset["rows"]
-        body = [["_all rows_", _count(eligible), f"{alone:,} ({_rate(alone, eligible)})", f"{kept:,} ({_rate(kept, eligible)})", "", ""]]
+        body = [
+            [
+                "_all rows_",
+                _count(eligible),
+                f"{alone:,} ({_rate(alone, eligible)})",
+                f"{kept:,} ({_rate(kept, eligible)})",
+                "",
+                "",
+            ]
+        ]
         for category, counts in list(dataset["categories"].items())[:_MOST_LISTED]:
             before, after, final = counts["eligible"], counts["at_threshold"], counts["rows"]
             gap = (after / before - alone / eligible) if before and eligible else 0.0
             short = f"**{counts['shortfall']:,}**" if counts["shortfall"] else ""
-            cells = [_count(before), f"{after:,} ({_rate(after, before)})", f"{final:,} ({_rate(final, before)})", f"{gap * 100:+.1f} pt" if before else "", short]
+            cells = [
+                _count(before),
+                f"{after:,} ({_rate(after, before)})",
+                f"{final:,} ({_rate(final, before)})",
+                f"{gap * 100:+.1f} pt" if before else "",
+                short,
+            ]
             body.append([markdown(category, 60), *cells])
-        header = ["category", "rows", "kept by threshold", "kept after quotas", "threshold against all rows", "shortfall"]
+        header = [
+            "category",
+            "rows",
+            "kept by threshold",
+            "kept after quotas",
+            "threshold against all rows",
+            "shortfall",
+        ]
         more = len(dataset["categories"]) - _MOST_LISTED
         note = f"\n… and {more} more categories.\n" if more > 0 else ""
         parts.append(f"### Category balance: {plain_markdown(name)}\n\n" + _table(header, body) + note)
@@ -114,10 +166,21 @@ def _histograms(report: Report) -> str:
         if not bars:
             continue
         most = max(bar["rows"] for bar in bars)
-        body = [[f"{bar['score']:g}", _count(bar["rows"]), _rate(bar["rows"], grader["rows"]), "█" * max(1, round(bar["rows"] / most * _BAR))] for bar in bars[:_MOST_LISTED]]
+        body = [
+            [
+                f"{bar['score']:g}",
+                _count(bar["rows"]),
+                _rate(bar["rows"], grader["rows"]),
+                "█" * max(1, round(bar["rows"] / most * _BAR)),
+            ]
+            for bar in bars[:_MOST_LISTED]
+        ]
         if grader["unscored"]:
             body.append(["_unscored_", _count(grader["unscored"]), _rate(grader["unscored"], grader["rows"]), ""])
-        parts.append(f"### Scores: {plain_markdown(name)} ({markdown(grader['dimension'], 60)})\n\n" + _table(["score", "rows", "", ""], body, left_last=True))
+        parts.append(
+            f"### Scores: {plain_markdown(name)} ({markdown(grader['dimension'], 60)})\n\n"
+            + _table(["score", "rows", "", ""], body, left_last=True)
+        )
     return "\n".join(parts)
 
 
@@ -125,14 +188,33 @@ def _graders(report: Report) -> str:
     graders = report.results.get("graders", {})
     if not graders:
         return ""
-    header = ["grader", "from", "scored", "unscored", "calls made", "reused", "tokens in", "tokens out", "cost"]
+    header = [
+        "grader",
+        "from",
+        "scored",
+        "unscored",
+        "calls made",
+        "reused",
+        "tokens in",
+        "tokens out",
+        "cost",
+    ]
     body = []
     for name, grader in graders.items():
         source = ", ".join(grader["models"]) or grader["source"]
         reasons = ", ".join(f"{markdown(reason, 60)} {rows:,}" for reason, rows in grader["unscored_reasons"].items())
         unscored = f"{grader['unscored']:,}" + (f" ({reasons})" if reasons else "")
         counts = [_count(grader[key]) for key in ("calls_made", "calls_reused", "input_tokens", "output_tokens")]
-        body.append([plain_markdown(name), markdown(source, 80), _count(grader["scored"]), unscored, *counts, f"${grader['cost_usd']:.2f}"])
+        body.append(
+            [
+                plain_markdown(name),
+                markdown(source, 80),
+                _count(grader["scored"]),
+                unscored,
+                *counts,
+                f"${grader['cost_usd']:.2f}",
+            ]
+        )
     return "### What grading cost\n\n" + _table(header, body)
 
 
@@ -146,8 +228,16 @@ def _examples(report: Report) -> str:
 
 def _passes(report: Report) -> str:
     results = report.results
-    lines = [f"- rule {plain_markdown(rule['id'])}: {rule['failing_rows']:,} failing rows" for rule in results.get("rules", ()) if rule["state"] == State.PASS]
-    lines += [f"- {plain_markdown(each['text'])}: {each['value']}" for each in results.get("expectations", ()) if each["state"] == State.PASS]
+    lines = [
+        f"- rule {plain_markdown(rule['id'])}: {rule['failing_rows']:,} failing rows"
+        for rule in results.get("rules", ())
+        if rule["state"] == State.PASS
+    ]
+    lines += [
+        f"- {plain_markdown(each['text'])}: {each['value']}"
+        for each in results.get("expectations", ())
+        if each["state"] == State.PASS
+    ]
     for name, dataset in results["datasets"].items():
         for quota in dataset["quotas"]:
             if quota["state"] == State.PASS:
@@ -162,7 +252,9 @@ def _footer(report: Report) -> str:
     if provenance is None:
         return f"<sub>{_code(results['recipe']['file'])}</sub>\n"
     digests = [digest[:12] for source in provenance["sources"] for digest in source["sha256"]]
-    data = ", ".join(_code(digest) for digest in digests[:5]) + (f" and {len(digests) - 5} more" if len(digests) > 5 else "")
+    data = ", ".join(_code(digest) for digest in digests[:5]) + (
+        f" and {len(digests) - 5} more" if len(digests) > 5 else ""
+    )
     command = f"`alpaqual run` {_code(results['recipe']['file'])}"
     return f"<sub>alpaqual {provenance['alpaqual']} · data {data} · reproduce: {command}</sub>\n"
 
@@ -195,5 +287,3 @@ def _percent(rate: float) -> str:
 
 def _rate(part: int, whole: int) -> str:
     return _percent(part / whole) if whole else "–"
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ class Report:
     """The results of a run, and its reasons by state. Renderers read nothing else."""
 
     results: Mapping[str, Any]
-    examples: Mapping[str, list[Mapping[str, Any]]]
+    examples: Mapping[str, Sequence[Mapping[str, Any]]]
     """Failing rows to quote, by rule; empty unless the recipe asks for them."""
 
     @property
@@ -30,7 +30,11 @@ class Report:
     def headline(self) -> str:
         """One line without a word that comes from a row: the verdict and the first reasons for it."""
         counts = {state: len(self.reasons(state)) for state in (State.ERROR, State.FAIL, State.WARN)}
-        parts = [f"{count} {_WORD[state]}{'s' if count > 1 and state is not State.FAIL else ''}" for state, count in counts.items() if count]
+        parts = [
+            f"{count} {_WORD[state]}{'s' if count > 1 and state is not State.FAIL else ''}"
+            for state, count in counts.items()
+            if count
+        ]
         return ", ".join(parts) or "everything holds"
 
 

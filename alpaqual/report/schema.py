@@ -31,7 +31,16 @@ def results_schema() -> dict[str, Any]:
         {"rows": _COUNT, "keep_rate": _SHARE, "below_threshold": _COUNT, "shortfall": _COUNT},
         share=_SHARE, eligible=_COUNT, at_threshold=_COUNT, fates=fates,
     )  # fmt: skip
-    quota = _object({"category": _TEXT, "limit": _TEXT, "wanted": _COUNT, "rows": _COUNT, "shortfall": _COUNT, "state": _STATE})
+    quota = _object(
+        {
+            "category": _TEXT,
+            "limit": _TEXT,
+            "wanted": _COUNT,
+            "rows": _COUNT,
+            "shortfall": _COUNT,
+            "state": _STATE,
+        }
+    )
     dataset = _object(
         {"rows": _COUNT, "keep_rate": _SHARE, "categories": _map(category)},
         eligible=_COUNT, at_threshold=_COUNT, below_threshold=_COUNT, shortfall=_COUNT, fates=fates, quotas=_list(quota),

@@ -200,6 +200,11 @@ def plan_sql(plan: Plan) -> str:
 def stage_record(plan: Plan) -> str:
     """What the next `plan` compares itself with: settings and inputs of each stage, as JSON."""
     record = {
-        stage.name: {"fingerprint": stage.fingerprint, "settings": stage.settings, "inputs": dict(stage.inputs)} for stage in plan.stages
+        stage.name: {
+            "fingerprint": stage.fingerprint,
+            "settings": stage.settings,
+            "inputs": dict(stage.inputs),
+        }
+        for stage in plan.stages
     }
     return json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False)

@@ -22,10 +22,17 @@ def fill_folder(plan: Plan, execution: Execution, store: Store, folder: Path) ->
     folder.mkdir(parents=True, exist_ok=True)
     results = execution.results
     tables = folder / "tables"
-    for stage, table in (("loading", "rows"), ("loading", "quarantine"), ("checking", "failures"), ("categorising", "members")):
+    for stage, table in (
+        ("loading", "rows"),
+        ("loading", "quarantine"),
+        ("checking", "failures"),
+        ("categorising", "members"),
+    ):
         if stage in results:
             place_file(results[stage].table(table), tables / f"{table}.parquet")
-    graders = {g: results[f"grading.{g}"].table(f"grades.{g}") for g in plan.recipe.graders if f"grading.{g}" in results}
+    graders = {
+        g: results[f"grading.{g}"].table(f"grades.{g}") for g in plan.recipe.graders if f"grading.{g}" in results
+    }
     if graders:
         place_file(_joined_grades(store, results, graders), tables / "grades.parquet")
     datasets = [dataset for dataset in plan.recipe.datasets if f"selecting.{dataset}" in results]
@@ -51,7 +58,12 @@ def _place_datasets(results: Mapping[str, Result], datasets: list[str], target: 
 
 def _joined_grades(store: Store, results: Mapping[str, Result], graders: Mapping[str, Path]) -> Path:
     """One table of all graders' grades, kept in the store like a stage's result."""
-    return _joined(store, "grades", {g: results[f"grading.{g}"].fingerprint for g in graders}, {f"grades.{g}": path for g, path in graders.items()})
+    return _joined(
+        store,
+        "grades",
+        {g: results[f"grading.{g}"].fingerprint for g in graders},
+        {f"grades.{g}": path for g, path in graders.items()},
+    )
 
 
 def _joined_fates(store: Store, results: Mapping[str, Result], datasets: list[str]) -> Path:

@@ -35,14 +35,19 @@ def import_table(database: Database, recipe: Recipe, grader_name: str, target: P
     place = ("graders", grader_name, "table")
     kind = format_of(str(path))
     if kind is None:
-        raise RecipeError([recipe.problem(place, f"cannot tell the format of {grader.table}: use .csv, .json, .jsonl or .parquet")])
+        raise RecipeError(
+            [recipe.problem(place, f"cannot tell the format of {grader.table}: use .csv, .json, .jsonl or .parquet")]
+        )
     relation = find("sources", kind)().look([str(path)])
     try:
         columns = database.describe(relation)
     except QueryError as error:
         raise RecipeError([recipe.problem(place, f"{grader.table} cannot be read: {error.reason}")]) from None
     missing = [
-        recipe.problem(place, f"{grader.table} has no column '{column}'{suggest(column, columns) or '; there are: ' + ', '.join(columns)}")
+        recipe.problem(
+            place,
+            f"{grader.table} has no column '{column}'{suggest(column, columns) or '; there are: ' + ', '.join(columns)}",
+        )
         for column in (grader.key, grader.score)
         if column not in columns
     ]

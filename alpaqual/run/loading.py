@@ -79,5 +79,7 @@ def _line(position: int, row: Mapping[str, Any], columns: list[str]) -> str:
 def _read_clean(clean: Path, columns: list[str], cells: str) -> str:
     row = f"SELECT json AS line FROM read_json_objects({literal(str(clean))}, format = 'newline_delimited', maximum_object_size = 134217728)"
     arrow = "->>" if cells == "text" else "->"
-    picked = "".join(f", NULLIF(line {arrow} {position}, 'null') AS {name(column)}" for position, column in enumerate(columns, 1))
+    picked = "".join(
+        f", NULLIF(line {arrow} {position}, 'null') AS {name(column)}" for position, column in enumerate(columns, 1)
+    )
     return f"SELECT CAST(line ->> 0 AS BIGINT) AS position{picked} FROM ({row})"

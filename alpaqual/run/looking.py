@@ -73,7 +73,11 @@ class _Looker:
             return None
         kind = source.format or format_of(files[0].path)
         if kind is None:
-            self.problem(index, "path", f"cannot tell the format of {source.path}; write 'format: json', jsonl, csv or parquet")
+            self.problem(
+                index,
+                "path",
+                f"cannot tell the format of {source.path}; write 'format: json', jsonl, csv or parquet",
+            )
             return None
         plugin: SourcePlugin = find("sources", kind)()
         paths = [file.path for file in files]
@@ -90,19 +94,24 @@ class _Looker:
     def files(self, index: int, source: Source) -> list[SourceFile]:
         if source.path.startswith(REMOTE):
             if self.offline:
-                raise MachineError(f"{source.path} is on the network and --offline forbids it; download it and name the file")
+                raise MachineError(
+                    f"{source.path} is on the network and --offline forbids it; download it and name the file"
+                )
             self.database.allow_network()
             # Without the network's word for it, the address (with its revision) stands for the content.
             return [SourceFile(source.path, source.path, 0)]
         pattern = str(self.recipe.folder / source.path)
-        paths = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(source.path) else [pattern]
+        # A glob may start anywhere, also above the recipe: pathlib globs below a folder alone.
+        paths = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(source.path) else [pattern]  # noqa: PTH207
         found = [Path(path) for path in paths if Path(path).is_file()]
         if not found:
             self.problem(index, "path", f"no file matches {source.path} (looked in {self.recipe.folder.resolve()})")
         empty = [path for path in found if path.stat().st_size == 0]
         for path in empty:
             self.problem(index, "path", f"{path.name} is an empty file")
-        return [SourceFile(str(path), self.store.digest(path), path.stat().st_size) for path in found if path not in empty]
+        return [
+            SourceFile(str(path), self.store.digest(path), path.stat().st_size) for path in found if path not in empty
+        ]
 
     def columns(self, index: int, source: Source, plugin: SourcePlugin, paths: list[str]) -> Mapping[str, str] | None:
         try:
@@ -124,11 +133,17 @@ class _Looker:
             return None
         return {key: kind if kind != "NULL" else "VARCHAR" for key, kind in columns.items()}
 
-    def fields(self, index: int, source: Source, columns: Mapping[str, str], plugin: SourcePlugin) -> Mapping[str, str] | None:
+    def fields(
+        self, index: int, source: Source, columns: Mapping[str, str], plugin: SourcePlugin
+    ) -> Mapping[str, str] | None:
         fields = _asked(source.fields, columns)
         if fields is None:
             known = ", ".join(list(columns)[:20])
-            self.problem(index, "path", f"cannot tell which columns make a row; name them under 'fields'. {source.path} has: {known}")
+            self.problem(
+                index,
+                "path",
+                f"cannot tell which columns make a row; name them under 'fields'. {source.path} has: {known}",
+            )
             return None
         good = True
         optional = ("input",) if not isinstance(source.fields, Fields) else ()
@@ -137,10 +152,16 @@ class _Looker:
                 del fields[field]
             elif column not in columns:
                 hint = suggest(column, columns) or f"; there are: {', '.join(list(columns)[:20])}"
-                self.problems.append(self.recipe.problem(("sources", index, "fields", field), f"{source.path} has no column '{column}'{hint}"))
+                self.problems.append(
+                    self.recipe.problem(
+                        ("sources", index, "fields", field), f"{source.path} has no column '{column}'{hint}"
+                    )
+                )
                 good = False
             elif plugin.CELLS == "typed" and field in ROW_FIELDS and columns[column] != "VARCHAR":
-                message = f"column '{column}' of {source.path} holds {columns[column]}, not texts: it cannot be the {field}"
+                message = (
+                    f"column '{column}' of {source.path} holds {columns[column]}, not texts: it cannot be the {field}"
+                )
                 self.problems.append(self.recipe.problem(("sources", index, "fields", field), message))
                 good = False
         return fields if good else None
@@ -152,7 +173,12 @@ class _Looker:
             if grader.table is not None:
                 self.add_digest(digests, grader.table, grader.table, ("graders", grader_name, "table"))
             elif grader.model is not None and grader.model.startswith("recorded/"):
-                self.add_digest(digests, grader.model, grader.model.removeprefix("recorded/"), ("graders", grader_name, "model"))
+                self.add_digest(
+                    digests,
+                    grader.model,
+                    grader.model.removeprefix("recorded/"),
+                    ("graders", grader_name, "model"),
+                )
             elif grader.model is not None and (provider := grader.model.partition("/")[0]) not in names("llm"):
                 raise MachineError(
                     f"grader '{grader_name}': this version of alpaqual has no live models, so it cannot ask {grader.model} ('{provider}'); "
@@ -167,7 +193,9 @@ class _Looker:
         elif target.is_file():
             digests[key] = self.store.digest(target)
         else:
-            self.problems.append(self.recipe.problem(place, f"there is no file {path} (looked in {self.recipe.folder.resolve()})"))
+            self.problems.append(
+                self.recipe.problem(place, f"there is no file {path} (looked in {self.recipe.folder.resolve()})")
+            )
 
 
 def format_of(path: str) -> str | None:
@@ -192,5 +220,7 @@ def _asked(fields: Fields | str | None, columns: Mapping[str, str]) -> dict[str,
 
 
 def _wider(kind: str | None, value: Any) -> str:
-    found = {bool: "BOOLEAN", int: "DOUBLE", float: "DOUBLE", str: "VARCHAR", type(None): kind or "NULL"}.get(type(value), "JSON")
+    found = {bool: "BOOLEAN", int: "DOUBLE", float: "DOUBLE", str: "VARCHAR", type(None): kind or "NULL"}.get(
+        type(value), "JSON"
+    )
     return found if kind in (None, "NULL", found) else "VARCHAR"

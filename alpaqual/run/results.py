@@ -53,7 +53,11 @@ class _Results:
     def build(self) -> dict[str, Any]:
         results: dict[str, Any] = {
             "version": RESULTS_VERSION,
-            "recipe": {"name": self.recipe.name, "title": self.recipe.text.title, "file": self.recipe.document.file},
+            "recipe": {
+                "name": self.recipe.name,
+                "title": self.recipe.text.title,
+                "file": self.recipe.document.file,
+            },
             "source": self.source(),
             "rules": self.rules(),
             "categories": self.categories(),
@@ -63,13 +67,18 @@ class _Results:
         for name in self.recipe.datasets:
             if f"selecting.{name}" in self.facts:
                 results["datasets"][name] = self.dataset(name, results["categories"])
-        results["expectations"] = [self.expectation(index, each, results) for index, each in enumerate(self.recipe.text.expect)]
+        results["expectations"] = [
+            self.expectation(index, each, results) for index, each in enumerate(self.recipe.text.expect)
+        ]
         for note in self.plan.notes:
             self.reason(State.WARN, note, "")
         results["reasons"] = sorted(self.reasons, key=lambda reason: -list(State).index(State(reason["state"])))
         results["verdict"] = worst([State(reason["state"]) for reason in self.reasons])
         results["provenance"] = self.provenance()
-        results["settings"] = {"examples": self.recipe.text.report.examples, "samples": self.recipe.text.report.samples}
+        results["settings"] = {
+            "examples": self.recipe.text.report.examples,
+            "samples": self.recipe.text.report.samples,
+        }
         return results
 
     def reason(self, state: State, text: str, place: str) -> None:
@@ -83,13 +92,26 @@ class _Results:
         sources = []
         for index, (facts, (_, source)) in enumerate(zip(self.plan.sources, self.recipe.sources, strict=True)):
             quarantined, there = aside.get(facts.name, 0), rows.get(facts.name, 0)
-            sources.append({"name": facts.name, "path": source.path, "format": facts.format, "rows": there, "quarantined": quarantined})
+            sources.append(
+                {
+                    "name": facts.name,
+                    "path": source.path,
+                    "format": facts.format,
+                    "rows": there,
+                    "quarantined": quarantined,
+                }
+            )
             if quarantined:
                 state = State.FAIL if beyond(quarantined, quarantined + there, source.max_quarantined) else State.WARN
                 text = f"{quarantined:,} rows of {source.path} could not be read and are in quarantine (limit {source.max_quarantined})"
                 self.reason(state, text, self.recipe.place(("sources", index)))
         examples = [dict(row) for row in loading["quarantine_examples"]]
-        return {"rows": self.rows, "quarantined": sum(aside.values()), "sources": sources, "quarantine_examples": examples}
+        return {
+            "rows": self.rows,
+            "quarantined": sum(aside.values()),
+            "sources": sources,
+            "quarantine_examples": examples,
+        }
 
     def rules(self) -> list[dict[str, Any]]:
         if "checking" not in self.facts:
@@ -108,8 +130,23 @@ class _Results:
             place = self.recipe.rule_places.get(rule.id, "")
             limit = fail if state is State.FAIL else warn
             self.reason(state, f"rule {rule.id}: {rows:,} of {self.rows:,} rows fail (limit {limit})", place)
-            about = {"description": rule.description, "column": rule.column or "", "drop": rule.drop, "place": place}
-            rules.append({"id": rule.id, "state": state, "failing_rows": rows, "rate": rate(rows, self.rows), "warn": warn, "fail": fail, **about})
+            about = {
+                "description": rule.description,
+                "column": rule.column or "",
+                "drop": rule.drop,
+                "place": place,
+            }
+            rules.append(
+                {
+                    "id": rule.id,
+                    "state": state,
+                    "failing_rows": rows,
+                    "rate": rate(rows, self.rows),
+                    "warn": warn,
+                    "fail": fail,
+                    **about,
+                }
+            )
         return rules
 
     def categories(self) -> dict[str, Any]:
@@ -166,7 +203,11 @@ class _Results:
         facts = self.facts[f"selecting.{name}"]
         fates = {fate: 0 for fate in Fate} | {Fate(row["fate"]): row["rows"] for row in facts["fates"]}
         if sum(fates.values()) != self.rows:
-            self.reason(State.ERROR, f"dataset {name}: the fates of {sum(fates.values()):,} rows were decided, of {self.rows:,}", self.place(name))
+            self.reason(
+                State.ERROR,
+                f"dataset {name}: the fates of {sum(fates.values()):,} rows were decided, of {self.rows:,}",
+                self.place(name),
+            )
         eligible = self.rows - fates[Fate.REMOVED_BY_RULE]
         by_category: dict[str, dict[Fate, int]] = defaultdict(lambda: dict.fromkeys(Fate, 0))
         refilled: dict[str, int] = defaultdict(int)
@@ -218,19 +259,35 @@ class _Results:
 
     @staticmethod
     def at_threshold(fates: Mapping[Fate, int], refilled: int, dataset: Dataset) -> int:
-        return fates[Fate.KEPT] - refilled + fates[Fate.REMOVED_BY_QUOTA] + (fates[Fate.NOT_SAMPLED] if dataset.from_ is None else 0)
+        return (
+            fates[Fate.KEPT]
+            - refilled
+            + fates[Fate.REMOVED_BY_QUOTA]
+            + (fates[Fate.NOT_SAMPLED] if dataset.from_ is None else 0)
+        )
 
     def quotas(self, name: str, dataset: Dataset, result: dict[str, Any]) -> None:
         for category, quota in dataset.quotas.items():
             counts = result["categories"].get(category) or {"rows": 0, "eligible": 0, "at_threshold": 0}
-            result["categories"].setdefault(category, {**counts, "keep_rate": 0.0, "share": 0.0, "below_threshold": 0, "shortfall": 0, "fates": {}})
+            result["categories"].setdefault(
+                category,
+                {**counts, "keep_rate": 0.0, "share": 0.0, "below_threshold": 0, "shortfall": 0, "fates": {}},
+            )
             for limit, asked, wanted in _wanted(quota, counts, result):
                 missing = wanted - counts["rows"] if limit.startswith("min") else counts["rows"] - wanted
                 missing = max(0, missing)
                 strict = dataset.strict if quota.strict is None else quota.strict
                 state = State.PASS if not missing else State.FAIL if strict else State.WARN
                 result["quotas"].append(
-                    {"category": category, "limit": limit, "asked": asked, "wanted": wanted, "rows": counts["rows"], "shortfall": missing, "state": state}
+                    {
+                        "category": category,
+                        "limit": limit,
+                        "asked": asked,
+                        "wanted": wanted,
+                        "rows": counts["rows"],
+                        "shortfall": missing,
+                        "state": state,
+                    }
                 )
                 shown = result["categories"][category]
                 shown["shortfall"] = max(shown["shortfall"], missing)
@@ -249,7 +306,11 @@ class _Results:
         result["shortfall"] = missing
         state = State.FAIL if dataset.strict else State.WARN
         if missing:
-            self.reason(state, f"dataset {name}: a sample of {wanted:,} rows is asked for and {result['rows']:,} are there", self.place(name))
+            self.reason(
+                state,
+                f"dataset {name}: a sample of {wanted:,} rows is asked for and {result['rows']:,} are there",
+                self.place(name),
+            )
 
     def expectation(self, index: int, expectation: Expectation, results: Mapping[str, Any]) -> dict[str, Any]:
         texts: list[str] = []
@@ -269,17 +330,26 @@ class _Results:
         shown = ", ".join("not there" if value is None else _number(value) for value in values)
         place = self.recipe.place(("expect", index))
         self.reason(state, f"expected {text}; found {shown}", place)
-        return {"text": text, "state": state, "value": values[0] if len(values) == 1 else values, "place": place}
+        return {
+            "text": text,
+            "state": state,
+            "value": values[0] if len(values) == 1 else values,
+            "place": place,
+        }
 
     def provenance(self) -> dict[str, Any]:
         return {
             "alpaqual": self.version,
-            "sources": [{"name": facts.name, "sha256": [file.digest for file in facts.files]} for facts in self.plan.sources],
+            "sources": [
+                {"name": facts.name, "sha256": [file.digest for file in facts.files]} for facts in self.plan.sources
+            ],
             "stages": {stage.name: stage.fingerprint for stage in self.plan.stages if stage.name in self.facts},
         }
 
 
-def _wanted(quota: Quota, counts: Mapping[str, Any], result: Mapping[str, Any]) -> Iterable[tuple[str, float | str, int]]:
+def _wanted(
+    quota: Quota, counts: Mapping[str, Any], result: Mapping[str, Any]
+) -> Iterable[tuple[str, float | str, int]]:
     """Each limit of a quota with the rows that it asks for, counted against the dataset as it ended."""
     for limit in ("min_keep_rate", "min_rows", "min_share", "max_rows", "max_share"):
         asked = getattr(quota, limit)
@@ -297,7 +367,11 @@ def _wanted(quota: Quota, counts: Mapping[str, Any], result: Mapping[str, Any]) 
 
 
 def _subject(expectation: Expectation) -> str:
-    parts = [f"{kind} {name}" for kind in ("dataset", "category", "grader", "rule") if (name := getattr(expectation, kind)) is not None]
+    parts = [
+        f"{kind} {name}"
+        for kind in ("dataset", "category", "grader", "rule")
+        if (name := getattr(expectation, kind)) is not None
+    ]
     return " ".join(parts) or "sources"
 
 
@@ -329,11 +403,13 @@ def _inside(value: float, whole: int, bounds: Bounds) -> bool:
 
 
 def _between(bounds: Bounds) -> str:
-    low, high = (None if end is None else end if isinstance(end, str) else _number(end) for end in (bounds.min, bounds.max))
+    low, high = (
+        None if end is None else end if isinstance(end, str) else _number(end) for end in (bounds.min, bounds.max)
+    )
     if low is None:
         return f"at most {high}"
     return f"at least {low}" if high is None else f"from {low} to {high}"
 
 
 def _number(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) or value == int(value) and value > 1 else f"{value:.6g}"
+    return f"{value:,}" if isinstance(value, int) or (value == int(value) and value > 1) else f"{value:.6g}"

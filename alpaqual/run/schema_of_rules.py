@@ -29,7 +29,11 @@ def schema_of_rules(rules: Sequence[Rule]) -> Any:
     whole: list[Any] = []
     for rule in rules:
         check, argument = ("where", rule.where) if rule.where is not None else checks_of(rule)[0]
-        settings = {"name": rule.id, "error": rule.description or rule.id, "raise_warning": rule.warn is not None and rule.fail is None}
+        settings = {
+            "name": rule.id,
+            "error": rule.description or rule.id,
+            "raise_warning": rule.warn is not None and rule.fail is None,
+        }
         if check in _BY_THE_ENGINE:
             whole.append(pa.Check(_holding(rule), **settings))
             continue
@@ -40,7 +44,9 @@ def schema_of_rules(rules: Sequence[Rule]) -> Any:
             column["unique"] = True
         else:
             column["checks"].append(_check(pa, check, argument, settings))
-    return pa.DataFrameSchema({name: pa.Column(None, **column) for name, column in columns.items()}, checks=whole, strict=False)
+    return pa.DataFrameSchema(
+        {name: pa.Column(None, **column) for name, column in columns.items()}, checks=whole, strict=False
+    )
 
 
 def _check(pa: Any, check: str, argument: object, settings: dict[str, Any]) -> Any:
@@ -70,7 +76,9 @@ def _holding(rule: Rule) -> Any:
             path = Path(folder) / "rows.parquet"
             numbered.with_columns(id=pl.format("{}-", pl.col("n"))).write_parquet(path)
             with opened({"rows": path}) as database:
-                rows = database.rows(f"WITH {', '.join(helpers)} SELECT NOT ({predicate}) FROM rows ORDER BY n", rule.id)
+                rows = database.rows(
+                    f"WITH {', '.join(helpers)} SELECT NOT ({predicate}) FROM rows ORDER BY n", rule.id
+                )
         return pl.LazyFrame({"holds": [bool(row[0]) for row in rows]})
 
     return holds

@@ -28,7 +28,9 @@ class Plugin:
         try:
             value = json.loads(data.decode("utf-8-sig"))
         except UnicodeDecodeError as error:
-            raise ValueError(f"not UTF-8 (line {data.count(10, 0, error.start) + 1}, byte {error.start + 1} of the file)") from None
+            raise ValueError(
+                f"not UTF-8 (line {data.count(10, 0, error.start) + 1}, byte {error.start + 1} of the file)"
+            ) from None
         except RecursionError:
             raise ValueError("JSON nested too deeply") from None
         except json.JSONDecodeError as error:

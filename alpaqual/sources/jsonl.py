@@ -23,4 +23,4 @@ class Plugin:
     def rescue(self, file: str) -> Iterator[tuple[dict[str, Any] | None, str]]:
         for number, line in lines(file):
             place = f"line {number}"
-            yield (None, f"{place}: more than {MOST_BYTES // 2**20} MiB") if line is None else json_row(line, place)
+            yield ((None, f"{place}: more than {MOST_BYTES // 2**20} MiB") if line is None else json_row(line, place))

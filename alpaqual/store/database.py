@@ -102,7 +102,10 @@ class Database:
 
     def view(self, table: str, path: Path) -> None:
         """Make a Parquet file readable as a table."""
-        self.execute(f"CREATE OR REPLACE VIEW {name(table)} AS SELECT * FROM read_parquet({literal(str(path))})", f"opening {table}")
+        self.execute(
+            f"CREATE OR REPLACE VIEW {name(table)} AS SELECT * FROM read_parquet({literal(str(path))})",
+            f"opening {table}",
+        )
 
     def describe(self, relation: str) -> dict[str, str]:
         """Columns of a relation and their types."""

@@ -53,7 +53,14 @@ def write_grades(grader: str, grades: Sequence[tuple[int, str, Grade]], path: Pa
     """
     pl = polars()
     columns = ("grader", "n", "id", "score", "reason", "reply")
-    kinds = {"grader": pl.String, "n": pl.Int64, "id": pl.String, "score": pl.Float64, "reason": pl.String, "reply": pl.String}
+    kinds = {
+        "grader": pl.String,
+        "n": pl.Int64,
+        "id": pl.String,
+        "score": pl.Float64,
+        "reason": pl.String,
+        "reply": pl.String,
+    }
     rows = [(grader, n, row_id, grade.score, grade.reason, grade.reply) for n, row_id, grade in grades]
     frame = pl.DataFrame(rows, schema={column: kinds[column] for column in columns}, orient="row")
     validate(frame, grades_schema(low, high))
@@ -109,7 +116,9 @@ def pandera_polars() -> Any:
     Raises MachineError where the environment switches validation off: a check that is off passes everything.
     """
     if os.environ.get("PANDERA_VALIDATION_ENABLED", "true").lower() in ("false", "0"):
-        raise MachineError("PANDERA_VALIDATION_ENABLED is off, and with it every check of frames: unset it and run again")
+        raise MachineError(
+            "PANDERA_VALIDATION_ENABLED is off, and with it every check of frames: unset it and run again"
+        )
     os.environ.setdefault("PANDERA_VALIDATION_DEPTH", "SCHEMA_AND_DATA")
     os.environ.setdefault("DISABLE_PANDERA_IMPORT_WARNING", "True")
     import pandera.polars as pa

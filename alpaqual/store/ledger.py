@@ -1,6 +1,6 @@
 """The ledger: an append-only record of replies, in JSON Lines, keyed by the content of the request.
 
-    {"key": "…", "model": "openai/gpt-4o-mini", "text": "4.5\\n…", "input_tokens": 312, "output_tokens": 41}
+{"key": "…", "model": "openai/gpt-4o-mini", "text": "4.5\\n…", "input_tokens": 312, "output_tokens": 41}
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from alpaqual.values import Reply, Request
 def request_key(request: Request) -> str:
     """sha256 over model, messages and parameters in canonical JSON, in hexadecimal."""
     content = [request.model, [list(message) for message in request.messages], dict(request.parameters)]
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    ).hexdigest()
 
 
 class Recording:
@@ -44,7 +46,13 @@ class Recording:
 
 def entry(key: str, reply: Reply) -> str:
     """One line of a ledger, without its line end."""
-    fields: dict[str, Any] = {"key": key, "model": reply.model, "text": reply.text, "input_tokens": reply.input_tokens, "output_tokens": reply.output_tokens}
+    fields: dict[str, Any] = {
+        "key": key,
+        "model": reply.model,
+        "text": reply.text,
+        "input_tokens": reply.input_tokens,
+        "output_tokens": reply.output_tokens,
+    }
     return json.dumps({name: value for name, value in fields.items() if value is not None}, ensure_ascii=False)
 
 
@@ -59,7 +67,10 @@ def _entries(file: Path) -> Iterator[tuple[str, Reply]]:
             continue
         try:
             value = json.loads(line)
-            yield value["key"], Reply(value["text"], value["model"], value.get("input_tokens"), value.get("output_tokens"))
+            yield (
+                value["key"],
+                Reply(value["text"], value["model"], value.get("input_tokens"), value.get("output_tokens")),
+            )
         except (ValueError, KeyError, TypeError):
             if number == len(lines):
                 return

@@ -63,7 +63,9 @@ class Store:
         folder = self.results / fingerprint[:2] / fingerprint
         try:
             seal = json.loads((folder / SEAL).read_text(encoding="utf-8"))
-            broken = next((name for name, size in seal["files"].items() if (folder / name).stat().st_size != size), None)
+            broken = next(
+                (name for name, size in seal["files"].items() if (folder / name).stat().st_size != size), None
+            )
         except FileNotFoundError as error:
             if not (folder / SEAL).exists():
                 return None
@@ -84,12 +86,25 @@ class Store:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def seal(self, folder: Path, fingerprint: str, facts: Mapping[str, Any], settings: Mapping[str, Any], inputs: Mapping[str, str]) -> Result:
+    def seal(
+        self,
+        folder: Path,
+        fingerprint: str,
+        facts: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        inputs: Mapping[str, str],
+    ) -> Result:
         """Make a result of a folder: flush its files, write the seal, rename it into place."""
         files = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
         for name in files:
             _flush(folder / name)
-        seal = {"fingerprint": fingerprint, "files": files, "facts": facts, "settings": settings, "inputs": inputs}
+        seal = {
+            "fingerprint": fingerprint,
+            "files": files,
+            "facts": facts,
+            "settings": settings,
+            "inputs": inputs,
+        }
         (folder / SEAL).write_text(json.dumps(seal, ensure_ascii=False, indent=1, sort_keys=True), encoding="utf-8")
         _flush(folder / SEAL)
         target = self.results / fingerprint[:2] / fingerprint
@@ -114,7 +129,13 @@ class Store:
     def digest(self, path: Path) -> str:
         """sha256 of a file's bytes; known ones are read again only when size or time of the file changed."""
         status = path.stat()
-        known = self.results / "digests" / hashlib.sha256(f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}".encode()).hexdigest()
+        known = (
+            self.results
+            / "digests"
+            / hashlib.sha256(
+                f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}".encode()
+            ).hexdigest()
+        )
         with contextlib.suppress(OSError):
             text = known.read_text(encoding="ascii").strip()
             if len(text) == 64:

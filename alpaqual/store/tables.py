@@ -64,7 +64,7 @@ def _reading(path: Path) -> str:
     return f"read_parquet({literal(str(path))})"
 
 
-def read_rows(
+def read_rows(  # noqa: PLR0913 - one argument for each thing that can be asked
     folder: Path,
     *,
     dataset: str | None = None,
@@ -79,16 +79,24 @@ def read_rows(
     `row_id` may be the start of an id. Without a `dataset`, a row stands once for each dataset.
     Raises StageError where the run has no such tables.
     """
-    tables = {table: folder / "tables" / f"{table}.parquet" for table in ("rows", "fates", "grades", "members", "failures")}
+    tables = {
+        table: folder / "tables" / f"{table}.parquet" for table in ("rows", "fates", "grades", "members", "failures")
+    }
     present = {table: path for table, path in tables.items() if path.is_file()}
     if not {"rows", "fates"} <= present.keys():
         raise StageError(f"{folder} holds no finished run; run its recipe first: alpaqual run RECIPE")
-    where = [f"{column} = {literal(value)}" for column, value in (("fates.dataset", dataset), ("fates.fate", fate)) if value is not None]
+    where = [
+        f"{column} = {literal(value)}"
+        for column, value in (("fates.dataset", dataset), ("fates.fate", fate))
+        if value is not None
+    ]
     if row_id is not None:
         where.append(f"STARTS_WITH(rows.id, {literal(row_id)})")
     for table, column, value in (("members", "category", category), ("failures", "rule", rule)):
         if value is not None:
-            where.append(f"rows.n IN (SELECT n FROM {table} WHERE {column} = {literal(value)})" if table in present else "FALSE")
+            where.append(
+                f"rows.n IN (SELECT n FROM {table} WHERE {column} = {literal(value)})" if table in present else "FALSE"
+            )
     with opened(present) as database:
         return database.records(_select(database, present, where, limit))
 
@@ -96,12 +104,18 @@ def read_rows(
 def _select(database: Database, present: dict[str, Path], where: Sequence[str], limit: int | None) -> str:
     columns = ["rows.id", "fates.dataset", "fates.fate", "fates.reasons"]
     if "grades" in present:
-        scores = "SELECT MAP(LIST(grader ORDER BY grader), LIST(score ORDER BY grader)) FROM grades WHERE grades.n = rows.n"
+        scores = (
+            "SELECT MAP(LIST(grader ORDER BY grader), LIST(score ORDER BY grader)) FROM grades WHERE grades.n = rows.n"
+        )
         columns.append(f"({scores}) AS scores")
     if "members" in present:
-        columns.append("(SELECT LIST(DISTINCT category ORDER BY category) FROM members WHERE members.n = rows.n) AS categories")
+        columns.append(
+            "(SELECT LIST(DISTINCT category ORDER BY category) FROM members WHERE members.n = rows.n) AS categories"
+        )
     if "failures" in present:
-        columns.append("(SELECT LIST(DISTINCT rule ORDER BY rule) FROM failures WHERE failures.n = rows.n) AS failed_rules")
+        columns.append(
+            "(SELECT LIST(DISTINCT rule ORDER BY rule) FROM failures WHERE failures.n = rows.n) AS failed_rules"
+        )
     columns += ["rows.source", "rows.instruction", "rows.input", "rows.response"]
     chosen = f"SELECT rows.n AS n, fates.dataset AS dataset FROM rows JOIN fates USING (n){' WHERE ' + ' AND '.join(where) if where else ''}"
     chosen += " ORDER BY rows.id, fates.dataset" + (f" LIMIT {limit}" if limit is not None else "")
@@ -116,7 +130,8 @@ def failing_examples(folder: Path, rules: Sequence[str], each: int) -> dict[str,
     with opened({"failures": folder / "tables" / "failures.parquet"}) as database:
         return {
             rule: database.records(
-                f'SELECT id, "column", value FROM failures WHERE rule = {literal(rule)} ORDER BY id, "column" LIMIT {each}', "examples"
+                f'SELECT id, "column", value FROM failures WHERE rule = {literal(rule)} ORDER BY id, "column" LIMIT {each}',
+                "examples",
             )
             for rule in rules
         }
