@@ -20,4 +20,6 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         import vl_convert
 
         bundle.parent.mkdir(parents=True, exist_ok=True)
-        bundle.write_text(vl_convert.javascript_bundle(None), encoding="utf-8")
+        # The stub says that a snippet is needed; without one the bundle sets vega, vegaLite and vegaEmbed.
+        script = vl_convert.javascript_bundle(snippet=None)  # type: ignore[arg-type]
+        bundle.write_text(script, encoding="utf-8")
