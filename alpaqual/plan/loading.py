@@ -14,6 +14,9 @@ from alpaqual.values import ROW_FIELDS, SourceFacts
 SOURCE_STRIDE = 10**12
 """Row numbers `n` of the source at position k start at k times this; what is left is the row's position in its source."""
 
+ID_CHARACTERS = 16
+"""Characters of a row's id: 64 bits of an md5. Rows that share them by chance, one pair in 3 * 10^5 sets of 10^7 rows, get
+ordinals as copies do, so an id is always one row's."""
 UNREADABLE = "unreadable"
 """Rows that could not be read at all; reading with care fills it."""
 _NOTHING_UNREADABLE = "SELECT '' AS source, CAST(0 AS BIGINT) AS position, '' AS reason, '' AS text WHERE FALSE"
@@ -52,7 +55,8 @@ def loading_queries(
         rows.append(reading.rows(every))
     unique = joined_key(["COALESCE(instruction, '')", "COALESCE(input, '')", "COALESCE(response, '')"])
     # A null is no empty text: without a response of its own a row is another row.
-    key = f"CASE WHEN instruction IS NULL OR response IS NULL THEN MD5(CONCAT({unique}, instruction IS NULL, response IS NULL)) ELSE {unique} END"
+    with_nulls = f"MD5(CONCAT({unique}, instruction IS NULL, response IS NULL))"
+    key = f"LEFT(CASE WHEN instruction IS NULL OR response IS NULL THEN {with_nulls} ELSE {unique} END, {ID_CHARACTERS})"
     named = "".join(f", {name(stored_column(column))}" for column in every)
     columns = f"n, source, instruction, input, response{named}"
     loaded = f"SELECT {key} AS id, {columns}\nFROM ({_union(rows)}) AS loaded"

@@ -210,8 +210,8 @@ class _Selecting:
         """What training reads, in the order of ids: the same data in another order gives the same file."""
         kept = f"SELECT n FROM {name(f'fates.{self.called}')} WHERE fate = '{Fate.KEPT}'"
         return (
-            "SELECT id, instruction, COALESCE(input, '') AS input, response AS output FROM rows\n"
-            f"WHERE n IN ({kept}) ORDER BY id"
+            "SELECT rows.id AS id, instruction, COALESCE(input, '') AS input, response AS output\n"
+            f"FROM rows JOIN ({kept}) AS kept USING (n) ORDER BY rows.id"
         )
 
     def facts(self) -> Iterator[Query]:

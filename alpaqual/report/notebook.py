@@ -1,5 +1,70 @@
+"""Report -> a short HTML summary for a notebook: no scripts, no style sheet that could reach the rest of the notebook."""
+
+from __future__ import annotations
+
+from alpaqual.report.html import Child, Html, count, join, percent, tag
 from alpaqual.report.report import Report
+from alpaqual.values import State
+
+_MOST_REASONS = 10
+_MOST_DATASETS = 30
+
+# Chosen to be read on white and on the dark themes of Jupyter alike.
+_COLOUR = {State.PASS: "#2e7d32", State.WARN: "#b26a00", State.FAIL: "#d32f2f", State.ERROR: "#d32f2f"}
+_NUMBER = "text-align:right;font-variant-numeric:tabular-nums"
+_WORD = "text-align:left"
 
 
 def to_notebook(report: Report) -> str:
-    return ""
+    """The verdict, its reasons and the datasets. A run shows this where it is the value of a cell."""
+    results = report.results
+    recipe = results["recipe"]
+    verdict = tag("strong", report.verdict.upper(), style=f"color:{_COLOUR[report.verdict]}")
+    parts: list[Child] = [
+        tag("p", verdict, " ", tag("strong", recipe["title"] or recipe["name"]), f": {report.headline}")
+    ]
+    reasons = [
+        tag(
+            "li",
+            f"{reason['state'].upper()}: {reason['text']} ",
+            tag("code", reason["place"]) if reason["place"] else "",
+        )
+        for reason in results["reasons"][:_MOST_REASONS]
+    ]
+    more = len(results["reasons"]) - len(reasons)
+    if more > 0:
+        reasons.append(tag("li", f"… and {count(more)} more"))
+    parts.append(tag("ul", *reasons) if reasons else "")
+    parts.append(_datasets(report))
+    return tag("div", *parts)
+
+
+def _datasets(report: Report) -> Html:
+    datasets = report.results["datasets"]
+    if not datasets:
+        return Html("")
+    heads = [
+        "dataset",
+        "rows",
+        "keep rate",
+        "by threshold alone",
+        "added by quota",
+        "removed by quota",
+        "shortfall",
+    ]
+    head = [tag("th", title, style=_NUMBER if index else _WORD) for index, title in enumerate(heads)]
+    rows = []
+    for name, each in list(datasets.items())[:_MOST_DATASETS]:
+        numbers = [count(each["rows"]), percent(each["rows"], each["eligible"]), count(each["at_threshold"])]
+        numbers += [
+            count(each["below_threshold"]),
+            count(each["fates"].get("removed_by_quota", 0)),
+            count(each["shortfall"]),
+        ]
+        rows.append(
+            tag("tr", tag("th", name, style=_WORD), *(tag("td", number, style=_NUMBER) for number in numbers))
+        )
+    more = len(datasets) - len(rows)
+    note = tag("p", f"… and {count(more)} more datasets") if more > 0 else ""
+    total = tag("p", f"Of {count(report.results['source']['rows'])} rows:")
+    return join([total, tag("table", tag("thead", tag("tr", *head)), tag("tbody", *rows)), note])

@@ -119,7 +119,7 @@ class Database:
 
     def write_parquet(self, query: str, path: Path, what: str) -> None:
         """Write a query's result as Parquet, in row groups small enough that two cores share a middling table."""
-        self.execute(f"COPY (\n{query}\n) TO {literal(str(path))} (FORMAT parquet, ROW_GROUP_SIZE {ROW_GROUP})", what)
+        self.execute(f"COPY (\n{query}\n) TO {literal(str(path))} (FORMAT parquet, PARQUET_VERSION v2, ROW_GROUP_SIZE {ROW_GROUP})", what)
 
     def write_jsonl(self, query: str, path: Path, what: str) -> None:
         """Write a query's result as JSON Lines."""

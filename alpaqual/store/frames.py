@@ -28,7 +28,7 @@ def grades_schema(low: float, high: float) -> Any:
         {
             "grader": pa.Column(str),
             "n": pa.Column(int, unique=True),
-            "id": pa.Column(str, pa.Check.str_length(min_value=32)),
+            "id": pa.Column(str, pa.Check.str_length(min_value=16)),
             "score": pa.Column(float, [pa.Check.in_range(low, high), _no_nan(pa)], nullable=True),
             "reason": pa.Column(str, nullable=True),
             "reply": pa.Column(str, nullable=True),

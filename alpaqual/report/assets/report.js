@@ -1,0 +1,163 @@
+/* Draws the charts, moves thresholds and filters rows. Texts of rows go through textContent alone. */
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const views = new Map();
+const PAGE = 20;
+
+for (const element of document.querySelectorAll(".needs-script")) element.hidden = false;
+
+/* Numbers, written as alpaqual/report/html.py writes them: from whole numbers, so that no rounding differs. */
+
+const count = (number) => number.toLocaleString("en-US");
+
+function tenths(part, whole) {
+  return (2000n * part + whole) / (2n * whole);
+}
+
+function decimal(value) {
+  return `${value / 10n}.${value % 10n}`;
+}
+
+function percent(part, whole) {
+  if (!whole) return "–";
+  const share = tenths(BigInt(part), BigInt(whole));
+  if (part > 0 && share === 0n) return "<0.1%";
+  if (part < whole && share === 1000n) return ">99.9%";
+  return `${decimal(share)}%`;
+}
+
+function gap(part, whole, allPart, allWhole) {
+  if (!whole || !allWhole) return "–";
+  const difference = BigInt(part) * BigInt(allWhole) - BigInt(allPart) * BigInt(whole);
+  const apart = tenths(difference < 0n ? -difference : difference, BigInt(whole) * BigInt(allWhole));
+  const sign = apart === 0n ? "" : difference > 0n ? "+" : "−";
+  return sign + decimal(apart);
+}
+
+function change(number) {
+  return number === 0 ? "0" : (number > 0 ? "+" : "−") + count(Math.abs(number));
+}
+
+function score(value) {
+  return String(Number(value.toPrecision(6)));
+}
+
+/* Charts */
+
+const tip = document.getElementById("tip");
+
+function showTip(handler, event, item, value) {
+  if (value === null || value === undefined || typeof value !== "object") {
+    tip.hidden = true;
+    return;
+  }
+  tip.textContent = Object.entries(value).map(([name, shown]) => `${name}: ${shown}`).join("\n");
+  tip.hidden = false;
+  const left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8);
+  const top = event.clientY + 18 + tip.offsetHeight > innerHeight ? event.clientY - tip.offsetHeight - 10 : event.clientY + 18;
+  tip.style.transform = `translate(${Math.max(8, left)}px, ${top}px)`;
+}
+
+/* `ast` has Vega interpret its expressions, so that the page's policy can forbid eval; its own style sheet would be refused too. */
+const OPTIONS = { mode: "vega-lite", renderer: "svg", actions: false, ast: true, defaultStyle: false, tooltip: showTip };
+
+async function draw(id, spec) {
+  const { view } = await window.vegaEmbed(document.getElementById(id), spec, OPTIONS);
+  views.set(id, view);
+}
+
+/* Thresholds */
+
+function prepare(found) {
+  const slider = document.getElementById(found.id);
+  const shown = document.getElementById(`${found.id}-value`);
+  const back = document.getElementById(`${found.id}-back`);
+  const rows = [...document.getElementById(`${found.id}-table`).querySelectorAll("tbody tr")];
+
+  function move() {
+    const at = Number(slider.value);
+    const threshold = found.stops[at];
+    shown.textContent = `≥ ${score(threshold)}`;
+    slider.setAttribute("aria-valuetext", `score at least ${score(threshold)}`);
+    back.disabled = at === found.start;
+    const whole = found.groups[0];
+    found.groups.forEach((group, index) => {
+      const kept = group.kept[at];
+      const apart = index === 0 ? "" : gap(kept, group.eligible, whole.kept[at], whole.eligible);
+      const texts = [count(kept), percent(kept, group.eligible), apart, change(kept - group.kept[found.start])];
+      rows[index].querySelectorAll(".moved").forEach((cell, column) => {
+        cell.textContent = texts[column];
+      });
+    });
+    views.get(found.chart)?.signal("threshold", threshold).runAsync();
+  }
+
+  slider.addEventListener("input", move);
+  back.addEventListener("click", () => {
+    slider.value = String(found.start);
+    move();
+    slider.focus();
+  });
+  return move;
+}
+
+/* Rows */
+
+function filterRows() {
+  const list = document.getElementById("rows-list");
+  if (!list) return;
+  const [search, dataset, fate, category, open, counted, more] = ["search", "dataset", "fate", "category", "open", "count", "more"].map(
+    (name) => document.getElementById(`rows-${name}`),
+  );
+  const rows = [...list.children].map((element) => ({
+    element,
+    words: element.textContent.toLowerCase(),
+    standings: [...element.querySelectorAll("[data-dataset]")].map((each) => each.dataset),
+    categories: JSON.parse(element.dataset.categories),
+  }));
+  let most = PAGE;
+
+  function matches(row) {
+    const words = search.value.toLowerCase().split(/\s+/);
+    return (
+      words.every((word) => row.words.includes(word)) &&
+      row.standings.some((each) => (!dataset.value || each.dataset === dataset.value) && (!fate.value || each.fate === fate.value)) &&
+      (!category?.value || row.categories.includes(category.value))
+    );
+  }
+
+  function show() {
+    const matching = rows.filter(matches);
+    const shown = new Set(matching.slice(0, most));
+    for (const row of rows) row.element.hidden = !shown.has(row);
+    counted.textContent = `${count(shown.size)} of ${count(matching.length)} rows`;
+    more.hidden = shown.size === matching.length;
+    more.textContent = `show ${count(Math.min(PAGE, matching.length - shown.size))} more`;
+  }
+
+  function start() {
+    most = PAGE;
+    show();
+  }
+
+  search.addEventListener("input", start);
+  for (const choice of [dataset, fate, category]) choice?.addEventListener("change", start);
+  more.addEventListener("click", () => {
+    most += PAGE;
+    show();
+  });
+  open.addEventListener("click", () => {
+    const opening = rows.some((row) => !row.element.hidden && !row.element.open);
+    for (const row of rows) row.element.open = opening;
+    open.textContent = opening ? "close all" : "open all";
+  });
+  show();
+}
+
+filterRows();
+/* A browser that comes back to the page may have kept where a slider stood. */
+const moves = data.thresholds.map(prepare);
+for (const move of moves) move();
+await Promise.all(Object.entries(data.charts).map(([id, spec]) => draw(id, spec)));
+for (const move of moves) move();
+document.documentElement.dataset.drawn = "true";
