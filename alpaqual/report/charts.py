@@ -173,7 +173,14 @@ def histogram(
     if threshold is not None:
         at = {"datum": {"expr": line}, "type": "quantitative"}
         rule = {"type": "rule", "color": "var(--mark)", "strokeWidth": 1.5, "aria": False}
-        word: Spec = {"type": "text", "y": -5, "baseline": "bottom", "align": "center", "fontSize": 11, "fontWeight": 600}
+        word: Spec = {
+            "type": "text",
+            "y": -5,
+            "baseline": "bottom",
+            "align": "center",
+            "fontSize": 11,
+            "fontWeight": 600,
+        }
         word |= {"color": "var(--mark)", "aria": False}
         text = {"value": {"expr": "'≥ ' + format(threshold, '~g')"}}
         layers.append({"data": {"values": [{}]}, "mark": rule, "encoding": {"x": at}})
@@ -271,7 +278,10 @@ def balance(dataset: Mapping[str, Any], labels: Mapping[str, str]) -> Spec | Non
                 "fill": {
                     "field": "kind",
                     "type": "nominal",
-                    "scale": {"domain": kinds, "range": ["var(--page)" if with_quotas else "var(--kept)", "var(--kept)"]},
+                    "scale": {
+                        "domain": kinds,
+                        "range": ["var(--page)" if with_quotas else "var(--kept)", "var(--kept)"],
+                    },
                     "legend": {"symbolStrokeColor": "var(--kept)", "symbolStrokeWidth": 2},
                 },
                 "tooltip": tooltip,
@@ -279,7 +289,9 @@ def balance(dataset: Mapping[str, Any], labels: Mapping[str, str]) -> Spec | Non
         },
     ]
     return _spec(
-        20 * len(shown) + 4, "Keep rate of each category", [layer for layer in layers if layer["data"]["values"]]
+        20 * len(shown) + 4,
+        "Keep rate of each category",
+        [layer for layer in layers if layer["data"]["values"]],
     )
 
 

@@ -25,6 +25,8 @@ from alpaqual.values import ROW_FIELDS, Fate, State
 
 _ASSETS = Path(__file__).parent / "assets"
 _MOST_REASONS = 20
+_FEW = 4
+"""Bars that would be absurdly wide across the page."""
 _TALL = 16
 """Rows of a table that scrolls under its own head when it has more."""
 _MOST_CATEGORIES = 200
@@ -163,12 +165,21 @@ def table(
         for row in body
     ]
     first = tag("tbody", rows.pop(0), class_="whole") if foot and rows else ""
-    return scrolling(tag("table", tag("thead", head), first, tag("tbody", *rows)), label, tall=len(rows) > _TALL)
+    return scrolling(
+        tag("table", tag("thead", head), first, tag("tbody", *rows)), label, tall=len(rows) > _TALL
+    )
 
 
 def scrolling(content: Html, label: str, *, tall: bool = False) -> Html:
     """Content that may be wider than the page, or taller than a reader wants to scroll past; the keyboard reaches it."""
-    return tag("div", content, class_="scroll tall" if tall else "scroll", tabindex=0, role="region", aria_label=label)
+    return tag(
+        "div",
+        content,
+        class_="scroll tall" if tall else "scroll",
+        tabindex=0,
+        role="region",
+        aria_label=label,
+    )
 
 
 def folded(summary: Child, *content: Child, class_: str | None = None) -> Html:
@@ -363,18 +374,17 @@ class _Page:
         shown = table([*heads, *(_FATES[fate] for fate in fates)], body, words=(0, 1), label="Datasets")
         return join([shown, tag("p", note, class_="note")])
 
-    def chart(self, spec: Spec, caption: Child, numbers: Html, class_: str = "") -> Html:
-        """A figure that the script draws into, with its numbers for those who cannot see it."""
+    def chart(self, spec: Spec) -> Html:
+        """A place that the script draws into."""
         ident = f"chart-{len(self.specs)}"
         self.specs[ident] = spec
-        drawn = tag("div", id=ident, class_="chart")
-        return tag(
-            "figure",
-            tag("figcaption", caption),
-            drawn,
-            folded("numbers", numbers, class_="numbers"),
-            class_=class_,
-        )
+        return tag("div", id=ident, class_="chart")
+
+    def histogram(self, spec: Spec, caption: Child, scores: Sequence[Mapping[str, Any]]) -> Html:
+        """A figure with its numbers, for those who cannot see it."""
+        numbers = folded("numbers", score_table(scores), class_="numbers")
+        few = "few" if len(scores) <= _FEW else None
+        return tag("figure", tag("figcaption", caption), self.chart(spec), numbers, class_=few)
 
     def histograms(self) -> Html:
         figures = []
@@ -383,9 +393,9 @@ class _Page:
                 continue
             caption = join([tag("span", name, class_="name"), f" · {count(grader['scored'])} scored"])
             if grader["unscored"]:
-                caption = join([caption, f", {count(grader['unscored'])} not"])
+                caption = join([caption, f", {count(grader['unscored'])} unscored"])
             spec = histogram(grader["histogram"], grader["scale"], title=plain(grader["dimension"]))
-            figures.append(self.chart(spec, caption, score_table(grader["histogram"], grader["scored"])))
+            figures.append(self.histogram(spec, caption, grader["histogram"]))
         return tag("div", *figures, class_="grid") if figures else Html("")
 
     def sliders(self) -> Html:
@@ -412,8 +422,7 @@ class _Page:
             title=plain(f"score of {found.grader}"),
             threshold=own,
         )
-        scored = sum(each["rows"] for each in dataset["scores"])
-        figure = self.chart(spec, caption, score_table(dataset["scores"], scored))
+        figure = self.histogram(spec, caption, dataset["scores"])
         groups = [{"eligible": group.eligible, "kept": group.kept} for group in found.groups]
         self.thresholds.append(
             {
@@ -522,13 +531,12 @@ class _Page:
         spec = balance(dataset, labels)
         figure: Html = tag("h3", caption)
         if spec is not None:
-            self.specs[ident := f"chart-{len(self.specs)}"] = spec
-            first = (
+            lowest = (
                 f" (the {MOST_CATEGORIES} with the lowest keep rates)"
                 if len(ordered) > MOST_CATEGORIES
                 else ""
             )
-            figure = tag("figure", tag("figcaption", caption, first), tag("div", id=ident, class_="chart"))
+            figure = tag("figure", tag("figcaption", caption, lowest), self.chart(spec))
         return tag("article", figure, numbers, quota_table(name, dataset["quotas"]))
 
     def rules(self) -> Html:
@@ -764,8 +772,9 @@ def selects(dataset: Mapping[str, Any]) -> str:
     return ", ".join(parts) or "all rows"
 
 
-def score_table(scores: Sequence[Mapping[str, Any]], scored: int) -> Html:
+def score_table(scores: Sequence[Mapping[str, Any]]) -> Html:
     """The numbers of a histogram."""
+    scored = sum(each["rows"] for each in scores)
     body = [[f"{each['score']:g}", count(each["rows"]), percent(each["rows"], scored)] for each in scores]
     return table(["score", "rows", "of scored"], body, words=(), label="Rows by score")
 
@@ -778,7 +787,14 @@ def what_if_table(ident: str, name: str, found: WhatIf) -> Html:
         tag("th", "", scope="col", rowspan=2, class_="word"),
         tag("th", "rows", scope="col", rowspan=2),
         tag("th", f"recipe's threshold, {own}", scope="colgroup", colspan=3),
-        tag("th", "slider's threshold, ", tag("span", own, id=f"{ident}-head"), scope="colgroup", colspan=4, **live),
+        tag(
+            "th",
+            "slider's threshold, ",
+            tag("span", own, id=f"{ident}-head"),
+            scope="colgroup",
+            colspan=4,
+            **live,
+        ),
     ]
     under = [tag("th", title, scope="col") for title in ("kept", "keep rate", "gap")]
     under += [tag("th", title, scope="col", **live) for title in ("kept", "keep rate", "gap", "change")]
@@ -792,7 +808,9 @@ def what_if_table(ident: str, name: str, found: WhatIf) -> Html:
         fixed = [tag("td", cell) for cell in (count(group.eligible), *cells)]
         rows.append(tag("tr", head, *fixed, *(tag("td", cell, **live) for cell in (*cells, "0"))))
     head = tag("thead", tag("tr", *over), tag("tr", *under))
-    content = tag("table", head, tag("tbody", rows[0], class_="whole"), tag("tbody", *rows[1:]), id=f"{ident}-table")
+    content = tag(
+        "table", head, tag("tbody", rows[0], class_="whole"), tag("tbody", *rows[1:]), id=f"{ident}-table"
+    )
     return scrolling(content, f"What another threshold of {name} would keep", tall=len(rows) > _TALL)
 
 

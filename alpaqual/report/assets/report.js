@@ -71,13 +71,14 @@ async function draw(id, spec) {
 function prepare(found) {
   const slider = document.getElementById(found.id);
   const shown = document.getElementById(`${found.id}-value`);
+  const head = document.getElementById(`${found.id}-head`);
   const back = document.getElementById(`${found.id}-back`);
   const rows = [...document.getElementById(`${found.id}-table`).querySelectorAll("tbody tr")];
 
   function move() {
     const at = Number(slider.value);
     const threshold = found.stops[at];
-    shown.textContent = `≥ ${score(threshold)}`;
+    shown.textContent = head.textContent = `≥ ${score(threshold)}`;
     slider.setAttribute("aria-valuetext", `score at least ${score(threshold)}`);
     back.disabled = at === found.start;
     const whole = found.groups[0];
@@ -109,7 +110,7 @@ function filterRows() {
   const [search, dataset, fate, category, open, counted, more] = ["search", "dataset", "fate", "category", "open", "count", "more"].map(
     (name) => document.getElementById(`rows-${name}`),
   );
-  const rows = [...list.children].map((element) => ({
+  const rows = [...list.querySelectorAll(".row")].map((element) => ({
     element,
     words: element.textContent.toLowerCase(),
     standings: [...element.querySelectorAll("[data-dataset]")].map((each) => each.dataset),
@@ -117,19 +118,33 @@ function filterRows() {
   }));
   let most = PAGE;
 
+  const standing = (row) =>
+    row.standings.find((each) => (!dataset.value || each.dataset === dataset.value) && (!fate.value || each.fate === fate.value));
+
   function matches(row) {
     const words = search.value.toLowerCase().split(/\s+/);
     return (
       words.every((word) => row.words.includes(word)) &&
-      row.standings.some((each) => (!dataset.value || each.dataset === dataset.value) && (!fate.value || each.fate === fate.value)) &&
+      standing(row) !== undefined &&
       (!category?.value || row.categories.includes(category.value))
     );
+  }
+
+  /* A row near the thresholds of several datasets shows how it stands in the one that was asked for. */
+  function say(row) {
+    const { score: scored, fate: became, word, dataset: within } = standing(row);
+    const [first, second, third] = ["score", "fate", "of"].map((name) => row.element.querySelector(`summary .${name}`));
+    first.textContent = scored;
+    second.textContent = word;
+    second.className = `fate ${became}`;
+    third.textContent = within;
   }
 
   function show() {
     const matching = rows.filter(matches);
     const shown = new Set(matching.slice(0, most));
     for (const row of rows) row.element.hidden = !shown.has(row);
+    shown.forEach(say);
     counted.textContent = `${count(shown.size)} of ${count(matching.length)} rows`;
     more.hidden = shown.size === matching.length;
     more.textContent = `show ${count(Math.min(PAGE, matching.length - shown.size))} more`;
