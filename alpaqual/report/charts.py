@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
@@ -47,16 +47,6 @@ _CONFIG: Spec = {
     },
     "axisY": {"domain": False, "ticks": False, "titlePadding": 8},
     "axisX": {"grid": False},
-    "legend": {
-        "labelColor": "var(--ink)",
-        "labelFontSize": 11,
-        "title": None,
-        "orient": "top",
-        "direction": "horizontal",
-        "offset": 4,
-        "symbolSize": 60,
-        "labelLimit": 260,
-    },
 }
 
 
@@ -198,101 +188,73 @@ def balanced(dataset: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def balance(dataset: Mapping[str, Any], labels: Mapping[str, str]) -> Spec | None:
-    """The keep rate of each category, by the threshold alone and after quotas, against that of all rows."""
+    """The keep rate of each category, by the threshold alone and after quotas, against that of all rows.
+
+    The page says what its signs mean: a legend of Vega's would not wrap on a narrow screen.
+    """
     shown = balanced(dataset)[:MOST_CATEGORIES]
     if not shown or not dataset["eligible"]:
         return None
-    alone, final = "threshold alone", "after quotas"
-    with_quotas = bool(dataset["quotas"])
-    points: list[Spec] = []
-    spans: list[Spec] = []
-    for name, counts in shown:
-        before, after = counts["at_threshold"] / counts["eligible"], counts["rows"] / counts["eligible"]
-        label = labels[name]
-        points.append(
-            {
-                "category": label,
-                "kind": alone,
-                "rate": before,
-                "rows": counts["at_threshold"],
-                "of": counts["eligible"],
-            }
-        )
-        if with_quotas:
-            points.append(
-                {
-                    "category": label,
-                    "kind": final,
-                    "rate": after,
-                    "rows": counts["rows"],
-                    "of": counts["eligible"],
-                }
-            )
-            spans.append({"category": label, "from": before, "to": after})
-    rules = [{"rate": dataset["at_threshold"] / dataset["eligible"], "kind": "all rows, threshold alone"}]
-    if with_quotas:
-        rules.append({"rate": dataset["rows"] / dataset["eligible"], "kind": "all rows, after quotas"})
-    x = {
+    kinds = (
+        {"threshold alone": "at_threshold", "after quotas": "rows"}
+        if dataset["quotas"]
+        else {"threshold": "at_threshold"}
+    )
+    points = [
+        {
+            "category": labels[name],
+            "kind": kind,
+            "rate": counts[key] / counts["eligible"],
+            "rows": counts[key],
+            "of": counts["eligible"],
+        }
+        for name, counts in shown
+        for kind, key in kinds.items()
+    ]
+    whole = [{"kind": kind, "rate": dataset[key] / dataset["eligible"]} for kind, key in kinds.items()]
+    x: Spec = {
+        "field": "rate",
         "type": "quantitative",
         "scale": {"zero": True, "nice": True},
-        "axis": {"title": "keep rate", "format": "~%", "grid": True, "tickCount": 8},
+        "axis": {"title": "keep rate", "format": "~%", "grid": True, "tickCount": 8, "labelFlush": False},
     }
-    y: Spec = {
-        "field": "category",
-        "type": "nominal",
-        "sort": None,
-        "axis": {"title": None, "labelLimit": 180, "labelColor": "var(--ink)"},
-    }
-    kinds = [alone, final] if with_quotas else [alone]
+    y: Spec = {"field": "category", "type": "nominal", "sort": None}
+    y["axis"] = {"title": None, "labelLimit": 180, "labelColor": "var(--ink)"}
     tooltip: list[Spec] = [
         {"field": "category", "type": "nominal"},
-        {"field": "kind", "type": "nominal", "title": "kept"},
+        {"field": "kind", "type": "nominal", "title": "kept by"},
     ]
     tooltip.append({"field": "rate", "type": "quantitative", "format": ".2%", "title": "keep rate"})
     tooltip += [{"field": field, "type": "quantitative", "format": ",d"} for field in ("rows", "of")]
-    dashes = {
-        "field": "kind",
-        "type": "nominal",
-        "scale": {"domain": [rule["kind"] for rule in rules], "range": [[4, 3], [1, 0]]},
-    }
+    dashes = _by_kind(kinds, [[4, 3], [1, 0]])
+    fill = _by_kind(kinds, ["var(--page)", "var(--kept)"] if len(kinds) > 1 else ["var(--kept)"])
     layers: list[Spec] = [
         {
-            "data": {"values": rules},
+            "data": {"values": whole},
             "mark": {"type": "rule", "color": "var(--mark)", "strokeWidth": 1.5},
-            "encoding": {
-                "x": {**x, "field": "rate"},
-                "strokeDash": {**dashes, "legend": {"symbolStrokeColor": "var(--mark)"}},
-            },
+            "encoding": {"x": x, "strokeDash": dashes},
         },
         {
-            "data": {"values": spans},
-            "mark": {"type": "rule", "color": "var(--kept)", "strokeWidth": 2, "aria": False},
-            "encoding": {"x": {**x, "field": "from"}, "x2": {"field": "to"}, "y": y},
+            "data": {"values": points},
+            "mark": {"type": "line", "color": "var(--kept)", "strokeWidth": 2, "aria": False},
+            "encoding": {"x": x, "y": y, "detail": {"field": "category", "type": "nominal"}},
         },
         {
             "data": {"values": points},
             "mark": {"type": "point", "size": 55, "strokeWidth": 2, "opacity": 1, "stroke": "var(--kept)"},
-            "encoding": {
-                "x": {**x, "field": "rate"},
-                "y": y,
-                "fill": {
-                    "field": "kind",
-                    "type": "nominal",
-                    "scale": {
-                        "domain": kinds,
-                        "range": ["var(--page)" if with_quotas else "var(--kept)", "var(--kept)"],
-                    },
-                    "legend": {"symbolStrokeColor": "var(--kept)", "symbolStrokeWidth": 2},
-                },
-                "tooltip": tooltip,
-            },
+            "encoding": {"x": x, "y": y, "fill": fill, "tooltip": tooltip},
         },
     ]
-    return _spec(
-        20 * len(shown) + 4,
-        "Keep rate of each category",
-        [layer for layer in layers if layer["data"]["values"]],
-    )
+    return _spec(20 * len(shown) + 4, "Keep rate of each category", layers)
+
+
+def _by_kind(kinds: Iterable[str], values: Sequence[Any]) -> Spec:
+    return {
+        "field": "kind",
+        "type": "nominal",
+        "scale": {"domain": list(kinds), "range": list(values)},
+        "legend": None,
+    }
 
 
 def _spec(height: int, description: str, layers: Sequence[Spec]) -> Spec:

@@ -453,7 +453,9 @@ class _Page:
         )
         # An input has no end tag.
         control = Html(control.replace("</input>", ""))
-        return tag("article", figure, control, what_if_table(ident, name, found), class_="what-if")
+        return tag(
+            "article", figure, tag("div", control, what_if_table(ident, name, found)), class_="what-if"
+        )
 
     def balances(self) -> Html:
         parts = [self.category_table()]
@@ -536,7 +538,9 @@ class _Page:
                 if len(ordered) > MOST_CATEGORIES
                 else ""
             )
-            figure = tag("figure", tag("figcaption", caption, lowest), self.chart(spec))
+            figure = tag(
+                "figure", tag("figcaption", caption, lowest), balance_legend(dataset), self.chart(spec)
+            )
         return tag("article", figure, numbers, quota_table(name, dataset["quotas"]))
 
     def rules(self) -> Html:
@@ -634,7 +638,7 @@ class _Page:
             span = f"{scale['min']:g} to {scale['max']:g}" + (
                 f" by {scale['step']:g}" if scale.get("step") else ""
             )
-            why = ", ".join(f"{reason} {count(rows)}" for reason, rows in each["unscored_reasons"].items())
+            why = ", ".join(f"{reason}: {count(rows)}" for reason, rows in each["unscored_reasons"].items())
             source = ", ".join(
                 [each["source"], *(model for model in each["models"] if model not in each["source"])]
             )
@@ -786,7 +790,7 @@ def what_if_table(ident: str, name: str, found: WhatIf) -> Html:
     over = [
         tag("th", "", scope="col", rowspan=2, class_="word"),
         tag("th", "rows", scope="col", rowspan=2),
-        tag("th", f"recipe's threshold, {own}", scope="colgroup", colspan=3),
+        tag("th", f"recipe's threshold, {own}", scope="colgroup", colspan=3, class_="recipe"),
         tag(
             "th",
             "slider's threshold, ",
@@ -796,7 +800,7 @@ def what_if_table(ident: str, name: str, found: WhatIf) -> Html:
             **live,
         ),
     ]
-    under = [tag("th", title, scope="col") for title in ("kept", "keep rate", "gap")]
+    under = [tag("th", title, scope="col", class_="recipe") for title in ("kept", "keep rate", "gap")]
     under += [tag("th", title, scope="col", **live) for title in ("kept", "keep rate", "gap", "change")]
     rows = []
     whole = found.groups[0]
@@ -805,7 +809,7 @@ def what_if_table(ident: str, name: str, found: WhatIf) -> Html:
         apart = "" if group is whole else gap(kept, group.eligible, whole.kept[found.start], whole.eligible)
         cells = [count(kept), percent(kept, group.eligible), apart]
         head = tag("th", group.label, scope="row", class_="word")
-        fixed = [tag("td", cell) for cell in (count(group.eligible), *cells)]
+        fixed = [tag("td", count(group.eligible)), *(tag("td", cell, class_="recipe") for cell in cells)]
         rows.append(tag("tr", head, *fixed, *(tag("td", cell, **live) for cell in (*cells, "0"))))
     head = tag("thead", tag("tr", *over), tag("tr", *under))
     content = tag(
@@ -835,6 +839,29 @@ def quota_table(name: str, quotas: Sequence[Mapping[str, Any]]) -> Html:
         body,
         words=(0, 1, 2),
         label=f"Quotas of {name}",
+    )
+
+
+def balance_legend(dataset: Mapping[str, Any]) -> Html:
+    """What the signs of a balance chart mean, with the two rates that its lines show."""
+    circle = '<svg class="sign" viewBox="0 0 12 12" aria-hidden="true"><circle class="{}" cx="6" cy="6" r="4"/></svg>'
+    line = '<svg class="sign" viewBox="0 0 12 12" aria-hidden="true"><line class="{}" x1="6" x2="6" y1="0" y2="12"/></svg>'
+    rates = {key: percent(dataset[key], dataset["eligible"]) for key in ("at_threshold", "rows")}
+    alone, after = Html(circle.format("open")), Html(circle.format("full"))
+    if dataset["quotas"]:
+        signs = [
+            (alone, "by threshold alone"),
+            (after, "after quotas"),
+            (Html(line.format("dashed")), f"all rows, by threshold alone: {rates['at_threshold']}"),
+            (Html(line.format("solid")), f"all rows, after quotas: {rates['rows']}"),
+        ]
+    else:
+        signs = [(after, "by threshold"), (Html(line.format("dashed")), f"all rows: {rates['at_threshold']}")]
+    return tag(
+        "ul",
+        *(tag("li", sign, " ", meaning) for sign, meaning in signs),
+        class_="legend needs-script",
+        hidden=True,
     )
 
 
