@@ -11,10 +11,10 @@ from alpaqual.errors import Problem, RecipeError
 from alpaqual.plan.columns import column as quoted_column
 from alpaqual.plan.grading import column_queries, grade_facts, table_queries
 from alpaqual.plan.loading import kept_type, loading_queries
-from alpaqual.plan.plan import Plan, Query, Stage, fingerprint
+from alpaqual.plan.plan import STATEMENTS, Plan, Query, Stage, fingerprint
 from alpaqual.plan.scanning import categorising_queries, checking_queries
 from alpaqual.plan.selecting import selecting_queries
-from alpaqual.quote import name
+from alpaqual.quote import literal, name
 from alpaqual.recipe.crosscheck import checks_of
 from alpaqual.recipe.explain import suggest
 from alpaqual.recipe.expression import parse_where
@@ -25,7 +25,7 @@ from alpaqual.registry import find
 from alpaqual.values import RESERVED_COLUMNS, ROW_FIELDS, SourceFacts
 
 ENGINE_VERSION = 1
-"""Raised when the same plan gives another result: part of every fingerprint."""
+"""Raised when the same statements give another result: part of every fingerprint."""
 
 
 def compile_plan(recipe: Recipe, sources: Sequence[SourceFacts], digests: Mapping[str, str] | None = None) -> Plan:
@@ -65,9 +65,17 @@ class _Compiler:
         fingerprints = {
             wanted: self.stages[wanted].fingerprint for wanted in dict.fromkeys(inputs) if wanted in self.stages
         }
-        self.stages[stage_name] = Stage(
-            stage_name, {"engine": ENGINE_VERSION, **settings}, fingerprints, tuple(queries)
-        )
+        # The statements count too: another version of alpaqual that asks otherwise gets its own results.
+        statements = fingerprint([self.without_paths(query.sql) for query in queries])
+        asked = {"engine": ENGINE_VERSION, STATEMENTS: statements, **settings}
+        self.stages[stage_name] = Stage(stage_name, asked, fingerprints, tuple(queries))
+
+    def without_paths(self, statement: str) -> str:
+        """A statement with each file's content in place of its path: a moved file is the same file."""
+        for facts in self.sources:
+            for file in facts.files:
+                statement = statement.replace(literal(file.path), literal(file.digest))
+        return statement
 
     def notes(self) -> list[str]:
         text = self.recipe.text
@@ -157,17 +165,17 @@ class _Compiler:
 
     def checking(self) -> None:
         queries = checking_queries(self.recipe.rules, self.column)
-        # Limits are left out: another limit finds the same failures.
-        self.add(
-            "checking",
-            {"rules": [rule.id for rule in self.recipe.rules], "sql": _text_of(queries)},
-            ("loading",),
-            queries,
-        )
+        # Limits and words are left out: another limit finds the same failures.
+        rules = {rule.id: _settings(rule, "id", "description", "warn", "fail", "drop") for rule in self.recipe.rules}
+        self.add("checking", {"rules": rules}, ("loading",), queries)
 
     def categorising(self) -> None:
         queries = categorising_queries(self.recipe.categories, self.column)
-        self.add("categorising", {"sql": _text_of(queries)}, ("loading",), queries)
+        categories = {
+            category.category or f"column {category.column}": _settings(category, "category", "description")
+            for category in self.recipe.categories
+        }
+        self.add("categorising", {"categories": categories}, ("loading",), queries)
 
     def grading(self, grader_name: str, grader: Grader) -> None:
         stage = f"grading.{grader_name}"
@@ -231,5 +239,6 @@ def _columns_of(part: Rule | Category) -> list[str]:
     return [part.column] if part.column is not None else []
 
 
-def _text_of(queries: Sequence[Query]) -> list[str]:
-    return [query.sql for query in queries]
+def _settings(part: Rule | Category, *without: str) -> dict[str, Any]:
+    """What decides the result of a rule or category: all but its names and limits."""
+    return {key: value for key, value in msgspec.to_builtins(part).items() if key not in without}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from alpaqual.plan.plan import Plan, Stage
+from alpaqual.plan.plan import STATEMENTS, Plan, Stage
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,9 @@ def _changes(stage: Stage, before: Mapping[str, Any] | None) -> Iterator[str]:
     if before["fingerprint"] == stage.fingerprint:
         yield "its result is no longer in the store"
         return
-    changed = list(_differences(before["settings"], stage.settings, ""))
+    changed = [path for path in _differences(before["settings"], stage.settings, "") if not path.startswith(STATEMENTS)]
+    if not changed and before["settings"].get(STATEMENTS) != stage.settings[STATEMENTS]:
+        yield "alpaqual now asks the data another way"
     if changed:
         yield ("changed: " + ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else ""))
     inputs = [name for name, value in stage.inputs.items() if before["inputs"].get(name) != value]

@@ -17,10 +17,17 @@ SOURCE_STRIDE = 10**12
 ID_CHARACTERS = 16
 """Characters of a row's id: 64 bits of an md5. Rows that share them by chance, one pair in 3 * 10^5 sets of 10^7 rows, get
 ordinals as copies do, so an id is always one row's."""
+INCOMPLETE = "incomplete"
+"""Rows without an instruction or a response: rules can check them, nothing can be trained on them."""
+_INCOMPLETE = (
+    "SELECT n, 'instruction is null' AS reason FROM rows WHERE instruction IS NULL\n"
+    "UNION ALL\nSELECT n, 'response is null' AS reason FROM rows WHERE response IS NULL"
+)
 UNREADABLE = "unreadable"
 """Rows that could not be read at all; reading with care fills it."""
 _NOTHING_UNREADABLE = "SELECT '' AS source, CAST(0 AS BIGINT) AS position, '' AS reason, '' AS text WHERE FALSE"
 _EXAMPLES = 20
+_MOST_CHARACTERS = 16 * 2**20
 _TURNS = '\'[{"role":"VARCHAR","from":"VARCHAR","content":"VARCHAR","value":"VARCHAR"}]\''
 _NUMBERS = (
     "BIGINT",
@@ -56,13 +63,16 @@ def loading_queries(
     unique = joined_key(["COALESCE(instruction, '')", "COALESCE(input, '')", "COALESCE(response, '')"])
     # A null is no empty text: without a response of its own a row is another row.
     with_nulls = f"MD5(CONCAT({unique}, instruction IS NULL, response IS NULL))"
-    key = f"LEFT(CASE WHEN instruction IS NULL OR response IS NULL THEN {with_nulls} ELSE {unique} END, {ID_CHARACTERS})"
+    key = (
+        f"LEFT(CASE WHEN instruction IS NULL OR response IS NULL THEN {with_nulls} ELSE {unique} END, {ID_CHARACTERS})"
+    )
     named = "".join(f", {name(stored_column(column))}" for column in every)
     columns = f"n, source, instruction, input, response{named}"
     loaded = f"SELECT {key} AS id, {columns}\nFROM ({_union(rows)}) AS loaded"
     queries.append(Query("loaded", loaded, Kind.TABLE))
     copies = "SELECT COUNT(*) FROM (SELECT id FROM loaded GROUP BY id HAVING COUNT(*) > 1) AS copied"
     queries.append(Query("rows", _with_ordinals(columns, every), Kind.TABLE, unless=("loaded", copies)))
+    queries.append(Query(INCOMPLETE, _INCOMPLETE, Kind.TABLE))
     queries.append(
         Query(
             "quarantine",
@@ -79,6 +89,13 @@ def loading_queries(
     )
     aside = "SELECT source, COUNT(*) AS rows FROM quarantine GROUP BY source ORDER BY source"
     queries.append(Query("quarantined", aside, Kind.FACTS))
+    queries.append(
+        Query(
+            "incomplete",
+            f"SELECT reason, COUNT(*) AS rows FROM {INCOMPLETE} GROUP BY reason ORDER BY reason",
+            Kind.FACTS,
+        )
+    )
     queries.append(
         Query(
             "quarantine_examples",
@@ -191,6 +208,12 @@ class _Reading:
                 f"THEN CONCAT({literal(f'{column}: ')}, {_JSON_KINDS.format(name(column))}, ' where a text should be')"
                 for column in self.facts.fields.values()
             ]
+        if self.staged:
+            texts = [text for text in self.texts().values() if text != "''"]
+            length = " + ".join(f"COALESCE(LENGTH({text}), 0)" for text in texts)
+            cases.append(
+                f"WHEN {length} > {_MOST_CHARACTERS} THEN 'more than {_MOST_CHARACTERS // 2**20} million characters'"
+            )
         for column in self.carried:
             if self.cells != "typed" and self.types[column] != "VARCHAR":
                 there = f"{self.text(column)} IS NOT NULL"

@@ -12,6 +12,9 @@ from typing import Any
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.values import SourceFacts
 
+STATEMENTS = "statements"
+"""Key of a stage's settings that holds the digest of its SQL."""
+
 
 class Kind(StrEnum):
     """What a query leaves behind."""

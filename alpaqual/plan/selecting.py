@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 
 from alpaqual.plan.grading import bucket
+from alpaqual.plan.loading import INCOMPLETE
 from alpaqual.plan.plan import Kind, Query
 from alpaqual.quote import literal, name, number
 from alpaqual.recipe.crosscheck import exact
@@ -71,25 +72,31 @@ class _Selecting:
         first, *others = ([parent] if parent else []) + (tables or ([] if parent else ["rows AS base"]))
         start = first.rpartition(" ")[2]
         joins = "".join(f" JOIN {table} ON {table.rpartition(' ')[2]}.n = {start}.n" for table in others)
-        dropped = self.dropping and not self.dataset.from_
-        if dropped:
-            rules = f"rule IN ({', '.join(literal(rule) for rule in self.dropping)})"
-            joins += (
-                " LEFT JOIN (SELECT n, LIST(DISTINCT CONCAT('rule ', rule) ORDER BY CONCAT('rule ', rule)) AS rules "
-                f"FROM failures WHERE {rules} GROUP BY n) AS dropped ON dropped.n = {start}.n"
-            )
+        if not self.dataset.from_:
+            joins += f" LEFT JOIN ({self.dropped()}) AS dropped ON dropped.n = {start}.n"
         columns = [f"{start}.n AS n", f"{start}.id AS id"]
         columns += [f"g{index}.score AS {score}" for index, score in enumerate(self.scores)]
         columns += [
-            f"{self.first_fate(bool(dropped))} AS fate",
-            f"{self.first_reasons(bool(dropped))} AS reasons",
+            f"{self.first_fate()} AS fate",
+            f"{self.first_reasons()} AS reasons",
         ]
         columns += [f"parent.fate = '{Fate.KEPT}' AS open"] if parent else []
         return f"SELECT {', '.join(columns)}\nFROM {first}{joins}"
 
-    def first_fate(self, dropped: bool) -> str:
-        cases = ["WHEN parent.fate <> 'kept' THEN parent.fate"] if self.dataset.from_ else []
-        cases += [f"WHEN dropped.n IS NOT NULL THEN '{Fate.REMOVED_BY_RULE}'"] if dropped else []
+    def dropped(self) -> str:
+        """The rows that the dropping rules take out, and those that nothing can be trained on, with all reasons."""
+        parts = [f"SELECT n, reason FROM {INCOMPLETE}"]
+        if self.dropping:
+            rules = ", ".join(literal(rule) for rule in self.dropping)
+            parts.append(f"SELECT n, CONCAT('rule ', rule) AS reason FROM failures WHERE rule IN ({rules})")
+        union = " UNION ALL ".join(parts)
+        return f"SELECT n, LIST(DISTINCT reason ORDER BY reason) AS reasons FROM ({union}) AS taken_out GROUP BY n"
+
+    def first_fate(self) -> str:
+        if self.dataset.from_:
+            cases = [f"WHEN parent.fate <> '{Fate.KEPT}' THEN parent.fate"]
+        else:
+            cases = [f"WHEN dropped.n IS NOT NULL THEN '{Fate.REMOVED_BY_RULE}'"]
         if self.graders:
             unscored = " OR ".join(f"g{index}.score IS NULL" for index in range(len(self.graders)))
             cases.append(f"WHEN {unscored} THEN '{Fate.UNSCORED}'")
@@ -97,11 +104,10 @@ class _Selecting:
                 f"g{i}.score < {number(self.dataset.threshold[grader])}" for i, grader in enumerate(self.graders)
             )
             cases.append(f"WHEN {below} THEN '{Fate.BELOW_THRESHOLD}'")
-        return f"CASE {' '.join(cases)} ELSE '{Fate.KEPT}' END" if cases else f"'{Fate.KEPT}'"
+        return f"CASE {' '.join(cases)} ELSE '{Fate.KEPT}' END"
 
-    def first_reasons(self, dropped: bool) -> str:
-        parts = ["parent.reasons"] if self.dataset.from_ else []
-        parts += ["COALESCE(dropped.rules, CAST([] AS VARCHAR[]))"] if dropped else []
+    def first_reasons(self) -> str:
+        parts: list[str] = []
         for index, grader in enumerate(self.graders):
             below = literal(f"{grader} below {self.dataset.threshold[grader]:g}")
             unscored = f"CONCAT({literal(f'{grader} unscored: ')}, g{index}.reason)"
@@ -109,9 +115,11 @@ class _Selecting:
             parts.append(
                 f"CASE WHEN g{index}.score IS NULL THEN [{unscored}] WHEN {asked} THEN [{below}] ELSE CAST([] AS VARCHAR[]) END"
             )
-        if not parts:
-            return "CAST([] AS VARCHAR[])"
-        return parts[0] if len(parts) == 1 else f"LIST_CONCAT({', '.join(parts)})"
+        own = f"LIST_CONCAT({', '.join(parts)})" if len(parts) > 1 else (parts or ["CAST([] AS VARCHAR[])"])[0]
+        if self.dataset.from_:
+            return f"LIST_CONCAT(parent.reasons, {own})"
+        # Nearly every row has no such reasons: joining lists for all of them would cost more than the rest of the query.
+        return f"CASE WHEN dropped.n IS NULL THEN {own} ELSE LIST_CONCAT(dropped.reasons, {own}) END"
 
     def quotas(self) -> Iterator[Query]:
         if not self.dataset.quotas:
@@ -216,16 +224,16 @@ class _Selecting:
 
     def facts(self) -> Iterator[Query]:
         fates = name(f"fates.{self.called}")
-        yield Query("fates", f"SELECT fate, COUNT(*) AS rows FROM {fates} GROUP BY fate ORDER BY fate", Kind.FACTS)
-        yield Query("refilled", f"SELECT COUNT(*) FILTER (WHERE {_REFILLED}) AS rows FROM {fates}", Kind.FACTS)
+        refilled = f"COUNT(*) FILTER (WHERE {_REFILLED})" if self.dataset.quotas or self.dataset.from_ else "0"
+        counted = f"COUNT(*) AS rows, {refilled} AS refilled"
+        yield Query("fates", f"SELECT fate, {counted} FROM {fates} GROUP BY fate ORDER BY fate", Kind.FACTS)
         if len(self.graders) == 1 and not self.dataset.from_:
             yield from self.score_counts(self.graders[0], fates)
         if not self.has_categories:
             return
         yield Query(
             "category_fates",
-            "SELECT category, fate, COUNT(*) AS rows, "
-            f"COUNT(*) FILTER (WHERE {_REFILLED}) AS refilled FROM {fates} JOIN members USING (n) GROUP BY category, fate ORDER BY category, fate",
+            f"SELECT category, fate, {counted} FROM {fates} JOIN members USING (n) GROUP BY category, fate ORDER BY category, fate",
             Kind.FACTS,
         )
 
@@ -233,8 +241,7 @@ class _Selecting:
         """How many rows that the rules leave have each score: what another threshold would keep; and rows near this one."""
         score = bucket("score", self.scales[grader])
         grades = f"SELECT n, {score} AS score FROM {name(f'grades.{grader}')} WHERE score IS NOT NULL"
-        if self.dropping:
-            grades += f" AND n NOT IN (SELECT n FROM {fates} WHERE fate = '{Fate.REMOVED_BY_RULE}')"
+        grades += f" AND n NOT IN (SELECT n FROM ({self.dropped()}) AS dropped)"
         yield Query(
             "scores",
             f"SELECT score, COUNT(*) AS rows FROM ({grades}) AS graded GROUP BY score ORDER BY score",
@@ -249,8 +256,9 @@ class _Selecting:
         """Rows next to the threshold on both sides, with their texts and the grader's words; ids are as good as chance."""
         threshold = number(self.dataset.threshold[grader])
         graded = f"{name(f'grades.{grader}')} AS grades"
-        above = f"SELECT n FROM {graded} WHERE score >= {threshold} ORDER BY score, id LIMIT {SAMPLE}"
-        below = f"SELECT n FROM {graded} WHERE score < {threshold} ORDER BY score DESC, id LIMIT {SAMPLE}"
+        there = f"n NOT IN (SELECT n FROM ({self.dropped()}) AS dropped)"
+        above = f"SELECT n FROM {graded} WHERE score >= {threshold} AND {there} ORDER BY score, id LIMIT {SAMPLE}"
+        below = f"SELECT n FROM {graded} WHERE score < {threshold} AND {there} ORDER BY score DESC, id LIMIT {SAMPLE}"
         categories = (
             "(SELECT LIST(DISTINCT category ORDER BY category) FROM members WHERE members.n = rows.n)"
             if self.has_categories

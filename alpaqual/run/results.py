@@ -105,6 +105,9 @@ class _Results:
                 state = State.FAIL if beyond(quarantined, quarantined + there, source.max_quarantined) else State.WARN
                 text = f"{quarantined:,} rows of {source.path} could not be read and are in quarantine (limit {source.max_quarantined})"
                 self.reason(state, text, self.recipe.place(("sources", index)))
+        for row in loading["incomplete"]:
+            text = f"{row['rows']:,} rows cannot be trained on and are in no dataset: {row['reason']}"
+            self.reason(State.WARN, text, "")
         examples = [dict(row) for row in loading["quarantine_examples"]]
         return {
             "rows": self.rows,
@@ -215,7 +218,7 @@ class _Results:
             by_category[row["category"]][Fate(row["fate"])] = row["rows"]
             refilled[row["category"]] += row["refilled"]
         kept = fates[Fate.KEPT]
-        below = facts["refilled"][0]["rows"]
+        below = sum(row["refilled"] for row in facts["fates"])
         # What the threshold alone keeps: without the rows that quotas added, with those that they took out.
         result: dict[str, Any] = {
             "rows": kept,
