@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from fractions import Fraction
 
 from alpaqual.errors import Problem
 from alpaqual.recipe.explain import suggest
 from alpaqual.recipe.expression import ExpressionError, parse_where
 from alpaqual.recipe.model import (
+    Bounds,
     Category,
     Check,
     Dataset,
@@ -24,13 +24,13 @@ from alpaqual.recipe.model import (
     Rule,
     Scale,
 )
-from alpaqual.recipe.recipe import dataset_order
+from alpaqual.recipe.patterns import pattern_problem
+from alpaqual.recipe.recipe import dataset_order, source_names
 from alpaqual.recipe.yaml_nodes import Document, Path
 from alpaqual.values import ROW_FIELDS
 
 PROVIDERS = ("anthropic", "local", "openai", "recorded")
 _WHOLE_ROW_CHECKS = ("no_duplicates", "no_conflicts")
-_RE2_LACKS = re.compile(r"\(\?(=|!|<=|<!|>|\()|\\[1-9]|\(\?P=")
 _MEASURES = ("rows", "keep_rate", "share", "scored", "unscored", "failing_rows", "quarantined")
 
 
@@ -65,6 +65,8 @@ def check_rule(rule: Rule, document: Document, place: Path) -> Iterator[Problem]
     """What is wrong with one rule."""
     checks = checks_of(rule)
     if (rule.where is None) == (not checks):
+        if document.lost(place):
+            return
         yield document.problem(place, f"rule '{rule.id}' needs one of 'check' and 'where'")
         return
     if rule.where is not None:
@@ -86,7 +88,8 @@ def _argument(name: str, argument: object, document: Document, place: Path) -> I
     elif isinstance(argument, Length | Range):
         low, high = argument.min, argument.max
         if low is None and high is None:
-            yield document.problem(place, f"'{name}' needs 'min', 'max' or both")
+            if not document.lost(place):
+                yield document.problem(place, f"'{name}' needs 'min', 'max' or both")
         elif low is not None and high is not None and low > high:
             yield document.problem(place, f"'{name}' has a 'min' above its 'max'")
     elif isinstance(argument, Duplicates) and len(set(argument.columns)) < len(argument.columns):
@@ -94,13 +97,8 @@ def _argument(name: str, argument: object, document: Document, place: Path) -> I
 
 
 def _pattern(pattern: str, document: Document, place: Path) -> Iterator[Problem]:
-    if lacking := _RE2_LACKS.search(pattern):
-        yield document.problem(place, f"'{lacking[0]}': RE2 has no look-around and no back-references")
-        return
-    try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        yield document.problem(place, f"not a regular expression: {error}")
+    if problem := pattern_problem(pattern):
+        yield document.problem(place, problem)
 
 
 def _where(text: str, document: Document, place: Path) -> Iterator[Problem]:
@@ -113,13 +111,13 @@ def _where(text: str, document: Document, place: Path) -> Iterator[Problem]:
 def check_category(category: Category, document: Document, place: Path) -> Iterator[Problem]:
     """What is wrong with one category."""
     ways = [way for way in ("keywords", "pattern", "column", "where") if getattr(category, way) is not None]
-    if len(ways) != 1:
+    if len(ways) != 1 and not document.lost(place):
         yield document.problem(
             place,
             f"a category needs one of keywords, pattern, column and where, not {' and '.join(ways) or 'none'}",
         )
     each_value = category.column is not None and category.values is None
-    if category.category is None and not each_value:
+    if category.category is None and not each_value and not document.lost(place):
         yield document.problem(place, "the key 'category' is missing: the category's name")
     if category.category is not None and each_value:
         yield document.problem(
@@ -137,65 +135,76 @@ def check_category(category: Category, document: Document, place: Path) -> Itera
 
 
 def check_recipe(
-    recipe: RecipeText, document: Document, rules: Sequence[Rule], categories: Sequence[Category]
+    recipe: RecipeText,
+    document: Document,
+    rules: Sequence[Rule],
+    categories: Sequence[Category],
+    unread: Collection[str] = (),
 ) -> Iterator[Problem]:
-    """What is wrong between the parts of a recipe."""
+    """What is wrong between the parts of a recipe. Of the kinds in `unread` not all could be read."""
     yield from _sources(recipe, document)
     for name, grader in recipe.graders.items():
         yield from _grader(grader, document, ("graders", name))
-    context = _Names(
-        graders=recipe.graders,
-        datasets=list(document.value.get("datasets", {})),
-        categories=[category.category for category in categories if category.category],
-        any_category=any(category.category is None for category in categories)
-        or len(categories) < len(recipe.categories),
-        rules=[rule.id for rule in rules],
-        sources=[source.name for source in recipe.sources if source.name],
-    )
+    context = _Names(recipe, document, rules, categories, unread)
     for name, dataset in recipe.datasets.items():
         yield from _dataset(name, dataset, document, context)
     try:
         dataset_order(recipe.datasets)
     except ValueError as error:
-        yield document.problem(("datasets", str(error)), f"dataset '{error}' starts from itself")
+        yield document.problem(("datasets", str(error)), f"dataset '{error}' starts from itself", at_key=True)
     for index, expectation in enumerate(recipe.expect):
         yield from _expectation(expectation, document, ("expect", index), context)
     yield from _later_stages(recipe, document, context)
 
 
 class _Names:
+    """What the recipe defines. What could not be read may define a name, which then counts as known."""
+
     def __init__(
         self,
-        *,
-        graders: Mapping[str, Grader],
-        datasets: list[str],
-        categories: list[str],
-        any_category: bool,
-        rules: list[str],
-        sources: list[str],
+        recipe: RecipeText,
+        document: Document,
+        rules: Sequence[Rule],
+        categories: Sequence[Category],
+        unread: Collection[str],
     ) -> None:
-        self.graders = graders
-        self.datasets = datasets
-        self.categories = categories
-        self.any_category = any_category
-        self.rules = rules
-        self.sources = sources
+        self.graders = recipe.graders
+        self.document = document
+        self.listed: dict[str, list[str]] = {
+            "grader": list(recipe.graders),
+            "dataset": list(recipe.datasets),
+            "rule": [rule.id for rule in rules],
+            "category": [category.category for category in categories if category.category],
+        }
+        self.any = {kind for kind, key in _LISTS.items() if kind in unread or document.lost((key,))}
+        if any(category.category is None for category in categories):
+            self.any.add("category")
+
+    def unknown(self, kind: str, name: str) -> str:
+        """What to say where nothing defines the name, else nothing."""
+        known = self.listed[kind]
+        if name in known or kind in self.any or (kind not in _LISTS and self.document.lost((f"{kind}s", name))):
+            return ""
+        return _unknown(kind, name, known)
+
+
+_LISTS = {"rule": "rules", "category": "categories"}
 
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
     known = list(known)
-    listed = f"; there are: {', '.join(known)}" if known else f"; the recipe has no {kind}s"
+    none = "categories" if kind == "category" else f"{kind}s"
+    listed = f"; there are: {', '.join(known)}" if known else f"; the recipe has no {none}"
     return f"nothing defines the {kind} '{name}'{suggest(name, known) or listed}"
 
 
 def _sources(recipe: RecipeText, document: Document) -> Iterator[Problem]:
     seen: set[str] = set()
-    for index, source in enumerate(recipe.sources):
+    for index, (source, called) in enumerate(zip(recipe.sources, source_names(recipe.sources), strict=True)):
         place: Path = ("sources", index)
-        if source.name in seen:
-            yield document.problem((*place, "name"), f"there is a source '{source.name}' already")
-        if source.name:
-            seen.add(source.name)
+        if called in seen:
+            yield document.problem((*place, "name"), f"there is a source '{called}' already")
+        seen.add(called)
         fields = source.fields
         if fields is None or isinstance(fields, str):
             continue
@@ -204,7 +213,7 @@ def _sources(recipe: RecipeText, document: Document) -> Iterator[Problem]:
             yield document.problem(
                 (*place, "fields"), f"'messages' holds the whole row: leave {' and '.join(parts)} out"
             )
-        elif not fields.messages and not (fields.instruction and fields.response):
+        elif not fields.messages and not (fields.instruction and fields.response) and not document.lost(place):
             yield document.problem(
                 (*place, "fields"),
                 "name the columns of 'instruction' and 'response' (and 'input'), or of 'messages'",
@@ -213,7 +222,7 @@ def _sources(recipe: RecipeText, document: Document) -> Iterator[Problem]:
 
 def _grader(grader: Grader, document: Document, place: Path) -> Iterator[Problem]:
     ways = [way for way in ("model", "column", "table") if getattr(grader, way) is not None]
-    if len(ways) != 1:
+    if len(ways) != 1 and not document.lost(place):
         yield document.problem(
             place, f"a grader needs one of model, column and table, not {' and '.join(ways) or 'none'}"
         )
@@ -237,19 +246,19 @@ def _dataset(name: str, dataset: Dataset, document: Document, names: _Names) -> 
     place: Path = ("datasets", name)
     for grader, score in dataset.threshold.items():
         spot = (*place, "threshold", grader)
-        if grader not in names.graders:
-            yield document.problem(spot, _unknown("grader", grader, names.graders), at_key=True)
-        elif off := on_scale(score, names.graders[grader].scale):
+        if unknown := names.unknown("grader", grader):
+            yield document.problem(spot, unknown, at_key=True)
+        elif grader in names.graders and (off := on_scale(score, names.graders[grader].scale)):
             yield document.problem(spot, f"the threshold {score:g} {off} of the grader '{grader}'")
     for category, quota in dataset.quotas.items():
         spot = (*place, "quotas", category)
-        if category not in names.categories and not names.any_category:
-            yield document.problem(spot, _unknown("category", category, names.categories), at_key=True)
+        if unknown := names.unknown("category", category):
+            yield document.problem(spot, unknown, at_key=True)
         yield from _quota(quota, dataset, document, spot, names)
     like = dataset.sample.like if isinstance(dataset.sample, Like) else None
     for other, spot in ((dataset.from_, (*place, "from")), (like, (*place, "sample", "like"))):
-        if other is not None and other not in names.datasets:
-            yield document.problem(spot, _unknown("dataset", other, names.datasets))
+        if other is not None and (unknown := names.unknown("dataset", other)):
+            yield document.problem(spot, unknown)
 
 
 def _quota(quota: Quota, dataset: Dataset, document: Document, place: Path, names: _Names) -> Iterator[Problem]:
@@ -258,7 +267,7 @@ def _quota(quota: Quota, dataset: Dataset, document: Document, place: Path, name
         for key in ("min_keep_rate", "min_rows", "min_share", "max_rows", "max_share")
         if getattr(quota, key) is not None
     ]
-    if not asked:
+    if not asked and not document.lost(place):
         yield document.problem(
             place,
             "the quota asks for nothing: name min_keep_rate, min_rows, min_share, max_rows or max_share",
@@ -267,19 +276,26 @@ def _quota(quota: Quota, dataset: Dataset, document: Document, place: Path, name
         low, high = getattr(quota, f"min_{unit}"), getattr(quota, f"max_{unit}")
         if low is not None and high is not None and low > high:
             yield document.problem((*place, f"min_{unit}"), f"min_{unit} is above max_{unit}")
-    if quota.floor is None:
-        return
+    if quota.floor is not None and not document.lost((*place[:2], "threshold")):
+        yield from _floor(quota.floor, dataset, document, place, names)
+
+
+def _floor(
+    floor: float | dict[str, float], dataset: Dataset, document: Document, place: Path, names: _Names
+) -> Iterator[Problem]:
     if not dataset.threshold:
         yield document.problem((*place, "floor"), "a floor needs a threshold: without one no row has a score here")
-    floors = quota.floor if isinstance(quota.floor, dict) else dict.fromkeys(dataset.threshold, quota.floor)
-    for grader, floor in floors.items():
-        spot = (*place, "floor", grader) if isinstance(quota.floor, dict) else (*place, "floor")
+        return
+    floors = floor if isinstance(floor, dict) else dict.fromkeys(dataset.threshold, floor)
+    spot: Path = (*place, "floor")
+    for grader, lowest in floors.items():
+        spot = (*place, "floor", grader) if isinstance(floor, dict) else spot
         if grader not in dataset.threshold:
             yield document.problem(spot, _unknown("threshold", grader, dataset.threshold))
-        elif grader in names.graders and (off := on_scale(floor, names.graders[grader].scale)):
-            yield document.problem(spot, f"the floor {floor:g} {off} of the grader '{grader}'")
-        elif floor > dataset.threshold[grader]:
-            yield document.problem(spot, f"the floor {floor:g} is above the threshold {dataset.threshold[grader]:g}")
+        elif grader in names.graders and (off := on_scale(lowest, names.graders[grader].scale)):
+            yield document.problem(spot, f"the floor {lowest:g} {off} of the grader '{grader}'")
+        elif lowest > dataset.threshold[grader]:
+            yield document.problem(spot, f"the floor {lowest:g} is above the threshold {dataset.threshold[grader]:g}")
 
 
 _SUBJECTS = {
@@ -293,15 +309,10 @@ _SUBJECTS = {
 
 
 def _expectation(expectation: Expectation, document: Document, place: Path, names: _Names) -> Iterator[Problem]:
-    for kind, known in (
-        ("dataset", names.datasets),
-        ("grader", list(names.graders)),
-        ("rule", names.rules),
-        ("category", names.categories),
-    ):
+    for kind in ("dataset", "grader", "rule", "category"):
         name = getattr(expectation, kind)
-        if name is not None and name not in known and not (kind == "category" and names.any_category):
-            yield document.problem((*place, kind), _unknown(kind, name, known))
+        if name is not None and (unknown := names.unknown(kind, name)):
+            yield document.problem((*place, kind), unknown)
     subject = "+".join(
         kind for kind in ("dataset", "category", "grader", "rule") if getattr(expectation, kind) is not None
     )
@@ -313,7 +324,7 @@ def _expectation(expectation: Expectation, document: Document, place: Path, name
         )
         return
     fitting = _SUBJECTS[subject]
-    if not measures:
+    if not measures and not document.lost(place):
         yield document.problem(place, f"the expectation names no number to meet: {', '.join(fitting)}")
     for measure in measures:
         bounds = getattr(expectation, measure)
@@ -323,18 +334,27 @@ def _expectation(expectation: Expectation, document: Document, place: Path, name
                 (*place, measure), f"'{measure}' is no number of {about}; there: {', '.join(fitting)}"
             )
         elif bounds.min is None and bounds.max is None:
-            yield document.problem((*place, measure), f"'{measure}' needs 'min', 'max' or both")
+            if not document.lost((*place, measure)):
+                yield document.problem((*place, measure), f"'{measure}' needs 'min', 'max' or both")
+        elif _crossed(bounds):
+            yield document.problem((*place, measure), f"'{measure}' has a 'min' above its 'max'")
+
+
+def _crossed(bounds: Bounds) -> bool:
+    """Whether the lower bound is above the upper one; a count and a percentage cannot be told."""
+    low, high = bounds.min, bounds.max
+    if isinstance(low, str) and isinstance(high, str):
+        return float(low.rstrip("%")) > float(high.rstrip("%"))
+    return isinstance(low, float | int) and isinstance(high, float | int) and low > high
 
 
 def _later_stages(recipe: RecipeText, document: Document, names: _Names) -> Iterator[Problem]:
     asked = (recipe.training or {}).get("datasets", [])
     for index, name in enumerate(asked if isinstance(asked, list) else []):
-        if name not in names.datasets:
-            yield document.problem(("training", "datasets", index), _unknown("dataset", str(name), names.datasets))
+        if unknown := names.unknown("dataset", str(name)):
+            yield document.problem(("training", "datasets", index), unknown)
     pairs = (recipe.evaluation or {}).get("pairs", [])
     for index, pair in enumerate(pairs if isinstance(pairs, list) else []):
         for position, name in enumerate(pair if isinstance(pair, list) else []):
-            if name not in names.datasets:
-                yield document.problem(
-                    ("evaluation", "pairs", index, position), _unknown("dataset", str(name), names.datasets)
-                )
+            if unknown := names.unknown("dataset", str(name)):
+                yield document.problem(("evaluation", "pairs", index, position), unknown)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 from alpaqual.errors import Problem
+from alpaqual.recipe.model import NAME, PERCENT
 from alpaqual.recipe.schema import Kind, json_schema
 from alpaqual.recipe.yaml_nodes import Document, Path
 
@@ -38,13 +40,29 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 def explain(document: Document, kind: Kind) -> list[tuple[Path, Problem]]:
     """Every way in which the document breaks its schema, with the path to mend."""
-    from jsonschema import Draft7Validator
-
     found: list[tuple[Path, Problem]] = []
-    for error in Draft7Validator(json_schema(kind)).iter_errors(document.value):
+    for error in validator(kind).iter_errors(document.value):
         for leaf in _leaves(error):
             found.extend(_problems(document, leaf))
     return found
+
+
+@cache
+def validator(kind: Kind) -> Any:
+    """The schema's validator. It tells 1 and 1.0 apart, as a recipe does and JSON does not."""
+    from jsonschema import Draft7Validator
+    from jsonschema.exceptions import ValidationError
+    from jsonschema.validators import extend
+
+    def one_of(_: Any, options: list[Any], instance: Any, __: Any) -> Iterator[Any]:
+        if not any(type(option) is type(instance) and option == instance for option in options):
+            yield ValidationError(f"{instance!r} is not one of {options!r}")
+
+    def whole(_: Any, instance: Any) -> bool:
+        return isinstance(instance, int) and not isinstance(instance, bool)
+
+    types = Draft7Validator.TYPE_CHECKER.redefine("integer", whole)
+    return extend(Draft7Validator, {"enum": one_of}, type_checker=types)(json_schema(kind))
 
 
 def _leaves(error: Any) -> Iterator[Any]:
@@ -54,13 +72,21 @@ def _leaves(error: Any) -> Iterator[Any]:
         return
     branches: dict[int, list[Any]] = {}
     for child in error.context:
-        branches.setdefault(child.relative_schema_path[0], []).append(child)
+        if error.validator_value[child.relative_schema_path[0]] != _NOTHING:
+            branches.setdefault(child.relative_schema_path[0], []).append(child)
+    if len(branches) == 1:
+        for child in next(iter(branches.values())):
+            yield from _leaves(child)
+        return
     fitting = [errors for errors in branches.values() if not any(_wrong_type(child) for child in errors)]
     if len(fitting) >= 1:
         for child in min(fitting, key=len):
             yield from _leaves(child)
     else:
         yield error
+
+
+_NOTHING = {"type": "null"}
 
 
 def _wrong_type(error: Any) -> bool:
@@ -81,8 +107,11 @@ def _problems(document: Document, error: Any) -> Iterator[tuple[Path, Problem]]:
         for key in missing:
             if not any(difflib.get_close_matches(stranger, [key], cutoff=0.6) for stranger in strangers):
                 yield path, document.problem(path, f"the key '{key}' is missing")
+    elif "propertyNames" in error.absolute_schema_path:
+        path = (*path, error.instance)
+        yield path, document.problem(path, _message(error, path), at_key=True)
     else:
-        yield path, document.problem(path, _message(error, path), at_key=error.validator == "propertyNames")
+        yield path, document.problem(path, _message(error, path))
 
 
 def _list(known: list[str]) -> str:
@@ -97,7 +126,9 @@ def _message(error: Any, path: Path) -> str:  # noqa: C901 - a table of messages
             return f"{key} must be {_kind(wanted)}, not {_shown(value)}"
         case "enum":
             options = [str(option) for option in wanted]
-            return f"{key} is {_shown(value)}: it must be one of {', '.join(options)}{suggest(str(value), options)}"
+            if str(value) in options:
+                return f"{key} is the text '{value}': write the number, without quotes"
+            return f"{key} is {_shown(value)}: it must be {_one_of(options)}{suggest(str(value), options)}"
         case "minimum":
             return f"{key} is {value}: it must be {wanted} or more"
         case "maximum":
@@ -112,6 +143,8 @@ def _message(error: Any, path: Path) -> str:  # noqa: C901 - a table of messages
             return f"{key} has {len(value)} entries: it may have {wanted} at most"
         case "minLength":
             return f"{key} is empty"
+        case "maxLength":
+            return f"{key} has {len(value)} characters: it may have {wanted} at most"
         case "pattern":
             return f"{key} is {_shown(value)}: {_pattern(wanted)}"
         case "anyOf":
@@ -121,12 +154,21 @@ def _message(error: Any, path: Path) -> str:  # noqa: C901 - a table of messages
 
 def _options(error: Any) -> str:
     kinds: list[str] = []
+    words: list[str] = []
     for child in error.context:
         if child.validator == "enum":
-            kinds.append("one of " + ", ".join(str(option) for option in child.validator_value))
-        elif child.validator == "type":
+            words += [str(option) for option in child.validator_value]
+            kinds.append(_one_of(words))
+        elif child.validator == "type" and child.schema.get("pattern") == PERCENT:
+            kinds.append("a percentage such as 5%")
+        elif child.validator == "type" and child.schema != _NOTHING:
             kinds.append(_kind(child.validator_value))
-    return " or ".join(dict.fromkeys(kinds)) or "of another kind"
+    hint = suggest(error.instance, words) if isinstance(error.instance, str) else ""
+    return (" or ".join(dict.fromkeys(kinds)) or "of another kind") + hint
+
+
+def _one_of(options: list[str]) -> str:
+    return f"one of {', '.join(options)}" if len(options) > 1 else options[0]
 
 
 def _kind(wanted: Any) -> str:
@@ -143,10 +185,10 @@ def _shown(value: Any) -> str:
 
 
 def _pattern(pattern: str) -> str:
-    if pattern == r"^[A-Za-z0-9][A-Za-z0-9_.-]*$":
+    if pattern == NAME:
         return "a name is made of letters, digits, '_', '.' and '-', and starts with a letter or digit"
-    if "%" in pattern:
-        return "write a whole number or a percentage such as 5%"
+    if pattern == PERCENT:
+        return "write a number or a percentage such as 5%, 100% at most"
     if "GiB" in pattern:
         return "write a size such as 4GB"
     if re.match(r"\^\[a-z_\]\+/", pattern):
@@ -154,15 +196,33 @@ def _pattern(pattern: str) -> str:
     return f"it must match {pattern}"
 
 
-def prune(document: Document, paths: Iterable[Path]) -> Any:
-    """A copy of the document's value without what stands at `paths`, so that the rest can still be checked."""
+def prune(document: Document, paths: Iterable[Path]) -> None:
+    """Cut out what stands at `paths`, so that the rest can still be checked; what is left keeps its place in the text."""
     doomed = set(paths)
+    moved: dict[Path, Path] = {(): ()}
 
     def copy(value: Any, path: Path) -> Any:
         if isinstance(value, dict):
+            for key in value:
+                moved[(*path, key)] = (*moved[path], key)
             return {key: copy(child, (*path, key)) for key, child in value.items() if (*path, key) not in doomed}
         if isinstance(value, list):
-            return [copy(child, (*path, index)) for index, child in enumerate(value) if (*path, index) not in doomed]
+            left = [index for index in range(len(value)) if (*path, index) not in doomed]
+            for new, old in enumerate(left):
+                moved[(*path, old)] = (*moved[path], new)
+            return [copy(value[index], (*path, index)) for index in left]
         return value
 
-    return copy(document.value, ())
+    document.value = copy(document.value, ())
+    document.keys = {moved[path]: place for path, place in document.keys.items() if path in moved}
+    document.values = {moved[path]: place for path, place in document.values.items() if path in moved}
+    document.sets = {moved[path]: words for path, words in document.sets.items() if path in moved}
+    document.cut = [_moved(path, moved) for path in (*document.cut, *doomed)]
+
+
+def _moved(path: Path, moved: dict[Path, Path]) -> Path:
+    """Where a path that was cut would be: below what is left of the path to it, at no position that another entry has."""
+    kept = path
+    while kept not in moved:
+        kept = kept[:-1]
+    return (*moved[kept], *(-1 if isinstance(part, int) else part for part in path[len(kept) :]))

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from alpaqual.recipe.patterns import pattern_problem
+
 _OPERATORS = [
     "And",
     "Or",
@@ -68,6 +70,8 @@ _TRUTHS = [
     "Case",
     "Cast",
     "TryCast",
+    "Escape",
+    "If",
     "Coalesce",
     "Contains",
     "StartsWith",
@@ -102,7 +106,7 @@ def render_where(text: str, column: Callable[[str], str]) -> str:
             sqlglot.parse_one(column(_name(node)), dialect="duckdb") if type(node).__name__ == "Column" else node
         )
     )
-    return str(tree.sql(dialect="duckdb", identify=True))
+    return str(tree.sql(dialect="duckdb", identify=True, comments=False))
 
 
 @cache
@@ -114,6 +118,8 @@ def _tree(text: str) -> Any:
         trees = [tree for tree in sqlglot.parse(text, dialect="duckdb") if tree is not None]
     except SqlglotError as error:
         reason = str(error).splitlines()[0].split(". Line")[0]
+        if reason.startswith("Required keyword"):
+            reason = "something is missing after an operator or in a function"
         raise ExpressionError(f"not a SQL expression: {_plain(reason)}") from None
     except RecursionError:
         raise ExpressionError("not a SQL expression: nested too deeply") from None
@@ -133,6 +139,9 @@ def _allow(node: Any) -> None:
     kind = type(node).__name__
     if kind == "Column" and len(node.parts) > 1 and (len(node.parts) > 2 or node.parts[0].name != "source"):
         raise ExpressionError(f"'{node.sql()}': write a column's name, or source.<name>")
+    pattern = node.expression if kind in ("RegexpLike", "RegexpReplace") else None
+    if pattern is not None and pattern.is_string and (problem := pattern_problem(pattern.name)):
+        raise ExpressionError(problem)
     if kind in _OPERATORS or kind in _LEAVES or kind in _FUNCTIONS:
         return
     name = node.name if kind == "Anonymous" else kind.lower()

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-PERCENT = r"^[0-9]+(\.[0-9]+)?%$"
+# `$` alone would let a line break through at the end.
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*(?!\n)$"
+PERCENT = r"^(100(\.0+)?|[0-9]{1,2}(\.[0-9]+)?)%(?!\n)$"
 
 Name = Annotated[str, Meta(pattern=NAME, max_length=80)]
 Text = Annotated[str, Meta(min_length=1)]
@@ -314,7 +315,7 @@ class Engine(Words, frozen=True, kw_only=True):
     """This machine's limits: they change how fast a run is, never what it gives."""
 
     memory: Annotated[
-        Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)? ?(MB|GB|MiB|GiB)$")] | None,
+        Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)? ?(MB|GB|MiB|GiB)(?!\n)$")] | None,
         Meta(description="Most memory that queries may take before they spill to disk.", examples=["4GB"]),
     ] = None
     threads: Annotated[Positive | None, Meta(description="Threads that queries may use.")] = None

@@ -5,6 +5,7 @@ pandera skips a check whose name it does not know; here that is a problem with i
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -90,6 +91,7 @@ class _Reader:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.problems: list[Problem] = []
+        self.taken: set[str] = set()
 
     def problem(self, path: Path, message: str) -> None:
         self.problems.append(self.document.problem(path, message, at_key=True))
@@ -111,11 +113,14 @@ class _Reader:
         yield from self.unique(schema.get("unique"))
 
     def unique(self, unique: Any) -> Iterator[Placed]:
-        names = [unique] if isinstance(unique, str) else unique or []
+        names = [unique] if isinstance(unique, str) else [] if unique is None else unique
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            self.problem(("unique",), "'unique' of a pandera schema is a list of column names")
+            return
         if not names:
             return
         if len(names) == 1:
-            yield self.rule(f"{names[0]}.unique_rows", names[0], Check(unique=True), {}), ("unique",)
+            yield self.rule(f"{names[0]}.unique_rows", names[0], Check(unique=True)), ("unique",)
         elif set(names) <= {"instruction", "input", "response"}:
             yield (
                 Rule(
@@ -132,30 +137,48 @@ class _Reader:
         if not isinstance(column, dict):
             self.problem(path, f"column '{name}' of a pandera schema is a mapping")
             return
-        if column.get("regex"):
+        if self.flag(column, "regex", path):
             self.problem((*path, "regex"), "column names by regular expression are not read: name each column")
-        if not column.get("nullable", False):
-            yield self.rule(f"{name}.not_nullable", name, Check(not_nullable=True), {}), path
-        if column.get("unique"):
-            yield self.rule(f"{name}.unique", name, Check(unique=True), {}), (*path, "unique")
+        if not self.flag(column, "nullable", path):
+            yield self.rule(f"{name}.not_nullable", name, Check(not_nullable=True)), path
+        if self.flag(column, "unique", path):
+            yield self.rule(f"{name}.unique", name, Check(unique=True)), (*path, "unique")
         for key, argument in column.items():
             if key not in _COLUMN_KEYS:
                 yield from self.check(name, key, argument, (*path, key))
-        checks = column.get("checks") or {}
+        yield from self.checks(name, column.get("checks") or {}, (*path, "checks"))
+
+    def checks(self, column: str, checks: Any, path: Path) -> Iterator[Placed]:
         if isinstance(checks, dict):
-            for key, argument in checks.items():
-                yield from self.check(name, key, argument, (*path, "checks", key))
+            for name, argument in checks.items():
+                yield from self.check(column, name, argument, (*path, name))
+        elif isinstance(checks, list):
+            for index, entry in enumerate(checks):
+                yield from self.listed(column, entry, (*path, index))
         else:
-            self.problem(
-                (*path, "checks"),
-                "'checks' is a mapping of check names; custom checks cannot be read from a file",
-            )
+            self.problem(path, "'checks' is a list of checks, or a mapping of their names")
+
+    def flag(self, holder: dict[str, Any], key: str, path: Path) -> bool:
+        value = holder.get(key)
+        if value is not None and not isinstance(value, bool):
+            self.problem((*path, key), f"'{key}' must be true or false, not '{value}'")
+        return value is True
+
+    def listed(self, column: str, entry: Any, path: Path) -> Iterator[Placed]:
+        """A check as pandera lists it where a column has several of one name: its name stands among its options."""
+        options = entry.get("options") if isinstance(entry, dict) else None
+        name = options.get("check_name") if isinstance(options, dict) else None
+        if isinstance(name, str):
+            yield from self.check(column, name, entry, path)
+        else:
+            self.problem(path, "a check in a list names itself as options: {check_name: …}; others cannot be read")
 
     def check(self, column: str, name: str, argument: Any, path: Path) -> Iterator[Placed]:
         if name not in _CHECKS:
             self.problem(path, f"unknown check '{name}'{suggest(name, _CHECKS) or '; known: ' + ', '.join(_CHECKS)}")
             return
-        options = dict(argument.get("options") or {}) if isinstance(argument, dict) else {}
+        options = argument.get("options") if isinstance(argument, dict) else None
+        options = dict(options) if isinstance(options, dict) else {}
         if isinstance(argument, dict):
             options |= {key: argument[key] for key in ("raise_warning", "ignore_na") if key in argument}
         if options.get("ignore_na") is False:
@@ -165,16 +188,24 @@ class _Reader:
             )
         try:
             checks = list(_checks(name, argument))
-        except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
+        except KeyError as error:
+            self.problem(path, f"'{name}' of column '{column}' has no {error}")
+            return
+        except (TypeError, ValueError, msgspec.ValidationError) as error:
             self.problem(path, f"'{name}' of column '{column}' cannot be read: {error}")
             return
+        warns = self.flag(options, "raise_warning", path)
         for suffix, check in checks:
-            yield self.rule(f"{column}.{suffix}", column, check, options), path
+            yield self.rule(f"{column}.{suffix}", column, check, warns=warns), path
 
-    def rule(self, name: str, column: str, check: Check, options: dict[str, Any]) -> Rule:
-        limit = 0 if options.get("raise_warning") else None
+    def rule(self, name: str, column: str, check: Check, *, warns: bool = False) -> Rule:
         safe = "".join(c if (c.isalnum() and c.isascii()) or c in "_.-" else "_" for c in name).lstrip("_.-") or "rule"
-        return Rule(id=safe[:80], column=column, check=check, warn=limit, description="From a pandera schema.")
+        # A column may have the same check twice, and two columns may differ in what no name can hold.
+        numbered = (safe[:74] + ("" if again == 1 else f".{again}") for again in itertools.count(1))
+        called = next(name for name in numbered if name not in self.taken)
+        self.taken.add(called)
+        limit = 0 if warns else None
+        return Rule(id=called, column=column, check=check, warn=limit, description="From a pandera schema.")
 
 
 def _checks(name: str, argument: Any) -> Iterator[tuple[str, Check]]:

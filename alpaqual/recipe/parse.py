@@ -31,6 +31,8 @@ def read_text(path: Path, shown: str) -> str:
         raise RecipeError([Problem(shown, 0, 0, f"cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError as error:
         raise RecipeError([Problem(shown, 0, 0, f"is not UTF-8 text (byte {error.start})")]) from None
+    except ValueError:
+        raise RecipeError([Problem(shown, 0, 0, "cannot be read: no file can have this name")]) from None
 
 
 def parse_recipe(text: str, file: str = "recipe.yaml", sets: Sequence[str] = ()) -> Recipe:
@@ -58,6 +60,11 @@ def read_rules(path: str | Path) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
+_ROUNDS = 8
+_STAND_INS: dict[str, Any] = {"version": 1, "name": "recipe", "sources": [{"path": "x"}], "datasets": {"x": {}}}
+"""What a recipe cannot be without, in place of what was wrong: for checking the rest, never for a run."""
+
+
 class _Parser:
     def __init__(self, text: str, file: str, sets: Sequence[str]) -> None:
         self.text = text
@@ -79,10 +86,14 @@ class _Parser:
         recipe = self.convert(document, "recipe", RecipeText)
         if recipe is None:
             raise RecipeError(self.problems)
+        before = len(self.problems)
         rules = self.rules(recipe, document)
+        unread = ["rule"] if len(self.problems) > before else []
+        before = len(self.problems)
         categories = self.categories(recipe, document)
+        unread += ["category"] if len(self.problems) > before else []
         prompts = self.prompts(recipe, document)
-        self.problems.extend(check_recipe(recipe, document, rules, categories))
+        self.problems.extend(check_recipe(recipe, document, rules, categories, unread))
         if self.problems:
             raise RecipeError(self.problems)
         return Recipe(
@@ -106,14 +117,16 @@ class _Parser:
                 self.problems.append(document.problem((), str(error)))
                 return None
         self.problems.extend(problem for _, problem in found)
-        # What is wrong is cut out, a place further up each time, so that the rest is still checked in the same go.
-        doomed = [path for path, _ in found]
-        for _ in range(3):
+        # What is wrong is cut out, and then what is wrong without it, so that the rest is still checked in the same go.
+        for _ in range(_ROUNDS):
+            prune(document, [path for path, _ in found])
+            if kind == "recipe" and isinstance(document.value, dict):
+                document.value = {**_STAND_INS, **document.value}
+                document.cut += [(key,) for key in _STAND_INS if (key,) not in document.values]
             try:
-                document.value = prune(document, doomed)
                 return msgspec.convert(document.value, wanted)
             except msgspec.ValidationError:
-                doomed = [path[:-1] or path for path in doomed]
+                found = explain(document, kind)
         return None
 
     def rules(self, recipe: RecipeText, document: Document) -> list[Rule]:
@@ -140,7 +153,11 @@ class _Parser:
             found, problems = rules_of_pandera(document)
             self.problems.extend(problems)
             for rule, place in found:
+                self.problems.extend(check_rule(rule, document, place))
                 self.add_rule(rules, rule, document, place)
+            return rules
+        if not isinstance(document.value, list):
+            self.problems.append(document.problem((), "a file of rules is a list of rules, or a pandera schema"))
             return rules
         for index, rule in enumerate(self.convert(document, "rules", list[Rule]) or ()):
             self.problems.extend(check_rule(rule, document, (index,)))

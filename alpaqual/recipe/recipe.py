@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,10 +36,7 @@ class Recipe:
     @property
     def sources(self) -> list[tuple[str, Source]]:
         """Each source with its name; a source without one is called by its position."""
-        given = self.text.sources
-        return [
-            (source.name or (f"source{i}" if len(given) > 1 else "source"), source) for i, source in enumerate(given, 1)
-        ]
+        return list(zip(source_names(self.text.sources), self.text.sources, strict=True))
 
     @property
     def graders(self) -> Mapping[str, Grader]:
@@ -56,6 +53,14 @@ class Recipe:
     def place(self, path: Place) -> str:
         """`file:line` of a path in the recipe."""
         return self.document.place(path)
+
+
+def source_names(sources: Sequence[Source]) -> list[str]:
+    """What each source is called: by its name, or by its position where it has none."""
+    return [
+        source.name or (f"source{position}" if len(sources) > 1 else "source")
+        for position, source in enumerate(sources, 1)
+    ]
 
 
 def dataset_order(datasets: Mapping[str, Dataset]) -> list[str]:

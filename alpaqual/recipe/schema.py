@@ -20,11 +20,13 @@ _TITLES = {"recipe": "alpaqual recipe", "rules": "alpaqual rules", "category": "
 
 @cache
 def json_schema(kind: Kind = "recipe") -> dict[str, Any]:
-    """The schema of one kind of file."""
+    """The schema of one kind of file.
+
+    A key that may be left out may be null as well: `--set datasets.quality.from=` takes a value away.
+    """
     types: dict[str, Any] = {"recipe": RecipeText, "rules": list[Rule], "category": Category | list[Category]}
     (root,), definitions = msgspec.json.schema_components([types[kind]], ref_template="#/definitions/{name}")
     for definition in definitions.values():
-        _drop_null(definition)
         if not definition.get("required", True):
             del definition["required"]
     return {
@@ -34,19 +36,3 @@ def json_schema(kind: Kind = "recipe") -> dict[str, Any]:
         **root,
         "definitions": definitions,
     }
-
-
-def _drop_null(definition: dict[str, Any]) -> None:
-    """A key that is left out has no value; `key: null` is as good as leaving it out, but nobody needs it suggested."""
-    for name, schema in definition.get("properties", {}).items():
-        options = [option for option in schema.get("anyOf", ()) if option != {"type": "null"}]
-        if not options or len(options) == len(schema["anyOf"]):
-            continue
-        kept = {
-            key: value for key, value in schema.items() if key != "anyOf" and not (key == "default" and value is None)
-        }
-        definition["properties"][name] = (
-            {**kept, **options[0]} if len(options) == 1 and "$ref" not in options[0] else {**kept, "anyOf": options}
-        )
-        if len(options) == 1 and "$ref" in options[0]:
-            definition["properties"][name] = {**kept, "allOf": options}

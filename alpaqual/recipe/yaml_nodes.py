@@ -30,7 +30,15 @@ _WORDS: dict[str, Any] = {
     "false": False,
     "False": False,
 }
+_PLAIN_TAGS = tuple(
+    f"tag:yaml.org,2002:{kind}"
+    for kind in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "value", "merge")
+)
+"""What a value without a tag is resolved to; any other tag was written."""
+_CONFLICT = re.compile(r"^(?:<{7}|\|{7}|>{7})(?: |$)", re.M)
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MOST_VALUES = 200_000
+_MOST_DEPTH = 100
 
 
 @dataclass
@@ -44,10 +52,16 @@ class Document:
     sets: dict[Path, str] = field(default_factory=dict)
     """Paths that were set on the command line, with the words that set them."""
     problems: list[Problem] = field(default_factory=list)
+    cut: list[Path] = field(default_factory=list)
+    """Paths of what was wrong and cut out, so that the rest could still be checked."""
+
+    def lost(self, path: Path) -> bool:
+        """Whether something at `path`, in it or around it was cut out: what is missing there is no problem of its own."""
+        return any(all(a == b for a, b in zip(gone, path, strict=False)) for gone in self.cut)
 
     def problem(self, path: Path, message: str, *, at_key: bool = False) -> Problem:
         """A problem at the value of `path` (or its key), or at the nearest value around it that has a place."""
-        for set_path, words in self.sets.items():
+        for set_path, words in reversed(self.sets.items()):
             if path[: len(set_path)] == set_path:
                 return Problem(f"--set {words}", 0, 0, message)
         if at_key and path in self.keys:
@@ -65,25 +79,51 @@ class Document:
 def read_document(text: str, file: str) -> Document:
     """Read one YAML text. Problems (syntax, duplicate keys) are in the document, never raised."""
     document = Document(file)
+    text = text.removeprefix("\ufeff")
+    if found := _UNPRINTABLE.search(text):
+        message = f"not YAML: the character U+{ord(found[0]):04X} may not stand in a text file"
+        document.problems.append(Problem(file, *_place_in(text, found.start()), message))
+        return document
     try:
-        root = yaml.compose(text, Loader=_LOADER)
+        deep = _too_deep(text)
+        root = None if deep else yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        hint = " (an unresolved merge conflict?)" if re.search(r"^(<{7}|>{7}) ", text, re.M) else ""
-        document.problems.append(Problem(file, line, column, f"not YAML: {error.problem or error.context}{hint}"))
+        if conflict := _CONFLICT.search(text):
+            place, reason = _place_in(text, conflict.start()), "an unresolved merge conflict"
+        else:
+            mark = error.problem_mark or error.context_mark
+            place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+            reason = error.problem or error.context
+        document.problems.append(Problem(file, *place, f"not YAML: {reason}"))
         return document
     except (yaml.YAMLError, UnicodeError) as error:
         document.problems.append(Problem(file, 1, 1, f"not YAML: {str(error).splitlines()[0]}"))
         return document
-    if root is None:
+    if deep:
+        document.problems.append(Problem(file, *deep, f"nested too deeply: {_MOST_DEPTH} levels are the most"))
+    elif root is None:
         document.problems.append(Problem(file, 1, 1, "the file is empty"))
-        return document
-    try:
+    else:
         document.value = _Builder(document).build(root, ())
-    except RecursionError:
-        document.problems.append(Problem(file, 1, 1, "nested too deeply"))
     return document
+
+
+def _place_in(text: str, index: int) -> tuple[int, int]:
+    before = text[:index]
+    return before.count("\n") + 1, index - before.rfind("\n")
+
+
+def _too_deep(text: str) -> tuple[int, int] | None:
+    """Where the text is nested deeper than a recipe can be: PyYAML builds its tree by recursion, without a limit."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _MOST_DEPTH:
+                return event.start_mark.line + 1, event.start_mark.column + 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    return None
 
 
 class _Builder:
@@ -94,11 +134,16 @@ class _Builder:
 
     def build(self, node: yaml.Node, path: Path) -> Any:
         self.count += 1
-        if id(node) in self.open or self.count > _MOST_VALUES:
-            if self.count <= _MOST_VALUES + 1:
-                self.problem(node, "an alias that holds itself" if id(node) in self.open else "too many values")
+        if id(node) in self.open or len(path) > _MOST_DEPTH or self.count > _MOST_VALUES:
+            if id(node) in self.open:
+                self.problem(node, "an alias that holds itself")
+            elif len(path) > _MOST_DEPTH:
+                self.problem(node, f"nested too deeply: {_MOST_DEPTH} levels are the most")
+            elif self.count == _MOST_VALUES + 1:
+                self.problem(node, f"too many values: {_MOST_VALUES:,} are the most")
             return None
         self.document.values[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
+        self.tag(node)
         if isinstance(node, yaml.ScalarNode):
             return self.scalar(node)
         self.open.add(id(node))
@@ -117,6 +162,7 @@ class _Builder:
                 self.problem(key_node, "a key must be a plain text")
                 continue
             key = key_node.value
+            self.tag(key_node)
             if key_node.tag.endswith(":merge"):
                 self.problem(key_node, "merge keys (<<) are not read: write the keys out")
                 continue
@@ -130,10 +176,12 @@ class _Builder:
 
     def scalar(self, node: yaml.ScalarNode) -> Any:
         text: str = node.value
-        if node.tag.startswith("!") or node.tag.endswith((":binary", ":set", ":omap")):
-            self.problem(node, f"tags such as {node.tag} are not read: write a plain value")
-            return None
         return text if node.style is not None and node.style != "" else resolve_scalar(text)
+
+    def tag(self, node: yaml.Node) -> None:
+        if node.tag not in _PLAIN_TAGS:
+            shown = node.tag.replace("tag:yaml.org,2002:", "!!")
+            self.problem(node, f"tags such as {shown} are not read: write a plain value")
 
     def problem(self, node: yaml.Node, message: str) -> None:
         mark = node.start_mark
@@ -168,19 +216,25 @@ def apply_set(document: Document, words: str) -> None:
         document.problems.append(Problem(place, 0, 0, f"there is nothing at '{key}' in the recipe to set"))
         return
     holder = document.value
-    for part in path[:-1]:
+    new = len(path)
+    for depth, part in enumerate(path[:-1], 1):
+        if isinstance(holder, dict) and part not in holder:
+            holder[part] = {}
+            new = min(new, depth)
         holder = holder[part]
     holder[path[-1]] = read.value
-    document.sets[path] = words
+    # Of mappings that were made on the way, the first is where the words begin to count.
+    document.sets.pop(path[:new], None)
+    document.sets[path[:new]] = words
 
 
 def _walk(value: Any, parts: list[str]) -> Path | None:  # noqa: C901 - lists, then names with and without dots
-    """The path of the value that `parts` name; mappings on the way are made, list positions must be there.
+    """The path of the value that `parts` name; mappings on the way may be missing, list positions must be there.
 
     A name may hold dots itself: the longest name that exists is taken.
     """
     if isinstance(value, list):
-        if not parts[0].isdigit() or int(parts[0]) >= len(value):
+        if not re.fullmatch("[0-9]{1,9}", parts[0]) or int(parts[0]) >= len(value):
             return None
         index = int(parts[0])
         if len(parts) == 1:
@@ -201,9 +255,7 @@ def _walk(value: Any, parts: list[str]) -> Path | None:  # noqa: C901 - lists, t
         return (parts[0],)
     if parts[0] in value:
         return None
-    value[parts[0]] = {}
-    rest = _walk(value[parts[0]], parts[1:])
-    return None if rest is None else (parts[0], *rest)
+    return tuple(parts)
 
 
 def walk_values(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
