@@ -78,6 +78,9 @@ def _tell(stage: str, event: str, seconds: float) -> None:
 
 
 def _summary(finished: Run, until: str | None) -> None:
+    from alpaqual.report.escape import visible
+    from alpaqual.report.report import hardest_filtered
+
     results = finished.results
     click.echo(f"{finished.verdict.upper()}: {results['recipe']['name']}")
     for reason in results["reasons"]:
@@ -88,10 +91,13 @@ def _summary(finished: Run, until: str | None) -> None:
         click.echo(
             f"  {name}: {dataset['rows']:,} of {dataset['eligible']:,} rows ({dataset['keep_rate'] * 100:.1f}%){added}"
         )
-        for category, counts in dataset["categories"].items():
-            if dataset["threshold"] and counts["eligible"]:
-                alone = counts["at_threshold"] / counts["eligible"] * 100
-                click.echo(
-                    f"    {category}: {counts['rows']:,} of {counts['eligible']:,} ({counts['keep_rate'] * 100:.1f}%; the threshold alone keeps {alone:.1f}%)"
-                )
+        for quota in dataset["quotas"]:
+            click.echo(
+                f"    quota {quota['category']} {quota['limit']} {quota['asked']}: {quota['rows']:,} rows, {quota['wanted']:,} asked for"
+            )
+        if (hardest := hardest_filtered(dataset)) is not None:
+            worst, rate, overall = hardest
+            click.echo(
+                f"    filtered hardest: {visible(worst)}, {rate * 100:.1f}% of it kept by the threshold, {overall * 100:.1f}% of all rows"
+            )
     click.echo(f"  {finished.folder / ('report.html' if until is None else 'results.json')}")

@@ -41,7 +41,8 @@ def _failures(rules: Sequence[Rule], start: int, column: Column) -> str:
 
 def categorising_queries(categories: Sequence[Category], column: Column) -> list[Query]:
     """The rows of every category, with the keywords found in each as bits of `hits`."""
-    union = "\nUNION ALL\n".join(_members(category, column) for category in categories)
+    declared = [category.category for category in categories if category.category is not None]
+    union = "\nUNION ALL\n".join(_members(category, column, declared) for category in categories)
     queries = [
         Query("members", union, Kind.TABLE),
         Query(
@@ -61,7 +62,7 @@ def categorising_queries(categories: Sequence[Category], column: Column) -> list
     return queries
 
 
-def _members(category: Category, column: Column) -> str:
+def _members(category: Category, column: Column, declared: Sequence[str]) -> str:
     called = literal(category.category)
     if category.keywords is not None:
         over = category.over or ROW_FIELDS
@@ -77,7 +78,12 @@ def _members(category: Category, column: Column) -> str:
         return f"{chosen} {render_where(category.where, column)}"
     named = f"CAST({column(str(category.column))} AS VARCHAR)"
     if category.values is None:
-        return f"SELECT {named} AS category, n, id, CAST(0 AS BIGINT) AS hits FROM rows WHERE {named} IS NOT NULL AND {named} <> ''"
+        # A category that the recipe defines by itself keeps that meaning, whatever the column calls by the same name.
+        other = f" AND {named} NOT IN {texts(declared)}" if declared else ""
+        return (
+            f"SELECT {named} AS category, n, id, CAST(0 AS BIGINT) AS hits FROM rows "
+            f"WHERE {named} IS NOT NULL AND {named} <> ''{other}"
+        )
     wanted = ["true" if v is True else "false" if v is False else str(v) for v in category.values]
     return f"{chosen} {named} IN {texts(wanted)}"
 

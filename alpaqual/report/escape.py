@@ -9,6 +9,9 @@ import re
 import unicodedata
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&@:$^=\"'/])")
+_MARKS = re.compile(
+    r"[\\`*\[\]<>|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|#(?=[0-9])|@(?=[A-Za-z0-9])|^[-+#=](?=\s|$)|^[0-9]+[.)](?=\s)"
+)
 _AUTOLINKED = re.compile(r"(?i)(https?|ftp|mailto|www)")
 _SPACE = re.compile(r"\s+")
 _ILLEGAL_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -39,10 +42,18 @@ def markdown(text: str, most: int = 200) -> str:
 
 
 def plain_markdown(text: str, most: int = 300) -> str:
-    """A sentence of ours that quotes names and places: escaped, but still readable as text."""
-    line = visible(shorten(text, most))
-    line = re.sub(r"([\\`*_\[\]<>|~#@$])", lambda match: f"&#{ord(match[1])};", line).replace("![", "!&#91;")
+    """A sentence of ours that quotes names: escaped where Markdown or GitHub would read something into it, else as it stands."""
+    line = visible(shorten(text, most)).replace("&", "&amp;")
+    line = _MARKS.sub(lambda match: "".join(f"&#{ord(c)};" for c in match[0]), line)
     return _AUTOLINKED.sub(lambda match: f"{match[1][0]}&#8203;{match[1][1:]}", line)
+
+
+def code(text: str, most: int = 120) -> str:
+    """The text as a code span, in which nothing is formatted, linked or notified; safe in a table's cell too."""
+    line = visible(shorten(text, most)).replace("|", "\\|") or " "
+    fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
+    pad = " " if len(fence) > 1 or line.endswith("\\") else ""
+    return f"{fence}{pad}{line}{pad}{fence}"
 
 
 def xml(text: str) -> str:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from alpaqual.report.escape import markdown, plain_markdown
-from alpaqual.report.report import Report
+from alpaqual.report.escape import code, markdown, plain_markdown
+from alpaqual.report.report import Report, hardest_filtered
 from alpaqual.values import State
 
 MOST_BYTES = 60_000
@@ -70,7 +70,7 @@ def _reasons(report: Report, state: State, title: str) -> str:
         return ""
     lines = [f"### {title}", ""]
     for reason in reasons[:_MOST_LISTED]:
-        place = f" — {_code(reason['place'])}" if reason["place"] else ""
+        place = f" — {code(reason['place'])}" if reason["place"] else ""
         lines.append(f"- {plain_markdown(reason['text'])}{place}")
     if len(reasons) > _MOST_LISTED:
         lines.append(f"- … and {len(reasons) - _MOST_LISTED} more")
@@ -108,7 +108,7 @@ def _datasets(report: Report) -> str:
                 plain_markdown(name),
                 f"**{dataset['rows']:,}**",
                 _percent(dataset["keep_rate"]),
-                _count(dataset["at_threshold"]),
+                _count(dataset["at_threshold"]) if dataset["threshold"] else "–",
                 _count(dataset["below_threshold"]),
                 *map(_count, counts),
             ]
@@ -144,7 +144,7 @@ def _balance(report: Report) -> str:
                 f"{gap * 100:+.1f} pt" if before else "",
                 short,
             ]
-            body.append([markdown(category, 60), *cells])
+            body.append([code(category, 60), *cells])
         header = [
             "category",
             "rows",
@@ -153,9 +153,13 @@ def _balance(report: Report) -> str:
             "threshold against all rows",
             "shortfall",
         ]
+        said = ""
+        if (hardest := hardest_filtered(dataset)) is not None:
+            worst, rate, overall = hardest
+            said = f"The threshold filters {code(worst, 60)} hardest: it keeps {_percent(rate)} of it, and {_percent(overall)} of all rows.\n\n"
         more = len(dataset["categories"]) - _MOST_LISTED
         note = f"\n… and {more} more categories.\n" if more > 0 else ""
-        parts.append(f"### Category balance: {plain_markdown(name)}\n\n" + _table(header, body) + note)
+        parts.append(f"### Category balance: {plain_markdown(name)}\n\n" + said + _table(header, body) + note)
     return "\n".join(parts)
 
 
@@ -178,10 +182,14 @@ def _histograms(report: Report) -> str:
         if grader["unscored"]:
             body.append(["_unscored_", _count(grader["unscored"]), _rate(grader["unscored"], grader["rows"]), ""])
         parts.append(
-            f"### Scores: {plain_markdown(name)} ({markdown(grader['dimension'], 60)})\n\n"
+            f"### Scores: {_titled(name, grader['dimension'])}\n\n"
             + _table(["score", "rows", "", ""], body, left_last=True)
         )
     return "\n".join(parts)
+
+
+def _titled(name: str, dimension: str) -> str:
+    return plain_markdown(name) if name == dimension else f"{plain_markdown(name)} ({markdown(dimension, 60)})"
 
 
 def _graders(report: Report) -> str:
@@ -221,7 +229,7 @@ def _graders(report: Report) -> str:
 def _examples(report: Report) -> str:
     parts: list[str] = []
     for rule, rows in report.examples.items():
-        body = [[_code(row["id"][:12]), markdown(row["column"], 60), markdown(row["value"] or "", 120)] for row in rows]
+        body = [[code(row["id"][:12]), markdown(row["column"], 60), markdown(row["value"] or "", 120)] for row in rows]
         parts.append(_folded(f"Examples: {plain_markdown(rule)}", _table(["row", "column", "value"], body)))
     return "\n".join(parts)
 
@@ -250,12 +258,12 @@ def _footer(report: Report) -> str:
     results = report.results
     provenance = results.get("provenance")
     if provenance is None:
-        return f"<sub>{_code(results['recipe']['file'])}</sub>\n"
+        return f"<sub>{code(results['recipe']['file'])}</sub>\n"
     digests = [digest[:12] for source in provenance["sources"] for digest in source["sha256"]]
-    data = ", ".join(_code(digest) for digest in digests[:5]) + (
+    data = ", ".join(code(digest) for digest in digests[:5]) + (
         f" and {len(digests) - 5} more" if len(digests) > 5 else ""
     )
-    command = f"`alpaqual run` {_code(results['recipe']['file'])}"
+    command = code(f"alpaqual run {results['recipe']['file']}")
     return f"<sub>alpaqual {provenance['alpaqual']} · data {data} · reproduce: {command}</sub>\n"
 
 
@@ -270,11 +278,6 @@ def _table(header: Sequence[str], body: Sequence[Sequence[str]], *, left_last: b
 
 def _folded(summary: str, body: str) -> str:
     return f"<details><summary>{summary}</summary>\n\n{body}\n</details>\n"
-
-
-def _code(text: str) -> str:
-    """A short name or place, unformatted; as HTML, since a code span's own backticks cannot be escaped."""
-    return f"<code>{markdown(text, 120)}</code>"
 
 
 def _count(number: int) -> str:

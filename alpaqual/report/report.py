@@ -38,4 +38,22 @@ class Report:
         return ", ".join(parts) or "everything holds"
 
 
+def hardest_filtered(dataset: Mapping[str, Any]) -> tuple[str, float, float] | None:
+    """The category that a dataset's threshold filters hardest against all rows: its name, its keep rate, the overall one.
+
+    None where no category is kept less than all rows are. Categories of fewer than FEW rows say nothing.
+    """
+    if not dataset["threshold"] or not dataset["eligible"]:
+        return None
+    overall = dataset["at_threshold"] / dataset["eligible"]
+    rates = {
+        name: c["at_threshold"] / c["eligible"]
+        for name, c in dataset["categories"].items()
+        if c.get("eligible", 0) >= FEW
+    }
+    worst = min(rates, key=lambda name: (rates[name], name), default=None)
+    return (worst, rates[worst], overall) if worst is not None and rates[worst] < overall else None
+
+
+FEW = 20
 _WORD = {State.ERROR: "error", State.FAIL: "failed", State.WARN: "warning"}

@@ -415,4 +415,4 @@ def _between(bounds: Bounds) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) or (value == int(value) and value > 1) else f"{value:.6g}"
+    return f"{int(value):,}" if value == int(value) else f"{value:g}"

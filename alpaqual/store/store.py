@@ -40,8 +40,13 @@ class Result:
 
 
 def project_folder(recipe_file: Path) -> Path:
-    """The nearest folder up from the recipe that has a `.git`, else the recipe's own."""
+    """The nearest folder up from the recipe that has a `.git`, else the recipe's own.
+
+    A recipe that lies in the installed package belongs to whoever runs it: there the search starts where the user is.
+    """
     start = recipe_file.resolve().parent
+    if start.is_relative_to(Path(__file__).resolve().parents[1]):
+        start = Path.cwd()
     return next((folder for folder in (start, *start.parents) if (folder / ".git").exists()), start)
 
 
