@@ -668,13 +668,10 @@ class _Page:
             if any(standing["fate"] == fate for row in rows for standing in row["standings"])
         ]
         categories = sorted({category for row in rows for category in row["categories"]})
+        search = Html('<input type="search" id="rows-search" autocomplete="off" spellcheck="false">')
         control = tag(
             "div",
-            tag(
-                "label",
-                "Search ",
-                Html('<input type="search" id="rows-search" autocomplete="off" spellcheck="false">'),
-            ),
+            _field("rows-search", "Search", search),
             _choice("rows-dataset", "Dataset", "all", [(name, name) for name in datasets]),
             _choice("rows-fate", "Fate", "any", [(fate, _FATES[fate]) for fate in fates]),
             _choice("rows-category", "Category", "any", [(name, name) for name in categories])
@@ -891,7 +888,11 @@ def _choice(ident: str, label: str, every: str, choices: Iterable[tuple[str, str
         tag("option", every, value=""),
         *(tag("option", plain(shown), value=value) for value, shown in choices),
     ]
-    return tag("label", f"{label} ", tag("select", *options, id=ident))
+    return _field(ident, label, tag("select", *options, id=ident))
+
+
+def _field(ident: str, label: str, field: Html) -> Html:
+    return tag("span", tag("label", label, for_=ident), " ", field, class_="field")
 
 
 def near_rows(datasets: Mapping[str, Any], most: int) -> list[dict[str, Any]]:
