@@ -77,7 +77,7 @@ def check_rule(rule: Rule, document: Document, place: Path) -> Iterator[Problem]
     name, argument = checks[0]
     if name in _WHOLE_ROW_CHECKS and rule.column is not None:
         yield document.problem((*place, "column"), f"'{name}' compares whole rows: leave 'column' out")
-    if name not in _WHOLE_ROW_CHECKS and rule.column is None:
+    if name not in _WHOLE_ROW_CHECKS and rule.column is None and not document.lost(place):
         yield document.problem(place, f"rule '{rule.id}' checks '{name}': name its 'column'")
     yield from _argument(name, argument, document, (*place, "check", name))
 

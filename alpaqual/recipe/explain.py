@@ -62,7 +62,8 @@ def validator(kind: Kind) -> Any:
         return isinstance(instance, int) and not isinstance(instance, bool)
 
     types = Draft7Validator.TYPE_CHECKER.redefine("integer", whole)
-    return extend(Draft7Validator, {"enum": one_of}, type_checker=types)(json_schema(kind))
+    strict = extend(Draft7Validator, {"enum": one_of}, type_checker=types)  # type: ignore[no-untyped-call]
+    return strict(json_schema(kind))
 
 
 def _leaves(error: Any) -> Iterator[Any]:
@@ -109,7 +110,9 @@ def _problems(document: Document, error: Any) -> Iterator[tuple[Path, Problem]]:
                 yield path, document.problem(path, f"the key '{key}' is missing")
     elif "propertyNames" in error.absolute_schema_path:
         path = (*path, error.instance)
-        yield path, document.problem(path, _message(error, path), at_key=True)
+        shown = f"'{error.instance}'"
+        message = _message(error, path).replace(f"{shown} is {shown}:", f"{shown}:", 1)
+        yield path, document.problem(path, message, at_key=True)
     else:
         yield path, document.problem(path, _message(error, path))
 

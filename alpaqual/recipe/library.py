@@ -13,6 +13,10 @@ def shipped(kind: str) -> Path:
     return installed if installed.is_dir() else package.parent / kind
 
 
+_LONGEST_NAME = 200
+"""Characters; a longer name is no file's, and some systems will not even look."""
+
+
 class Library:
     """Finds and reads the files that a recipe names."""
 
@@ -22,6 +26,8 @@ class Library:
 
     def find(self, name: str, kind: str = "") -> Path | None:
         """The file of rules (kind "") or of a category (kind "categories") of this name."""
+        if len(name) > _LONGEST_NAME:
+            return None
         if name.endswith((".yaml", ".yml")):
             path = self.folder / name
             return path if path.is_file() else None

@@ -93,7 +93,7 @@ def read_document(text: str, file: str) -> Document:
         else:
             mark = error.problem_mark or error.context_mark
             place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-            reason = error.problem or error.context
+            reason = str(error.problem or error.context)
         document.problems.append(Problem(file, *place, f"not YAML: {reason}"))
         return document
     except (yaml.YAMLError, UnicodeError) as error:
@@ -119,7 +119,7 @@ def _too_deep(text: str) -> tuple[int, int] | None:
     for event in yaml.parse(text, Loader=_LOADER):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
-            if depth > _MOST_DEPTH:
+            if depth > _MOST_DEPTH and event.start_mark is not None:
                 return event.start_mark.line + 1, event.start_mark.column + 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
