@@ -65,21 +65,32 @@ def _cell(value: Any) -> Any:
 
 
 def _table(found: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     from alpaqual.report.escape import shorten, visible
 
     if not found:
         click.echo("no rows")
         return
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for heading in ("row", "dataset", "fate", "scores", "categories"):
+        table.add_column(heading, no_wrap=heading != "categories")
+    for heading in ("why", "instruction", "input", "response"):
+        table.add_column(heading, ratio=2 if heading == "response" else 1, overflow="fold")
     for row in found:
-        scores = "  ".join(
-            f"{grader} {'unscored' if score is None else f'{score:g}'}"
+        scores = [
+            f"{grader} {'–' if score is None else format(score, 'g')}"
             for grader, score in (row.get("scores") or {}).items()
-        )
-        categories = ", ".join(row.get("categories") or ())
-        head = "  ".join(part for part in (row["id"], row["dataset"], row["fate"], scores, categories) if part)
-        click.echo(visible(shorten(head, 300)))
-        for reason in row["reasons"]:
-            click.echo(f"    why:         {visible(shorten(reason, 200))}")
-        for field in ("instruction", "input", "response"):
-            if row[field]:
-                click.echo(f"    {field + ':':<12} {visible(shorten(row[field], 160))}")
+        ]
+        lines = ["\n".join(scores), "\n".join(row.get("categories") or ()), "\n".join(row["reasons"])]
+        texts = [shorten(row[field] or "", _TEXT) for field in ("instruction", "input", "response")]
+        # Text objects: what a row holds is never read as markup.
+        table.add_row(*(Text(visible(cell)) for cell in (row["id"], row["dataset"], row["fate"], *lines, *texts)))
+    console.print(table)
+
+
+_WIDTH = 220
+_TEXT = 240

@@ -118,6 +118,9 @@ class _Looker:
             return self.database.describe(plugin.look(paths))
         except QueryError as error:
             first = error
+        if source.path.startswith(REMOTE):
+            self.problem(index, "path", f"{source.path} cannot be read: {first.reason}")
+            return None
         # What DuckDB cannot describe may be readable with care: an object that holds a list, a broken line among good ones.
         columns: dict[str, str] = {}
         for path in paths:

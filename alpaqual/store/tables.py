@@ -108,6 +108,8 @@ def _select(database: Database, present: dict[str, Path], where: Sequence[str], 
             "SELECT MAP(LIST(grader ORDER BY grader), LIST(score ORDER BY grader)) FROM grades WHERE grades.n = rows.n"
         )
         columns.append(f"({scores}) AS scores")
+        said = "SELECT MAP(LIST(grader ORDER BY grader), LIST(reply ORDER BY grader)) FROM grades WHERE grades.n = rows.n AND reply IS NOT NULL"
+        columns.append(f"({said}) AS replies")
     if "members" in present:
         columns.append(
             "(SELECT LIST(DISTINCT category ORDER BY category) FROM members WHERE members.n = rows.n) AS categories"
