@@ -72,8 +72,8 @@ class Document:
         return Problem(self.file, *self.values.get(nearest, (1, 1)), message)
 
     def place(self, path: Path) -> str:
-        """`file:line` of a path, for a report."""
-        return f"{self.file}:{self.values.get(path, (1, 1))[0]}"
+        """`file:line` of a path, for a report: of its key where it has one."""
+        return f"{self.file}:{self.keys.get(path, self.values.get(path, (1, 1)))[0]}"
 
 
 def read_document(text: str, file: str) -> Document:
