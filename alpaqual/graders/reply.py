@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 from alpaqual.values import Grade
 
@@ -21,8 +22,9 @@ _LINE = re.compile(
     rf"\A{_LABEL}({_NUMBER})(?:\s*(?:/|out\s+of)\s*({_NUMBER}))?\s*(?:points?|stars?)?\s*[.!]?{_TAIL}\Z",
     re.IGNORECASE,
 )
+_LISTED = re.compile(r"\A\d{1,2}[.)]\s+(?=[A-Za-z])")
 _REFUSAL = re.compile(
-    r"\b(?:I(?:'m| am) (?:sorry|unable|not able)|I (?:can(?:no|')t|won't|will not|must decline)|as an AI\b|unable to (?:rate|provide|assess|score))",
+    r"\b(?:I(?:['’]m| am) (?:sorry|unable|not able)|I (?:can(?:no|['’])t|won['’]t|will not|must decline)|as an AI\b|unable to (?:rate|provide|assess|score))",
     re.IGNORECASE,
 )
 _NONE = {"n/a", "na", "none", "null", "nan", "-", "not applicable", "no score"}
@@ -48,7 +50,8 @@ def parse_score(reply: str | None, low: float, high: float, dimension: str = "ac
     value, out_of = found
     if value != value or not low <= value <= high or (out_of is not None and out_of != high):
         return Grade(None, "out of scale", reply)
-    return Grade(value, None, reply)
+    # Zero has no sign: -0 is on the scale, and is written as 0.
+    return Grade(value + 0.0, None, reply)
 
 
 def _structured(text: str, dimension: str) -> tuple[float, float | None] | str | None:
@@ -63,24 +66,27 @@ def _structured(text: str, dimension: str) -> tuple[float, float | None] | str |
         value, _ = json.JSONDecoder().raw_decode(body)
     except (ValueError, RecursionError):
         return "no number"
+    found = _named(value, dimension)
+    if isinstance(found, dict):
+        found = _named(found, dimension)
+    return _value(found)
+
+
+def _named(value: dict[str, Any], dimension: str) -> object:
+    """What an object has under one of the names of a score."""
     lower = {key.lower(): item for key, item in value.items()}
-    for key in (*_KEYS, dimension.lower()):
-        if key in lower:
-            return _value(lower[key], dimension)
-    return "no number"
+    return next((lower[key] for key in (*_KEYS, dimension.lower()) if key in lower), None)
 
 
-def _value(item: object, dimension: str) -> tuple[float, float | None] | str:
-    if isinstance(item, bool) or item is None:
-        return "no number"
-    if isinstance(item, int | float):
-        return float(item), None
+def _value(item: object) -> tuple[float, float | None] | str:
     if isinstance(item, str):
         return _first_line(item)
-    if isinstance(item, dict):
-        nested = _structured(json.dumps(item), dimension)
-        return "no number" if nested is None else nested
-    return "no number"
+    if isinstance(item, bool) or not isinstance(item, int | float):
+        return "no number"
+    try:
+        return float(item), None
+    except OverflowError:
+        return "out of scale"
 
 
 def _first_line(text: str) -> tuple[float, float | None] | str:
@@ -93,7 +99,8 @@ def _first_line(text: str) -> tuple[float, float | None] | str:
     if not re.search(r"\d", first) and first.endswith(":") and len(lines) > 1:
         # A label on a line of its own: the score is on the next.
         first = f"{first} {re.sub(r'[*_`#>]+', '', lines[1]).strip()}"
-    match = _LINE.match(first)
+    # `1. Accuracy: 4.5` is the first of a list of scores, not a score of 1.
+    match = _LINE.match(_LISTED.sub("", first)) or _LINE.match(first)
     if match:
         return float(match[1]), None if match[2] is None else float(match[2])
     return "refusal" if _REFUSAL.search(text[:300]) else "no number"
