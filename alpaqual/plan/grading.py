@@ -35,7 +35,7 @@ def bucket(score: str, scale: Scale) -> str:
     if scale.step is not None:
         return score
     width = (scale.max - scale.min) / BINS
-    return f"ROUND({number(scale.min)} + FLOOR(({score} - {number(scale.min)}) / {number(width)}) * {number(width)}, 6)"
+    return f"ROUND({number(scale.min)} + FLOOR(ROUND(({score} - {number(scale.min)}) / {number(width)}, 6)) * {number(width)}, 6)"
 
 
 def grade_facts(grader_name: str, grader: Grader) -> list[Query]:

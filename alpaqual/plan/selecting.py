@@ -50,12 +50,13 @@ class _Selecting:
         self.has_categories = has_categories
         self.graders = list(dataset.threshold)
         self.scores = [f"score{index}" for index in range(len(self.graders))]
+        self.pooled = bool(dataset.quotas) or dataset.sample is not None
+        """Whether the rows with their first fates are a table, which quotas and samples read again."""
         self.changes: list[tuple[str, str]] = []
         """Tables of rows that a quota added or removed so far, with what each did."""
 
     def queries(self) -> Iterator[Query]:
-        dataset = self.dataset
-        if not dataset.quotas and dataset.sample is None:
+        if not self.pooled:
             yield Query(f"fates.{self.called}", self.fates(f"({self.pool()}) AS pool"), Kind.TABLE)
         else:
             yield Query("pool", self.pool(), Kind.TEMP)
@@ -223,19 +224,26 @@ class _Selecting:
         )
 
     def facts(self) -> Iterator[Query]:
+        """Rows of each fate; of them, those that the threshold keeps by itself (`above`) and those that quotas added to it."""
         fates = name(f"fates.{self.called}")
-        refilled = f"COUNT(*) FILTER (WHERE {_REFILLED})" if self.dataset.quotas or self.dataset.from_ else "0"
-        counted = f"COUNT(*) AS rows, {refilled} AS refilled"
-        yield Query("fates", f"SELECT fate, {counted} FROM {fates} GROUP BY fate ORDER BY fate", Kind.FACTS)
+        if self.pooled:
+            above, added = f"pool.fate = '{Fate.KEPT}'", f"fates.fate = '{Fate.KEPT}' AND pool.fate <> '{Fate.KEPT}'"
+            counted, source = (
+                f"COUNT(*) FILTER (WHERE {above}) AS above, COUNT(*) FILTER (WHERE {added}) AS added",
+                f"{fates} AS fates JOIN pool USING (n)",
+            )
+        else:
+            counted, source = (
+                f"COUNT(*) FILTER (WHERE fates.fate = '{Fate.KEPT}') AS above, 0 AS added",
+                f"{fates} AS fates",
+            )
+        counted = f"fates.fate AS fate, COUNT(*) AS rows, {counted} FROM {source}"
+        yield Query("fates", f"SELECT {counted} GROUP BY fates.fate ORDER BY fates.fate", Kind.FACTS)
         if len(self.graders) == 1 and not self.dataset.from_:
             yield from self.score_counts(self.graders[0], fates)
-        if not self.has_categories:
-            return
-        yield Query(
-            "category_fates",
-            f"SELECT category, fate, {counted} FROM {fates} JOIN members USING (n) GROUP BY category, fate ORDER BY category, fate",
-            Kind.FACTS,
-        )
+        if self.has_categories:
+            by_category = f"SELECT category, {counted} JOIN members USING (n) GROUP BY category, fates.fate ORDER BY category, fates.fate"
+            yield Query("category_fates", by_category, Kind.FACTS)
 
     def score_counts(self, grader: str, fates: str) -> Iterator[Query]:
         """How many rows that the rules leave have each score: what another threshold would keep; and rows near this one."""
@@ -275,7 +283,6 @@ class _Selecting:
 _QUOTED = 1200
 _IN_V = f"fate <> '{Fate.REMOVED_BY_RULE}'"
 _FATE_OF = {"added": Fate.KEPT, "removed": Fate.REMOVED_BY_QUOTA}
-_REFILLED = f"fate = '{Fate.KEPT}' AND LEN(reasons) > 0"
 
 
 def _reached(limit: str, asked: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from alpaqual.quote import literal, name
 from alpaqual.registry import find
 from alpaqual.store.database import Database, QueryError
 from alpaqual.values import SourceFacts
+
+_BATCH = 1_000
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def stage_source(database: Database, plan: Plan, query: Query, folder: Path) -> str:
@@ -38,9 +42,10 @@ def stage_source(database: Database, plan: Plan, query: Query, folder: Path) -> 
     except ValueError as error:
         problem = plan.recipe.problem(("sources", index, "path"), str(error))
         raise RecipeError([problem]) from None
-    for row in unreadable:
-        values = ", ".join((literal(source.name), str(row[0]), literal(row[1]), "''"))
-        database.execute(f"INSERT INTO {UNREADABLE} VALUES ({values})", what)
+    for start in range(0, len(unreadable), _BATCH):
+        batch = unreadable[start : start + _BATCH]
+        values = ", ".join(f"({literal(source.name)}, {position}, {literal(reason)}, '')" for position, reason in batch)
+        database.execute(f"INSERT INTO {UNREADABLE} VALUES {values}", what)
     sql = _read_clean(clean, columns, plugin.CELLS)
     database.execute(table + sql, what)
     clean.unlink()
@@ -73,7 +78,7 @@ def _rescue(source: SourceFacts, plugin: SourcePlugin, columns: list[str], clean
 def _line(position: int, row: Mapping[str, Any], columns: list[str]) -> str:
     # Lone surrogates, which JSON can spell and UTF-8 cannot, become the replacement character.
     text = json.dumps([position, *(row.get(column) for column in columns)], ensure_ascii=False)
-    return text.encode("utf-8", errors="replace").decode("utf-8") + "\n"
+    return _SURROGATE.sub("\ufffd", text) + "\n"
 
 
 def _read_clean(clean: Path, columns: list[str], cells: str) -> str:

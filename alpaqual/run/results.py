@@ -3,42 +3,24 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from fractions import Fraction
+from collections.abc import Mapping
 from typing import Any
 
 from alpaqual.plan.plan import Plan
-from alpaqual.recipe.crosscheck import exact
-from alpaqual.recipe.model import Bounds, Dataset, Expectation, Like, Quota
+from alpaqual.recipe.model import Dataset, Expectation, Like
 from alpaqual.recipe.recipe import Recipe
+from alpaqual.run.expectations import expectation_result
+from alpaqual.run.limits import beyond, rate
+from alpaqual.run.selected import Facts, dataset_result
 from alpaqual.store.store import Result
 from alpaqual.values import Fate, State, worst
 
 RESULTS_VERSION = 1
 
-Facts = Mapping[str, Sequence[Mapping[str, Any]]]
-
 
 def build_results(plan: Plan, stages: Mapping[str, Result], version: str) -> dict[str, Any]:
     """The results of a run: counts, states, the verdict and why."""
     return _Results(plan, {name: result.facts for name, result in stages.items()}, version).build()
-
-
-def rate(part: int, whole: int) -> float:
-    """A share, rounded so that it is the same text everywhere; 0 of 0 is 0."""
-    return round(part / whole, 6) if whole else 0.0
-
-
-def beyond(count: int, whole: int, limit: int | str) -> bool:
-    """Whether a count is more than a limit, which is a count or a percentage of `whole`; exact."""
-    return Fraction(count) > bound(limit, whole)
-
-
-def bound(limit: float | str, whole: int) -> Fraction:
-    """A limit as a number of rows."""
-    if isinstance(limit, str):
-        return exact(float(limit.rstrip("%"))) * whole / 100
-    return exact(limit)
 
 
 class _Results:
@@ -203,142 +185,37 @@ class _Results:
 
     def dataset(self, name: str, categories: Mapping[str, Any]) -> dict[str, Any]:
         dataset = self.recipe.datasets[name]
-        facts = self.facts[f"selecting.{name}"]
-        fates = {fate: 0 for fate in Fate} | {Fate(row["fate"]): row["rows"] for row in facts["fates"]}
-        if sum(fates.values()) != self.rows:
+        result = dataset_result(dataset, self.facts[f"selecting.{name}"], categories, self.rows_like(dataset))
+        place = self.recipe.place(("datasets", name))
+        decided = sum(result["fates"].values())
+        if decided != self.rows:
             self.reason(
-                State.ERROR,
-                f"dataset {name}: the fates of {sum(fates.values()):,} rows were decided, of {self.rows:,}",
-                self.place(name),
+                State.ERROR, f"dataset {name}: the fates of {decided:,} rows were decided, of {self.rows:,}", place
             )
-        eligible = self.rows - fates[Fate.REMOVED_BY_RULE]
-        by_category: dict[str, dict[Fate, int]] = defaultdict(lambda: dict.fromkeys(Fate, 0))
-        refilled: dict[str, int] = defaultdict(int)
-        for row in facts.get("category_fates", ()):
-            by_category[row["category"]][Fate(row["fate"])] = row["rows"]
-            refilled[row["category"]] += row["refilled"]
-        kept = fates[Fate.KEPT]
-        below = sum(row["refilled"] for row in facts["fates"])
-        # What the threshold alone keeps: without the rows that quotas added, with those that they took out.
-        result: dict[str, Any] = {
-            "rows": kept,
-            "keep_rate": rate(kept, eligible),
-            "eligible": eligible,
-            "at_threshold": self.at_threshold(fates, below, dataset),
-            "below_threshold": below,
-            "threshold": dict(dataset.threshold),
-            "from": dataset.from_,
-            "fates": {str(fate): rows for fate, rows in fates.items()},
-            "quotas": [],
-            "shortfall": 0,
-            "categories": {},
-        }
-        for category in categories:
-            counts = by_category[category]
-            within = sum(counts.values()) - counts[Fate.REMOVED_BY_RULE]
-            result["categories"][category] = {
-                "rows": counts[Fate.KEPT],
-                "keep_rate": rate(counts[Fate.KEPT], within),
-                "share": rate(counts[Fate.KEPT], kept),
-                "eligible": within,
-                "at_threshold": self.at_threshold(counts, refilled[category], dataset),
-                "below_threshold": refilled[category],
-                "shortfall": 0,
-                "fates": {str(fate): rows for fate, rows in counts.items()},
-            }
-        if dataset.sample is None:
-            self.quotas(name, dataset, result)
-        else:
-            self.sample(name, dataset, result)
-        result["scores"] = [dict(row) for row in facts.get("scores", ())]
-        result["category_scores"] = [dict(row) for row in facts.get("category_scores", ())]
-        result["near"] = [dict(row) for row in facts.get("near", ())]
-        if kept == 0:
-            self.reason(State.FAIL, f"dataset {name}: no row is selected", self.place(name))
+        for quota in result["quotas"]:
+            asked = f"quota {quota['category']} {quota['limit']} {quota['asked']}"
+            text = f"dataset {name}: {asked} asks for {quota['wanted']:,} rows and has {quota['rows']:,}"
+            self.reason(State(quota["state"]), text, self.recipe.place(("datasets", name, "quotas", quota["category"])))
+        if dataset.sample is not None and result["shortfall"]:
+            text = (
+                f"dataset {name}: a sample of {result['sample']:,} rows is asked for and {result['rows']:,} are there"
+            )
+            self.reason(State.FAIL if dataset.strict else State.WARN, text, place)
+        if result["rows"] == 0:
+            self.reason(State.FAIL, f"dataset {name}: no row is selected", place)
         return result
 
-    def place(self, dataset: str) -> str:
-        return self.recipe.place(("datasets", dataset))
-
-    @staticmethod
-    def at_threshold(fates: Mapping[Fate, int], refilled: int, dataset: Dataset) -> int:
-        return (
-            fates[Fate.KEPT]
-            - refilled
-            + fates[Fate.REMOVED_BY_QUOTA]
-            + (fates[Fate.NOT_SAMPLED] if dataset.from_ is None else 0)
-        )
-
-    def quotas(self, name: str, dataset: Dataset, result: dict[str, Any]) -> None:
-        for category, quota in dataset.quotas.items():
-            counts = result["categories"].get(category) or {"rows": 0, "eligible": 0, "at_threshold": 0}
-            result["categories"].setdefault(
-                category,
-                {**counts, "keep_rate": 0.0, "share": 0.0, "below_threshold": 0, "shortfall": 0, "fates": {}},
-            )
-            for limit, asked, wanted in _wanted(quota, counts, result):
-                missing = wanted - counts["rows"] if limit.startswith("min") else counts["rows"] - wanted
-                missing = max(0, missing)
-                strict = dataset.strict if quota.strict is None else quota.strict
-                state = State.PASS if not missing else State.FAIL if strict else State.WARN
-                result["quotas"].append(
-                    {
-                        "category": category,
-                        "limit": limit,
-                        "asked": asked,
-                        "wanted": wanted,
-                        "rows": counts["rows"],
-                        "shortfall": missing,
-                        "state": state,
-                    }
-                )
-                shown = result["categories"][category]
-                shown["shortfall"] = max(shown["shortfall"], missing)
-                text = f"dataset {name}: quota {category} {limit} {asked} asks for {wanted:,} rows and has {counts['rows']:,}"
-                self.reason(state, text, self.recipe.place(("datasets", name, "quotas", category)))
-        result["shortfall"] = sum(quota["shortfall"] for quota in result["quotas"])
-
-    def sample(self, name: str, dataset: Dataset, result: dict[str, Any]) -> None:
-        if isinstance(dataset.sample, Like):
-            facts = self.facts[f"selecting.{dataset.sample.like}"]
-            wanted = next((row["rows"] for row in facts["fates"] if row["fate"] == Fate.KEPT), 0)
-        else:
-            wanted = int(dataset.sample or 0)
-        missing = max(0, wanted - result["rows"])
-        result["sample"] = wanted
-        result["shortfall"] = missing
-        state = State.FAIL if dataset.strict else State.WARN
-        if missing:
-            self.reason(
-                state,
-                f"dataset {name}: a sample of {wanted:,} rows is asked for and {result['rows']:,} are there",
-                self.place(name),
-            )
+    def rows_like(self, dataset: Dataset) -> int | None:
+        if not isinstance(dataset.sample, Like):
+            return None
+        fates = self.facts[f"selecting.{dataset.sample.like}"]["fates"]
+        return next((row["rows"] for row in fates if row["fate"] == Fate.KEPT), 0)
 
     def expectation(self, index: int, expectation: Expectation, results: Mapping[str, Any]) -> dict[str, Any]:
-        texts: list[str] = []
-        met = True
-        values: list[Any] = []
-        subject = _subject(expectation)
-        for measure in ("rows", "keep_rate", "share", "scored", "unscored", "failing_rows", "quarantined"):
-            bounds: Bounds | None = getattr(expectation, measure)
-            if bounds is None:
-                continue
-            value, whole = _measured(expectation, measure, results)
-            texts.append(f"{measure} {_between(bounds)}")
-            values.append(value)
-            met = met and value is not None and _inside(value, whole, bounds)
-        state = State.PASS if met else State(expectation.level)
-        text = f"{subject}: {' and '.join(texts)}"
-        shown = ", ".join("not there" if value is None else _number(value) for value in values)
+        result, text = expectation_result(expectation, results)
         place = self.recipe.place(("expect", index))
-        self.reason(state, f"expected {text}; found {shown}", place)
-        return {
-            "text": text,
-            "state": state,
-            "value": values[0] if len(values) == 1 else values,
-            "place": place,
-        }
+        self.reason(result["state"], text, place)
+        return {**result, "place": place}
 
     def provenance(self) -> dict[str, Any]:
         return {
@@ -348,71 +225,3 @@ class _Results:
             ],
             "stages": {stage.name: stage.fingerprint for stage in self.plan.stages if stage.name in self.facts},
         }
-
-
-def _wanted(
-    quota: Quota, counts: Mapping[str, Any], result: Mapping[str, Any]
-) -> Iterable[tuple[str, float | str, int]]:
-    """Each limit of a quota with the rows that it asks for, counted against the dataset as it ended."""
-    for limit in ("min_keep_rate", "min_rows", "min_share", "max_rows", "max_share"):
-        asked = getattr(quota, limit)
-        if asked is None:
-            continue
-        if asked == "overall":
-            least = Fraction(result["at_threshold"], result["eligible"] or 1) * counts["eligible"]
-        elif limit == "min_keep_rate":
-            least = exact(asked) * counts["eligible"]
-        elif limit.endswith("share"):
-            least = exact(asked) * result["rows"]
-        else:
-            least = Fraction(asked)
-        yield limit, asked, int(-(-least // 1)) if limit.startswith("min") else int(least // 1)
-
-
-def _subject(expectation: Expectation) -> str:
-    parts = [
-        f"{kind} {name}"
-        for kind in ("dataset", "category", "grader", "rule")
-        if (name := getattr(expectation, kind)) is not None
-    ]
-    return " ".join(parts) or "sources"
-
-
-def _measured(expectation: Expectation, measure: str, results: Mapping[str, Any]) -> tuple[float | None, int]:
-    """The number, and the rows that a percentage is of."""
-    if expectation.rule is not None:
-        rule = next((rule for rule in results["rules"] if rule["id"] == expectation.rule), None)
-        return (None if rule is None else rule["failing_rows"]), results["source"]["rows"]
-    if expectation.grader is not None:
-        grader = results["graders"].get(expectation.grader)
-        return (None, 0) if grader is None else (grader[measure], grader["rows"])
-    holder: Mapping[str, Any] | None = results["source"]
-    whole = results["source"]["rows"]
-    if expectation.dataset is not None:
-        holder = results["datasets"].get(expectation.dataset)
-        whole = 0 if holder is None else holder["eligible"]
-    if expectation.category is not None and holder is not None:
-        among = holder["categories"] if expectation.dataset is not None else results["categories"]
-        holder = among.get(expectation.category)
-        whole = 0 if holder is None else holder.get("eligible", results["source"]["rows"])
-    return (None if holder is None else holder.get(measure)), whole
-
-
-def _inside(value: float, whole: int, bounds: Bounds) -> bool:
-    """Whether the number lies within; a percentage is of `whole` rows, or of 1 where the number is a share itself."""
-    of = 1 if isinstance(value, float) else whole
-    low = bounds.min is None or exact(value) >= bound(bounds.min, of)
-    return low and (bounds.max is None or exact(value) <= bound(bounds.max, of))
-
-
-def _between(bounds: Bounds) -> str:
-    low, high = (
-        None if end is None else end if isinstance(end, str) else _number(end) for end in (bounds.min, bounds.max)
-    )
-    if low is None:
-        return f"at most {high}"
-    return f"at least {low}" if high is None else f"from {low} to {high}"
-
-
-def _number(value: float) -> str:
-    return f"{int(value):,}" if value == int(value) else f"{value:g}"
