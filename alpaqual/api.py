@@ -44,7 +44,7 @@ __all__ = [
     "open_run",
     "pandera_schema",
     "parse_recipe",
-    "plan",
+    "plan_recipe",
     "read_recipe",
     "run",
     "to_github",
@@ -95,7 +95,7 @@ class Run(FinishedRun):
         return to_notebook(self.report())
 
 
-def plan(recipe: Recipe | str | Path, *, sets: Sequence[str] = (), offline: bool = False) -> Plan:
+def plan_recipe(recipe: Recipe | str | Path, *, sets: Sequence[str] = (), offline: bool = False) -> Plan:
     """What `run` would do: looks at the sources, reads none of them in full.
 
     Raises RecipeError, MachineError.

@@ -29,7 +29,7 @@ def plan(recipe: Path, sets: tuple[str, ...], offline: bool, as_json: bool, quie
     from alpaqual.run.execute import plan_sql
 
     path = find_recipe(recipe)
-    planned = api.plan(path, sets=sets, offline=offline)
+    planned = api.plan_recipe(path, sets=sets, offline=offline)
     explained = api.explain(planned)
     if as_json:
         stages = [

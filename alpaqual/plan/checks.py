@@ -129,8 +129,8 @@ def _among_rows(rule: Rule, position: int, check: str, argument: object, column:
     if check == "no_conflicts":
         key = joined_key(["COALESCE(instruction, '')", "COALESCE(input, '')"])
         query = (
-            f"SELECT n FROM (SELECT n, {key} AS k FROM rows) WHERE k IN "
-            f"(SELECT {key} AS k FROM rows GROUP BY k HAVING MIN(MD5(COALESCE(response, ''))) <> MAX(MD5(COALESCE(response, ''))))"
+            f"WITH keyed AS MATERIALIZED (SELECT n, {key} AS k, MD5(COALESCE(response, '')) AS said FROM rows) "
+            "SELECT n FROM keyed WHERE k IN (SELECT k FROM keyed GROUP BY k HAVING MIN(said) <> MAX(said))"
         )
         return Failing(rule.id, "response", in_helper, "instruction", (helper, query))
     settings = argument if isinstance(argument, Duplicates) else Duplicates()
@@ -138,10 +138,8 @@ def _among_rows(rule: Rule, position: int, check: str, argument: object, column:
         # The id of an exact copy says so (values.Row).
         return Failing(rule.id, ", ".join(settings.columns), "CONTAINS(id, '-')", "instruction")
     parts = [normalised(part) if settings.normalised else f"COALESCE({part}, '')" for part in settings.columns]
-    keyed = f"SELECT n, id, {joined_key(parts)} AS k FROM rows"
     query = (
-        f"SELECT n FROM ({keyed}) AS keyed JOIN "
-        f"(SELECT k, MIN(id) AS first FROM ({keyed}) AS all_rows GROUP BY k HAVING COUNT(*) > 1) AS repeated "
-        "USING (k) WHERE id <> first"
+        f"WITH keyed AS MATERIALIZED (SELECT n, id, {joined_key(parts)} AS k FROM rows) SELECT n FROM keyed JOIN "
+        "(SELECT k, MIN(id) AS first FROM keyed GROUP BY k HAVING COUNT(*) > 1) AS repeated USING (k) WHERE id <> first"
     )
     return Failing(rule.id, ", ".join(settings.columns), in_helper, "instruction", (helper, query))
