@@ -12,9 +12,9 @@ from typing import Any
 from alpaqual.plan.plan import Kind, Plan, Query, Stage
 from alpaqual.quote import literal, name
 from alpaqual.run.grading import grade_with_model, import_table
-from alpaqual.run.loading import stage_source
+from alpaqual.run.loading import name_damaged_file, stage_source
 from alpaqual.run.run import Outcome
-from alpaqual.store.database import Database
+from alpaqual.store.database import Database, QueryError
 from alpaqual.store.store import Result, Store
 
 STAGES = ("loading", "checking", "categorising", "grading", "selecting")
@@ -167,7 +167,12 @@ class _Making:
                 (self.folder / f"{same}.parquet").rename(path)
                 self.database.view(query.name, path)
                 return Query(query.name, f"SELECT * FROM {name(same)}", query.kind)
-        self.database.write_parquet(query.sql, path, what)
+        try:
+            self.database.write_parquet(query.sql, path, what)
+        except QueryError:
+            if self.stage.verb == "loading":
+                name_damaged_file(self.database, self.executor.plan)
+            raise
         self.database.view(query.name, path)
         if query.unless is not None:
             self.database.execute(f"DROP VIEW {name(query.unless[0])}", what)

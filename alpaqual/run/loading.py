@@ -52,6 +52,23 @@ def stage_source(database: Database, plan: Plan, query: Query, folder: Path) -> 
     return sql
 
 
+def name_damaged_file(database: Database, plan: Plan) -> None:
+    """Reads each file of the typed sources to its end.
+
+    Raises RecipeError for the first that cannot be read; a file that is not on this disk is passed over.
+    """
+    for index, source in enumerate(plan.sources):
+        plugin: SourcePlugin = find("sources", source.format)()
+        for file in source.files if plugin.CELLS == "typed" and not source.files[0].path.startswith("hf://") else ():
+            try:
+                database.rows(
+                    f"SELECT MAX(HASH(COLUMNS(*))) FROM ({plugin.scan([file.path], list(source.columns), ())})"
+                )
+            except QueryError as error:
+                message = f"{Path(file.path).name} is damaged and cannot be read to its end: {error.reason}"
+                raise RecipeError([plan.recipe.problem(("sources", index, "path"), message)]) from None
+
+
 def _columns_after(sql: str, source: SourceFacts) -> list[str]:
     """The source's own columns that the strict scan would have read."""
     return [column for column in source.columns if name(column) in sql]

@@ -115,14 +115,18 @@ class _Looker:
 
     def columns(self, index: int, source: Source, plugin: SourcePlugin, paths: list[str]) -> Mapping[str, str] | None:
         try:
-            return self.database.describe(plugin.look(paths))
+            columns = self.database.describe(plugin.look(paths))
+            if plugin.CELLS == "text" and not self.database.rows(f"SELECT 1 FROM {plugin.look(paths)} LIMIT 1"):
+                self.problem(index, "path", f"{source.path} has no rows")
+                return None
+            return columns
         except QueryError as error:
             first = error
         if source.path.startswith(REMOTE):
             self.problem(index, "path", f"{source.path} cannot be read: {first.reason}")
             return None
         # What DuckDB cannot describe may be readable with care: an object that holds a list, a broken line among good ones.
-        columns: dict[str, str] = {}
+        columns = {}
         for path in paths:
             try:
                 for row, _ in itertools.islice(plugin.rescue(path), _SAMPLE):

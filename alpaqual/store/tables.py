@@ -27,7 +27,9 @@ class Rows:
         """As a polars frame."""
         import polars as pl
 
-        return pl.read_ndjson(self.path) if self.path.suffix == ".jsonl" else pl.read_parquet(self.path)
+        if self.path.suffix == ".jsonl":
+            return pl.read_ndjson(self.path, schema=dict.fromkeys(("id", "instruction", "input", "output"), pl.String))
+        return pl.read_parquet(self.path)
 
     def arrow(self) -> pyarrow.Table:
         """As an Arrow table.

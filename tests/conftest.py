@@ -1,0 +1,70 @@
+"""What tests of whole runs share: a project in a temporary folder, and a run that is asked whether any row got lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import alpaqual
+from alpaqual.api import Run
+
+
+class Project:
+    """A folder with a recipe and its data; `run` runs the recipe in this process, `command` the command line in another."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.recipe = folder / "recipe.yaml"
+
+    def write(self, file: str, content: bytes | str) -> Path:
+        path = self.folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def jsonl(self, file: str, rows: Sequence[Any]) -> Path:
+        return self.write(file, "".join(json.dumps(row) + "\n" for row in rows))
+
+    def ask(self, path: str = "data.jsonl", more: str = "", *, source: str = "", datasets: str = "{full: {}}") -> Path:
+        """A recipe of one source; `source` holds more of its keys. Its path stands on line 4."""
+        lines = ["version: 1", "name: trial", "sources:", f"  - path: {path}"]
+        lines += [f"    {line}" for line in source.splitlines()]
+        lines += [more, f"datasets: {datasets}"]
+        return self.write("recipe.yaml", "\n".join(line for line in lines if line) + "\n")
+
+    def run(self, **settings: Any) -> Run:
+        return alpaqual.run(self.recipe, **settings)
+
+    def command(self, *words: str | Path, **more: Any) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONWARNINGS": "error", **more.pop("env", {})}
+        return subprocess.run(
+            [sys.executable, "-m", "alpaqual", *map(str, words)],
+            cwd=more.pop("cwd", self.folder),
+            capture_output=True,
+            encoding="utf-8",
+            env=environment,
+            timeout=120,
+            check=False,
+            **more,
+        )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def paper_data() -> Path:
+    """The folder of the real data; tests of it are skipped without."""
+    folder = os.environ.get("ALPAQUAL_DATA")
+    if not folder:
+        pytest.skip("needs ALPAQUAL_DATA, the folder of the real data")
+    return Path(folder)
