@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from alpaqual.plan.loading import UNREADABLE
 from alpaqual.plan.plan import Plan, Query
 from alpaqual.quote import literal, name
 from alpaqual.registry import find
+from alpaqual.run.packing import check_packing
 from alpaqual.store.database import Database, QueryError
 from alpaqual.values import SourceFacts
 
@@ -28,16 +30,17 @@ def stage_source(database: Database, plan: Plan, query: Query, folder: Path) -> 
     """
     table = f"CREATE OR REPLACE TABLE {name(query.name)} AS "
     what = f"loading: {query.name.removeprefix('staged.')}"
-    try:
-        database.execute(table + query.sql, what)
-        return query.sql
-    except QueryError:
-        source = next(source for source in plan.sources if query.name == f"staged.{source.name}")
-    index = plan.sources.index(source)
-    plugin: SourcePlugin = find("sources", source.format)()
+    index = next(i for i, source in enumerate(plan.sources) if query.name == f"staged.{source.name}")
+    source = plan.sources[index]
     clean = folder / "clean.jsonl"
     columns = list(dict.fromkeys([*source.fields.values(), *_columns_after(query.sql, source)]))
+    plugin: SourcePlugin = find("sources", source.format)()
     try:
+        for file in source.files:
+            check_packing(file.path)
+        with contextlib.suppress(QueryError):
+            database.execute(table + query.sql, what)
+            return query.sql
         unreadable = _rescue(source, plugin, columns, clean)
     except ValueError as error:
         problem = plan.recipe.problem(("sources", index, "path"), str(error))

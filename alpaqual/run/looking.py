@@ -14,6 +14,7 @@ from alpaqual.recipe.explain import suggest
 from alpaqual.recipe.model import Fields, Source
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.registry import find, names
+from alpaqual.run.packing import check_packing
 from alpaqual.store.database import Database, QueryError
 from alpaqual.store.store import Store
 from alpaqual.values import ROW_FIELDS, SourceFacts, SourceFile
@@ -129,6 +130,7 @@ class _Looker:
         columns = {}
         for path in paths:
             try:
+                check_packing(path)
                 for row, _ in itertools.islice(plugin.rescue(path), _SAMPLE):
                     for key, value in (row or {}).items():
                         columns[key] = _wider(columns.get(key), value)

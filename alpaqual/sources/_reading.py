@@ -40,7 +40,7 @@ def open_bytes(file: str) -> IO[bytes]:
     if path.suffix == ".zst":
         import zstandard
 
-        return zstandard.ZstdDecompressor().stream_reader(path.open("rb"))
+        return zstandard.ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True)
     return path.open("rb")
 
 
