@@ -41,8 +41,8 @@ def pattern_problem(pattern: str) -> str:
     return ""
 
 
-class _Refused(Exception):  # noqa: N818 - it never leaves this file
-    pass
+class _Refused(ValueError):  # noqa: N818 - it never leaves this file
+    """Why RE2 does not read a piece."""
 
 
 def _like(token: re.Match[str]) -> str:
@@ -72,7 +72,11 @@ def _like(token: re.Match[str]) -> str:
 def _like_in_class(token: re.Match[str]) -> str:
     if token["escape"]:
         raise _Refused(_why(token[0]))
-    return r"\w" if token["set"] else r"\[" if token["open"] else token[0].replace("{", "").replace("}", "")
+    if token["set"] or token["open"]:
+        return r"\w" if token["set"] else r"\["
+    code = re.fullmatch(r"\\x\{?([0-9A-Fa-f]+)\}?", token[0])
+    # As the character itself, so that the order of a range's ends is judged.
+    return re.escape(chr(min(int(code[1], 16), 0x10FFFF))) if code else token[0]
 
 
 def _why(text: str) -> str:
