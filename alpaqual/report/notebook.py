@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from alpaqual.report.html import Child, Html, count, join, percent, tag
+from alpaqual.report.html_datasets import dataset_numbers
+from alpaqual.report.html_verdict import title_of
+from alpaqual.report.markup import NOTHING, Child, Html, count, join, tag
 from alpaqual.report.report import Report
 from alpaqual.values import State
 
@@ -18,11 +20,8 @@ _WORD = "text-align:left"
 def to_notebook(report: Report) -> str:
     """The verdict, its reasons and the datasets. A run shows this where it is the value of a cell."""
     results = report.results
-    recipe = results["recipe"]
     verdict = tag("strong", report.verdict.upper(), style=f"color:{_COLOUR[report.verdict]}")
-    parts: list[Child] = [
-        tag("p", verdict, " ", tag("strong", recipe["title"] or recipe["name"]), f": {report.headline}")
-    ]
+    parts: list[Child] = [tag("p", verdict, " ", tag("strong", title_of(report)), f": {report.headline}")]
     reasons = [
         tag(
             "li",
@@ -42,28 +41,14 @@ def to_notebook(report: Report) -> str:
 def _datasets(report: Report) -> Html:
     datasets = report.results["datasets"]
     if not datasets:
-        return Html("")
-    heads = [
-        "dataset",
-        "rows",
-        "keep rate",
-        "by threshold alone",
-        "added by quota",
-        "removed by quota",
-        "shortfall",
-    ]
+        return NOTHING
+    shown = {name: dataset_numbers(dataset) for name, dataset in list(datasets.items())[:_MOST_DATASETS]}
+    heads = ["dataset", *next(iter(shown.values()))]
     head = [tag("th", title, style=_NUMBER if index else _WORD) for index, title in enumerate(heads)]
-    rows = []
-    for name, each in list(datasets.items())[:_MOST_DATASETS]:
-        numbers = [count(each["rows"]), percent(each["rows"], each["eligible"]), count(each["at_threshold"])]
-        numbers += [
-            count(each["below_threshold"]),
-            count(each["fates"].get("removed_by_quota", 0)),
-            count(each["shortfall"]),
-        ]
-        rows.append(
-            tag("tr", tag("th", name, style=_WORD), *(tag("td", number, style=_NUMBER) for number in numbers))
-        )
+    rows = [
+        tag("tr", tag("th", name, style=_WORD), *(tag("td", number, style=_NUMBER) for number in numbers.values()))
+        for name, numbers in shown.items()
+    ]
     more = len(datasets) - len(rows)
     note = tag("p", f"… and {count(more)} more datasets") if more > 0 else ""
     total = tag("p", f"Of {count(report.results['source']['rows'])} rows:")

@@ -7,87 +7,16 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from hostile_rows import HOSTILE, RECIPE, SCRIPT, Made, expected, made_rows, shown_as
 
 import alpaqual
 from alpaqual.api import Report, to_html
 
 pytestmark = pytest.mark.browser
-
-SCRIPT = "</script><script>window.pwned=1</script>"
-HOSTILE = [
-    SCRIPT,
-    "<img src=x onerror=window.pwned=1>",
-    "**bold** [link](javascript:window.pwned=1) | cell |\n# head",
-    "report\u202egpj.exe",
-    "]]><svg onload=window.pwned=1>",
-    "{{template}} {% raw %} ${window.pwned=1} <!-- <script>",
-    "\"' onmouseover=window.pwned=1 x='\u2028window.pwned=1\u2029",
-    "zero\u200bwidth and a bell\u0007",
-]
-AREAS = [SCRIPT, "<b>bold</b>", "quiet", "\u202ebackwards"]
-
-RECIPE = """\
-version: 1
-name: hostile
-title: "Rows that <script>window.pwned=1</script> do not like us"
-sources:
-  - path: rows.jsonl
-    fields: {instruction: instruction, input: input, response: response}
-rules:
-  - {id: short, description: "<i>why</i>", column: response, check: {str_length: {min: 3}}, warn: 0, drop: true}
-categories:
-  - {column: area}
-  - {category: even, where: "source.number % 2 = 0"}
-graders:
-  stepped: {column: stepped, scale: {min: 0, max: 5, step: 0.5}}
-  fine: {column: fine, scale: {min: 0, max: 1}}
-datasets:
-  good: {threshold: {stepped: 3.5}, quotas: {even: {min_keep_rate: 0.9, floor: 2}}}
-  finer: {threshold: {fine: 0.6251}}
-  both: {threshold: {stepped: 3, fine: 0.5}}
-  random: {sample: {like: finer}, seed: 3}
-report: {examples: 5}
-"""
-
-
-@dataclass(frozen=True)
-class Made:
-    """A run, the rows that went in, and its report."""
-
-    rows: list[dict[str, Any]]
-    results: dict[str, Any]
-    report: Path
-
-    def eligible(self, category: str | None = None) -> list[dict[str, Any]]:
-        return [
-            row
-            for row in self.rows
-            if len(row["response"]) >= 3 and (category is None or category in categories(row))
-        ]
-
-
-def categories(row: dict[str, Any]) -> list[str]:
-    return [row["area"], *(["even"] if row["number"] % 2 == 0 else [])]
-
-
-def made_rows() -> list[dict[str, Any]]:
-    return [
-        {
-            "instruction": f"{HOSTILE[number % len(HOSTILE)]} number {number}",
-            "input": HOSTILE[(number + 3) % len(HOSTILE)] if number % 3 else "",
-            "response": "no" if number % 17 == 5 else f"{HOSTILE[(number + 5) % len(HOSTILE)]} {number}",
-            "area": AREAS[number % 7 % 4],
-            "number": number,
-            "stepped": None if number % 41 == 7 else (number * 7 % 11) / 2,
-            "fine": (number * 37 % 1000) / 1000 + 0.0003,
-        }
-        for number in range(400)
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -161,45 +90,7 @@ def cells(page: Any, table: str) -> dict[str, list[str]]:
     return {"": whole, **{name: rest for name, *rest in others}}
 
 
-def percentage(part: int, whole: int) -> str:
-    share = Fraction(part, whole)
-    if 0 < share < Fraction(1, 2000):
-        return "<0.1%"
-    if Fraction(1999, 2000) <= share < 1:
-        return ">99.9%"
-    return f"{int(share * 1000 + Fraction(1, 2)) / 10:.1f}%"
-
-
-def points(difference: Fraction) -> str:
-    tenths = int(abs(difference) * 1000 + Fraction(1, 2))
-    return ("" if not tenths else "+" if difference > 0 else "−") + f"{tenths / 10:.1f}"
-
-
-def expected(made: Made, grader: str, threshold: float, own: float, category: str | None) -> list[str]:
-    """What the table must say of a category at a threshold: counted from the rows that went in."""
-    within, everything = made.eligible(category), made.eligible()
-
-    def kept(rows: list[dict[str, Any]], least: float) -> int:
-        return sum(1 for row in rows if row[grader] is not None and row[grader] >= least)
-
-    def told(least: float) -> list[str]:
-        gap = Fraction(kept(within, least), len(within)) - Fraction(kept(everything, least), len(everything))
-        apart = "" if category is None else points(gap)
-        return [f"{kept(within, least):,}", percentage(kept(within, least), len(within)), apart]
-
-    moved = kept(within, threshold) - kept(within, own)
-    change = "0" if not moved else f"{'+' if moved > 0 else '−'}{abs(moved):,}"
-    return [f"{len(within):,}", *told(own), *told(threshold), change]
-
-
-def shown_as(name: str) -> str:
-    """A category as the page writes it."""
-    return name.replace("\u202e", "U+202E")
-
-
-def test_a_hostile_report_loads_without_errors_requests_or_running_a_row(
-    made: Made, show: Callable[..., Seen]
-) -> None:
+def test_a_hostile_report_loads_without_errors_requests_or_running_a_row(made: Made, show: Callable[..., Seen]) -> None:
     seen = show(made.report)
     seen.page.get_by_role("button", name="open all").click()
     seen.page.mouse.move(300, 300)
@@ -229,10 +120,7 @@ def test_every_chart_is_drawn(made: Made, show: Callable[..., Seen]) -> None:
     for index in range(charts.count()):
         marks = charts.nth(index).locator("svg g.mark-rect path, svg g.mark-symbol path")
         assert marks.count() > 1
-        assert all(
-            box["width"] > 0 and box["height"] > 0
-            for box in (each.bounding_box() for each in marks.all()[:3])
-        )
+        assert all(box["width"] > 0 and box["height"] > 0 for box in (each.bounding_box() for each in marks.all()[:3]))
 
 
 @pytest.mark.parametrize(("index", "grader", "own"), [(0, "stepped", 3.5), (1, "fine", 0.6251)])
@@ -262,9 +150,7 @@ def test_moving_the_slider_counts_what_python_counts(
             "([chart, text]) => chart.textContent.includes(text)",
             arg=[chart.element_handle(), f"≥ {threshold:g}"],
         )
-        scores = [
-            bar["score"] for bar in made.results["datasets"]["good" if index == 0 else "finer"]["scores"]
-        ]
+        scores = [bar["score"] for bar in made.results["datasets"]["good" if index == 0 else "finer"]["scores"]]
         strong = chart.locator("g.mark-rect path[fill='var(--kept)']")
         assert strong.count() == sum(1 for score in scores if score >= threshold)
     page.get_by_role("button", name=f"back to {own:g}").click()
@@ -291,14 +177,10 @@ def test_search_and_filters_choose_rows(made: Made, show: Callable[..., Seen]) -
     ids = "#rows-list .row{} dd:first-of-type code"
     held = set(page.locator(ids.format("")).all_text_contents())
     quoted = {
-        row["id"]: row
-        for dataset in made.results["datasets"].values()
-        for row in dataset["near"]
-        if row["id"] in held
+        row["id"]: row for dataset in made.results["datasets"].values() for row in dataset["near"] if row["id"] in held
     }
     texts = {
-        key: " ".join(row[field] or "" for field in ("instruction", "input", "response"))
-        for key, row in quoted.items()
+        key: " ".join(row[field] or "" for field in ("instruction", "input", "response")) for key, row in quoted.items()
     }
     search.fill("ONERROR gpj.exe")
     wanted = {key for key, text in texts.items() if "onerror" in text and "gpj.exe" in text}
@@ -320,21 +202,15 @@ def test_search_and_filters_choose_rows(made: Made, show: Callable[..., Seen]) -
     assert wanted
     assert set(page.locator(ids.format(":visible")).all_text_contents()) == wanted
     assert set(page.locator("#rows-list .row:visible summary .of").all_text_contents()) == {"finer"}
-    assert set(page.locator("#rows-list .row:visible summary .fate").all_text_contents()) == {
-        "below threshold"
-    }
+    assert set(page.locator("#rows-list .row:visible summary .fate").all_text_contents()) == {"below threshold"}
 
 
-def test_no_more_rows_are_quoted_than_the_recipe_allows(
-    made: Made, show: Callable[..., Seen], tmp_path: Path
-) -> None:
+def test_no_more_rows_are_quoted_than_the_recipe_allows(made: Made, show: Callable[..., Seen], tmp_path: Path) -> None:
     results = {**made.results, "settings": {"samples": 7, "examples": 0}}
     file = tmp_path / "report.html"
     file.write_text(to_html(Report(results, {})), encoding="utf-8")
     assert show(file).page.locator("#rows-list .row").count() == 7
-    file.write_text(
-        to_html(Report({**results, "settings": {"samples": 0, "examples": 0}}, {})), encoding="utf-8"
-    )
+    file.write_text(to_html(Report({**results, "settings": {"samples": 0, "examples": 0}}, {})), encoding="utf-8")
     page = show(file).page
     assert page.locator("#rows").count() == 0
     assert "gpj.exe" not in page.content()
@@ -371,17 +247,8 @@ def test_it_can_be_used_with_the_keyboard_alone(made: Made, show: Callable[..., 
         reached.add(element)
         if "rows-open" in reached:
             break
-    assert {
-        "threshold-0",
-        "rows-search",
-        "rows-dataset",
-        "rows-fate",
-        "rows-category",
-        "rows-open",
-    } <= reached
-    unlabelled = (
-        "() => [...document.querySelectorAll('input, select')].filter(each => !each.labels.length).length"
-    )
+    assert {"threshold-0", *(f"rows-{name}" for name in ("search", "dataset", "fate", "category", "open"))} <= reached
+    unlabelled = "() => [...document.querySelectorAll('input, select')].filter(each => !each.labels.length).length"
     assert page.evaluate(unlabelled) == 0
 
 
