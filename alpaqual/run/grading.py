@@ -11,12 +11,14 @@ from alpaqual.contracts import Model
 from alpaqual.errors import RecipeError
 from alpaqual.graders.model import Asking
 from alpaqual.graders.reply import parse_score
+from alpaqual.plan.columns import stored_column
 from alpaqual.quote import name
 from alpaqual.recipe.explain import suggest
 from alpaqual.recipe.model import Grader
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.registry import find
 from alpaqual.run.looking import format_of
+from alpaqual.run.packing import check_packing
 from alpaqual.store.database import Database, QueryError
 from alpaqual.store.frames import write_grades, write_imported
 from alpaqual.store.ledger import Recording, request_key
@@ -43,6 +45,10 @@ def import_table(database: Database, recipe: Recipe, grader_name: str, target: P
         columns = database.describe(relation)
     except QueryError as error:
         raise RecipeError([recipe.problem(place, f"{grader.table} cannot be read: {error.reason}")]) from None
+    try:
+        check_packing(str(path))
+    except ValueError as error:
+        raise RecipeError([recipe.problem(place, str(error))]) from None
     missing = [
         recipe.problem(
             place,
@@ -53,10 +59,26 @@ def import_table(database: Database, recipe: Recipe, grader_name: str, target: P
     ]
     if missing:
         raise RecipeError(missing)
-    key, score = name(grader.key), name(grader.score)
-    truth = f"CASE LOWER(CAST({score} AS VARCHAR)) WHEN 'true' THEN 1 WHEN 'false' THEN 0 ELSE TRY_CAST({score} AS DOUBLE) END"
-    rows = database.batches(f"SELECT CAST({key} AS VARCHAR), CAST({truth} AS DOUBLE) FROM {relation}", _BATCH)
-    write_imported(rows, target, str(grader.table))
+    rows = database.batches(f"SELECT {_key(database, grader)}, {_number(name(grader.score))} FROM {relation}", _BATCH)
+    try:
+        write_imported(rows, target, str(grader.table))
+    except QueryError as error:
+        raise RecipeError([recipe.problem(place, f"{grader.table} cannot be read: {error.reason}")]) from None
+
+
+def _key(database: Database, grader: Grader) -> str:
+    """The key as the rows show theirs: they keep every number as DOUBLE, and write the 7 of a table as 7.0."""
+    text = f"CAST({name(grader.key)} AS VARCHAR)"
+    kind = database.describe("rows").get(stored_column(grader.key.removeprefix("source.")), "VARCHAR")
+    return text if kind == "VARCHAR" else f"COALESCE(CAST(TRY_CAST({text} AS {kind}) AS VARCHAR), {text})"
+
+
+def _number(score: str) -> str:
+    """The score as a number. What is there and is none becomes NaN, so that it is not taken for one that is missing."""
+    text = f"LOWER(TRIM(CAST({score} AS VARCHAR)))"
+    number = f"COALESCE(TRY_CAST({text} AS DOUBLE), CAST('nan' AS DOUBLE))"
+    cases = f"WHEN {text} IS NULL OR {text} = '' THEN NULL WHEN {text} = 'true' THEN 1 WHEN {text} = 'false' THEN 0"
+    return f"CAST(CASE {cases} ELSE {number} END AS DOUBLE)"
 
 
 def grade_with_model(database: Database, recipe: Recipe, grader_name: str, target: Path) -> Mapping[str, Any]:

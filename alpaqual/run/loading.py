@@ -16,6 +16,7 @@ from alpaqual.plan.plan import Plan, Query
 from alpaqual.quote import literal, name
 from alpaqual.registry import find
 from alpaqual.run.packing import check_packing
+from alpaqual.sources._reading import one_file
 from alpaqual.store.database import Database, QueryError
 from alpaqual.values import SourceFacts
 
@@ -102,7 +103,7 @@ def _line(position: int, row: Mapping[str, Any], columns: list[str]) -> str:
 
 
 def _read_clean(clean: Path, columns: list[str], cells: str) -> str:
-    row = f"SELECT json AS line FROM read_json_objects({literal(str(clean))}, format = 'newline_delimited', maximum_object_size = 134217728)"
+    row = f"SELECT json AS line FROM read_json_objects({literal(one_file(str(clean)))}, format = 'newline_delimited', maximum_object_size = 134217728)"
     arrow = "->>" if cells == "text" else "->"
     picked = "".join(
         f", NULLIF(line {arrow} {position}, 'null') AS {name(column)}" for position, column in enumerate(columns, 1)

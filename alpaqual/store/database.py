@@ -10,6 +10,7 @@ from typing import Any
 
 from alpaqual.errors import MachineError, StageError
 from alpaqual.quote import literal, name
+from alpaqual.sources._reading import one_file
 
 
 class QueryError(StageError):
@@ -103,7 +104,7 @@ class Database:
     def view(self, table: str, path: Path) -> None:
         """Make a Parquet file readable as a table."""
         self.execute(
-            f"CREATE OR REPLACE VIEW {name(table)} AS SELECT * FROM read_parquet({literal(str(path))})",
+            f"CREATE OR REPLACE VIEW {name(table)} AS SELECT * FROM read_parquet({literal(one_file(str(path)))})",
             f"opening {table}",
         )
 
@@ -113,13 +114,16 @@ class Database:
 
     def parquet_rows(self, files: list[str]) -> tuple[int, ...]:
         """Rows of each Parquet file, from its footer."""
-        listed = ", ".join(literal(file) for file in files)
+        listed = ", ".join(literal(one_file(file)) for file in files)
         found = dict(self.rows(f"SELECT file_name, num_rows FROM parquet_file_metadata([{listed}])", "reading footers"))
         return tuple(found[file] for file in files)
 
     def write_parquet(self, query: str, path: Path, what: str) -> None:
         """Write a query's result as Parquet, in row groups small enough that two cores share a middling table."""
-        self.execute(f"COPY (\n{query}\n) TO {literal(str(path))} (FORMAT parquet, PARQUET_VERSION v2, ROW_GROUP_SIZE {ROW_GROUP})", what)
+        self.execute(
+            f"COPY (\n{query}\n) TO {literal(str(path))} (FORMAT parquet, PARQUET_VERSION v2, ROW_GROUP_SIZE {ROW_GROUP})",
+            what,
+        )
 
     def write_jsonl(self, query: str, path: Path, what: str) -> None:
         """Write a query's result as JSON Lines."""

@@ -79,7 +79,8 @@ def write_imported(batches: Iterator[list[tuple[Any, ...]]], path: Path, shown: 
         validate(frame, imported_schema())
     except StageError as error:
         raise StageError(f"{shown}: {error}") from None
-    frame.write_parquet(path)
+    # Without statistics: they leave NaN out, and a query that trusts them takes NaN for a number on the scale.
+    frame.write_parquet(path, statistics=False)
 
 
 def validate(frame: Any, schema: Any) -> None:

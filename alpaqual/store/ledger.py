@@ -66,12 +66,19 @@ def _entries(file: Path) -> Iterator[tuple[str, Reply]]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
-            yield (
-                value["key"],
-                Reply(value["text"], value["model"], value.get("input_tokens"), value.get("output_tokens")),
-            )
-        except (ValueError, KeyError, TypeError):
+            yield _entry(json.loads(line))
+        except (ValueError, KeyError, TypeError, RecursionError):
             if number == len(lines):
                 return
             raise StoreError(f"{file}:{number}: not an entry of a ledger (key, model, text)") from None
+
+
+def _entry(value: Any) -> tuple[str, Reply]:
+    """Key and reply of an entry. Raises ValueError, KeyError or TypeError where it is none."""
+    texts = [value[field] for field in ("key", "text", "model")]
+    tokens = [value.get(field) for field in ("input_tokens", "output_tokens")]
+    if not all(isinstance(text, str) for text in texts) or not all(type(n) in (int, type(None)) for n in tokens):
+        raise TypeError("a key, a text and a model are texts, tokens are numbers")
+    # A lone surrogate, which JSON can spell and no file can hold, becomes the replacement character.
+    key, text, model = (text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts)
+    return key, Reply(text, model, *tokens)

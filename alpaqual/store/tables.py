@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from alpaqual.errors import MachineError, StageError
 from alpaqual.quote import literal
+from alpaqual.sources._reading import one_file
 from alpaqual.store.database import Database, opened
 
 if TYPE_CHECKING:
@@ -28,8 +29,11 @@ class Rows:
         import polars as pl
 
         if self.path.suffix == ".jsonl":
-            return pl.read_ndjson(self.path, schema=dict.fromkeys(("id", "instruction", "input", "output"), pl.String))
-        return pl.read_parquet(self.path)
+            columns = dict.fromkeys(("id", "instruction", "input", "output"), pl.String)
+            # The file, not its path: polars would read a glob into that.
+            with self.path.open("rb") as stream:
+                return pl.read_ndjson(stream, schema=columns)
+        return pl.read_parquet(self.path, glob=False)
 
     def arrow(self) -> pyarrow.Table:
         """As an Arrow table.
@@ -62,8 +66,8 @@ def _needs(package: str) -> None:
 
 def _reading(path: Path) -> str:
     if path.suffix == ".jsonl":
-        return f"read_json({literal(str(path))}, format = 'newline_delimited')"
-    return f"read_parquet({literal(str(path))})"
+        return f"read_json({literal(one_file(str(path)))}, format = 'newline_delimited')"
+    return f"read_parquet({literal(one_file(str(path)))})"
 
 
 def read_rows(  # noqa: PLR0913 - one argument for each thing that can be asked

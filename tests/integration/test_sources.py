@@ -162,6 +162,35 @@ def test_positions_run_on_over_parquet_files(project: Project) -> None:
     assert [row[0] for row in texts(run)] == [f"q{part}-{i}" for part in range(3) for i in range(5)]
 
 
+@pytest.mark.parametrize("odd", ["a[1]", "b*c", "q?z", "it's a {b}", 'uni "ü" 100%'])
+def test_signs_of_a_glob_in_the_name_of_a_folder_mean_themselves(tmp_path: Path, odd: str) -> None:
+    """The neighbours are what the names would match as globs."""
+    for neighbour in ("a1", "bxc", "qxz"):
+        for file, content in (
+            ("part-1.jsonl", jsonl()),
+            ("d.csv", csv_of()),
+            ("d.parquet", parquet(pl.DataFrame(ROWS))),
+        ):
+            Project(tmp_path / neighbour).write(file, content)
+    project = Project(tmp_path / odd)
+    for file, content in (
+        ("part-*.jsonl", jsonl(ROWS[:1])),
+        ("d.csv", csv_of(ROWS[:1])),
+        ("d.parquet", parquet(pl.DataFrame(ROWS[:1]))),
+    ):
+        project.write(file.replace("*", "1"), content)
+        project.ask(f'"{file}"')
+        run = project.run()
+        assert_nothing_lost(run, 1)
+        assert texts(run) == [tuple(ROWS[0].values())]
+        assert len(run.rows()) == len(run.datasets["full"]) == 1
+
+
+def test_a_file_whose_name_looks_like_a_glob_is_that_file(project: Project) -> None:
+    project.write("data1.jsonl", jsonl())
+    assert len(texts(loaded(project, "data[1].jsonl", jsonl(ROWS[:1]), 1))) == 1
+
+
 def test_named_sources_of_different_formats_stand_side_by_side(project: Project) -> None:
     project.write("a.jsonl", jsonl(ROWS[:2]))
     project.write("b.csv", csv_of(ROWS[2:]))
