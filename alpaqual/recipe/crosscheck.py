@@ -31,6 +31,8 @@ from alpaqual.values import ROW_FIELDS
 
 PROVIDERS = ("anthropic", "local", "openai", "recorded")
 _WHOLE_ROW_CHECKS = ("no_duplicates", "no_conflicts")
+_SWITCHES = (*_WHOLE_ROW_CHECKS, "not_nullable", "unique")
+"""Checks that `false` switches off; of any other, false is a value like another."""
 _MEASURES = ("rows", "keep_rate", "share", "scored", "unscored", "failing_rows", "quarantined")
 
 
@@ -57,7 +59,7 @@ def checks_of(rule: Rule) -> list[tuple[str, object]]:
     return [
         (name, value)
         for name in Check.__struct_fields__
-        if (value := getattr(rule.check, name)) is not None and value is not False
+        if (value := getattr(rule.check, name)) is not None and not (value is False and name in _SWITCHES)
     ]
 
 

@@ -264,7 +264,8 @@ def a_quota(draw, threshold):
 
 @st.composite
 def a_dataset(draw, earlier):
-    threshold = {grader: draw(st.integers(0, 10)) / 2 for grader in draw(st.sets(st.sampled_from(GRADERS)))}
+    chosen = draw(st.sampled_from([{"accuracy"}, {"accuracy"}, {"help"}, set(GRADERS), set()]))
+    threshold = {grader: draw(st.integers(2, 10)) / 2 for grader in sorted(chosen)}
     threshold = dict(sorted(threshold.items(), reverse=draw(st.booleans())))
     quotas = {
         category: draw(a_quota(threshold))
@@ -324,6 +325,57 @@ def test_a_larger_sample_holds_the_smaller(database, rows, dataset, one, other):
     for smaller, larger in pairwise(kept):
         assert smaller <= larger
     assert all(len(rows) <= int(size) for size, rows in zip(datasets, kept, strict=True))
+
+
+def plain_row(key, score, *categories):
+    scores = {"accuracy": score, "help": 5.0}
+    return {"id": key, "scores": scores, "why": dict.fromkeys(GRADERS), "dropped": [], "categories": set(categories)}
+
+
+def kept_by(database, rows, **datasets):
+    found, _ = run_queries(database, datasets, rows)
+    for called, selection in select(datasets, rows).items():
+        assert {key: fate for key, (fate, _) in found[called].items()} == selection.fate
+    return {called: {key for key, (fate, _) in fates.items() if fate == "kept"} for called, fates in found.items()}
+
+
+def test_a_row_that_a_quota_took_out_stays_out(database):
+    rows = [plain_row("one", 4.0, "a", "b", "c"), plain_row("two", 5.0)]
+    back_and_forth = {"a": Quota(min_rows=1), "b": Quota(max_rows=0), "c": Quota(min_rows=1)}
+    kept = kept_by(database, rows, d=Dataset(threshold={"accuracy": 4.5}, quotas=back_and_forth))
+    assert kept == {"d": {"two"}}
+
+
+def test_a_quota_adds_no_row_that_the_dataset_it_starts_from_lacks(database):
+    rows = [plain_row("low", 3.0, "a"), plain_row("middle", 4.0, "a"), plain_row("high", 5.0, "a")]
+    child = Dataset(from_="parent", threshold={"accuracy": 4.5}, quotas={"a": Quota(min_rows=3)})
+    kept = kept_by(database, rows, parent=Dataset(threshold={"accuracy": 4.0}), child=child)
+    assert kept == {"parent": {"middle", "high"}, "child": {"middle", "high"}}
+
+
+def test_each_quota_sees_what_those_before_it_added(database):
+    rows = [plain_row(f"r{index}", 4.0, "a", "b") for index in range(3)] + [plain_row("top", 5.0)]
+    quotas = {"a": Quota(min_rows=2), "b": Quota(min_rows=2)}
+    kept = kept_by(database, rows, d=Dataset(threshold={"accuracy": 4.5}, quotas=quotas))
+    assert len(kept["d"]) == 3
+
+
+def test_nothing_unscored_and_nothing_below_the_floor_is_added(database):
+    rows = [
+        plain_row("at", 3.5, "a"),
+        plain_row("below", 3.0, "a"),
+        plain_row("none", None, "a"),
+        plain_row("top", 5.0),
+    ]
+    quotas = {"a": Quota(min_rows=3, floor=3.5)}
+    kept = kept_by(database, rows, d=Dataset(threshold={"accuracy": 4.5}, quotas=quotas))
+    assert kept == {"d": {"at", "top"}}
+
+
+def test_a_share_of_nothing_is_met_by_nothing(database):
+    rows = [plain_row("one", 1.0, "a"), plain_row("two", 2.0)]
+    quotas = {"a": Quota(min_share=0.5)}
+    assert kept_by(database, rows, d=Dataset(threshold={"accuracy": 4.5}, quotas=quotas)) == {"d": set()}
 
 
 def test_many_rows_of_one_score_are_told_apart_by_their_hash(database):
