@@ -101,12 +101,14 @@ class _Looker:
             self.database.allow_network()
             # Without the network's word for it, the address (with its revision) stands for the content.
             return [SourceFile(source.path, source.path, 0)]
-        named = self.recipe.folder / source.path
+        # From the root, so that plan.sql finds the files wherever it is pasted.
+        folder = self.recipe.folder.absolute()
+        named = folder / source.path
         # A glob may start anywhere, also above the recipe: pathlib globs below a folder alone. Its signs in the name of the
         # recipe's folder, or of a file that is there, are none.
         globbed = glob.has_magic(source.path) and not named.is_file()
-        matches = glob.glob(source.path, root_dir=self.recipe.folder, recursive=True) if globbed else []  # noqa: PTH207
-        paths = sorted(str(self.recipe.folder / match) for match in matches) if globbed else [str(named)]
+        matches = glob.glob(source.path, root_dir=folder, recursive=True) if globbed else []  # noqa: PTH207
+        paths = sorted(str(folder / match) for match in matches) if globbed else [str(named)]
         found = [Path(path) for path in paths if Path(path).is_file()]
         if not found:
             self.problem(index, "path", f"no file matches {source.path} (looked in {self.recipe.folder.resolve()})")

@@ -75,7 +75,9 @@ class Store:
             if not (folder / SEAL).exists():
                 return None
             broken = Path(str(error.filename)).name
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            broken = SEAL
+        if broken is None and not all(isinstance(seal.get(part), dict) for part in ("facts", "settings", "inputs")):
             broken = SEAL
         if broken is not None:
             raise StoreError(f"the stored result {folder} is damaged ({broken}); delete that folder and run again")
@@ -121,7 +123,10 @@ class Store:
             folder.rename(target)
         result = self.find(fingerprint)
         if result is None:
-            raise StoreError(f"the result could not be put into {target}; is the folder writable?")
+            raise StoreError(
+                f"the result could not be put into {target}; delete that folder if it is there and run again, "
+                "or make the one above it writable"
+            )
         return result
 
     def clear_unfinished(self) -> None:
@@ -143,9 +148,9 @@ class Store:
                 f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}".encode()
             ).hexdigest()
         )
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             text = known.read_text(encoding="ascii").strip()
-            if len(text) == 64:
+            if len(bytes.fromhex(text)) == 32:
                 return text
         sha = hashlib.sha256()
         with path.open("rb") as stream:
