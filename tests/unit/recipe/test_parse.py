@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+import duckdb
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from alpaqual.errors import RecipeError
 from alpaqual.recipe.expression import FUNCTIONS
 from alpaqual.recipe.parse import parse_recipe, read_recipe, read_rules
+from alpaqual.recipe.patterns import pattern_problem
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.recipe.yaml_nodes import read_document, resolve_scalar
 
@@ -1151,3 +1153,81 @@ def test_a_shipped_rule_is_shown_without_this_machines_folders():
     recipe = parse_recipe(rule("hygiene"))
     assert all(place.startswith("rules/hygiene.yaml:") for place in recipe.rule_places.values())
     assert Path("rules").exists() is False
+
+
+# Patterns
+
+
+GOOD_PATTERNS = [
+    "a", "", r"\p{L}+", r"[\p{L}\d]", r"[^\p{L}\p{N}]+", r"\pL", r"\pLl", r"\p{Greek}", r"\p{^Greek}", r"\PN", "a{1000}", r"a\z",
+    "(?i)a", "a(?i)b", "(?i:a)", "(?U)a", "(?s).", "(?-i)a", "(?i-s:a)", "(?ii)a", "^(?:(?i)x)", "(?P<n>a)", r"\\1", r"\12", r"\0",
+    r"\07", r"\x{10ffff}", r"\x41", r"[\x{41}-\x{5a}]", "[[:alpha:]]+", "[[:^digit:]_]", "[[a]", "[]a]", "[^]a]", "a+?", "x*?",
+    r"\_", r"\-", r"\Qa*b\E+", r"\Q(((", r"\C", r"a\\", r"\d\D\w\W\s\S\b\B\A", r"[a\-z]", "|a", "a||b", "()", "(?:)",
+    "$", "a{,3}", "{", "a{x}", "a{", "(?:a*)*", "[a-z&&b]", r"\b+", "a|", "a\nb", "[\n]", "\\\n", "é+",
+]  # fmt: skip
+BAD_PATTERNS = [
+    "(?=a)", "(?!a)", "(?<=a)b", "(?<!a)b", "(?>a)", "(?(1)a)", "(?#c)", "(?R)", "(?P=n)", "(?P>n)", "(?<n>a)", "(?x)a",
+    r"(a)\1", r"\8", "a++", "a*+", "a?+", "a{2}+", "a**", "a{2}{3}", "a+?+", "*a", "(*)", "a{1001}", "a{1,1001}", "a{3,1}", r"a\Z",
+    r"\u1234", r"\q", r"\é", r"\G", r"\h", r"\N{DASH}", r"\xZ", r"\x{}", r"\p", r"\p{L", r"[\p]", r"[\b]", "[b-a]", r"[a-\d]",
+    r"[z-\x41]", r"[\Q]\E]", "[[:foo:]]", "[a", "[]", "[^]", "(a", "a)", "(?", "(?P", "(?P<", "(?P<>a)", "(?i", "\\",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pattern", "good"), [(each, True) for each in GOOD_PATTERNS] + [(each, False) for each in BAD_PATTERNS]
+)
+def test_a_pattern_is_judged_as_the_engine_judges_it(pattern, good):
+    try:
+        duckdb.execute("SELECT regexp_matches('abc', ?)", [pattern]).fetchall()
+    except duckdb.Error:
+        assert not good
+    else:
+        assert good
+    assert (pattern_problem(pattern) == "") == good
+
+
+PATTERN_TOKENS = st.sampled_from(
+    [
+        "a",
+        "é",
+        ".",
+        "*",
+        "+",
+        "?",
+        "{2}",
+        "{1,3}",
+        "(",
+        ")",
+        "(?:",
+        "(?i)",
+        "|",
+        "[",
+        "]",
+        "[^",
+        "-",
+        "^",
+        "$",
+        r"\d",
+        r"\b",
+        r"\p{L}",
+        r"\.",
+        r"\\",
+        r"\z",
+        r"\x41",
+        "[[:alpha:]]",
+        r"\Q",
+        r"\E",
+        r"\1",
+        "(?=",
+        "z",
+        "0",
+        ":",
+    ]
+)
+
+
+@given(st.lists(PATTERN_TOKENS, max_size=7).map("".join))
+@settings(max_examples=400, deadline=None)
+def test_no_pattern_gets_through_that_the_engine_refuses(pattern):
+    if not pattern_problem(pattern):
+        duckdb.execute("SELECT regexp_matches('abc', ?)", [pattern]).fetchall()
