@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -58,13 +59,13 @@ class _Executor:
         self.execution = Execution()
         self.opened: Database | None = None
         self.viewed: set[str] = set()
+        self.spill = store.unfinished_folder()
 
     @property
     def database(self) -> Database:
         if self.opened is None:
             engine = self.plan.recipe.text.engine
-            self.store.unfinished.mkdir(parents=True, exist_ok=True)
-            self.opened = Database(memory=engine.memory, threads=engine.threads, spill=self.store.unfinished)
+            self.opened = Database(memory=engine.memory, threads=engine.threads, spill=self.spill)
             if any(file.path.startswith("hf://") for facts in self.plan.sources for file in facts.files):
                 self.opened.allow_network()
         return self.opened
@@ -72,6 +73,7 @@ class _Executor:
     def close(self) -> None:
         if self.opened is not None:
             self.opened.close()
+            shutil.rmtree(self.spill, ignore_errors=True)
 
     def stage(self, stage: Stage) -> None:
         started = time.monotonic()

@@ -11,7 +11,7 @@ from alpaqual.plan.plan import Plan, fingerprint
 from alpaqual.quote import name
 from alpaqual.run.execute import Execution, plan_sql, stage_record
 from alpaqual.store.database import opened
-from alpaqual.store.store import Result, Store, place_file, write_whole
+from alpaqual.store.store import Result, Store, clear_halves, place_file, write_whole
 
 RESULTS = "results.json"
 STAGES = "stages.json"
@@ -88,3 +88,5 @@ def clear_reports(folder: Path) -> None:
     """Take the last run's verdict and reports away before a new one starts: what is there is never out of date."""
     for stale in (RESULTS, "report.md", "report.html", "junit.xml"):
         (folder / stale).unlink(missing_ok=True)
+    for part in (folder, folder / "tables", folder / "datasets"):
+        clear_halves(part)

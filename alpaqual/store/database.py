@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from alpaqual.errors import MachineError, StageError
 from alpaqual.quote import literal, name
@@ -69,35 +69,40 @@ class Database:
 
     def rows(self, sql: str, what: str = "query") -> list[tuple[Any, ...]]:
         """All rows of a query."""
-        cursor = self.connection.cursor()
-        try:
-            return cursor.execute(sql).fetchall()
-        except self.errors as error:
-            raise QueryError(what, error) from error
-        finally:
-            cursor.close()
+        with self.asking(what) as cursor:
+            return cast("list[tuple[Any, ...]]", cursor.execute(sql).fetchall())
 
     def records(self, sql: str, what: str = "query") -> list[dict[str, Any]]:
         """All rows of a query, by column name."""
-        cursor = self.connection.cursor()
-        try:
+        with self.asking(what) as cursor:
             cursor.execute(sql)
             names = [column[0] for column in cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        except self.errors as error:
-            raise QueryError(what, error) from error
-        finally:
-            cursor.close()
 
     def batches(self, sql: str, size: int) -> Iterator[list[tuple[Any, ...]]]:
         """The rows of a query, `size` at a time: memory does not grow with the rows."""
-        cursor = self.connection.cursor()
-        try:
+        with self.asking("query") as cursor:
             cursor.execute(sql)
             while batch := cursor.fetchmany(size):
                 yield batch
+
+    @contextmanager
+    def asking(self, what: str) -> Iterator[Any]:
+        """A cursor for one query.
+
+        Raises QueryError, and KeyboardInterrupt where a person stopped the query: DuckDB has a RuntimeError for that.
+        """
+        cursor = self.connection.cursor()
+        try:
+            yield cursor
         except self.errors as error:
-            raise QueryError("query", error) from error
+            if "INTERRUPT" in str(error):
+                raise KeyboardInterrupt from error
+            raise QueryError(what, error) from error
+        except RuntimeError as error:
+            if "interrupted" in str(error):
+                raise KeyboardInterrupt from error
+            raise
         finally:
             cursor.close()
 

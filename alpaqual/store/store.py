@@ -83,10 +83,14 @@ class Store:
             raise StoreError(f"the stored result {folder} is damaged ({broken}); delete that folder and run again")
         return Result(folder, fingerprint, seal["facts"], seal["settings"], seal["inputs"])
 
+    def unfinished_folder(self) -> Path:
+        """A name for a folder of this process's own, which the next run clears away where this one cannot."""
+        return self.unfinished / f"{os.getpid()}-{uuid.uuid4().hex}"
+
     @contextmanager
     def making(self) -> Iterator[Path]:
         """A new folder for a result that is being made; what is left of it at the end is deleted."""
-        folder = self.unfinished / f"{os.getpid()}-{uuid.uuid4().hex}"
+        folder = self.unfinished_folder()
         folder.mkdir(parents=True)
         try:
             yield folder
@@ -133,10 +137,11 @@ class Store:
         """Delete what processes left behind that are gone."""
         if not self.unfinished.is_dir():
             return
-        for folder in self.unfinished.iterdir():
-            process = folder.name.partition("-")[0]
-            if not process.isdigit() or not _alive(int(process)):
-                shutil.rmtree(folder, ignore_errors=True)
+        for left in self.unfinished.iterdir():
+            if not _alive(left.name.partition("-")[0]):
+                shutil.rmtree(left, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    left.unlink()
 
     def digest(self, path: Path) -> str:
         """sha256 of a file's bytes; known ones are read again only when size or time of the file changed."""
@@ -192,9 +197,22 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _alive(process: int) -> bool:
+def clear_halves(folder: Path) -> None:
+    """Delete files in a folder that `write_whole` or `place_file` had begun in processes that are gone."""
+    for left in folder.glob(".*.*") if folder.is_dir() else ():
+        name, _, process = left.name[1:].rpartition(".")
+        if process.isdigit() and name.endswith(_OURS) and not _alive(process):
+            left.unlink(missing_ok=True)
+
+
+_OURS = (".json", ".jsonl", ".parquet", ".md", ".html", ".xml", ".sql")
+
+
+def _alive(process: str) -> bool:
     try:
-        os.kill(process, 0)
+        os.kill(int(process), 0)
+    except (ValueError, OverflowError):
+        return False
     except ProcessLookupError:
         return False
     except PermissionError:
