@@ -54,11 +54,31 @@ STAGES = {
 }
 
 
-@pytest.fixture
-def built(project: Project) -> Project:
+def fill(project: Project) -> Project:
     project.jsonl("data.jsonl", ROWS)
     project.write("scores.csv", "instruction,points\n" + "".join(f"q{i},{i % 4}\n" for i in range(60)))
     project.write("recipe.yaml", RECIPE)
+    return project
+
+
+@pytest.fixture
+def fresh(project: Project) -> Project:
+    """A project in which nothing was done yet."""
+    return fill(project)
+
+
+@pytest.fixture(scope="module")
+def done_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = Project(tmp_path_factory.mktemp("done"))
+    fill(project)
+    project.run()
+    return project.folder
+
+
+@pytest.fixture
+def built(project: Project, done_once: Path) -> Project:
+    """A project whose store has every stage: what was done has no place, so it can be copied from another."""
+    shutil.copytree(done_once, project.folder, dirs_exist_ok=True)
     return project
 
 
@@ -87,22 +107,22 @@ def explained(project: Project) -> dict[str, str]:
     return {each.stage: "" if each.reused else each.why for each in api.explain(api.plan_recipe(project.recipe))}
 
 
-def test_a_second_run_does_nothing_and_says_the_same(built: Project) -> None:
-    first = built.run()
+def test_a_second_run_does_nothing_and_says_the_same(fresh: Project) -> None:
+    first = fresh.run()
     assert made(first) == STAGES
-    store, folder = files(built.folder / ".alpaqual"), contents(first.folder)
-    second = built.run()
+    store, folder = files(fresh.folder / ".alpaqual"), contents(first.folder)
+    second = fresh.run()
     assert made(second) == set()
-    assert files(built.folder / ".alpaqual") == store
+    assert files(fresh.folder / ".alpaqual") == store
     assert contents(second.folder) == folder
-    assert set(explained(built).values()) == {""}
+    assert set(explained(fresh).values()) == {""}
 
 
-def test_a_run_elsewhere_gives_the_same_bytes(built: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
-    here = built.run()
+def test_a_run_elsewhere_gives_the_same_bytes(fresh: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
+    here = fresh.run()
     other = Project(tmp_path_factory.mktemp("elsewhere"))
     for file in ("data.jsonl", "scores.csv", "recipe.yaml"):
-        shutil.copy(built.folder / file, other.folder / file)
+        shutil.copy(fresh.folder / file, other.folder / file)
     done = other.command("run", "recipe.yaml")
     assert done.returncode == here.exit_code, done.stderr
     there = contents(other.folder / "runs" / "trial")
@@ -191,17 +211,17 @@ def test_changed_scores_grade_again(built: Project) -> None:
     assert made(built.run()) == {"grading.table", "selecting.both"}
 
 
-def test_plan_says_what_is_stale_and_why(built: Project) -> None:
-    assert set(explained(built).values()) == {"not done before"}
-    built.run()
-    change(built, "{score: 4}", "{score: 5}")
-    found = explained(built)
+def test_plan_says_what_is_stale_and_why(fresh: Project) -> None:
+    assert set(explained(fresh).values()) == {"not done before"}
+    fresh.run()
+    change(fresh, "{score: 4}", "{score: 5}")
+    found = explained(fresh)
     assert found["selecting.quality"] == "changed: threshold.score 4.0 -> 5.0"
     assert found["selecting.few"] == "reads what changed: selecting.quality"
     assert found["selecting.both"] == ""
-    built.run()
-    shutil.rmtree(built.folder / ".alpaqual" / "store")
-    assert set(explained(built).values()) == {"its result is no longer in the store"}
+    fresh.run()
+    shutil.rmtree(fresh.folder / ".alpaqual" / "store")
+    assert set(explained(fresh).values()) == {"its result is no longer in the store"}
 
 
 # Damage
@@ -342,16 +362,16 @@ def test_plan_sql_of_the_folder_is_that_of_the_plan(built: Project) -> None:
     assert (run.folder / "plan.sql").read_text() == plan_sql(api.plan_recipe(built.recipe))
 
 
-def test_until_a_stage_leaves_the_rest_for_later(built: Project) -> None:
+def test_until_a_stage_leaves_the_rest_for_later(fresh: Project) -> None:
     done: dict[str, Any] = {}
     for until in ("loading", "checking", "categorising", "grading", "selecting"):
-        run = built.run(until=until)
+        run = fresh.run(until=until)
         done[until] = made(run)
         assert not (run.folder / "report.md").exists()
     assert set.union(*done.values()) == STAGES
     assert done["grading"] == {"grading.score", "grading.table"}
-    assert made(built.run()) == set()
-    assert (built.folder / "runs/trial/report.md").exists()
+    assert made(fresh.run()) == set()
+    assert (fresh.folder / "runs/trial/report.md").exists()
 
 
 def test_a_dataset_that_is_gone_from_the_recipe_is_gone_from_the_run_folder(built: Project) -> None:
