@@ -97,9 +97,6 @@ def test_the_sql_pasted_into_duckdb_gives_the_same_fates(case, monkeypatch):
             assert rows == (written.fetchall() if written else [])
 
 
-@pytest.mark.xfail(
-    reason="plan.sql has sources relative to where it ran and grades relative to itself (run/execute.plan_sql)"
-)
 def test_the_sql_of_a_recipe_by_a_relative_path_can_be_pasted_too(case, monkeypatch):
     project = case.run.folder.parents[1]
     monkeypatch.chdir(project)
@@ -107,6 +104,10 @@ def test_the_sql_of_a_recipe_by_a_relative_path_can_be_pasted_too(case, monkeypa
     monkeypatch.chdir(run.folder)
     with duckdb.connect() as connection:
         connection.execute(Path("plan.sql").read_text(encoding="utf-8")).fetchall()
+        for dataset in run.results["datasets"]:
+            pasted = fates(connection, f'SELECT dataset, id, fate, reasons FROM "fates.{dataset}"')
+            ran = f"SELECT dataset, id, fate, reasons FROM 'tables/fates.parquet' WHERE dataset = '{dataset}'"
+            assert pasted == fates(connection, ran)
 
 
 @pytest.mark.parametrize("dialect", ["postgres", "snowflake"])
