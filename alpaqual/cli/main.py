@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
+from typing import Any
 
 import click
 
@@ -14,10 +17,26 @@ from alpaqual.cli.report import report
 from alpaqual.cli.rows import rows
 from alpaqual.cli.run import run
 from alpaqual.cli.schema import schema
-from alpaqual.errors import AlpaqualError
+from alpaqual.errors import EXIT_STAGE, AlpaqualError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Door(click.Group):
+    """Ends what click would end in its own way: a reader that went away with 1, Control-C with an empty line."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise click.Abort from None
+        except BrokenPipeError:
+            # Whoever read our output has gone: there is nobody to tell, and what is left of it goes nowhere.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for stream in (sys.stdout, sys.stderr):
+                os.dup2(nowhere, stream.fileno())
+            sys.exit(141)
+
+
+@click.group(cls=_Door, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="alpaqual")
 def cli() -> None:
     """Decide which instruction-tuning rows to train on, and show why.
@@ -33,6 +52,10 @@ for _command in (init, check, plan, run, report, rows, schema):
 
 def main() -> None:
     """Run the command line; never returns."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Texts are UTF-8 wherever they go; a terminal that cannot show a character shows its code.
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:
@@ -44,8 +67,10 @@ def main() -> None:
     except AlpaqualError as error:
         click.echo(str(error), err=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # Whoever read our output has gone; there is nobody to tell.
-        sys.stderr.close()
-        sys.exit(141)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # A folder that is a file, a disk that is full: the person's to mend, and no bug.
+        click.echo(f"{error.filename}: {error.strerror}", err=True)
+        sys.exit(EXIT_STAGE)
     sys.exit(code if isinstance(code, int) else 0)

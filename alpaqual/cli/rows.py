@@ -49,13 +49,16 @@ def _json(found: list[dict[str, Any]]) -> None:
 
 def _csv(found: list[dict[str, Any]]) -> None:
     import csv
+    import io
 
     if not found:
         return
-    writer = csv.DictWriter(sys.stdout, list(found[0]), lineterminator="\n")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(found[0]), lineterminator="\n")
     writer.writeheader()
     for row in found:
         writer.writerow({key: _cell(value) for key, value in row.items()})
+    click.echo(text.getvalue(), nl=False)
 
 
 def _cell(value: Any) -> Any:
@@ -89,7 +92,10 @@ def _table(found: list[dict[str, Any]]) -> None:
         texts = [shorten(row[field] or "", _TEXT) for field in ("instruction", "input", "response")]
         # Text objects: what a row holds is never read as markup.
         table.add_row(*(Text(visible(cell)) for cell in (row["id"], row["dataset"], row["fate"], *lines, *texts)))
-    console.print(table)
+    # rich ends a process with 1 where nobody reads its output any more, and 1 is said of data.
+    with console.capture() as shown:
+        console.print(table)
+    click.echo(shown.get(), nl=False)
 
 
 _WIDTH = 220
