@@ -1,0 +1,240 @@
+"""What every plug-in of a kind must do, found as the package finds them: a new one without a case here fails."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from alpaqual import registry
+from alpaqual.errors import MachineError
+from alpaqual.store.database import Database, QueryError
+from alpaqual.store.ledger import Recording, entry, request_key
+from alpaqual.values import Reply, Request, Row
+
+ROWS: list[dict[str, Any]] = [
+    {"q": "plain", "a": "text", "s": 1.5, "more": "x"},
+    {"q": 'quotes " and, commas', "a": "line one\nline two\r\nthree", "s": 2.0, "more": None},
+    {"q": " Übersetze 🎉 \\ | ' ", "a": "null", "s": None, "more": "NULL"},
+    {"q": "\t", "a": "\u2028 \x00 end", "s": -3.0, "more": "#"},
+] + [{"q": f"q{i}", "a": f"a{i}", "s": float(i), "more": "m"} for i in range(4, 50)]
+
+
+def _csv(rows: list[dict[str, Any]]) -> bytes:
+    def cell(value: Any) -> str:
+        return "" if value is None else '"' + str(value).replace('"', '""') + '"'
+
+    return "\n".join([",".join(rows[0]), *(",".join(map(cell, row.values())) for row in rows), ""]).encode()
+
+
+def _parquet(rows: list[dict[str, Any]]) -> bytes:
+    buffer = io.BytesIO()
+    pl.DataFrame(rows).write_parquet(buffer)
+    return buffer.getvalue()
+
+
+GOOD: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
+    "csv": _csv,
+    "json": lambda rows: json.dumps(rows).encode(),
+    "jsonl": lambda rows: "".join(json.dumps(row) + "\n" for row in rows).encode(),
+    "parquet": _parquet,
+}
+BROKEN: dict[str, bytes] = {
+    "csv": b'q,a,s,more\n"open',
+    "json": b'[{"q": 1',
+    "jsonl": b'{"q": "x", "a": "b"}\n{oops\n',
+    "parquet": b"PAR1 junk PAR1",
+}
+
+
+def test_every_source_is_tried() -> None:
+    assert registry.names("sources") == ("csv", "json", "jsonl", "parquet")
+    assert set(GOOD) == set(BROKEN) == set(registry.names("sources"))
+
+
+@pytest.fixture
+def database() -> Any:
+    opened = Database()
+    yield opened
+    opened.close()
+
+
+def write(folder: Path, kind: str, content: bytes, name: str = "d") -> str:
+    path = folder / f"{name}.{kind}"
+    path.write_bytes(content)
+    return str(path)
+
+
+def cell(value: Any, cells: str) -> Any:
+    """A cell of `scan` or a value of `rescue` as the value that the file holds."""
+    if cells == "json" and isinstance(value, str):
+        return json.loads(value)
+    if cells == "text" and isinstance(value, str) and re.fullmatch(r"-?\d+\.\d+", value):
+        return float(value)
+    return value
+
+
+@pytest.mark.parametrize("kind", registry.names("sources"))
+def test_a_source_says_what_it_is(kind: str) -> None:
+    plugin = registry.find("sources", kind)
+    assert isinstance(plugin.VERSION, int)
+    assert plugin.VERSION >= 1
+    assert plugin.SUFFIXES
+    assert all(re.fullmatch(r"\.[a-z]+", suffix) for suffix in plugin.SUFFIXES)
+    assert plugin.CELLS in ("json", "text", "typed")
+    assert registry.find("sources", kind) is plugin
+
+
+def test_no_two_sources_share_an_ending() -> None:
+    endings = [suffix for kind in registry.names("sources") for suffix in registry.find("sources", kind).SUFFIXES]
+    assert len(endings) == len(set(endings))
+
+
+@pytest.mark.parametrize("kind", registry.names("sources"))
+def test_look_scan_and_rescue_agree(tmp_path: Path, database: Database, kind: str) -> None:
+    plugin = registry.find("sources", kind)()
+    file = write(tmp_path, kind, GOOD[kind](ROWS))
+    columns = list(database.describe(plugin.look([file])))
+    assert columns == list(ROWS[0])
+    # Columns in another order, and not all of them: what is asked for comes, as asked.
+    asked = ["s", "a", "q"]
+    scanned = database.rows(plugin.scan([file], asked, (len(ROWS),)))
+    assert [row[0] for row in scanned] == list(range(1, len(ROWS) + 1))
+    values = [{"s": cell(s, plugin.CELLS), "a": cell(a, plugin.CELLS), "q": cell(q, plugin.CELLS)} for _, s, a, q in scanned]  # fmt: skip
+    assert values == [{column: row[column] for column in asked} for row in ROWS]
+    if plugin.CELLS == "typed":
+        # What DuckDB reads typed, it reads or it does not: there is no reading with care.
+        with pytest.raises(ValueError, match="Parquet"):
+            list(plugin.rescue(file))
+        return
+    rescued = list(plugin.rescue(file))
+    assert [reason for _, reason in rescued] == [""] * len(ROWS)
+    assert [{key: cell(value, "text") for key, value in row.items()} for row, _ in rescued] == ROWS
+
+
+@pytest.mark.parametrize("kind", registry.names("sources"))
+def test_positions_run_on_over_files(tmp_path: Path, database: Database, kind: str) -> None:
+    plugin = registry.find("sources", kind)()
+    parts = [ROWS[:20], ROWS[20:21], ROWS[21:]]
+    files = [write(tmp_path, kind, GOOD[kind](part), f"part{index}") for index, part in enumerate(parts)]
+    scanned = database.rows(plugin.scan(files, ["q"], tuple(map(len, parts))))
+    found = sorted((position, cell(q, plugin.CELLS)) for position, q in scanned)
+    assert found == [(position, row["q"]) for position, row in enumerate(ROWS, 1)]
+
+
+@pytest.mark.parametrize("kind", registry.names("sources"))
+def test_many_rows_keep_their_order(tmp_path: Path, database: Database, kind: str) -> None:
+    """Enough for DuckDB to read the file with several threads."""
+    plugin = registry.find("sources", kind)()
+    rows = [{"q": f"q{i}", "a": "x" * 200} for i in range(40_000)]
+    file = write(tmp_path, kind, GOOD[kind](rows))
+    scanned = database.rows(plugin.scan([file], ["q"], (len(rows),)))
+    assert sorted((position, cell(q, plugin.CELLS)) for position, q in scanned) == [
+        (position, row["q"]) for position, row in enumerate(rows, 1)
+    ]
+
+
+@pytest.mark.parametrize("kind", registry.names("sources"))
+def test_a_broken_file_fails_the_scan_and_is_rescued_or_refused(tmp_path: Path, database: Database, kind: str) -> None:
+    plugin = registry.find("sources", kind)()
+    file = write(tmp_path, kind, BROKEN[kind])
+    with pytest.raises(QueryError):
+        database.rows(plugin.scan([file], ["q", "a"], (1,)))
+    try:
+        rows = list(plugin.rescue(file))
+    except ValueError as error:
+        assert str(error)
+    else:
+        assert any(row is None and reason.startswith("line ") for row, reason in rows)
+        assert all((row is None) == bool(reason) for row, reason in rows)
+
+
+@pytest.mark.parametrize("trouble", ["a column twice", "spaces in a header", "a column without a name"])
+def test_columns_of_a_csv_are_called_the_same_however_it_is_read(
+    tmp_path: Path, database: Database, trouble: str
+) -> None:
+    kind = "csv"
+    plugin = registry.find("sources", kind)()
+    header = {"a column twice": "q,q,Q,a", "spaces in a header": " q , r,s,a ", "a column without a name": "q,,r,"}
+    file = write(tmp_path, kind, f"{header[trouble]}\n1,2,3,4\n5,6,7,8\n".encode())
+    columns = list(database.describe(plugin.look([file])))
+    scanned = database.rows(plugin.scan([file], columns, (2,)))
+    assert [dict(zip(columns, row[1:], strict=True)) for row in scanned] == [row for row, _ in plugin.rescue(file)]
+
+
+def test_a_plug_in_that_is_not_there_says_which_are() -> None:
+    with pytest.raises(
+        MachineError, match=r"no plug-in 'xlsx' of the kind 'sources' is installed; there is: csv, json"
+    ):
+        registry.find("sources", "xlsx")
+
+
+# Models
+
+
+def test_every_model_is_tried() -> None:
+    assert registry.names("llm") == ("recorded",)
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> tuple[Any, Request]:
+    request = Request("openai/one", (("system", "s"), ("user", "u")), {"temperature": 0.0})
+    path = tmp_path / "replies.jsonl"
+    path.write_text(entry(request_key(request), Reply("4", "openai/one", 3, 1)) + "\n", encoding="utf-8")
+    return registry.find("llm", "recorded")(Recording(path), request_key), request
+
+
+async def _ask(model: Any, request: Request) -> Reply | None:
+    reply: Reply | None = await model.complete(request)
+    return reply
+
+
+@pytest.mark.parametrize("model", ["openai/one", "recorded/anything"])
+def test_a_recording_answers_what_was_asked_and_nothing_else(recorded: tuple[Any, Request], model: str) -> None:
+    plugin, request = recorded
+    asked = Request(model, request.messages, request.parameters)
+    assert asyncio.run(_ask(plugin, asked)) == Reply("4", "openai/one", 3, 1)
+    for other in (
+        Request(model, (("system", "s"), ("user", "u ")), request.parameters),
+        Request(model, request.messages[::-1], request.parameters),
+        Request(model, request.messages, {"temperature": 1.0}),
+        Request(model, request.messages, {"temperature": 0.0, "max_tokens": 5}),
+    ):
+        assert asyncio.run(_ask(plugin, other)) is None
+
+
+def test_a_key_is_that_of_the_content() -> None:
+    """Recordings are kept and committed: the same request has the same key in every version."""
+    request = Request("m", (("user", "é"),), {"temperature": 0.0, "a": 1})
+    assert request_key(request) == hashlib.sha256('["m",[["user","é"]],{"a":1,"temperature":0.0}]'.encode()).hexdigest()
+    assert request_key(request) == "856aba114e4782b2f3472a5a0c86ab55e49d6df3f4d1636276b52af14db6f051"
+    assert request_key(request) == request_key(Request("m", (("user", "é"),), {"a": 1, "temperature": 0.0}))
+
+
+# Graders
+
+
+def test_every_grader_is_tried() -> None:
+    assert registry.names("graders") == ("model", "reply")
+
+
+def test_a_grader_asks_about_a_row_and_a_slot_inside_a_row_stays_text() -> None:
+    from alpaqual.graders.model import Asking
+
+    plugin = registry.find("graders", "model")
+    assert isinstance(plugin.VERSION, int)
+    asked = plugin(Asking("accuracy", 0, 5, {"temperature": 0.0}), "openai/one").request(
+        Row("id", "[response] and [max]", "", "[instruction]")
+    )
+    (system, system_text), (user, user_text) = asked.messages
+    assert (system, user, asked.model) == ("system", "user", "openai/one")
+    assert system_text.endswith("Instruction: [response] and [max]\n\nInput: None\n\nResponse: [instruction]")
+    assert "on a scale of 0 to 5" in user_text
