@@ -17,7 +17,7 @@ from alpaqual.cli.report import report
 from alpaqual.cli.rows import rows
 from alpaqual.cli.run import run
 from alpaqual.cli.schema import schema
-from alpaqual.errors import EXIT_STAGE, AlpaqualError
+from alpaqual.errors import EXIT_STAGE, AlpaqualError, RecipeError
 
 
 class _Door(click.Group):
@@ -50,6 +50,14 @@ for _command in (init, check, plan, run, report, rows, schema):
     cli.add_command(_command)
 
 
+def _tell(error: AlpaqualError) -> None:
+    """One line for each problem: the name of a column, which is data, may not start a line of its own."""
+    from alpaqual.report.escape import visible
+
+    for line in [str(p) for p in error.problems] if isinstance(error, RecipeError) else [str(error)]:
+        click.echo(visible(" ".join(line.split("\n")).replace("\r", " ")), err=True)
+
+
 def main() -> None:
     """Run the command line; never returns."""
     for stream in (sys.stdout, sys.stderr):
@@ -65,7 +73,7 @@ def main() -> None:
         click.echo("stopped; what was done is kept, run again and it goes on", err=True)
         sys.exit(130)
     except AlpaqualError as error:
-        click.echo(str(error), err=True)
+        _tell(error)
         sys.exit(error.exit_code)
     except OSError as error:
         if error.filename is None:

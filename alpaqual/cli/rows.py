@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -88,14 +89,19 @@ def _table(found: list[dict[str, Any]]) -> None:
             f"{grader} {'–' if score is None else format(score, 'g')}"
             for grader, score in (row.get("scores") or {}).items()
         ]
-        lines = ["\n".join(scores), "\n".join(row.get("categories") or ()), "\n".join(row["reasons"])]
+        lines = [
+            "\n".join(scores),
+            "\n".join(shorten(category, _TEXT) for category in row.get("categories") or ()),
+            "\n".join(row["reasons"]),
+        ]
         texts = [shorten(row[field] or "", _TEXT) for field in ("instruction", "input", "response")]
         # Text objects: what a row holds is never read as markup.
         table.add_row(*(Text(visible(cell)) for cell in (row["id"], row["dataset"], row["fate"], *lines, *texts)))
     # rich ends a process with 1 where nobody reads its output any more, and 1 is said of data.
     with console.capture() as shown:
         console.print(table)
-    click.echo(shown.get(), nl=False)
+    # In the log of a workflow, a line that starts so is a command, spaces before it or not.
+    click.echo(re.sub(r"(?m)^( *) (?=::|##\[)", r"\1│", shown.get()), nl=False)
 
 
 _WIDTH = 220

@@ -78,7 +78,7 @@ def _tell(stage: str, event: str, seconds: float) -> None:
 
 
 def _summary(finished: Run, until: str | None) -> None:
-    from alpaqual.report.escape import visible
+    from alpaqual.report.escape import shorten, visible
     from alpaqual.report.report import hardest_filtered
 
     results = finished.results
@@ -98,6 +98,6 @@ def _summary(finished: Run, until: str | None) -> None:
         if (hardest := hardest_filtered(dataset)) is not None:
             worst, rate, overall = hardest
             click.echo(
-                f"    filtered hardest: {visible(worst)}, {rate * 100:.1f}% of it kept by the threshold, {overall * 100:.1f}% of all rows"
+                f"    filtered hardest: {visible(shorten(worst, 80))}, {rate * 100:.1f}% of it kept by the threshold, {overall * 100:.1f}% of all rows"
             )
     click.echo(f"  {finished.folder / ('report.html' if until is None else 'results.json')}")

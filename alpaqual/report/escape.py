@@ -12,7 +12,9 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&@:$^=\"'/])")
 _MARKS = re.compile(
     r"[\\`*\[\]<>|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|#(?=[0-9])|@(?=[A-Za-z0-9])|^[-+#=](?=\s|$)|^[0-9]+[.)](?=\s)"
 )
-_AUTOLINKED = re.compile(r"(?i)(https?|ftp|mailto|www)")
+_AUTOLINKED = re.compile(r"(?i)((?:https?|ftp|mailto|xmpp)(?=:)|www(?=\.)|gh(?=-[0-9]))")
+_BREAK = "&#8203;"
+"""A zero-width space. GitHub looks for names, numbers and addresses in what is shown, where an entity is a character again."""
 _SPACE = re.compile(r"\s+")
 _ILLEGAL_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -37,20 +39,29 @@ def markdown(text: str, most: int = 200) -> str:
     Every character that Markdown, HTML or GitHub's own links (@name, #12, URLs) could read becomes an entity or is broken up.
     """
     line = visible(shorten(text, most))
-    line = _MARKDOWN.sub(lambda match: f"&#{ord(match[1])};", line)
-    return _AUTOLINKED.sub(lambda match: f"{match[1][0]}&#8203;{match[1][1:]}", line)
+    line = _AUTOLINKED.sub(lambda match: f"{match[1][0]}{_HERE}{match[1][1:]}", line)
+    return _MARKDOWN.sub(lambda match: _entity(match[1]), line).replace(_HERE, _BREAK)
 
 
 def plain_markdown(text: str, most: int = 300) -> str:
     """A sentence of ours that quotes names: escaped where Markdown or GitHub would read something into it, else as it stands."""
     line = visible(shorten(text, most)).replace("&", "&amp;")
-    line = _MARKS.sub(lambda match: "".join(f"&#{ord(c)};" for c in match[0]), line)
-    return _AUTOLINKED.sub(lambda match: f"{match[1][0]}&#8203;{match[1][1:]}", line)
+    line = _AUTOLINKED.sub(lambda match: f"{match[1][0]}{_HERE}{match[1][1:]}", line)
+    return _MARKS.sub(lambda match: "".join(_entity(c) for c in match[0]), line).replace(_HERE, _BREAK)
+
+
+_HERE = "\u200b"
+"""Stands for _BREAK until the rest is escaped; a text's own are visible by then."""
+
+
+def _entity(character: str) -> str:
+    return f"&#{ord(character)};{_BREAK if character in '@#' else ''}"
 
 
 def code(text: str, most: int = 120) -> str:
     """The text as a code span, in which nothing is formatted, linked or notified; safe in a table's cell too."""
-    line = visible(shorten(text, most)).replace("|", "\\|") or " "
+    # GitHub reads two backslashes before a bar as one and a bar that ends the cell.
+    line = visible(shorten(text, most)).replace("\\|", "\\\u200b|").replace("|", "\\|") or " "
     fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
     pad = " " if len(fence) > 1 or line.endswith("\\") else ""
     return f"{fence}{pad}{line}{pad}{fence}"

@@ -446,3 +446,24 @@ def test_a_second_init_overwrites_nothing(project: Project) -> None:
     assert text.count("kept     ") == 6
     assert text.count("written  ") == 1
     assert all(path.read_bytes() == content for path, content in before.items())
+
+
+# What comes from data forges nothing in the log of a workflow
+
+
+FORGED = "x\n::error file=recipe.yaml::forged\r##[error]forged"
+
+
+def test_names_from_data_start_no_line_of_their_own(project: Project) -> None:
+    project.jsonl("data.jsonl", [{"instruction": f"q{i}", "output": "a", FORGED: "a", "s": i % 2, "kind": FORGED if i % 2 == 0 else "y"} for i in range(100)])  # fmt: skip
+    project.ask("data.jsonl", "categories: [{column: kind}]\ngraders: {g: {column: s}}", datasets="{d: {threshold: {g: 1}}}")  # fmt: skip
+    done = project.command("run", "recipe.yaml")
+    assert "filtered hardest: x ::error" in said(done, 0)
+    report = said(project.command("report", "runs/trial", "--format", "github"), 0)
+    table = said(project.command("rows", "runs/trial"), 0)
+    project.ask("data.jsonl", "graders: {g: {column: gone}}")
+    refused = project.command("run", "recipe.yaml")
+    assert said(refused, 2) == ""
+    assert "there are: " in refused.stderr
+    for text in (done.stdout, done.stderr, report, table, refused.stderr):
+        assert not [line for line in re.split(r"[\r\n]", text) if line.lstrip().startswith(("::error", "##["))]
