@@ -18,8 +18,6 @@ Column = Callable[[str], str]
 """Gives the quoted column of `rows` for a column name that a recipe uses."""
 
 _COMPARE = {
-    "equal_to": "=",
-    "not_equal_to": "<>",
     "greater_than": ">",
     "greater_than_or_equal_to": ">=",
     "less_than": "<",
@@ -76,27 +74,23 @@ def _predicate(check: str, argument: Any, column: str) -> str:
     elif check in _TEXT_CHECKS:
         pattern = f"^(?:{argument})" if check == "str_matches" else argument
         wrong = _TEXT_CHECKS[check].format(text=text, value=sql.literal(pattern))
-    elif isinstance(argument, list):
-        wrong = _membership(check, argument, column)
+    elif check in ("isin", "notin", "equal_to", "not_equal_to"):
+        inside = among(column, argument if isinstance(argument, list) else [argument])
+        wrong = f"{column} IS NOT NULL AND NOT ({inside})" if check in ("isin", "equal_to") else inside
     else:
-        wrong = f"NOT ({_compared(column, argument)} {_COMPARE[check]} {sql.literal(argument)})"
-        if not isinstance(argument, str):
-            wrong = f"{wrong} OR ({_compared(column, argument)} IS NULL AND {column} IS NOT NULL)"
+        value = f"TRY_CAST({column} AS DOUBLE)"
+        wrong = f"NOT ({value} {_COMPARE[check]} {sql.number(argument)}) OR ({value} IS NULL AND {column} IS NOT NULL)"
     return f"COALESCE({wrong}, FALSE)"
 
 
-def _membership(check: str, values: Sequence[Any], column: str) -> str:
-    # Texts and numbers in one list are compared as texts.
-    alike = [str(v) for v in values] if any(isinstance(v, str) for v in values) else values
-    inside = f"({', '.join(sql.literal(v) for v in alike)})"
-    return f"{_compared(column, alike[0])} {'NOT IN' if check == 'isin' else 'IN'} {inside}"
-
-
-def _compared(column: str, value: object) -> str:
-    """The column as something of the kind of `value`."""
-    if isinstance(value, bool):
-        return f"TRY_CAST({column} AS BOOLEAN)"
-    return f"TRY_CAST({column} AS DOUBLE)" if isinstance(value, int | float) else f"CAST({column} AS VARCHAR)"
+def among(column: str, values: Sequence[Any]) -> str:
+    """SQL that is true where the column has one of the values, each compared as what it is: truth value, number or text."""
+    truths = [sql.literal(value) for value in values if isinstance(value, bool)]
+    numbers = [sql.number(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    texts = [sql.literal(value) for value in values if isinstance(value, str)]
+    kinds = (("TRY_CAST({} AS BOOLEAN)", truths), ("TRY_CAST({} AS DOUBLE)", numbers), ("CAST({} AS VARCHAR)", texts))
+    parts = [f"COALESCE({cast.format(column)} IN ({', '.join(alike)}), FALSE)" for cast, alike in kinds if alike]
+    return " OR ".join(parts)
 
 
 def _outside(value: str, low: object, high: object) -> str:

@@ -60,7 +60,12 @@ class _Compiler:
         return Plan(self.recipe, tuple(self.sources), tuple(self.stages.values()), tuple(self.notes()))
 
     def add(
-        self, stage_name: str, settings: Mapping[str, Any], inputs: Sequence[str], queries: Sequence[Query]
+        self,
+        stage_name: str,
+        settings: Mapping[str, Any],
+        inputs: Sequence[str],
+        queries: Sequence[Query],
+        parts: Sequence[tuple[str, str]] = (),
     ) -> None:
         fingerprints = {
             wanted: self.stages[wanted].fingerprint for wanted in dict.fromkeys(inputs) if wanted in self.stages
@@ -68,7 +73,7 @@ class _Compiler:
         # The statements count too: another version of alpaqual that asks otherwise gets its own results.
         statements = fingerprint([self.without_paths(query.sql) for query in queries])
         asked = {"engine": ENGINE_VERSION, STATEMENTS: statements, **settings}
-        self.stages[stage_name] = Stage(stage_name, asked, fingerprints, tuple(queries))
+        self.stages[stage_name] = Stage(stage_name, asked, fingerprints, tuple(queries), tuple(parts))
 
     def without_paths(self, statement: str) -> str:
         """A statement with each file's content in place of its path: a moved file is the same file."""
@@ -110,8 +115,8 @@ class _Compiler:
         for rule in self.recipe.rules:
             place = self.recipe.rule_places.get(rule.id, "")
             wanted += [(column, place) for column in _columns_of(rule)]
-        for category in self.recipe.categories:
-            wanted += [(column, f"{self.recipe.file}:1") for column in _columns_of(category)]
+        for place, category in zip(self.recipe.category_places, self.recipe.categories, strict=True):
+            wanted += [(column, place) for column in _columns_of(category)]
         for grader_name, grader in self.recipe.graders.items():
             if grader.column is not None:
                 wanted.append((grader.column, ("graders", grader_name, "column")))
@@ -167,7 +172,11 @@ class _Compiler:
         queries = checking_queries(self.recipe.rules, self.column)
         # Limits and words are left out: another limit finds the same failures.
         rules = {rule.id: _settings(rule, "id", "description", "warn", "fail", "drop") for rule in self.recipe.rules}
-        self.add("checking", {"rules": rules}, ("loading",), queries)
+        parts = [
+            (self.recipe.rule_places.get(rule.id, ""), checking_queries([rule], self.column)[0].sql)
+            for rule in self.recipe.rules
+        ]
+        self.add("checking", {"rules": rules}, ("loading",), queries, parts)
 
     def categorising(self) -> None:
         queries = categorising_queries(self.recipe.categories, self.column)
@@ -175,7 +184,11 @@ class _Compiler:
             category.category or f"column {category.column}": _settings(category, "category", "description")
             for category in self.recipe.categories
         }
-        self.add("categorising", {"categories": categories}, ("loading",), queries)
+        parts = [
+            (place, categorising_queries([category], self.column)[0].sql)
+            for place, category in zip(self.recipe.category_places, self.recipe.categories, strict=True)
+        ]
+        self.add("categorising", {"categories": categories}, ("loading",), queries, parts)
 
     def grading(self, grader_name: str, grader: Grader) -> None:
         stage = f"grading.{grader_name}"

@@ -52,6 +52,8 @@ class Stage:
     inputs: Mapping[str, str]
     """Fingerprint of each stage that this one reads, by name."""
     queries: tuple[Query, ...]
+    parts: tuple[tuple[str, str], ...] = ()
+    """(`file:line`, query) of each rule or category by itself: asked only to find the one that made a query fail."""
 
     @property
     def fingerprint(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from alpaqual.plan.checks import Column, failing
+from alpaqual.plan.checks import Column, among, failing
 from alpaqual.plan.plan import Kind, Query
 from alpaqual.quote import literal, texts
 from alpaqual.recipe.expression import render_where
@@ -76,16 +76,17 @@ def _members(category: Category, column: Column, declared: Sequence[str]) -> str
         return f"{chosen} REGEXP_MATCHES({_joined(category.over or ROW_FIELDS)}, {literal(category.pattern)})"
     if category.where is not None:
         return f"{chosen} {render_where(category.where, column)}"
-    named = f"CAST({column(str(category.column))} AS VARCHAR)"
-    if category.values is None:
-        # A category that the recipe defines by itself keeps that meaning, whatever the column calls by the same name.
-        other = f" AND {named} NOT IN {texts(declared)}" if declared else ""
-        return (
-            f"SELECT {named} AS category, n, id, CAST(0 AS BIGINT) AS hits FROM rows "
-            f"WHERE {named} IS NOT NULL AND {named} <> ''{other}"
-        )
-    wanted = ["true" if v is True else "false" if v is False else str(v) for v in category.values]
-    return f"{chosen} {named} IN {texts(wanted)}"
+    own = column(str(category.column))
+    if category.values is not None:
+        return f"{chosen} {among(own, category.values)}"
+    # A whole number in a column of numbers is called 1, not 1.0.
+    named = f"REGEXP_REPLACE(CAST({own} AS VARCHAR), '^(-?[0-9]+)[.]0$', '\\1')"
+    # A category that the recipe defines by itself keeps that meaning, whatever the column calls by the same name.
+    other = f" AND {named} NOT IN {texts(declared)}" if declared else ""
+    return (
+        f"SELECT {named} AS category, n, id, CAST(0 AS BIGINT) AS hits FROM rows "
+        f"WHERE {named} IS NOT NULL AND {named} <> ''{other}"
+    )
 
 
 def _joined(over: Sequence[str]) -> str:

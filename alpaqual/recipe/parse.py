@@ -74,6 +74,7 @@ class _Parser:
         self.problems: list[Problem] = []
         self.rule_places: dict[str, str] = {}
         self.category_places: dict[str, str] = {}
+        self.places_of_categories: list[str] = []
 
     def parse(self) -> Recipe:
         document = read_document(self.text, self.file)
@@ -104,6 +105,7 @@ class _Parser:
             tuple(categories),
             prompts,
             self.rule_places,
+            tuple(self.places_of_categories),
             document,
         )
 
@@ -201,6 +203,7 @@ class _Parser:
             return
         if name is not None:
             self.category_places[name] = document.place(place)
+        self.places_of_categories.append(document.place(place))
         categories.append(category)
 
     def prompts(self, recipe: RecipeText, document: Document) -> dict[str, str]:

@@ -27,6 +27,8 @@ class Recipe:
     """Text of each prompt template, by grader."""
     rule_places: Mapping[str, str] = field(default_factory=dict)
     """`file:line` of each rule, by id."""
+    category_places: tuple[str, ...] = ()
+    """`file:line` of each category, in their order."""
     document: Document = field(default_factory=lambda: Document(""), compare=False, repr=False)
 
     @property

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from alpaqual.errors import Problem, RecipeError
 from alpaqual.plan.plan import Kind, Plan, Query, Stage
 from alpaqual.quote import literal, name
 from alpaqual.run.grading import grade_with_model, import_table
@@ -174,12 +175,28 @@ class _Making:
         except QueryError:
             if self.stage.verb == "loading":
                 name_damaged_file(self.database, self.executor.plan)
+            self.name_failing_part()
             raise
         self.database.view(query.name, path)
         if query.unless is not None:
             self.database.execute(f"DROP VIEW {name(query.unless[0])}", what)
             (self.folder / f"{query.unless[0]}.parquet").unlink()
         return query
+
+    def name_failing_part(self) -> None:
+        """Ask each rule or category of the stage by itself.
+
+        Raises RecipeError for those that fail: their expression does not fit the data.
+        """
+        problems = []
+        for place, sql in self.stage.parts:
+            try:
+                self.database.rows(f"SELECT COUNT(*) FROM ({sql}) AS part")
+            except QueryError as error:
+                file, _, line = place.rpartition(":")
+                problems.append(Problem(file, int(line or 0), 1, f"does not fit the data: {error.reason}"))
+        if problems:
+            raise RecipeError(problems)
 
 
 def plan_sql(plan: Plan) -> str:

@@ -85,10 +85,10 @@ class _Results:
             )
             if quarantined:
                 state = State.FAIL if beyond(quarantined, quarantined + there, source.max_quarantined) else State.WARN
-                text = f"{quarantined:,} rows of {source.path} could not be read and are in quarantine (limit {source.max_quarantined})"
+                text = f"{_rows(quarantined)} of {source.path} could not be read: in quarantine (limit {source.max_quarantined})"
                 self.reason(state, text, self.recipe.place(("sources", index)))
         for row in loading["incomplete"]:
-            text = f"{row['rows']:,} rows cannot be trained on and are in no dataset: {row['reason']}"
+            text = f"{_rows(row['rows'])} cannot be trained on, in no dataset: {row['reason']}"
             self.reason(State.WARN, text, "")
         examples = [dict(row) for row in loading["quarantine_examples"]]
         return {
@@ -196,7 +196,7 @@ class _Results:
             asked = f"quota {quota['category']} {quota['limit']} {quota['asked']}"
             text = f"dataset {name}: {asked} asks for {quota['wanted']:,} rows and has {quota['rows']:,}"
             self.reason(State(quota["state"]), text, self.recipe.place(("datasets", name, "quotas", quota["category"])))
-        if dataset.sample is not None and result["shortfall"]:
+        if result.get("sample", 0) > result["rows"]:
             text = (
                 f"dataset {name}: a sample of {result['sample']:,} rows is asked for and {result['rows']:,} are there"
             )
@@ -225,3 +225,7 @@ class _Results:
             ],
             "stages": {stage.name: stage.fingerprint for stage in self.plan.stages if stage.name in self.facts},
         }
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"

@@ -15,7 +15,11 @@ from alpaqual.store.database import opened
 from alpaqual.store.frames import pandera_polars, polars
 from alpaqual.values import ROW_FIELDS
 
-_BY_THE_ENGINE = ("where", "no_duplicates", "no_conflicts", "not_matches")
+_BY_THE_ENGINE = (
+    "where", "no_duplicates", "no_conflicts", "unique",
+    # RE2, which runs the rules, is not Rust's regular expressions, and pandera compares lists within one type alone.
+    "str_matches", "str_contains", "not_matches", "isin", "notin",
+)  # fmt: skip
 
 
 def schema_of_rules(rules: Sequence[Rule]) -> Any:
@@ -37,11 +41,9 @@ def schema_of_rules(rules: Sequence[Rule]) -> Any:
         if check in _BY_THE_ENGINE:
             whole.append(pa.Check(_holding(rule), **settings))
             continue
-        column = columns.setdefault(str(rule.column), {"nullable": True, "unique": False, "checks": []})
+        column = columns.setdefault(str(rule.column), {"nullable": True, "checks": []})
         if check == "not_nullable":
             column["nullable"] = False
-        elif check == "unique":
-            column["unique"] = True
         else:
             column["checks"].append(_check(pa, check, argument, settings))
     return pa.DataFrameSchema(

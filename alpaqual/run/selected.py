@@ -35,11 +35,10 @@ def dataset_result(dataset: Dataset, facts: Facts, categories: Iterable[str], li
     for name in dict.fromkeys((*categories, *dataset.quotas)):
         counts = by_category[name].shown()
         result["categories"][name] = {**counts, "share": rate(counts["rows"], result["rows"]), "shortfall": 0}
-    if dataset.sample is None:
-        _hold_quotas(dataset, result)
-    else:
+    _hold_quotas(dataset, result)
+    if dataset.sample is not None:
         result["sample"] = dataset.sample if isinstance(dataset.sample, int) else like_rows or 0
-        result["shortfall"] = max(0, result["sample"] - result["rows"])
+        result["shortfall"] += max(0, result["sample"] - result["rows"])
     for table in ("scores", "category_scores", "near"):
         result[table] = [dict(row) for row in facts.get(table, ())]
     return result
