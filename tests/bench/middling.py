@@ -108,10 +108,10 @@ def contenders(source: Path, peers: Path | None, having: dict[str, str]) -> list
         words = [python, HERE / "contenders" / file, source, "out.jsonl", *more]
         return Contender(name, job, lambda folder: words)
 
-    def peer(name: str, package: str, file: str) -> Contender:
-        words = [peers or "", HERE / "contenders" / file, source, "out.jsonl"]
+    def peer(name: str, package: str, file: str, job: str, *more: str) -> Contender:
+        words = [peers or "", HERE / "contenders" / file, source, "out.jsonl", *more]
         missing = "" if package in having else "not installed"
-        return Contender(name, PLAIN, lambda folder: words, environment=offline(source), missing=missing)
+        return Contender(name, job, lambda folder: words, environment=offline(source), missing=missing)
 
     def alpaqual(name: str, *, again: bool) -> Contender:
         return Contender(
@@ -146,8 +146,10 @@ def contenders(source: Path, peers: Path | None, having: dict[str, str]) -> list
         script("DuckDB, filters alone", "duckdb_plain.py", FILTERS),
         script("DuckDB, plain script", "duckdb_plain.py", PLAIN, "threshold"),
         script("DuckDB, whole job", "duckdb_whole.py", WHOLE),
-        peer("pandas", "pandas", "pandas_plain.py"),
-        peer("HF datasets", "datasets", "datasets_plain.py"),
+        peer("pandas, filters alone", "pandas", "pandas_plain.py", FILTERS),
+        peer("pandas", "pandas", "pandas_plain.py", PLAIN, "threshold"),
+        peer("HF datasets, filters alone", "datasets", "datasets_plain.py", FILTERS),
+        peer("HF datasets", "datasets", "datasets_plain.py", PLAIN, "threshold"),
         juicer("data-juicer", PLAIN, JUICER_PLAIN),
         juicer("data-juicer, batched filters alone", TWO, JUICER_BATCHED),
     ]
@@ -192,14 +194,17 @@ def play(field: list[Contender], folder: Path, rounds: int) -> None:
 
 
 def agree(field: list[Contender]) -> str:
-    """Hold everybody with a threshold to the same rows.
+    """Hold all with the same filters to the same rows.
 
     Raises SystemExit where two keep different ones.
     """
-    kept = {c.name: (c.rows, c.digest) for c in field if not c.missing and c.job not in (TWO, FILTERS)}
-    if len(set(kept.values())) > 1:
-        raise SystemExit("not the same rows: " + ", ".join(f"{name} {rows}" for name, (rows, _) in kept.items()))
-    return f"All {len(kept)} that apply the threshold kept the same {next(iter(kept.values()))[0]:,} rows."
+    told = []
+    for what, jobs in (("apply the threshold", (PLAIN, WHOLE, EVERYTHING)), ("stop at the three filters", (FILTERS,))):
+        kept = {c.name: (c.rows, c.digest) for c in field if not c.missing and c.job in jobs}
+        if len(set(kept.values())) > 1:
+            raise SystemExit("not the same rows: " + ", ".join(f"{name} {rows}" for name, (rows, _) in kept.items()))
+        told.append(f"All {len(kept)} that {what} wrote the same {next(iter(kept.values()))[0]:,} rows.")
+    return " ".join(told)
 
 
 def result(field: list[Contender]) -> str:
