@@ -13,7 +13,6 @@ from typing import Any
 from alpaqual.errors import Problem, RecipeError
 from alpaqual.plan.plan import Kind, Plan, Query, Stage
 from alpaqual.quote import literal, name
-from alpaqual.run.grading import grade_with_model, import_table
 from alpaqual.run.loading import name_damaged_file, stage_source
 from alpaqual.run.run import Outcome
 from alpaqual.store.database import Database, QueryError
@@ -135,6 +134,11 @@ class _Making:
         recipe = self.executor.plan.recipe
         grader_name = self.stage.name.partition(".")[2]
         grader = recipe.graders[grader_name]
+        if grader.column is not None:
+            return {}
+        # Asking models brings asyncio and the frames' checks along: only who grades pays for them.
+        from alpaqual.run.grading import grade_with_model, import_table
+
         if grader.table is not None:
             import_table(self.database, recipe, grader_name, self.folder / "imported.parquet")
             self.database.view("imported", self.folder / "imported.parquet")
