@@ -10,13 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 
 from alpaqual.plan.grading import bucket
-from alpaqual.plan.loading import INCOMPLETE
+from alpaqual.plan.loading import INCOMPLETE, SOURCE_STRIDE
 from alpaqual.plan.plan import Kind, Query
 from alpaqual.quote import literal, name, number
 from alpaqual.recipe.crosscheck import exact
 from alpaqual.recipe.model import Dataset, Grader, Like, Quota, Scale
 from alpaqual.values import ROW_FIELDS, Fate
 
+QUOTED_FROM = 1_000_000
+"""Rows quoted near a threshold are among so many first rows of each source."""
 SAMPLE = 50
 """Rows on each side of the threshold that a report can quote."""
 
@@ -264,7 +266,9 @@ class _Selecting:
         """Rows next to the threshold on both sides, with their texts and the grader's words; ids are as good as chance."""
         threshold = number(self.dataset.threshold[grader])
         graded = f"{name(f'grades.{grader}')} AS grades"
-        there = f"n NOT IN (SELECT n FROM ({self.dropped()}) AS dropped)"
+        # A hundred rows out of all would be the texts of nearly every row group of a very large table.
+        early = f"n % {SOURCE_STRIDE} <= {QUOTED_FROM}"
+        there = f"{early} AND n NOT IN (SELECT n FROM ({self.dropped()}) AS dropped)"
         above = f"SELECT n FROM {graded} WHERE score >= {threshold} AND {there} ORDER BY score, id LIMIT {SAMPLE}"
         below = f"SELECT n FROM {graded} WHERE score < {threshold} AND {there} ORDER BY score DESC, id LIMIT {SAMPLE}"
         categories = (
