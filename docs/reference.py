@@ -55,15 +55,33 @@ def _json(value: Any) -> str:
 def recipe_page() -> str:
     """Every word of a recipe, a rule and a category."""
     definitions = json_schema("recipe")["definitions"]
-    order = ["RecipeText", "Source", "Fields", "Rule", "Check", "Length", "Range", "Duplicates", "Category", "Grader", "Scale"]
+    order = [
+        "RecipeText",
+        "Source",
+        "Fields",
+        "Rule",
+        "Check",
+        "Length",
+        "Range",
+        "Duplicates",
+        "Category",
+        "Grader",
+        "Scale",
+    ]
     order += ["Dataset", "Quota", "Like", "Expectation", "Bounds", "Engine", "ReportSettings"]
     missing = set(definitions) - set(order)
     if missing:
         raise SystemExit(f"docs/reference.py does not know where these stand on the page: {', '.join(sorted(missing))}")
     parts = [f"# The recipe\n\n{MADE}\n"]
     for name in order:
-        parts.append(f"## {_title(name)}\n\n{definitions[name]['description']}\n\n" + "\n".join(_rows(definitions[name])) + "\n")
-    parts.append("## Expressions\n\nA `where:` holds columns, literals, operators and these functions: " + ", ".join(f"`{f}`" for f in FUNCTIONS) + ".\n")
+        parts.append(
+            f"## {_title(name)}\n\n{definitions[name]['description']}\n\n" + "\n".join(_rows(definitions[name])) + "\n"
+        )
+    parts.append(
+        "## Expressions\n\nA `where:` holds columns, literals, operators and these functions: "
+        + ", ".join(f"`{f}`" for f in FUNCTIONS)
+        + ".\n"
+    )
     return "\n".join(parts)
 
 
@@ -90,21 +108,19 @@ def _kind(schema: Mapping[str, Any]) -> str:
             return " or ".join(dict.fromkeys(_kind(option) for option in schema[union] if option != {"type": "null"}))
     if "enum" in schema:
         return " or ".join(f"`{option}`" for option in schema["enum"])
-    match schema.get("type"):
-        case "array":
-            return f"list of {_kind(schema['items'])}"
-        case "object":
-            inner = schema.get("additionalProperties")
-            return f"mapping to {_kind(inner)}" if isinstance(inner, Mapping) else "mapping"
-        case "string":
-            return "percentage" if "%" in schema.get("pattern", "") else "text"
-        case "integer":
-            return "whole number"
-        case "number":
-            return "number"
-        case "boolean":
-            return "true or false"
-    return "anything"
+    return _plain_kind(schema)
+
+
+def _plain_kind(schema: Mapping[str, Any]) -> str:
+    kind = schema.get("type")
+    if kind == "array":
+        return f"list of {_kind(schema['items'])}"
+    if kind == "object":
+        inner = schema.get("additionalProperties")
+        return f"mapping to {_kind(inner)}" if isinstance(inner, Mapping) and inner else "mapping"
+    if kind == "string":
+        return "percentage" if "%" in schema.get("pattern", "") else "text"
+    return {"integer": "whole number", "number": "number", "boolean": "true or false"}.get(str(kind), "anything")
 
 
 def cli_page() -> str:

@@ -247,4 +247,4 @@ def kept_type(kinds: Sequence[str]) -> str:
     """The type under which a source's own column is kept, from its types in the sources that have it."""
     if all(kind == "BOOLEAN" for kind in kinds):
         return "BOOLEAN"
-    return "DOUBLE" if all(kind.startswith(_NUMBERS) for kind in kinds) else "VARCHAR"
+    return "DOUBLE" if all(kind.startswith(_NUMBERS) and not kind.endswith("]") for kind in kinds) else "VARCHAR"
