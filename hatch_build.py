@@ -10,7 +10,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
+class CustomBuildHook(BuildHookInterface):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if self.target_name != "wheel":
             return
@@ -21,5 +21,5 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
 
         bundle.parent.mkdir(parents=True, exist_ok=True)
         # The stub says that a snippet is needed; without one the bundle sets vega, vegaLite and vegaEmbed.
-        script = vl_convert.javascript_bundle(snippet=None)  # type: ignore[arg-type]
+        script = vl_convert.javascript_bundle(snippet=None)
         bundle.write_text(script, encoding="utf-8")
