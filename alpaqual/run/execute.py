@@ -31,7 +31,6 @@ class Execution:
 
     results: dict[str, Result] = field(default_factory=dict)
     outcomes: list[Outcome] = field(default_factory=list)
-    statements: list[Query] = field(default_factory=list)
 
 
 def execute_stages(plan: Plan, store: Store, *, until: str | None = None, listen: Listener | None = None) -> Execution:
@@ -163,7 +162,6 @@ class _Making:
             self.temporary.append(query.name)
         else:
             query = self.table(query, what)
-        self.executor.execution.statements.append(query)
 
     def table(self, query: Query, what: str) -> Query:
         path = self.folder / f"{query.name}.parquet"

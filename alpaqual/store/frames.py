@@ -13,9 +13,6 @@ from typing import Any
 from alpaqual.errors import MachineError, StageError
 from alpaqual.values import Grade
 
-BATCH = 1_000_000
-"""Rows validated at once, which bounds the memory it takes."""
-
 
 def grades_schema(low: float, high: float) -> Any:
     """What grades must be: one for each row, a score on the scale or a reason, never both, never neither."""
