@@ -17,7 +17,7 @@ from alpaqual.recipe.crosscheck import exact
 from alpaqual.recipe.model import Dataset, Grader, Like, Quota, Scale
 from alpaqual.values import ROW_FIELDS, Fate
 
-QUOTED_FROM = 1_000_000
+QUOTED_FROM = 200_000
 """Rows quoted near a threshold are among so many first rows of each source."""
 SAMPLE = 50
 """Rows on each side of the threshold that a report can quote."""
