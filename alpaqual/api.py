@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import alpaqual
+from alpaqual.asking.budget import Limit
 from alpaqual.errors import AlpaqualError, Problem, RecipeError, StageError
 from alpaqual.plan.compile import compile_plan
 from alpaqual.plan.explain import Explained, explain_plan
@@ -25,6 +26,7 @@ from alpaqual.report.report import Report
 from alpaqual.run.execute import STAGES, Listener, execute_stages
 from alpaqual.run.folder import RESULTS, clear_reports, fill_folder, write_results
 from alpaqual.run.looking import look_at_sources
+from alpaqual.run.means import Means, Watcher
 from alpaqual.run.results import build_results
 from alpaqual.run.run import Run as FinishedRun
 from alpaqual.store.store import Store, project_folder, write_whole
@@ -117,6 +119,7 @@ def execute(
     *,
     until: str | None = None,
     listen: Listener | None = None,
+    means: Means | None = None,
 ) -> Run:
     """Do what a plan says and fill the run folder (`out`, or runs/<name> of the project).
 
@@ -125,7 +128,7 @@ def execute(
     folder = out or store.project / "runs" / plan.recipe.name
     clear_reports(folder)
     try:
-        execution = execute_stages(plan, store, until=until, listen=listen)
+        execution = execute_stages(plan, store, until=until, listen=listen, means=means)
         fill_folder(plan, execution, store, folder)
         results = build_results(plan, execution.results, alpaqual.__version__)
     except RecipeError:
@@ -164,21 +167,25 @@ def write_reports(finished: Run) -> None:
     write_whole(finished.folder / "junit.xml", to_junit(report))
 
 
-def run(
+def run(  # noqa: PLR0913 - one argument for each thing that a person may ask of a run
     recipe: Recipe | str | Path,
     *,
     out: str | Path | None = None,
     sets: Sequence[str] = (),
     until: str | None = None,
     offline: bool = False,
+    max_cost: float | None = None,
     listen: Listener | None = None,
+    watch: Watcher | None = None,
 ) -> Run:
     """The whole way: read a recipe, plan, execute, report. `sets` are KEY=VALUE words that change the recipe.
 
-    Raises RecipeError, MachineError, StageError; data that is not good is no error, see `Run.verdict`.
+    Models may cost `max_cost` US dollars in this run; `watch` is told how grading goes. Raises RecipeError, MachineError, StageError; data that is not good is no error, see `Run.verdict`.
     """
     planned, store = _planned(recipe, sets, offline)
-    return execute(planned, store, None if out is None else Path(out), until=until, listen=listen)
+    limit = None if max_cost is None else Limit("--max-cost", max_cost)
+    means = Means(offline=offline, max_cost=limit, watch=watch)
+    return execute(planned, store, None if out is None else Path(out), until=until, listen=listen, means=means)
 
 
 def open_run(folder: str | Path) -> Run:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from alpaqual.values import Reply, Request
+from alpaqual.errors import Fault
+from alpaqual.values import Grade, Reply, Request, Row
 
 
 class Source(Protocol):
@@ -37,15 +39,84 @@ class Source(Protocol):
         ...
 
 
-class Replies(Protocol):
-    """A ledger of replies by key."""
+class Ledger(Protocol):
+    """Replies that were paid for, by key; its length is how many there are."""
 
-    def get(self, key: str) -> Reply | None: ...
+    def __len__(self) -> int: ...
 
-    def models(self) -> Sequence[str]: ...
+    def key(self, request: Request) -> str:
+        """What a request is known by."""
+        ...
+
+    def get(self, key: str) -> Reply | None:
+        """The reply to the request of this key."""
+        ...
+
+    def add(self, key: str, reply: Reply) -> None:
+        """Write a reply down at once: a process that is killed now loses none."""
+        ...
+
+    def flush(self) -> None:
+        """Wait until the disk has all that was added: a machine that loses power now loses none."""
+        ...
 
 
 class Model(Protocol):
-    """Answers one request; None where it has no answer to give, as a recording may."""
+    """Answers requests: `alpaqual/llm/<provider>.py` with a class `Plugin(endpoint)`."""
 
-    async def complete(self, request: Request) -> Reply | None: ...
+    async def complete(self, request: Request) -> Reply:
+        """The reply. Raises Fault where there is none."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class BatchState:
+    """How a batch stands: `done` requests of `total` are answered; `ended` when no more will be."""
+
+    ended: bool
+    done: int
+    total: int
+
+
+class BatchModel(Model, Protocol):
+    """Also takes requests in batches, for half the price within a day."""
+
+    BATCH_REQUESTS: int
+    """Most requests in one batch."""
+
+    async def submit(self, label: str, requests: Sequence[tuple[str, Request]]) -> str:
+        """Send (ledger key, request) pairs under a label; the batch's id. Raises Fault."""
+        ...
+
+    async def find(self, label: str) -> str | None:
+        """The id of a batch that was sent under this label, where the provider has it."""
+        ...
+
+    async def poll(self, batch: str) -> BatchState:
+        """Raises Fault."""
+        ...
+
+    def results(self, batch: str) -> AsyncIterator[tuple[str, Reply | Fault]]:
+        """(ledger key, reply or fault) of an ended batch, in any order; requests that it leaves out were not answered."""
+        ...
+
+
+class Grader(Protocol):
+    """Asks about rows and reads the answers: `alpaqual/graders/<kind>.py` with a class `Plugin`."""
+
+    VERSION: int
+    """Part of every fingerprint: raised when the same reply gives another score."""
+
+    def request(self, row: Row) -> Request:
+        """What is asked about a row."""
+        ...
+
+    def read(self, reply: Reply) -> Grade:
+        """The grade that a reply gives."""
+        ...
+
+    def again(self, request: Request, grade: Grade, times: int) -> Request | None:
+        """How to ask once more where the reply gave this grade and no score, the `times`-th time; None where asking will not help."""
+        ...

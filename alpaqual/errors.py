@@ -6,6 +6,8 @@ AlpaqualError            what the command line prints without a traceback       
 └── StageError           a stage failed; what was done is kept                   exit 4
     └── StoreError       a stored result is missing or not what its seal says    exit 4
 
+Fault                    one request to a model got no reply; what follows from it is in .kind, and it never reaches a user
+
 Exit 0 is good data (warnings allowed), exit 1 is data that is not good: a run that ends so is no error, its report says why.
 """
 
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 EXIT_GOOD = 0
 EXIT_DATA = 1
@@ -64,3 +67,33 @@ class StageError(AlpaqualError):
 
 class StoreError(StageError):
     """A stored result is missing or is not what its seal says."""
+
+
+class FaultKind(StrEnum):
+    """What follows from a request that got no reply."""
+
+    THROTTLED = "throttled"
+    """Asked too fast: everybody waits, then the request is sent again."""
+    TRANSIENT = "transient"
+    """A server, a line or a clock failed: the request is sent again."""
+    REQUEST = "request"
+    """The model will never answer this request, and may well answer others: its row is unscored."""
+    REFUSED = "refused"
+    """The server refuses what was sent and does not say that it is this row's fault: where all are refused, the settings are wrong."""
+    FATAL = "fatal"
+    """No request will be answered (a wrong key, an unknown model, no money): nothing more is sent."""
+
+
+class Fault(Exception):  # noqa: N818 - a value that is raised: what follows from it is decided by who asked
+    """One request got no reply.
+
+    `reason` is short and the same for the same cause, for tables; `detail` has the provider's words; `retry_after` is in
+    seconds, where the server named a time.
+    """
+
+    def __init__(self, kind: FaultKind, reason: str, detail: str = "", retry_after: float | None = None) -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.kind = kind
+        self.reason = reason
+        self.detail = detail
+        self.retry_after = retry_after

@@ -53,31 +53,53 @@ class Row:
 class Request:
     """One question to one model: what a ledger key is made of.
 
-    `messages` are (role, text) pairs, `parameters` the sampling settings sent with them.
+    `messages` are (role, text) pairs with the roles system, user and assistant. `parameters` are sent with them:
+    `temperature` and `max_tokens`, a JSON `schema` that the reply must fit, `choices` (texts; a local model answers with the
+    expectation over them), `measure: ifd` (a local model answers with the perplexities of the last message).
+    `repeat` counts from 0: the same question asked once more, to see whether the answer is the same.
     """
 
     model: str
     messages: tuple[tuple[str, str], ...]
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    repeat: int = 0
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model answered. Tokens are None where nobody counted them; `model` is the id as answered."""
+    """What a model answered. Tokens and cost are None where nobody counted them; `model` is the id as answered."""
 
     text: str
     model: str
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a model answers: `provider` is the plug-in of `llm/`, `model` the name that the provider knows it by.
+
+    `base_url` replaces the provider's own address; `timeout` is in seconds; `folder` is what a local model's path starts from;
+    `batch` is how many requests a local model takes at once.
+    """
+
+    provider: str
+    model: str
+    base_url: str | None = None
+    timeout: float = 60.0
+    folder: str = "."
+    batch: int = 16
 
 
 @dataclass(frozen=True)
 class Grade:
-    """A score, or none and the reason why."""
+    """A score, or none and the reason why. `again` says that the reason may be gone on the next run."""
 
     score: float | None
     reason: str | None = None
     reply: str | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True)

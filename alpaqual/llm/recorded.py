@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from alpaqual.contracts import Replies
-from alpaqual.values import Reply, Request
+from alpaqual.errors import Fault, FaultKind
+from alpaqual.values import Endpoint, Reply, Request
 
 
 class Plugin:
-    """Answers a request with what any recorded model once replied to the same messages and parameters."""
+    """Never answers: what was not recorded cannot be asked."""
 
-    def __init__(self, replies: Replies, key: Callable[[Request], str]) -> None:
-        self.replies = replies
-        self.key = key
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
 
-    async def complete(self, request: Request) -> Reply | None:
-        """The recorded reply, or None where there is none."""
-        for model in self.replies.models():
-            reply = self.replies.get(self.key(Request(model, request.messages, request.parameters)))
-            if reply is not None:
-                return reply
-        return None
+    async def complete(self, request: Request) -> Reply:
+        """Raises Fault."""
+        raise Fault(FaultKind.REQUEST, "no recorded reply")
+
+    async def close(self) -> None:
+        """Nothing is open."""

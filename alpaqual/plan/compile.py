@@ -8,17 +8,20 @@ from typing import Any
 import msgspec
 
 from alpaqual.errors import Problem, RecipeError
+from alpaqual.plan.asking import asking_settings
 from alpaqual.plan.columns import column as quoted_column
-from alpaqual.plan.grading import column_queries, grade_facts, table_queries
+from alpaqual.plan.grading import asked_queries, column_queries, combined_queries, length_queries, table_queries
 from alpaqual.plan.loading import kept_type, loading_queries
 from alpaqual.plan.plan import STATEMENTS, Plan, Query, Stage, fingerprint
 from alpaqual.plan.scanning import categorising_queries, checking_queries
 from alpaqual.plan.selecting import selecting_queries
 from alpaqual.quote import literal, name
 from alpaqual.recipe.crosscheck import checks_of
+from alpaqual.recipe.crosscheck_graders import grader_order
 from alpaqual.recipe.explain import suggest
 from alpaqual.recipe.expression import parse_where
-from alpaqual.recipe.model import Category, Grader, Rule
+from alpaqual.recipe.graders import Grader
+from alpaqual.recipe.model import Category, Rule
 from alpaqual.recipe.recipe import Recipe, dataset_order, parents
 from alpaqual.recipe.yaml_nodes import Path
 from alpaqual.registry import find
@@ -53,11 +56,13 @@ class _Compiler:
             self.checking()
         if self.recipe.categories:
             self.categorising()
-        for grader_name, grader in self.recipe.graders.items():
-            self.grading(grader_name, grader)
+        for grader_name in grader_order(self.recipe.graders):
+            self.grading(grader_name, self.recipe.graders[grader_name])
         for dataset in dataset_order(self.recipe.datasets):
             self.selecting(dataset)
-        return Plan(self.recipe, tuple(self.sources), tuple(self.stages.values()), tuple(self.notes()))
+        return Plan(
+            self.recipe, tuple(self.sources), tuple(self.stages.values()), tuple(self.notes()), dict(self.digests)
+        )
 
     def add(
         self,
@@ -205,18 +210,21 @@ class _Compiler:
                 "scale": scale,
             }
             self.add(stage, settings, ("loading",), queries)
+        elif grader.of is not None:
+            settings = {"of": grader.of, "combine": grader.combine, "within": grader.within, "scale": scale}
+            inputs = [f"grading.{other}" for other in grader.of]
+            self.add(stage, settings, inputs, combined_queries(grader_name, grader))
+        elif grader.kind == "length":
+            self.add(stage, {"length": "characters", "scale": scale}, ("loading",), length_queries(grader_name, grader))
         else:
-            model = str(grader.model)
-            prompt = self.recipe.prompts.get(grader_name)
-            settings = {
-                "model": self.digests.get(model, model),
-                "dimension": grader.dimension,
-                "scale": scale,
-                "prompt": None if prompt is None else fingerprint(prompt),
-                "parameters": {"temperature": grader.temperature, "max_tokens": grader.max_tokens},
-                "version": find("graders", "model").VERSION,
-            }
-            self.add(stage, settings, ("loading",), grade_facts(grader_name, grader))
+            model = self.digests.get(str(grader.model), str(grader.model))
+            settings = asking_settings(grader, self.recipe.prompts.get(grader_name), model)
+            inputs = ["loading", *([f"grading.{grader.cascade.first}"] if grader.cascade else [])]
+            dropping = sorted(rule.id for rule in self.recipe.rules if rule.drop)
+            if grader.live and dropping:
+                settings["dropping"] = dropping
+                inputs.append("checking")
+            self.add(stage, settings, inputs, asked_queries(grader_name, grader))
 
     def selecting(self, dataset_name: str) -> None:
         dataset = self.recipe.datasets[dataset_name]

@@ -5,9 +5,13 @@ Scores come to rows by row id or by a key column, never by position. What is no 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from alpaqual.plan.loading import INCOMPLETE
 from alpaqual.plan.plan import Kind, Query
 from alpaqual.quote import literal, name, number
-from alpaqual.recipe.model import Grader, Scale
+from alpaqual.recipe.graders import Cascade, Grader, Scale
+from alpaqual.recipe.scales import exact
 
 IMPORTED = "imported"
 """Table of scores that a file brought in: `key` and `score`, validated before it comes here."""
@@ -26,12 +30,17 @@ def table_queries(grader_name: str, grader: Grader, column: str) -> list[Query]:
     return [Query(f"grades.{grader_name}", select, Kind.TABLE), *grade_facts(grader_name, grader)]
 
 
+NOT_ASKED = "removed by a rule: not asked"
+"""Reason of a row that no model was asked about; it counts neither as scored nor as unscored."""
 BINS = 50
 """Bars of the histogram of a scale without steps."""
 
 
 def bucket(score: str, scale: Scale) -> str:
-    """SQL for the bar of the histogram that a score falls into: the score itself where the scale has steps."""
+    """SQL for the bar of the histogram that a score falls into: the score itself where the scale has steps.
+
+    Callers pass `scale_of_thresholds`: where scores lie between the steps, there is no bar for each.
+    """
     if scale.step is not None:
         return score
     width = (scale.max - scale.min) / BINS
@@ -41,7 +50,7 @@ def bucket(score: str, scale: Scale) -> str:
 def grade_facts(grader_name: str, grader: Grader) -> list[Query]:
     """What is counted of any grader's grades."""
     grades = name(f"grades.{grader_name}")
-    scored = f"SELECT {bucket('score', grader.scale)} AS score FROM {grades} WHERE score IS NOT NULL"
+    scored = f"SELECT {bucket('score', grader.scale_of_thresholds)} AS score FROM {grades} WHERE score IS NOT NULL"
     return [
         Query(
             "scores",
@@ -50,10 +59,86 @@ def grade_facts(grader_name: str, grader: Grader) -> list[Query]:
         ),
         Query(
             "reasons",
-            f"SELECT reason, COUNT(*) AS rows FROM {grades} WHERE score IS NULL GROUP BY reason ORDER BY reason",
+            f"SELECT reason, COUNT(*) AS rows FROM {grades} WHERE score IS NULL AND reason <> {literal(NOT_ASKED)} "
+            "GROUP BY reason ORDER BY reason",
             Kind.FACTS,
         ),
     ]
+
+
+def asked_queries(grader_name: str, grader: Grader) -> list[Query]:
+    """Grades that a model gave, from the table `graded`; with a cascade, the first grader's scores of all other rows."""
+    grades = "SELECT grader, n, id, score, reason, reply FROM graded"
+    called, facts = literal(grader_name), grade_facts(grader_name, grader)
+    if grader.cascade is not None:
+        first = name(f"grades.{grader.cascade.first}")
+        certain = f"{first} WHERE NOT ({doubtful(grader.cascade)})"
+        grades += f"\nUNION ALL\nSELECT {called} AS grader, n, id, score, reason, reply FROM {certain}"
+        facts.append(Query("taken_over", f"SELECT COUNT(*) AS rows FROM {certain}", Kind.FACTS))
+    if grader.live:
+        missing = "n NOT IN (SELECT n FROM graded)"
+        if grader.cascade is not None:
+            missing += f" AND n NOT IN (SELECT n FROM {certain})"
+        none = f"CAST(NULL AS DOUBLE) AS score, {literal(NOT_ASKED)} AS reason, CAST(NULL AS VARCHAR) AS reply"
+        grades += f"\nUNION ALL\nSELECT {called} AS grader, n, id, {none} FROM rows WHERE {missing}"
+    table = Query(f"grades.{grader_name}", f"SELECT * FROM ({grades}) AS grades ORDER BY n", Kind.TABLE)
+    return [table, *facts]
+
+
+def asked_rows(grader: Grader, dropping: Sequence[str]) -> str:
+    """SQL: which rows (`n`) a model is asked about. Nobody pays for rows that are in no dataset whatever they are worth."""
+    conditions = []
+    if grader.live:
+        conditions.append(f"n NOT IN (SELECT n FROM {INCOMPLETE})")
+        if dropping:
+            rules = ", ".join(literal(rule) for rule in dropping)
+            conditions.append(f"n NOT IN (SELECT n FROM failures WHERE rule IN ({rules}))")
+    if grader.cascade is not None:
+        first = name(f"grades.{grader.cascade.first}")
+        conditions.append(f"n IN (SELECT n FROM {first} WHERE {doubtful(grader.cascade)})")
+    return " AND ".join(conditions) or "TRUE"
+
+
+def doubtful(cascade: Cascade) -> str:
+    """SQL: whether the first grader's score of a row is near enough to the threshold to ask again, or is none."""
+    low, high = (number(float(exact(cascade.threshold) + sign * exact(cascade.band))) for sign in (-1, 1))
+    return f"score IS NULL OR score BETWEEN {low} AND {high}"
+
+
+def combined_queries(grader_name: str, grader: Grader) -> list[Query]:
+    """One score from those of several graders; a row that one of them left unscored is unscored."""
+    names = list(grader.of or ())
+    tables = [f"{name(f'grades.{other}')} AS g{i}" for i, other in enumerate(names)]
+    joined = tables[0] + "".join(f" JOIN {table} ON g{i}.n = g0.n" for i, table in enumerate(tables) if i)
+    scores = [f"g{i}.score" for i in range(len(names))]
+    listed = ", ".join(scores)
+    missing = " ".join(
+        f"WHEN g{i}.score IS NULL THEN {literal(f'{other} gave no score')}" for i, other in enumerate(names)
+    )
+    # Rounded, so that what is a step of the scale on paper is one here.
+    value, reason = f"ROUND(({' + '.join(scores)}) / {len(names)}, 9)", f"CASE {missing} END"
+    if grader.combine == "min":
+        value = f"LEAST({listed})"
+    elif grader.combine == "median":
+        united = " UNION ALL ".join(f"SELECT n, score FROM {name(f'grades.{other}')}" for other in names)
+        joined += f" JOIN (SELECT n, MEDIAN(score) AS score FROM ({united}) AS united GROUP BY n) AS middle ON middle.n = g0.n"
+        value = "ROUND(middle.score, 9)"
+    elif grader.combine == "agreement":
+        apart = f"GREATEST({listed}) - LEAST({listed}) > {number(grader.within)}"
+        reason = f"CASE {missing} WHEN {apart} THEN 'the graders disagree' END"
+    reply = "CAST(NULL AS VARCHAR) AS reply"
+    select = (
+        f"SELECT {literal(grader_name)} AS grader, n, id, CASE WHEN reason IS NULL THEN score END AS score, reason, {reply}\n"
+        f"FROM (SELECT g0.n AS n, g0.id AS id, {value} AS score, {reason} AS reason FROM {joined}) AS combined"
+    )
+    return [Query(f"grades.{grader_name}", select, Kind.TABLE), *grade_facts(grader_name, grader)]
+
+
+def length_queries(grader_name: str, grader: Grader) -> list[Query]:
+    """The response's length in characters as a score."""
+    value = "LENGTH(rows.response)"
+    select = _grades(grader_name, value, grader, "rows", "no response")
+    return [Query(f"grades.{grader_name}", select, Kind.TABLE), *grade_facts(grader_name, grader)]
 
 
 def _grades(grader_name: str, value: str, grader: Grader, source: str, missing: str) -> str:

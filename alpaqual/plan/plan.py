@@ -75,6 +75,13 @@ class Plan:
     stages: tuple[Stage, ...]
     notes: tuple[str, ...] = field(default=())
     """What the recipe asks for and this plan does not do, with the reason."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """sha256 of each other file that is read, by its path in the recipe."""
+
+    @property
+    def dropping(self) -> list[str]:
+        """The rules that drop rows, in order of name."""
+        return sorted(rule.id for rule in self.recipe.rules if rule.drop)
 
     def stage(self, name: str) -> Stage:
         """The stage of this name."""

@@ -13,8 +13,9 @@ from alpaqual.plan.grading import bucket
 from alpaqual.plan.loading import INCOMPLETE, SOURCE_STRIDE
 from alpaqual.plan.plan import Kind, Query
 from alpaqual.quote import literal, name, number
-from alpaqual.recipe.crosscheck import exact
-from alpaqual.recipe.model import Dataset, Grader, Like, Quota, Scale
+from alpaqual.recipe.graders import Grader, Scale
+from alpaqual.recipe.model import Dataset, Like, Quota
+from alpaqual.recipe.scales import exact
 from alpaqual.values import ROW_FIELDS, Fate
 
 QUOTED_FROM = 200_000
@@ -32,7 +33,7 @@ def selecting_queries(
     has_categories: bool,
 ) -> list[Query]:
     """The queries of one dataset. `dropping` names the rules that drop rows."""
-    scales = {grader: graders[grader].scale for grader in dataset.threshold}
+    scales = {grader: graders[grader].scale_of_thresholds for grader in dataset.threshold}
     return list(_Selecting(dataset_name, dataset, dropping, scales, has_categories).queries())
 
 

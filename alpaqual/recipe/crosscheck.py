@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from fractions import Fraction
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from alpaqual.errors import Problem
+from alpaqual.recipe.crosscheck_graders import check_graders
 from alpaqual.recipe.explain import suggest
 from alpaqual.recipe.expression import ExpressionError, parse_where
 from alpaqual.recipe.model import (
@@ -15,39 +16,23 @@ from alpaqual.recipe.model import (
     Dataset,
     Duplicates,
     Expectation,
-    Grader,
     Length,
     Like,
     Quota,
     Range,
     RecipeText,
     Rule,
-    Scale,
 )
 from alpaqual.recipe.patterns import pattern_problem
 from alpaqual.recipe.recipe import dataset_order, source_names
+from alpaqual.recipe.scales import on_scale
 from alpaqual.recipe.yaml_nodes import Document, Path
 from alpaqual.values import ROW_FIELDS
 
-PROVIDERS = ("anthropic", "local", "openai", "recorded")
 _WHOLE_ROW_CHECKS = ("no_duplicates", "no_conflicts")
 _SWITCHES = (*_WHOLE_ROW_CHECKS, "not_nullable", "unique")
 """Checks that `false` switches off; of any other, false is a value like another."""
 _MEASURES = ("rows", "keep_rate", "share", "scored", "unscored", "failing_rows", "quarantined")
-
-
-def exact(number: float) -> Fraction:
-    """The number as it is written, without binary rounding: 0.1 is a tenth."""
-    return Fraction(repr(float(number)))
-
-
-def on_scale(score: float, scale: Scale) -> str:
-    """What keeps a threshold from lying on the scale, or nothing."""
-    if not scale.min <= score <= scale.max:
-        return f"lies off the scale {scale.min:g} to {scale.max:g}"
-    if scale.step and (exact(score) - exact(scale.min)) % exact(scale.step):
-        return f"is no step of the scale {scale.min:g} to {scale.max:g} by {scale.step:g}"
-    return ""
 
 
 def checks_of(rule: Rule) -> list[tuple[str, object]]:
@@ -142,11 +127,11 @@ def check_recipe(
     rules: Sequence[Rule],
     categories: Sequence[Category],
     unread: Collection[str] = (),
+    prompts: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Problem]:
-    """What is wrong between the parts of a recipe. Of the kinds in `unread` not all could be read."""
+    """What is wrong between the parts of a recipe. Of the kinds in `unread` not all could be read; `prompts` are by grader."""
     yield from _sources(recipe, document)
-    for name, grader in recipe.graders.items():
-        yield from _grader(grader, document, ("graders", name))
+    yield from check_graders(recipe.graders, prompts, document)
     context = _Names(recipe, document, rules, categories, unread)
     for name, dataset in recipe.datasets.items():
         yield from _dataset(name, dataset, document, context)
@@ -222,35 +207,13 @@ def _sources(recipe: RecipeText, document: Document) -> Iterator[Problem]:
             )
 
 
-def _grader(grader: Grader, document: Document, place: Path) -> Iterator[Problem]:
-    ways = [way for way in ("model", "column", "table") if getattr(grader, way) is not None]
-    if len(ways) != 1 and not document.lost(place):
-        yield document.problem(
-            place, f"a grader needs one of model, column and table, not {' and '.join(ways) or 'none'}"
-        )
-    if grader.scale.min >= grader.scale.max:
-        yield document.problem((*place, "scale"), "the scale's 'min' must be below its 'max'")
-    elif grader.scale.step and (exact(grader.scale.max) - exact(grader.scale.min)) % exact(grader.scale.step):
-        yield document.problem(
-            (*place, "scale", "step"),
-            f"steps of {grader.scale.step:g} from {grader.scale.min:g} do not reach {grader.scale.max:g}",
-        )
-    if grader.model is not None:
-        provider = grader.model.partition("/")[0]
-        if provider not in PROVIDERS:
-            message = (
-                f"no provider '{provider}'{suggest(provider, PROVIDERS) or f'; there are: {chr(44).join(PROVIDERS)}'}"
-            )
-            yield document.problem((*place, "model"), message)
-
-
 def _dataset(name: str, dataset: Dataset, document: Document, names: _Names) -> Iterator[Problem]:
     place: Path = ("datasets", name)
     for grader, score in dataset.threshold.items():
         spot = (*place, "threshold", grader)
         if unknown := names.unknown("grader", grader):
             yield document.problem(spot, unknown, at_key=True)
-        elif grader in names.graders and (off := on_scale(score, names.graders[grader].scale)):
+        elif grader in names.graders and (off := on_scale(score, names.graders[grader].scale_of_thresholds)):
             yield document.problem(spot, f"the threshold {score:g} {off} of the grader '{grader}'")
     for category, quota in dataset.quotas.items():
         spot = (*place, "quotas", category)
@@ -294,7 +257,7 @@ def _floor(
         spot = (*place, "floor", grader) if isinstance(floor, dict) else spot
         if grader not in dataset.threshold:
             yield document.problem(spot, _unknown("threshold", grader, dataset.threshold))
-        elif grader in names.graders and (off := on_scale(lowest, names.graders[grader].scale)):
+        elif grader in names.graders and (off := on_scale(lowest, names.graders[grader].scale_of_thresholds)):
             yield document.problem(spot, f"the floor {lowest:g} {off} of the grader '{grader}'")
         elif lowest > dataset.threshold[grader]:
             yield document.problem(spot, f"the floor {lowest:g} is above the threshold {dataset.threshold[grader]:g}")

@@ -9,8 +9,8 @@ from functools import cache
 from typing import Any
 
 from alpaqual.errors import Problem
-from alpaqual.recipe.model import NAME, PERCENT
 from alpaqual.recipe.schema import Kind, json_schema
+from alpaqual.recipe.words import NAME, PERCENT
 from alpaqual.recipe.yaml_nodes import Document, Path
 
 _KINDS = {

@@ -4,23 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
-# `$` alone would let a line break through at the end.
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*(?!\n)$"
-PERCENT = r"^(100(\.0+)?|[0-9]{1,2}(\.[0-9]+)?)%(?!\n)$"
-
-Name = Annotated[str, Meta(pattern=NAME, max_length=80)]
-Text = Annotated[str, Meta(min_length=1)]
-Percent = Annotated[str, Meta(pattern=PERCENT, examples=["5%"])]
-Limit = Annotated[int, Meta(ge=0)] | Percent
-Rate = Annotated[float, Meta(ge=0, le=1)]
-Positive = Annotated[int, Meta(ge=1)]
-Count = Annotated[int, Meta(ge=0)]
-
-
-class Words(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """What every part of a recipe is: frozen, and strict about its keys."""
+from alpaqual.recipe.graders import Grader
+from alpaqual.recipe.words import Count, Limit, Name, Percent, Positive, Rate, Text, Words
 
 
 class Fields(Words, frozen=True, kw_only=True):
@@ -189,55 +176,6 @@ class Category(Words, frozen=True, kw_only=True):
     ] = None
     values: Annotated[Scalars | None, Meta(description="Rows whose column has one of these.")] = None
     where: Annotated[Text | None, Meta(description="Rows for which this boolean SQL expression holds.")] = None
-
-
-class Scale(Words, frozen=True, kw_only=True):
-    """The scores a grader may give."""
-
-    min: Annotated[float, Meta(description="Lowest score.")] = 0
-    max: Annotated[float, Meta(description="Highest score.")] = 5
-    step: Annotated[
-        Annotated[float, Meta(gt=0)] | None,
-        Meta(description="Distance between scores; any score in between where left out."),
-    ] = None
-
-
-class Grader(Words, frozen=True, kw_only=True):
-    """Gives each row a score on one dimension within a scale, or no score and a reason.
-
-    Names one of `model`, `column` and `table`.
-    """
-
-    model: Annotated[
-        Annotated[str, Meta(pattern=r"^[a-z_]+/.+")] | None,
-        Meta(description="openai/…, anthropic/…, local/…, or recorded/PATH: recorded replies instead of a model."),
-    ] = None
-    column: Annotated[Text | None, Meta(description="A score that the source already has.")] = None
-    table: Annotated[
-        Text | None, Meta(description="A csv, json, jsonl or parquet file of scores, relative to the recipe.")
-    ] = None
-    key: Annotated[
-        Text,
-        Meta(description="Column of the table that holds row ids, or a column of the source with the same values."),
-    ] = "id"
-    score: Annotated[Text, Meta(description="Column of the table that holds the score.")] = "score"
-    dimension: Annotated[Text, Meta(description="What is rated: accuracy, helpfulness, …")] = "accuracy"
-    scale: Annotated[Scale, Meta(description="The scores the grader may give.")] = field(default_factory=Scale)
-    prompt: Annotated[
-        Text | None,
-        Meta(description="A prompt template in place of the paper's (Figure 4), relative to the recipe."),
-    ] = None
-    base_url: Annotated[Text | None, Meta(description="An OpenAI-compatible server.")] = None
-    concurrency: Annotated[Positive | None, Meta(description="Requests in flight at once.")] = None
-    requests_per_minute: Annotated[Positive | None, Meta(description="Requests sent in a minute at most.")] = None
-    tokens_per_minute: Annotated[Positive | None, Meta(description="Tokens sent in a minute at most.")] = None
-    temperature: Annotated[float, Meta(ge=0, le=2, description="Sampling temperature.")] = 0.0
-    max_tokens: Annotated[Positive | None, Meta(description="Longest reply, in tokens.")] = None
-    mode: Annotated[
-        Literal["online", "batch"], Meta(description="One request at a time, or the provider's batch API.")
-    ] = "online"
-    budget_usd: Annotated[Annotated[float, Meta(ge=0)] | None, Meta(description="Spend no more than this.")] = None
-    keep_rationale: Annotated[bool, Meta(description="Ask for the explanation after the score and keep it.")] = False
 
 
 class Quota(Words, frozen=True, kw_only=True):

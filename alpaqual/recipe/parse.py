@@ -94,7 +94,7 @@ class _Parser:
         categories = self.categories(recipe, document)
         unread += ["category"] if len(self.problems) > before else []
         prompts = self.prompts(recipe, document)
-        self.problems.extend(check_recipe(recipe, document, rules, categories, unread))
+        self.problems.extend(check_recipe(recipe, document, rules, categories, unread, prompts))
         if self.problems:
             raise RecipeError(self.problems)
         return Recipe(

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from alpaqual.errors import Problem
-from alpaqual.recipe.model import Category, Dataset, Grader, RecipeText, Rule, Source
+from alpaqual.recipe.graders import Grader
+from alpaqual.recipe.model import Category, Dataset, RecipeText, Rule, Source
 from alpaqual.recipe.yaml_nodes import Document
 from alpaqual.recipe.yaml_nodes import Path as Place
 

@@ -6,16 +6,19 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from alpaqual.errors import Problem, RecipeError
-from alpaqual.plan.plan import Kind, Plan, Query, Stage
+from alpaqual.plan.plan import Kind, Plan, Query, Stage, fingerprint
 from alpaqual.quote import literal, name
 from alpaqual.run.loading import name_damaged_file, stage_source
+from alpaqual.run.means import Means
 from alpaqual.run.run import Outcome
 from alpaqual.store.database import Database, QueryError
+from alpaqual.store.ledger import Ledger
 from alpaqual.store.store import Result, Store
 
 STAGES = ("loading", "checking", "categorising", "grading", "selecting")
@@ -33,13 +36,20 @@ class Execution:
     outcomes: list[Outcome] = field(default_factory=list)
 
 
-def execute_stages(plan: Plan, store: Store, *, until: str | None = None, listen: Listener | None = None) -> Execution:
+def execute_stages(
+    plan: Plan,
+    store: Store,
+    *,
+    until: str | None = None,
+    listen: Listener | None = None,
+    means: Means | None = None,
+) -> Execution:
     """Do every stage that the store does not have, up to those of the kind `until`.
 
     Raises StageError where a stage fails; what was done before stays in the store.
     """
     store.clear_unfinished()
-    executor = _Executor(plan, store, listen or (lambda stage, event, seconds: None))
+    executor = _Executor(plan, store, listen or (lambda stage, event, seconds: None), means or Means())
     try:
         for stage in plan.stages:
             if until is not None and STAGES.index(stage.verb) > STAGES.index(until):
@@ -51,10 +61,11 @@ def execute_stages(plan: Plan, store: Store, *, until: str | None = None, listen
 
 
 class _Executor:
-    def __init__(self, plan: Plan, store: Store, listen: Listener) -> None:
+    def __init__(self, plan: Plan, store: Store, listen: Listener, means: Means) -> None:
         self.plan = plan
         self.store = store
         self.listen = listen
+        self.means = means
         self.execution = Execution()
         self.opened: Database | None = None
         self.viewed: set[str] = set()
@@ -74,24 +85,42 @@ class _Executor:
             self.opened.close()
             shutil.rmtree(self.spill, ignore_errors=True)
 
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The project's replies."""
+        return Ledger(self.store.replies)
+
     def stage(self, stage: Stage) -> None:
         started = time.monotonic()
-        result = self.store.find(stage.fingerprint)
+        key = self.fingerprint(stage)
+        result = self.store.find(key)
         reused = result is not None
         if result is None:
             self.listen(stage.name, "start", 0.0)
-            result = self.make(stage)
+            result = self.make(stage, key)
         seconds = time.monotonic() - started
-        self.execution.results[stage.name] = result
+        self.execution.results[stage.name] = as_reused(result) if reused else result
         self.execution.outcomes.append(Outcome(stage.name, reused, seconds))
         self.listen(stage.name, "reused" if reused else "done", seconds)
 
-    def make(self, stage: Stage) -> Result:
+    def fingerprint(self, stage: Stage) -> str:
+        """The stage's own, unless it reads what is not final: then it is neither, and no later run takes it for that."""
+        found = {name: self.execution.results[name].fingerprint for name in stage.inputs}
+        return stage.fingerprint if found == dict(stage.inputs) else fingerprint([stage.fingerprint, found])
+
+    def make(self, stage: Stage, key: str) -> Result:
         for wanted in stage.inputs:
             self.view_tables(wanted)
         with self.store.making() as folder:
             facts = _Making(self, stage, folder).facts()
-            return self.store.seal(folder, stage.fingerprint, facts, stage.settings, stage.inputs)
+            unanswered = next((reply["again_digest"] for reply in facts.get("replies", ()) if reply.get("again")), None)
+            if unanswered:
+                # Rows that nobody answered are asked about again on the next run, so this is not the stage's last word.
+                key = fingerprint([key, unanswered])
+            result = self.store.seal(folder, key, facts, stage.settings, stage.inputs)
+            # Where another run had the same last word, what asking came to is this run's own.
+            asked = {"replies": facts["replies"]} if "replies" in facts else {}
+            return replace(result, facts={**result.facts, **asked})
 
     def view_tables(self, stage_name: str) -> None:
         """Make the tables of a finished stage readable by their names."""
@@ -121,6 +150,9 @@ class _Making:
         finally:
             for table in self.temporary:
                 self.database.execute(f"DROP TABLE IF EXISTS {name(table)}", "cleaning up")
+        if (parts := self.folder / "graded").is_dir():
+            self.database.execute("DROP VIEW IF EXISTS graded", "cleaning up")
+            shutil.rmtree(parts)
         # Views on this folder's files end with it; the sealed files are viewed anew where a later stage reads them.
         for path in self.folder.glob("*.parquet"):
             self.database.execute(f"DROP VIEW IF EXISTS {name(path.name.removesuffix('.parquet'))}", "cleaning up")
@@ -135,35 +167,42 @@ class _Making:
         grader = recipe.graders[grader_name]
         if grader.column is not None:
             return {}
-        # Asking models brings asyncio and the frames' checks along: only who grades pays for them.
-        from alpaqual.run.grading import grade_with_model, import_table
-
         if grader.table is not None:
+            from alpaqual.run.importing import import_table
+
             import_table(self.database, recipe, grader_name, self.folder / "imported.parquet")
             self.database.view("imported", self.folder / "imported.parquet")
         elif grader.model is not None:
-            facts = grade_with_model(self.database, recipe, grader_name, self.folder / f"grades.{grader_name}.parquet")
-            self.database.view(f"grades.{grader_name}", self.folder / f"grades.{grader_name}.parquet")
-            return facts
+            return self.ask(grader_name)
         return {}
 
+    def ask(self, grader_name: str) -> Mapping[str, Any]:
+        # Asking models brings asyncio and the frames' checks along: only who grades pays for them.
+        from alpaqual.run.asking import grade_with_model
+
+        executor, parts = self.executor, self.folder / "graded"
+        means, ledger = executor.means, executor.ledger
+        facts = grade_with_model(self.database, executor.plan, grader_name, parts, means, ledger)
+        self.database.view_folder("graded", parts)
+        return {"replies": [facts]}
+
     def run(self, query: Query, facts: dict[str, Any]) -> None:
+        """Run one query of the stage."""
         what = f"{self.stage.name}: {query.name}"
         if query.kind is Kind.FACTS:
             facts[query.name] = self.database.records(query.sql, what)
         elif query.kind is Kind.EXPORT:
             self.database.write_jsonl(query.sql, self.folder / f"{query.name}.jsonl", what)
         elif query.kind is Kind.STAGED:
-            sql = stage_source(self.database, self.executor.plan, query, self.folder)
-            query = Query(query.name, sql, query.kind)
+            stage_source(self.database, self.executor.plan, query, self.folder)
             self.temporary.append(query.name)
         elif query.kind is Kind.TEMP:
             self.database.execute(f"CREATE OR REPLACE TABLE {name(query.name)} AS {query.sql}", what)
             self.temporary.append(query.name)
         else:
-            query = self.table(query, what)
+            self.table(query, what)
 
-    def table(self, query: Query, what: str) -> Query:
+    def table(self, query: Query, what: str) -> None:
         path = self.folder / f"{query.name}.parquet"
         if query.unless is not None:
             same, probe = query.unless
@@ -171,7 +210,7 @@ class _Making:
                 self.database.execute(f"DROP VIEW {name(same)}", what)
                 (self.folder / f"{same}.parquet").rename(path)
                 self.database.view(query.name, path)
-                return Query(query.name, f"SELECT * FROM {name(same)}", query.kind)
+                return
         try:
             self.database.write_parquet(query.sql, path, what)
         except QueryError:
@@ -183,7 +222,6 @@ class _Making:
         if query.unless is not None:
             self.database.execute(f"DROP VIEW {name(query.unless[0])}", what)
             (self.folder / f"{query.unless[0]}.parquet").unlink()
-        return query
 
     def name_failing_part(self) -> None:
         """Ask each rule or category of the stage by itself.
@@ -201,6 +239,23 @@ class _Making:
             raise RecipeError(problems)
 
 
+def as_reused(result: Result) -> Result:
+    """A stored result as this run sees it: its calls were made and paid for by an earlier one."""
+    if "replies" not in result.facts:
+        return result
+    replies = [
+        {
+            **reply,
+            "calls_made": 0,
+            "calls_reused": reply["calls_made"] + reply["calls_reused"],
+            "cost_usd": 0.0,
+            "bought_usd": round(reply["cost_usd"] + reply["bought_usd"], 8),
+        }
+        for reply in result.facts["replies"]
+    ]
+    return replace(result, facts={**result.facts, "replies": replies})
+
+
 def plan_sql(plan: Plan) -> str:
     """Every statement of a plan in order, ready to paste into duckdb; results are made as tables, nothing is overwritten."""
     parts = [
@@ -210,7 +265,7 @@ def plan_sql(plan: Plan) -> str:
     for stage in plan.stages:
         parts.append(f"-- {stage.name}")
         grader = plan.recipe.graders.get(stage.name.partition(".")[2]) if stage.verb == "grading" else None
-        if grader is not None and grader.column is None:
+        if grader is not None and (grader.model is not None or grader.table is not None):
             grader_name = stage.name.partition(".")[2]
             read = f"SELECT n, id, score, reason, reply FROM read_parquet('tables/grades.parquet') WHERE grader = {literal(grader_name)}"
             parts.append(f"CREATE OR REPLACE TABLE {name(f'grades.{grader_name}')} AS\n{read};")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from alpaqual.recipe.crosscheck import exact
 from alpaqual.recipe.model import Bounds, Expectation
+from alpaqual.recipe.scales import exact
 from alpaqual.run.limits import bound
 from alpaqual.values import State
 

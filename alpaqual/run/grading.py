@@ -1,127 +1,234 @@
-"""Scores that come from outside: a table of scores, or a model's replies. Validated before they enter the store."""
+"""Asks a grader's model about every row: from the ledger where it can, and never more at once than it should."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+import contextlib
+import hashlib
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from alpaqual.contracts import Model
-from alpaqual.errors import RecipeError
-from alpaqual.graders.model import Asking
-from alpaqual.graders.reply import parse_score
-from alpaqual.plan.columns import stored_column
-from alpaqual.quote import name
-from alpaqual.recipe.explain import suggest
-from alpaqual.recipe.model import Grader
-from alpaqual.recipe.recipe import Recipe
-from alpaqual.registry import find
-from alpaqual.run.looking import format_of
-from alpaqual.run.packing import check_packing
-from alpaqual.store.database import Database, QueryError
-from alpaqual.store.frames import write_grades, write_imported
-from alpaqual.store.ledger import Recording, request_key
-from alpaqual.values import Grade, Row
+from alpaqual.asking.asker import Asker
+from alpaqual.asking.budget import BudgetReached
+from alpaqual.contracts import Grader as GraderPlugin
+from alpaqual.errors import Fault, FaultKind, StageError, StoreError
+from alpaqual.run.means import Progress
+from alpaqual.store.database import Database
+from alpaqual.store.frames import GradeParts
+from alpaqual.values import Grade, Request, Row
 
 _BATCH = 2_000
+_TELL_EVERY = 0.2
+_FLUSH_EVERY = 1.0
+_YIELD_EVERY = 256
+_ROWS = "SELECT n, id, COALESCE(instruction, ''), COALESCE(input, ''), COALESCE(response, '') FROM rows"
+PILOT = "pilot"
+"""Table of the rows (`n`) that are graded before all others."""
 
 
-def import_table(database: Database, recipe: Recipe, grader_name: str, target: Path) -> None:
-    """Read a file of scores, validate it and write it to `target` as (key, score).
+class Grading:
+    """One grader at work on the rows of a database; grades go into `parts` in the order in which they come.
 
-    Raises RecipeError where it has no such columns, StageError where pandera finds it wrong.
+    `only` is a condition (SQL) on `n` that the rows to be graded meet.
     """
-    grader = recipe.graders[grader_name]
-    path = recipe.folder / str(grader.table)
-    place = ("graders", grader_name, "table")
-    kind = format_of(str(path))
-    if kind is None:
-        raise RecipeError(
-            [recipe.problem(place, f"cannot tell the format of {grader.table}: use .csv, .json, .jsonl or .parquet")]
-        )
-    relation = find("sources", kind)().look([str(path)])
-    try:
-        columns = database.describe(relation)
-    except QueryError as error:
-        raise RecipeError([recipe.problem(place, f"{grader.table} cannot be read: {error.reason}")]) from None
-    try:
-        check_packing(str(path))
-    except ValueError as error:
-        raise RecipeError([recipe.problem(place, str(error))]) from None
-    missing = [
-        recipe.problem(
-            place,
-            f"{grader.table} has no column '{column}'{suggest(column, columns) or '; there are: ' + ', '.join(columns)}",
-        )
-        for column in (grader.key, grader.score)
-        if column not in columns
-    ]
-    if missing:
-        raise RecipeError(missing)
-    rows = database.batches(f"SELECT {_key(database, grader)}, {_number(name(grader.score))} FROM {relation}", _BATCH)
-    try:
-        write_imported(rows, target, str(grader.table))
-    except QueryError as error:
-        raise RecipeError([recipe.problem(place, f"{grader.table} cannot be read: {error.reason}")]) from None
 
+    def __init__(
+        self, name: str, plugin: GraderPlugin, asker: Asker, database: Database, parts: GradeParts, only: str = "TRUE"
+    ) -> None:
+        self.name = name
+        self.plugin = plugin
+        self.asker = asker
+        self.database = database
+        self.parts = parts
+        self.only = only
+        self.rows = int(database.rows(f"SELECT COUNT(*) FROM rows WHERE {only}")[0][0])
+        self.done = self.unscored = 0
+        self.asked_again: list[str] = []
+        self.scores: Counter[float] = Counter()
+        self.reasons: Counter[str] = Counter()
+        self.stopped: BaseException | None = None
+        self.began = time.monotonic()
+        self.flushed = self.told = self.began
 
-def _key(database: Database, grader: Grader) -> str:
-    """The key as the rows show theirs: they keep every number as DOUBLE, and write the 7 of a table as 7.0."""
-    text = f"CAST({name(grader.key)} AS VARCHAR)"
-    kind = database.describe("rows").get(stored_column(grader.key.removeprefix("source.")), "VARCHAR")
-    return text if kind == "VARCHAR" else f"COALESCE(CAST(TRY_CAST({text} AS {kind}) AS VARCHAR), {text})"
+    def progress(self) -> Progress:
+        """How far it is."""
+        tally = self.asker.tally
+        seconds = time.monotonic() - self.began
+        return Progress(self.name, self.done, self.rows, tally.made, tally.reused, self.unscored, tally.cost, seconds)
 
+    def facts(self) -> dict[str, Any]:
+        """What asking came to, for the seal of the stage; `again` tells apart which rows would be asked again."""
+        tally = self.asker.tally
+        return {
+            "calls_made": tally.made,
+            "calls_reused": tally.reused,
+            "input_tokens": tally.input_tokens,
+            "output_tokens": tally.output_tokens,
+            "cost_usd": round(tally.cost, 8),
+            "bought_usd": round(tally.bought, 8),
+            "faults": tally.faults,
+            "seconds": round(time.monotonic() - self.began, 3),
+            "models": list(self.asker.models),
+            "again": len(self.asked_again),
+            "again_digest": hashlib.sha256("".join(sorted(self.asked_again)).encode()).hexdigest(),
+        }
 
-def _number(score: str) -> str:
-    """The score as a number. What is there and is none becomes NaN, so that it is not taken for one that is missing."""
-    text = f"LOWER(TRIM(CAST({score} AS VARCHAR)))"
-    number = f"COALESCE(TRY_CAST({text} AS DOUBLE), CAST('nan' AS DOUBLE))"
-    cases = f"WHEN {text} IS NULL OR {text} = '' THEN NULL WHEN {text} = 'true' THEN 1 WHEN {text} = 'false' THEN 0"
-    return f"CAST(CASE {cases} ELSE {number} END AS DOUBLE)"
+    async def grade_rows(self, condition: str, watch: Any = None) -> None:
+        """Grade the rows that meet a condition (SQL), as many at once as the pace allows.
 
+        Raises StageError where asking had to stop, StoreError where a reply cannot be kept, KeyboardInterrupt.
+        """
+        rows = self.stream(f"{_ROWS} WHERE {self.only} AND {condition}")
+        # Twice as many as may be in flight: a row that waits for its next attempt holds nobody up.
+        workers = [asyncio.create_task(self.work(rows, watch)) for _ in range(2 * self.asker.pace.rate.concurrency)]
+        with self.interruptible(workers):
+            await asyncio.gather(*workers, return_exceptions=True)
+        self.asker.ledger.flush()
+        self.parts.write()
+        if self.stopped is not None:
+            raise self.stopped
 
-def grade_with_model(database: Database, recipe: Recipe, grader_name: str, target: Path) -> Mapping[str, Any]:
-    """Ask the grader's model about every row, in bounded batches, and write the grades to `target`.
+    def bought(self) -> float:
+        """What the ledger's replies for these rows cost when they were new, in US dollars."""
+        ledger, cost, seen = self.asker.ledger, 0.0, set()
+        for _, row in self.stream(f"{_ROWS} WHERE {self.only}") if len(ledger) else ():
+            first = self.plugin.request(row)
+            request: Request | None = first
+            times = 0
+            while request is not None and (key := ledger.key(request)) not in seen:
+                reply = ledger.get(key)
+                if reply is None:
+                    break
+                seen.add(key)
+                cost += reply.cost_usd or 0.0
+                times += 1
+                grade = self.plugin.read(reply)
+                request = None if grade.score is not None else self.plugin.again(first, grade, times)
+        return cost
 
-    Returns how many replies were reused and made, and their tokens.
-    """
-    grader = recipe.graders[grader_name]
-    asking = asking_of(grader, recipe.prompts.get(grader_name))
-    plugin = find("graders", "model")(asking, str(grader.model))
-    recording = Recording(recipe.folder / str(grader.model).partition("/")[2])
-    model: Model = find("llm", "recorded")(recording, request_key)
-    tally = {"calls_made": 0, "calls_reused": 0, "input_tokens": 0, "output_tokens": 0}
+    def stream(self, query: str) -> Iterator[tuple[int, Row]]:
+        """The rows of a query, few of them in memory."""
+        for batch in self.database.batches(query, _BATCH):
+            for n, *texts in batch:
+                yield n, Row(*texts)
 
-    async def ask(rows: list[Row]) -> list[Grade]:
-        grades: list[Grade] = []
-        for row in rows:
-            reply = await model.complete(plugin.request(row))
-            if reply is None:
-                grades.append(Grade(None, "no recorded reply"))
-                continue
-            tally["calls_reused"] += 1
-            tally["input_tokens"] += reply.input_tokens or 0
-            tally["output_tokens"] += reply.output_tokens or 0
-            grades.append(parse_score(reply.text, grader.scale.min, grader.scale.max, grader.dimension))
-        return grades
+    def halted(self) -> bool:
+        """Whether asking has stopped."""
+        return self.stopped is not None
 
-    graded: list[tuple[int, str, Grade]] = []
-    for numbers, rows in _rows(database):
-        graded += [(n, row.id, grade) for n, row, grade in zip(numbers, rows, asyncio.run(ask(rows)), strict=True)]
-    write_grades(grader_name, graded, target, grader.scale.min, grader.scale.max)
-    return {"replies": [{**tally, "models": list(recording.models())}]}
+    async def work(self, rows: Iterator[tuple[int, Row]], watch: Any) -> None:
+        """Take one row after the other until there is none or asking has stopped; what breaks one stops all."""
+        try:
+            await self.work_on(rows, watch)
+        except Exception as error:
+            self.stop(error)
 
+    async def work_on(self, rows: Iterator[tuple[int, Row]], watch: Any) -> None:
+        for n, row in rows:
+            if self.halted():
+                return
+            grade = await self.grade(row)
+            if self.halted() and grade.again:
+                return
+            self.keep(n, row.id, grade)
+            if self.done % _YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+            now = time.monotonic()
+            if now - self.flushed > _FLUSH_EVERY:
+                self.flushed = now
+                await asyncio.to_thread(self.asker.ledger.flush)
+            if watch is not None and now - self.told > _TELL_EVERY:
+                self.told = now
+                watch(self.progress())
 
-def asking_of(grader: Grader, template: str | None) -> Asking:
-    """What a grader asks about every row."""
-    parameters: dict[str, Any] = {"temperature": grader.temperature}
-    if grader.max_tokens is not None:
-        parameters["max_tokens"] = grader.max_tokens
-    return Asking(grader.dimension, grader.scale.min, grader.scale.max, parameters, template)
+    async def grade(self, row: Row) -> Grade:
+        """The grade of one row; asked again, in plainer words, where a reply holds no score."""
+        first = request = self.plugin.request(row)
+        grade: Grade | None = None
+        times = 0
+        while True:
+            try:
+                reply = await self.asker.ask(request)
+            except Fault as fault:
+                return self.faulted(fault, grade)
+            except (BudgetReached, StoreError) as stop:
+                self.stop(stop)
+                return Grade(None, "not asked", again=True)
+            grade = self.plugin.read(reply)
+            times += 1
+            following = None if grade.score is not None else self.plugin.again(first, grade, times)
+            if following is None:
+                return grade
+            request = following
 
+    def faulted(self, fault: Fault, grade: Grade | None) -> Grade:
+        """What a row gets whose request got no reply; `grade` is what an earlier reply gave."""
+        again = fault.kind in (FaultKind.TRANSIENT, FaultKind.THROTTLED)
+        if fault.kind is FaultKind.FATAL:
+            self.stop(fault)
+            again = True
+        return replace(grade, again=again) if grade is not None else Grade(None, fault.reason, again=again)
 
-def _rows(database: Database) -> Iterator[tuple[list[int], list[Row]]]:
-    query = "SELECT n, id, COALESCE(instruction, ''), COALESCE(input, ''), COALESCE(response, '') FROM rows"
-    for batch in database.batches(query, _BATCH):
-        yield [row[0] for row in batch], [Row(*row[1:]) for row in batch]
+    def keep(self, n: int, row_id: str, grade: Grade) -> None:
+        """Put a grade with the others."""
+        self.done += 1
+        if grade.score is not None:
+            self.scores[grade.score] += 1
+        else:
+            self.unscored += 1
+            self.reasons[str(grade.reason)] += 1
+        if grade.again:
+            self.asked_again.append(row_id)
+        self.parts.add(n, row_id, grade)
+        if len(self.parts) >= _BATCH:
+            # What the replies say counts only when the disk has the replies.
+            self.asker.ledger.flush()
+            self.parts.write()
+
+    def stop(self, why: BaseException) -> None:
+        """Send nothing more; what is in flight may still come back."""
+        if self.stopped is None:
+            self.stopped = self.explained(why)
+            self.asker.pace.close()
+
+    def explained(self, why: BaseException) -> BaseException:
+        """Why asking stopped, for a person."""
+        if not isinstance(why, BudgetReached | Fault):
+            return why
+        so_far = f"{self.done:,} of {self.rows:,} rows are graded and kept"
+        if isinstance(why, BudgetReached):
+            rows_left = self.rows - self.done
+            each = self.asker.tally.cost / self.asker.tally.made if self.asker.tally.made else 0.0
+            more = f"; the {rows_left:,} left need about ${each * rows_left:.2f} more" if each else ""
+            return StageError(
+                f"grader {self.name}: {why}; {so_far}{more}. Allow more and run again: nothing is paid for twice"
+            )
+        return StageError(f"grader {self.name}: {why}; {so_far}. Mend that and run again: nothing is paid for twice")
+
+    @contextlib.contextmanager
+    def interruptible(self, workers: list[asyncio.Task[None]]) -> Iterator[None]:
+        """Control-C: the first stops sending and waits for what is in flight, the second waits for nothing."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def interrupt() -> None:
+            if self.stopped is None:
+                self.stop(KeyboardInterrupt())
+            else:
+                for worker in workers:
+                    worker.cancel()
+
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(signal.SIGINT, interrupt)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(NotImplementedError):
+                loop.remove_signal_handler(signal.SIGINT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from alpaqual.recipe.crosscheck import exact
+from alpaqual.recipe.scales import exact
 
 
 def rate(part: int, whole: int) -> float:

@@ -24,8 +24,8 @@ _BATCH = 1_000
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def stage_source(database: Database, plan: Plan, query: Query, folder: Path) -> str:
-    """Make the staged table of a source; returns the statement that made it.
+def stage_source(database: Database, plan: Plan, query: Query, folder: Path) -> None:
+    """Make the staged table of a source.
 
     Rows that cannot be read go into the table `unreadable`, each with its position and the reason.
     """
@@ -41,7 +41,7 @@ def stage_source(database: Database, plan: Plan, query: Query, folder: Path) -> 
             check_packing(file.path)
         with contextlib.suppress(QueryError):
             database.execute(table + query.sql, what)
-            return query.sql
+            return
         unreadable = _rescue(source, plugin, columns, clean)
     except ValueError as error:
         problem = plan.recipe.problem(("sources", index, "path"), str(error))
@@ -53,7 +53,6 @@ def stage_source(database: Database, plan: Plan, query: Query, folder: Path) -> 
     sql = _read_clean(clean, columns, plugin.CELLS)
     database.execute(table + sql, what)
     clean.unlink()
-    return sql
 
 
 def name_damaged_file(database: Database, plan: Plan) -> None:

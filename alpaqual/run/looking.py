@@ -193,12 +193,18 @@ class _Looker:
                     grader.model.removeprefix("recorded/"),
                     ("graders", grader_name, "model"),
                 )
-            elif grader.model is not None and (provider := grader.model.partition("/")[0]) not in names("llm"):
-                raise MachineError(
-                    f"grader '{grader_name}': this version of alpaqual has no live models, so it cannot ask {grader.model} ('{provider}'); "
-                    "use a column, a table, or recorded/PATH"
-                )
+            elif grader.model is not None and grader.model.startswith("local/"):
+                self.add_local_model(digests, grader.model, ("graders", grader_name, "model"))
         return digests
+
+    def add_local_model(self, digests: dict[str, str], model: str, place: Any) -> None:
+        """A model goes by what its files hold; one that is no path here goes by its name on the hub."""
+        target = self.recipe.folder / model.partition("/")[2]
+        if target.exists():
+            digests[model] = find("llm", "local").digest(target, self.store.digest)
+        elif target.suffix or model.count("/") != 2:
+            message = f"there is no model {target.name} (looked in {target.parent.resolve()})"
+            self.problems.append(self.recipe.problem(place, message))
 
     def add_digest(self, digests: dict[str, str], key: str, path: str, place: Any) -> None:
         target = self.recipe.folder / path

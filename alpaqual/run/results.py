@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from alpaqual.plan.plan import Plan
+from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.model import Dataset, Expectation, Like
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.run.expectations import expectation_result
@@ -167,7 +168,7 @@ class _Results:
             scored = sum(row["rows"] for row in facts["scores"])
             graders[name] = {
                 "dimension": grader.dimension,
-                "source": grader.model or (f"column {grader.column}" if grader.column else f"table {grader.table}"),
+                "source": _source_of(grader),
                 "models": list(replies.get("models", ())),
                 "scale": {"min": grader.scale.min, "max": grader.scale.max, "step": grader.scale.step},
                 "rows": scored + sum(unscored.values()),
@@ -178,10 +179,32 @@ class _Results:
                 "calls_reused": replies.get("calls_reused", 0),
                 "input_tokens": replies.get("input_tokens", 0),
                 "output_tokens": replies.get("output_tokens", 0),
-                "cost_usd": 0.0,
+                "cost_usd": replies.get("cost_usd", 0.0),
+                "bought_usd": replies.get("bought_usd", 0.0),
+                "calls_per_second": _pace(replies),
+                "taken_over": facts["taken_over"][0]["rows"] if "taken_over" in facts else 0,
                 "histogram": [{"score": row["score"], "rows": row["rows"]} for row in facts["scores"]],
             }
+            self.unanswered(name, grader, graders[name], replies)
         return graders
+
+    def unanswered(self, name: str, grader: Grader, found: Mapping[str, Any], replies: Mapping[str, Any]) -> None:
+        """What is not well about asking: rows without a score, and a model that is not the one asked for."""
+        place = self.recipe.place(("graders", name))
+        expected = any(e.grader == name and (e.unscored or e.scored) for e in self.recipe.text.expect)
+        if again := replies.get("again", 0):
+            # Who said how many rows may be unscored has decided; nobody else trains on a hole without being told.
+            state = State.WARN if expected else State.ERROR
+            reasons = ", ".join(f"{reason}: {rows:,}" for reason, rows in found["unscored_reasons"].items())
+            text = f"grader {name}: {_rows(again)} got no answer ({reasons}); run again to ask about them once more"
+            self.reason(state, text, place)
+        elif found["unscored"] and grader.live and not expected:
+            text = f"grader {name}: {_rows(found['unscored'])} of {found['rows']:,} got no score"
+            self.reason(State.WARN, text, place)
+        others = [model for model in found["models"] if grader.live and not _same_model(str(grader.model), model)]
+        if others:
+            text = f"grader {name}: {grader.model} was asked, and {', '.join(others)} answered"
+            self.reason(State.WARN, text, place)
 
     def dataset(self, name: str, categories: Mapping[str, Any]) -> dict[str, Any]:
         dataset = self.recipe.datasets[name]
@@ -225,6 +248,28 @@ class _Results:
             ],
             "stages": {stage.name: stage.fingerprint for stage in self.plan.stages if stage.name in self.facts},
         }
+
+
+def _source_of(grader: Grader) -> str:
+    """Where a grader's scores come from, in words."""
+    if grader.of is not None:
+        return f"{grader.combine} of {', '.join(grader.of)}"
+    if grader.kind == "length":
+        return "length of the response"
+    return grader.model or (f"column {grader.column}" if grader.column else f"table {grader.table}")
+
+
+def _pace(replies: Mapping[str, Any]) -> float:
+    """Calls a second while asking; 0 where none was made."""
+    made, seconds = replies.get("calls_made", 0), replies.get("seconds", 0.0)
+    return round(made / seconds, 1) if made and seconds else 0.0
+
+
+def _same_model(asked: str, answered: str) -> bool:
+    """Whether a model's id as answered is the one asked for, or a dated version of it."""
+    if asked.startswith("local/"):
+        return True
+    return answered == asked or answered.startswith((f"{asked}-20", f"{asked}@"))
 
 
 def _rows(count: int) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from alpaqual.recipe.crosscheck import exact
 from alpaqual.recipe.model import Dataset, Quota
+from alpaqual.recipe.scales import exact
 from alpaqual.run.limits import rate
 from alpaqual.values import Fate, State
 

@@ -113,6 +113,13 @@ class Database:
             f"opening {table}",
         )
 
+    def view_folder(self, table: str, folder: Path) -> None:
+        """Make all Parquet files of a folder readable as one table."""
+        files = ", ".join(literal(one_file(str(path))) for path in sorted(folder.glob("*.parquet")))
+        self.execute(
+            f"CREATE OR REPLACE VIEW {name(table)} AS SELECT * FROM read_parquet([{files}])", f"opening {table}"
+        )
+
     def describe(self, relation: str) -> dict[str, str]:
         """Columns of a relation and their types."""
         return {row[0]: row[1] for row in self.rows(f"DESCRIBE SELECT * FROM {relation}", "describing")}

@@ -6,7 +6,7 @@ pandera checks frames in memory: eager polars, schema and data. Its other backen
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,25 +43,42 @@ def imported_schema() -> Any:
     return pa.DataFrameSchema(columns, strict=True, name="imported scores")
 
 
-def write_grades(grader: str, grades: Sequence[tuple[int, str, Grade]], path: Path, low: float, high: float) -> None:
-    """Validate grades (row number, row id, grade) and write them as Parquet.
+class GradeParts:
+    """Grades of one grader on their way into a folder of Parquet files, each validated before it is written.
 
-    Raises StageError where one of them is not what a grade must be.
+    A grade is (row number, row id, Grade); what is not written yet is all that is in memory.
     """
-    pl = polars()
-    columns = ("grader", "n", "id", "score", "reason", "reply")
-    kinds = {
-        "grader": pl.String,
-        "n": pl.Int64,
-        "id": pl.String,
-        "score": pl.Float64,
-        "reason": pl.String,
-        "reply": pl.String,
-    }
-    rows = [(grader, n, row_id, grade.score, grade.reason, grade.reply) for n, row_id, grade in grades]
-    frame = pl.DataFrame(rows, schema={column: kinds[column] for column in columns}, orient="row")
-    validate(frame, grades_schema(low, high))
-    frame.write_parquet(path)
+
+    def __init__(self, grader: str, folder: Path, low: float, high: float) -> None:
+        self.grader = grader
+        self.folder = folder
+        self.schema = grades_schema(low, high)
+        self.grades: list[tuple[str, int, str, float | None, str | None, str | None]] = []
+        self.files = 0
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __len__(self) -> int:
+        return len(self.grades)
+
+    def add(self, n: int, row_id: str, grade: Grade) -> None:
+        """Take one grade."""
+        self.grades.append((self.grader, n, row_id, grade.score, grade.reason, grade.reply))
+
+    def write(self) -> None:
+        """Validate what was added since, and write it; the first file is there even where it is empty.
+
+        Raises StageError where one of them is not what a grade must be.
+        """
+        if not self.grades and self.files:
+            return
+        pl = polars()
+        kinds = {"grader": pl.String, "n": pl.Int64, "id": pl.String, "score": pl.Float64}
+        kinds |= {"reason": pl.String, "reply": pl.String}
+        frame = pl.DataFrame(self.grades, schema=kinds, orient="row")
+        validate(frame, self.schema)
+        self.files += 1
+        frame.write_parquet(self.folder / f"{self.files:06}.parquet")
+        self.grades = []
 
 
 def write_imported(batches: Iterator[list[tuple[Any, ...]]], path: Path, shown: str) -> None:

@@ -1,13 +1,20 @@
 """The ledger: an append-only record of replies, in JSON Lines, keyed by the content of the request.
 
-{"key": "…", "model": "openai/gpt-4o-mini", "text": "4.5\\n…", "input_tokens": 312, "output_tokens": 41}
+{"key": "…", "model": "openai/gpt-4o-mini", "text": "4.5\\n…", "input_tokens": 312, "output_tokens": 41, "cost_usd": 7.1e-05}
+
+Every process writes a file of its own, so that none waits for another and a torn last line harms nobody else.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
+import time
+import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,69 +23,161 @@ from alpaqual.values import Reply, Request
 
 
 def request_key(request: Request) -> str:
-    """sha256 over model, messages and parameters in canonical JSON, in hexadecimal."""
-    content = [request.model, [list(message) for message in request.messages], dict(request.parameters)]
+    """sha256 over model, messages and parameters in canonical JSON, in hexadecimal; a repeated question has a key of its own."""
+    content: list[Any] = [request.model, [list(message) for message in request.messages], dict(request.parameters)]
+    if request.repeat:
+        content.append(request.repeat)
     return hashlib.sha256(
-        json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
     ).hexdigest()
 
 
-class Recording:
-    """Replies read from one ledger file, or from every `.jsonl` of a folder. Of two replies to one key the first counts."""
+class Ledger:
+    """Replies of one ledger file, or of every `.jsonl` of a folder. Of two replies to one key the first counts.
+
+    Keeps in memory where each reply lies, not the replies: about 200 bytes each.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._replies: dict[str, Reply] = {}
+        self.path = path
+        self._files: list[Path] = sorted(path.glob("*.jsonl")) if path.is_dir() or not path.exists() else [path]
+        self._read: dict[int, int] = {}
+        self._places: dict[bytes, tuple[int, int, int]] = {}
         self._models: dict[str, None] = {}
-        files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
-        for file in files:
-            for key, reply in _entries(file):
-                self._replies.setdefault(key, reply)
+        self._written: int | None = None
+        self._end = 0
+        for number, file in enumerate(self._files):
+            for key, reply, start, length in entries(file):
+                self._places.setdefault(_short(key), (number, start, length))
                 self._models[reply.model] = None
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def key(self, request: Request) -> str:
+        """See `request_key`."""
+        return request_key(request)
 
     def get(self, key: str) -> Reply | None:
         """The reply to the request of this key."""
-        return self._replies.get(key)
+        place = self._places.get(_short(key))
+        if place is None:
+            return None
+        number, start, length = place
+        return entry_of(json.loads(os.pread(self._descriptor(number), length, start)))[1]
 
     def models(self) -> Sequence[str]:
         """The models that replied, in order of their first reply."""
         return list(self._models)
 
+    def add(self, key: str, reply: Reply) -> None:
+        """Append a reply to this process's own file, in one write.
+
+        Raises StoreError where it cannot be written: what cannot be kept should not be paid for.
+        """
+        line = f"{entry(key, reply)}\n".encode()
+        try:
+            if self._written is None:
+                self._written = self._new_file()
+            descriptor = self._descriptor(self._written)
+            if os.write(descriptor, line) != len(line):
+                os.ftruncate(descriptor, self._end)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise StoreError(
+                f"the ledger {self.path} cannot be written: {error.strerror}; asking has stopped, so that no reply is paid for and lost"
+            ) from None
+        self._places.setdefault(_short(key), (self._written, self._end, len(line)))
+        self._models[reply.model] = None
+        self._end += len(line)
+
+    def flush(self) -> None:
+        """Wait until the disk has every reply that was added."""
+        if self._written is not None:
+            os.fsync(self._descriptor(self._written))
+
+    def close(self) -> None:
+        """Close the files."""
+        for descriptor in self._read.values():
+            os.close(descriptor)
+        self._read.clear()
+
+    def _new_file(self) -> int:
+        self.path.mkdir(parents=True, exist_ok=True)
+        name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:12]}.jsonl"
+        self._files.append(self.path / name)
+        number = len(self._files) - 1
+        self._read[number] = os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        return number
+
+    def _descriptor(self, number: int) -> int:
+        if number not in self._read:
+            self._read[number] = os.open(self._files[number], os.O_RDONLY)
+        return self._read[number]
+
+
+class Recording(Ledger):
+    """A ledger whose replies serve whatever model gave them: `recorded/PATH`. Nothing is added to it."""
+
+    def key(self, request: Request) -> str:
+        """The key under which one of its models answered this request; under no model's name where none did."""
+        keys = (
+            request_key(Request(model, request.messages, request.parameters, request.repeat)) for model in self._models
+        )
+        return next((key for key in keys if _short(key) in self._places), request_key(request))
+
 
 def entry(key: str, reply: Reply) -> str:
     """One line of a ledger, without its line end."""
-    fields: dict[str, Any] = {
-        "key": key,
-        "model": reply.model,
-        "text": reply.text,
-        "input_tokens": reply.input_tokens,
-        "output_tokens": reply.output_tokens,
-    }
-    return json.dumps({name: value for name, value in fields.items() if value is not None}, ensure_ascii=False)
+    fields: dict[str, Any] = {"key": key, "model": reply.model, "text": reply.text}
+    fields |= {name: value for name, value in asdict(reply).items() if name not in fields and value is not None}
+    text = json.dumps(fields, ensure_ascii=False)
+    # A lone surrogate, which JSON can spell and no file can hold, becomes the replacement character.
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _entries(file: Path) -> Iterator[tuple[str, Reply]]:
-    """Entries of one file. A torn last line, which a killed process leaves, is passed over; any other broken line is an error."""
+def entries(file: Path) -> Iterator[tuple[str, Reply, int, int]]:
+    """Key, reply, start and length in bytes of each line of one file.
+
+    Raises StoreError at a line that is no entry; a torn last line, which a killed process leaves, is passed over.
+    """
+    start = 0
     try:
-        lines = file.read_bytes().split(b"\n")
+        with file.open("rb") as stream:
+            for number, line in enumerate(stream, 1):
+                if line.strip():
+                    try:
+                        yield *entry_of(json.loads(line)), start, len(line)
+                    except (ValueError, KeyError, TypeError, RecursionError):
+                        if not line.endswith(b"\n"):
+                            return
+                        raise StoreError(f"{file}:{number}: not an entry of a ledger (key, model, text)") from None
+                start += len(line)
     except OSError as error:
-        raise StoreError(f"the recorded replies {file} cannot be read: {error.strerror}") from None
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            yield _entry(json.loads(line))
-        except (ValueError, KeyError, TypeError, RecursionError):
-            if number == len(lines):
-                return
-            raise StoreError(f"{file}:{number}: not an entry of a ledger (key, model, text)") from None
+        raise StoreError(f"the replies {file} cannot be read: {error.strerror}") from None
 
 
-def _entry(value: Any) -> tuple[str, Reply]:
+def entry_of(value: Any) -> tuple[str, Reply]:
     """Key and reply of an entry. Raises ValueError, KeyError or TypeError where it is none."""
     texts = [value[field] for field in ("key", "text", "model")]
     tokens = [value.get(field) for field in ("input_tokens", "output_tokens")]
+    cost = value.get("cost_usd")
     if not all(isinstance(text, str) for text in texts) or not all(type(n) in (int, type(None)) for n in tokens):
         raise TypeError("a key, a text and a model are texts, tokens are numbers")
-    # A lone surrogate, which JSON can spell and no file can hold, becomes the replacement character.
-    key, text, model = (text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts)
-    return key, Reply(text, model, *tokens)
+    if cost is not None and not isinstance(cost, int | float):
+        raise TypeError("a cost is a number")
+    key, text, model = (_whole(text) for text in texts)
+    return key, Reply(text, model, tokens[0], tokens[1], cost)
+
+
+def _whole(text: str) -> str:
+    """The text without lone surrogates, which JSON can spell and no file can hold."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _short(key: str) -> bytes:
+    """Half of a key: enough to tell replies apart, and half the memory."""
+    try:
+        return bytes.fromhex(key[:32])
+    except ValueError:
+        return key.encode("utf-8", "replace")

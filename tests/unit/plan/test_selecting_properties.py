@@ -17,7 +17,8 @@ import alpaqual
 from alpaqual.plan.plan import Kind
 from alpaqual.plan.selecting import selecting_queries
 from alpaqual.quote import literal, name
-from alpaqual.recipe.model import Dataset, Grader, Like, Quota, Scale
+from alpaqual.recipe.graders import Grader, Scale
+from alpaqual.recipe.model import Dataset, Like, Quota
 from alpaqual.recipe.recipe import dataset_order
 from alpaqual.store.database import Database
 

@@ -196,11 +196,11 @@ NUMBERS_AND_NAMES = {
     "step of nothing": (changed("step: 0.5", "step: 0"), "8:35: 'step' is 0: it must be more than 0"),
     "grader without scores": (
         changed("column: s", "dimension: accuracy"),
-        "7:5: a grader needs one of model, column and table, not none",
+        "7:5: a grader needs one of model, column, table and of, not none",
     ),
     "grader with two": (
         changed("column: s", "column: s\n    table: t.csv"),
-        "7:5: a grader needs one of model, column and table, not column and table",
+        "7:5: a grader needs one of model, column, table and of, not column and table",
     ),
     "provider": (changed("column: s", "model: opnai/gpt-4"), "7:12: no provider 'opnai', did you mean 'openai'?"),
     "model without provider": (

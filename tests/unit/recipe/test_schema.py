@@ -11,7 +11,8 @@ from jsonschema import Draft7Validator
 
 from alpaqual.recipe.explain import validator
 from alpaqual.recipe.library import shipped
-from alpaqual.recipe.model import NAME, PERCENT, Category, Check, RecipeText, Rule
+from alpaqual.recipe.model import Category, Check, RecipeText, Rule
+from alpaqual.recipe.words import NAME, PERCENT
 from alpaqual.recipe.pandera_rules import is_pandera_schema
 from alpaqual.recipe.parse import read_recipe, read_rules
 from alpaqual.recipe.schema import KINDS, json_schema

@@ -1,0 +1,155 @@
+"""One model, many requests: each is answered by the ledger or by the model, and paid for once."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from alpaqual.asking.budget import Budget, BudgetReached
+from alpaqual.asking.pace import Pace, backoff
+from alpaqual.contracts import Ledger, Model
+from alpaqual.errors import Fault, FaultKind
+from alpaqual.values import Reply, Request
+
+ATTEMPTS = 6
+"""How often a request is sent at most, where faults are its own: one row may not hold up all others for ever."""
+_THROTTLED_ATTEMPTS = 50
+_REFUSED_AT_START = 5
+"""So many refused requests and not one answered: the settings are wrong, not the rows."""
+
+
+@dataclass
+class Tally:
+    """What asking came to, over all requests. Money is in US dollars; `bought` is what reused replies cost when they were new."""
+
+    made: int = 0
+    reused: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+    bought: float = 0.0
+    faults: int = 0
+
+
+class Asker:
+    """Answers requests from the ledger where it can, else from the model; `offline` forbids the model.
+
+    Requests that are the same go out once, however many ask at the same time.
+    """
+
+    def __init__(self, model: Model, ledger: Ledger, pace: Pace, budget: Budget, *, offline: bool = False) -> None:
+        self.model = model
+        self.ledger = ledger
+        self.pace = pace
+        self.budget = budget
+        self.offline = offline
+        self.tally = Tally()
+        self.models: dict[str, None] = {}
+        self.refused = 0
+        self.flying: dict[str, asyncio.Future[Reply]] = {}
+
+    def known(self, key: str) -> Reply | None:
+        """The reply that the ledger has."""
+        reply = self.ledger.get(key)
+        if reply is not None:
+            self.count(reply)
+            self.tally.reused += 1
+            self.tally.bought += reply.cost_usd or 0.0
+        return reply
+
+    async def ask(self, request: Request) -> Reply:
+        """The reply of the ledger or of the model.
+
+        Raises Fault where there is none, BudgetReached where asking might cost too much.
+        """
+        key = self.ledger.key(request)
+        same = self.flying.get(key)
+        if same is not None:
+            reply = await asyncio.shield(same)
+            self.tally.reused += 1
+            self.tally.bought += reply.cost_usd or 0.0
+            self.count(reply)
+            return reply
+        reply_known = self.known(key)
+        if reply_known is not None:
+            return reply_known
+        if self.offline:
+            raise Fault(FaultKind.TRANSIENT, "not in the ledger, and offline")
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.flying[key] = answer
+        try:
+            reply = await self.send(request, key)
+            answer.set_result(reply)
+            return reply
+        except (Fault, BudgetReached) as error:
+            answer.set_exception(error)
+            answer.exception()  # whoever waits for it is told; nobody has to
+            raise
+        finally:
+            answer.cancel()
+            del self.flying[key]
+
+    async def send(self, request: Request, key: str) -> Reply:
+        """Ask the model until it answers or will not.
+
+        Raises Fault, BudgetReached.
+        """
+        attempt = throttled = 0
+        while True:
+            try:
+                return await self.once(request, key)
+            except Fault as fault:
+                self.tally.faults += 1
+                self.judge(fault)
+                self.pace.failed(fault)
+                if fault.kind is FaultKind.THROTTLED:
+                    throttled += 1
+                elif not self.pace.circuit_open:
+                    # Where nobody gets an answer, it is not this request's fault.
+                    attempt += 1
+                if attempt >= ATTEMPTS or throttled >= _THROTTLED_ATTEMPTS:
+                    raise Fault(
+                        FaultKind.TRANSIENT, fault.reason, f"{fault.detail} ({attempt or throttled} attempts)"
+                    ) from None
+            if attempt:
+                await self.pace.rest(backoff(attempt))
+
+    async def once(self, request: Request, key: str) -> Reply:
+        """Send a request once; its reply is in the ledger before anybody sees it."""
+        await self.pace.enter(self.budget.tokens.expected(request))
+        promised, reply, cost = 0.0, None, 0.0
+        try:
+            promised = await self.budget.promise(request)
+            reply = await self.model.complete(request)
+        finally:
+            cost = self.budget.settle(promised, request, reply)
+            self.pace.leave()
+        self.pace.succeeded()
+        return self.keep(key, replace(reply, cost_usd=cost))
+
+    def keep(self, key: str, reply: Reply) -> Reply:
+        """Write a reply that was paid for into the ledger."""
+        self.ledger.add(key, reply)
+        self.tally.made += 1
+        self.tally.cost += reply.cost_usd or 0.0
+        self.count(reply)
+        return reply
+
+    def count(self, reply: Reply) -> None:
+        """Take a reply into the tally."""
+        self.tally.input_tokens += reply.input_tokens or 0
+        self.tally.output_tokens += reply.output_tokens or 0
+        self.models[reply.model] = None
+
+    def judge(self, fault: Fault) -> None:
+        """Pass over what may be gone when asked again.
+
+        Raises Fault for what will not: it ends its row, or everything.
+        """
+        if fault.kind in (FaultKind.THROTTLED, FaultKind.TRANSIENT):
+            return
+        if fault.kind is FaultKind.REFUSED and not self.pace.answered:
+            self.refused += 1
+            if self.refused >= _REFUSED_AT_START:
+                raise Fault(FaultKind.FATAL, fault.reason, f"{fault.detail} (the first {self.refused} requests)")
+        raise fault

@@ -1,0 +1,96 @@
+"""Money: what is spent, what requests in flight may still cost, and where to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from alpaqual.asking.price import Price
+from alpaqual.values import Reply, Request
+
+_BYTES_A_TOKEN = 3.0
+"""Before a server has counted any: English has four characters a token, other texts fewer."""
+_REPLY_TOKENS = 1024
+"""What a reply without `max_tokens` may be long."""
+
+
+class BudgetReached(Exception):  # noqa: N818 - no error: a limit that was kept
+    """The next request might pass a limit; `limit` names it."""
+
+    def __init__(self, limit: Limit) -> None:
+        super().__init__(f"{limit.name} of ${limit.usd:.2f} reached: ${limit.spent:.4f} spent")
+        self.limit = limit
+
+
+class Limit:
+    """An amount of US dollars that several graders may share, and what of it is gone or promised."""
+
+    def __init__(self, name: str, usd: float, spent: float = 0.0) -> None:
+        self.name = name
+        self.usd = usd
+        self.spent = spent
+        self.promised = 0.0
+
+
+class Tokens:
+    """How many tokens texts have, learned from what servers counted: the most tokens a byte that were seen."""
+
+    def __init__(self) -> None:
+        self.most = 0.0
+
+    def expected(self, request: Request) -> int:
+        """Input tokens of a request, rather too many than too few."""
+        ratio = self.most or 1 / _BYTES_A_TOKEN
+        return int(_size(request) * ratio) + 4 * len(request.messages) + 1
+
+    def learn(self, request: Request, reply: Reply) -> None:
+        """Take in what a server counted."""
+        if reply.input_tokens:
+            self.most = max(self.most, reply.input_tokens / max(1, _size(request)))
+
+
+class Budget:
+    """Promises money to requests before they go out, so that those in flight together cannot pass a limit either."""
+
+    def __init__(self, price: Price, limits: Sequence[Limit]) -> None:
+        self.price = price
+        self.limits = limits
+        self.tokens = Tokens()
+        self.settled = asyncio.Event()
+
+    async def promise(self, request: Request) -> float:
+        """The most that a request may cost, in US dollars, taken from every limit; waits while others in flight may give some back.
+
+        Raises BudgetReached, and takes nothing, where a limit has less.
+        """
+        if not self.limits:
+            return 0.0
+        most = self.price.of(self.tokens.expected(request), request.parameters.get("max_tokens") or _REPLY_TOKENS)
+        while (short := self.short(most)) is not None:
+            if short.promised <= 0:
+                raise BudgetReached(short)
+            self.settled.clear()
+            await self.settled.wait()
+        for limit in self.limits:
+            limit.promised += most
+        return most
+
+    def short(self, usd: float) -> Limit | None:
+        """A limit that has less left than this."""
+        return next((limit for limit in self.limits if limit.spent + limit.promised + usd > limit.usd), None)
+
+    def settle(self, promised: float, request: Request, reply: Reply | None) -> float:
+        """Give a promise back and take what the reply cost; US dollars."""
+        cost = 0.0
+        if reply is not None:
+            self.tokens.learn(request, reply)
+            cost = self.price.of(reply.input_tokens or 0, reply.output_tokens or 0)
+        for limit in self.limits:
+            limit.promised = max(0.0, limit.promised - promised)
+            limit.spent += cost
+        self.settled.set()
+        return cost
+
+
+def _size(request: Request) -> int:
+    return sum(len(text.encode()) for _, text in request.messages)

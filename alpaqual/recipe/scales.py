@@ -1,0 +1,30 @@
+"""Scales of scores, compared as they are written."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from alpaqual.recipe.graders import Scale
+
+
+def exact(number: float) -> Fraction:
+    """The number as it is written, without binary rounding: 0.1 is a tenth."""
+    return Fraction(repr(float(number)))
+
+
+def on_scale(score: float, scale: Scale) -> str:
+    """What keeps a score from lying on the scale, or nothing."""
+    if not scale.min <= score <= scale.max:
+        return f"lies off the scale {scale.min:g} to {scale.max:g}"
+    if scale.step and (exact(score) - exact(scale.min)) % exact(scale.step):
+        return f"is no step of the scale {scale.min:g} to {scale.max:g} by {scale.step:g}"
+    return ""
+
+
+def scale_problem(scale: Scale) -> str:
+    """What is wrong with a scale, or nothing."""
+    if scale.min >= scale.max:
+        return "the scale's 'min' must be below its 'max'"
+    if scale.step and (exact(scale.max) - exact(scale.min)) % exact(scale.step):
+        return f"steps of {scale.step:g} from {scale.min:g} do not reach {scale.max:g}"
+    return ""

@@ -1,0 +1,23 @@
+"""What the words of a recipe are made of."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+# `$` alone would let a line break through at the end.
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*(?!\n)$"
+PERCENT = r"^(100(\.0+)?|[0-9]{1,2}(\.[0-9]+)?)%(?!\n)$"
+
+Name = Annotated[str, Meta(pattern=NAME, max_length=80)]
+Text = Annotated[str, Meta(min_length=1)]
+Percent = Annotated[str, Meta(pattern=PERCENT, examples=["5%"])]
+Limit = Annotated[int, Meta(ge=0)] | Percent
+Rate = Annotated[float, Meta(ge=0, le=1)]
+Positive = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=0)]
+
+
+class Words(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """What every part of a recipe is: frozen, and strict about its keys."""

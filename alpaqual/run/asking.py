@@ -1,0 +1,139 @@
+"""A recipe's grader with everything that it asks with: its model, the ledger, the pace, the budget, the rows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from alpaqual.asking.asker import Asker
+from alpaqual.asking.budget import Budget, Limit
+from alpaqual.asking.pace import Pace, Rate
+from alpaqual.asking.price import BATCH_DISCOUNT, FREE, Price, listed_price
+from alpaqual.contracts import Ledger, Model
+from alpaqual.errors import RecipeError, StageError
+from alpaqual.plan.asking import grader_plugin, request_model
+from alpaqual.plan.grading import asked_rows
+from alpaqual.plan.plan import Plan
+from alpaqual.recipe.graders import Grader
+from alpaqual.recipe.recipe import Recipe
+from alpaqual.registry import find
+from alpaqual.run.grading import PILOT, Grading
+from alpaqual.run.limits import beyond
+from alpaqual.run.means import Means
+from alpaqual.store.database import Database
+from alpaqual.store.frames import GradeParts
+from alpaqual.store.ledger import Recording
+from alpaqual.values import Endpoint
+
+_FEW = 20
+"""A share of fewer rows says nothing about a grader."""
+
+
+def grade_with_model(
+    database: Database, plan: Plan, grader_name: str, folder: Path, means: Means, ledger: Ledger
+) -> Mapping[str, Any]:
+    """Ask the grader's model about every row, and leave the grades as Parquet files in `folder`.
+
+    Returns what asking came to. Raises StageError where it had to stop, MachineError, StoreError.
+    """
+    grader = plan.recipe.graders[grader_name]
+    plugin = grader_plugin(grader, plan.recipe.prompts.get(grader_name), request_model(str(grader.model), plan.digests))
+    if not grader.live:
+        ledger = Recording(plan.recipe.folder / str(grader.model).partition("/")[2])
+    parts = GradeParts(grader_name, folder, grader.scale.min, grader.scale.max)
+    only = asked_rows(grader, plan.dropping)
+    pilot = f"SELECT n FROM rows WHERE {only} ORDER BY MD5(id), id LIMIT {grader.pilot if grader.live else 0}"
+    database.execute(f"CREATE OR REPLACE TABLE {PILOT} AS {pilot}", "choosing the pilot")
+
+    async def work() -> Grading:
+        model = open_model(plan.recipe, grader, offline=means.offline)
+        try:
+            budget = budget_of(plan.recipe, grader_name, means)
+            asker = Asker(model, ledger, Pace(rate_of(grader)), budget, offline=means.offline and grader.live)
+            grading = Grading(grader_name, plugin, asker, database, parts, only)
+            if grader.budget_usd is not None and budget.limits:
+                budget.limits[0].spent += grading.bought()
+            await grading.grade_rows(f"n IN (SELECT n FROM {PILOT})", means.watch)
+            check_pilot(grading, grader)
+            await grading.grade_rows(f"n NOT IN (SELECT n FROM {PILOT})", means.watch)
+            return grading
+        finally:
+            await model.close()
+
+    return asyncio.run(work()).facts()
+
+
+def open_model(recipe: Recipe, grader: Grader, *, offline: bool = False) -> Model:
+    """The plug-in that answers; offline it is the one that never does.
+
+    Raises MachineError where this machine lacks what the model needs.
+    """
+    provider, _, model = str(grader.model).partition("/")
+    endpoint = Endpoint(
+        provider,
+        model,
+        base_url=grader.base_url,
+        timeout=grader.timeout_seconds,
+        folder=str(recipe.folder),
+        batch=grader.concurrency,
+    )
+    opened: Model = find("llm", "recorded" if offline else provider)(endpoint)
+    return opened
+
+
+def rate_of(grader: Grader) -> Rate:
+    """How fast the recipe lets requests go out."""
+    local = str(grader.model).startswith("local/")
+    # A local model sorts what waits by length before it makes batches.
+    in_flight = grader.concurrency * 4 if local else grader.concurrency
+    return Rate(in_flight, grader.requests_per_minute, grader.tokens_per_minute, grader.patience_seconds)
+
+
+def price_of(grader: Grader) -> Price | None:
+    """What a grader's model costs; None where nobody knows."""
+    provider, _, model = str(grader.model).partition("/")
+    price = Price(grader.price.input, grader.price.output, "the recipe") if grader.price else None
+    if price is None and provider in ("local", "recorded"):
+        return FREE
+    price = price or listed_price(provider, model)
+    return price.discounted(BATCH_DISCOUNT) if price and grader.mode == "batch" else price
+
+
+def budget_of(recipe: Recipe, grader_name: str, means: Means) -> Budget:
+    """The money a grader may spend: its own budget first, then what the run as a whole may cost.
+
+    Raises RecipeError where there is a limit and no price to hold against it.
+    """
+    grader = recipe.graders[grader_name]
+    price = price_of(grader)
+    limits = [] if grader.budget_usd is None else [Limit(f"budget_usd of {grader_name}", grader.budget_usd)]
+    limits += [] if means.max_cost is None else [means.max_cost]
+    if price is None and limits:
+        message = f"{limits[0].name} cannot be held: no price of {grader.model} is known; write 'price: {{input: …, output: …}}'"
+        raise RecipeError([recipe.problem(("graders", grader_name, "model"), message)])
+    return Budget(price or FREE, limits)
+
+
+def check_pilot(grading: Grading, grader: Grader) -> None:
+    """Raises StageError where the first rows show that the rest would be wasted."""
+    left = grading.rows - grading.done
+    if not grading.done or not left or not grading.asker.tally.made:
+        return
+    scored = grading.done - grading.unscored
+    so_far = f"grader {grading.name}: the pilot of {grading.done:,} rows"
+    stop = f"stopped before the other {left:,}"
+    if not scored:
+        reason, rows = grading.reasons.most_common(1)[0]
+        hint = "; 'max_tokens' may be too small for this model" if "empty" in reason or "thinking" in reason else ""
+        raise StageError(f"{so_far} gave no score at all ({reason}: {rows:,}){hint}; {stop}")
+    limits = grader.health.most_frequent
+    if limits is not None and limits.fail is not None and scored >= _FEW:
+        score, rows = grading.scores.most_common(1)[0]
+        fail = f"{limits.fail * 100}%" if isinstance(limits.fail, int | float) else limits.fail
+        if beyond(rows, scored, fail):
+            raise StageError(
+                f"{so_far} gave {score:g} to {rows:,} of {scored:,} (most_frequent fails above {fail}): this grader "
+                f"tells rows apart too little; {stop}. Try another model, dimension or scale"
+            )
