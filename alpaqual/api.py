@@ -7,11 +7,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import alpaqual
 from alpaqual.asking.budget import Limit
-from alpaqual.errors import AlpaqualError, Problem, RecipeError, StageError
+from alpaqual.errors import AlpaqualError, MachineError, Problem, RecipeError, StageError
 from alpaqual.plan.compile import compile_plan
 from alpaqual.plan.explain import Explained, explain_plan
 from alpaqual.plan.plan import Plan
@@ -32,6 +32,9 @@ from alpaqual.run.run import Run as FinishedRun
 from alpaqual.store.store import Store, project_folder, write_whole
 from alpaqual.store.tables import Rows, read_rows
 from alpaqual.values import State
+
+if TYPE_CHECKING:
+    from alpaqual.run.estimate import Estimate
 
 __all__ = [
     "FORMATS",
@@ -131,7 +134,7 @@ def execute(
         execution = execute_stages(plan, store, until=until, listen=listen, means=means)
         fill_folder(plan, execution, store, folder)
         results = build_results(plan, execution.results, alpaqual.__version__)
-    except RecipeError:
+    except (RecipeError, MachineError):
         raise
     except AlpaqualError as error:
         write_results(folder, _failed(plan, error))
@@ -238,6 +241,18 @@ def explain(plan: Plan) -> list[Explained]:
     with contextlib.suppress(OSError, ValueError):
         before = json.loads((store.project / "runs" / plan.recipe.name / "stages.json").read_text(encoding="utf-8"))
     return explain_plan(plan, lambda key: store.find(key) is not None, before)
+
+
+def estimate(plan: Plan) -> list[Estimate]:
+    """What each live grader would still cost; loads and checks the rows for it, which costs nothing.
+
+    Raises RecipeError, StageError.
+    """
+    if not any(grader.live for grader in plan.recipe.graders.values()):
+        return []
+    from alpaqual.run.estimate import estimate_graders
+
+    return estimate_graders(plan, Store(project_folder(Path(plan.recipe.file))))
 
 
 def check_names(run: Run, **names: str | None) -> None:

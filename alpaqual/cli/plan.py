@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -31,6 +32,7 @@ def plan(recipe: Path, sets: tuple[str, ...], offline: bool, as_json: bool, quie
     path = find_recipe(recipe)
     planned = api.plan_recipe(path, sets=sets, offline=offline)
     explained = api.explain(planned)
+    estimates = api.estimate(planned)
     if as_json:
         stages = [
             {
@@ -42,15 +44,25 @@ def plan(recipe: Path, sets: tuple[str, ...], offline: bool, as_json: bool, quie
             for e in explained
         ]
         click.echo(
-            json.dumps({"stages": stages, "notes": list(planned.notes), "sql": plan_sql(planned)}, ensure_ascii=False)
+            json.dumps(
+                {
+                    "stages": stages,
+                    "graders": [{**asdict(each), "calls": each.calls} for each in estimates],
+                    "notes": list(planned.notes),
+                    "sql": plan_sql(planned),
+                },
+                ensure_ascii=False,
+            )
         )
         return 0
     width = max(len(each.stage) for each in explained)
     for each in explained:
         click.echo(f"{'reuse' if each.reused else 'do   '}  {each.stage:<{width}}  {each.why}")
     for name, grader in planned.recipe.graders.items():
-        if grader.model is not None:
+        if grader.model is not None and not grader.live:
             click.echo(f"grader {name}: recorded replies, 0 calls to pay for")
+    for estimate in estimates:
+        click.echo(f"grader {estimate.grader}: {estimate}")
     for note in planned.notes:
         click.echo(f"note: {note}")
     if not quiet:

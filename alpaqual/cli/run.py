@@ -17,6 +17,7 @@ from alpaqual.cli.options import (
     recipe_argument,
     sets_option,
 )
+from alpaqual.cli.progress import Progress
 
 if TYPE_CHECKING:
     from alpaqual.api import Run
@@ -36,6 +37,12 @@ if TYPE_CHECKING:
     help="Stop after these stages.",
 )
 @offline_option
+@click.option(
+    "--max-cost",
+    type=click.FloatRange(min=0),
+    metavar="USD",
+    help="Stop before replies of models cost more than this in this run.",
+)
 @json_option
 @quiet_option
 def run(  # noqa: PLR0913 - one argument for each option of the command
@@ -44,6 +51,7 @@ def run(  # noqa: PLR0913 - one argument for each option of the command
     sets: tuple[str, ...],
     until: str | None,
     offline: bool,
+    max_cost: float | None,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -51,30 +59,22 @@ def run(  # noqa: PLR0913 - one argument for each option of the command
     from alpaqual import api
 
     silent = quiet or as_json
+    progress = Progress(sys.stderr)
     finished = api.run(
         find_recipe(recipe),
         out=out,
         sets=sets,
         until=until,
         offline=offline,
-        listen=None if silent else _tell,
+        max_cost=max_cost,
+        listen=None if silent else progress.stage,
+        watch=None if silent else progress.grading,
     )
     if as_json:
         click.echo(json.dumps(finished.results, ensure_ascii=False))
     elif not quiet or finished.exit_code:
         _summary(finished, until)
     return finished.exit_code
-
-
-def _tell(stage: str, event: str, seconds: float) -> None:
-    """Progress: a line that is overwritten on a terminal, a line for each finished stage elsewhere."""
-    terminal = sys.stderr.isatty()
-    if event == "start":
-        if terminal:
-            click.echo(f"\r\x1b[K… {stage}", nl=False, err=True)
-        return
-    start = "\r\x1b[K" if terminal else ""
-    click.echo(f"{start}{stage}: {'reused' if event == 'reused' else f'done in {seconds:.2f} s'}", err=True)
 
 
 def _summary(finished: Run, until: str | None) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from alpaqual.graders.reply import parse_score
+from alpaqual.graders._reply import parse_score
 from alpaqual.values import Grade, Reply, Request, Row
 
 # The paper's rating prompt, quoted from Figure 4 of "AlpaGasus: Training a Better Alpaca with Fewer Data" (arXiv:2307.08701).

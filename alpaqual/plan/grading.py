@@ -50,6 +50,7 @@ def bucket(score: str, scale: Scale) -> str:
 def grade_facts(grader_name: str, grader: Grader) -> list[Query]:
     """What is counted of any grader's grades."""
     grades = name(f"grades.{grader_name}")
+    asked = f" AND reason <> {literal(NOT_ASKED)}" if grader.live else ""
     scored = f"SELECT {bucket('score', grader.scale_of_thresholds)} AS score FROM {grades} WHERE score IS NOT NULL"
     return [
         Query(
@@ -59,8 +60,7 @@ def grade_facts(grader_name: str, grader: Grader) -> list[Query]:
         ),
         Query(
             "reasons",
-            f"SELECT reason, COUNT(*) AS rows FROM {grades} WHERE score IS NULL AND reason <> {literal(NOT_ASKED)} "
-            "GROUP BY reason ORDER BY reason",
+            f"SELECT reason, COUNT(*) AS rows FROM {grades} WHERE score IS NULL{asked} GROUP BY reason ORDER BY reason",
             Kind.FACTS,
         ),
     ]
@@ -85,15 +85,15 @@ def asked_queries(grader_name: str, grader: Grader) -> list[Query]:
     return [table, *facts]
 
 
-def asked_rows(grader: Grader, dropping: Sequence[str]) -> str:
-    """SQL: which rows (`n`) a model is asked about. Nobody pays for rows that are in no dataset whatever they are worth."""
+def asked_rows(grader: Grader, dropping: Sequence[str], *, cascade: bool = True) -> str:
+    """SQL: which rows (`n`) a model is asked about; without `cascade`, may be asked about. Nobody pays for rows that are in no dataset whatever they are worth."""
     conditions = []
     if grader.live:
         conditions.append(f"n NOT IN (SELECT n FROM {INCOMPLETE})")
         if dropping:
             rules = ", ".join(literal(rule) for rule in dropping)
             conditions.append(f"n NOT IN (SELECT n FROM failures WHERE rule IN ({rules}))")
-    if grader.cascade is not None:
+    if grader.cascade is not None and cascade:
         first = name(f"grades.{grader.cascade.first}")
         conditions.append(f"n IN (SELECT n FROM {first} WHERE {doubtful(grader.cascade)})")
     return " AND ".join(conditions) or "TRUE"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from alpaqual.asking.budget import Budget, Limit
 from alpaqual.asking.pace import Pace, Rate
 from alpaqual.asking.price import BATCH_DISCOUNT, FREE, Price, listed_price
 from alpaqual.contracts import Ledger, Model
-from alpaqual.errors import RecipeError, StageError
+from alpaqual.errors import MachineError, RecipeError, StageError
 from alpaqual.plan.asking import grader_plugin, request_model
 from alpaqual.plan.grading import asked_rows
 from alpaqual.plan.plan import Plan
@@ -25,7 +25,7 @@ from alpaqual.run.means import Means
 from alpaqual.store.database import Database
 from alpaqual.store.frames import GradeParts
 from alpaqual.store.ledger import Recording
-from alpaqual.values import Endpoint
+from alpaqual.values import Endpoint, Reply, Request
 
 _FEW = 20
 """A share of fewer rows says nothing about a grader."""
@@ -48,7 +48,10 @@ def grade_with_model(
     database.execute(f"CREATE OR REPLACE TABLE {PILOT} AS {pilot}", "choosing the pilot")
 
     async def work() -> Grading:
-        model = open_model(plan.recipe, grader, offline=means.offline)
+        try:
+            model = open_model(plan.recipe, grader, offline=means.offline)
+        except MachineError as error:
+            model = Missing(error)
         try:
             budget = budget_of(plan.recipe, grader_name, means)
             asker = Asker(model, ledger, Pace(rate_of(grader)), budget, offline=means.offline and grader.live)
@@ -63,6 +66,30 @@ def grade_with_model(
             await model.close()
 
     return asyncio.run(work()).facts()
+
+
+class Missing:
+    """A model that this machine cannot ask: what the ledger has needs no key, and whoever asks it is told what lacks."""
+
+    def __init__(self, why: MachineError) -> None:
+        self.why = why
+
+    async def complete(self, request: Request) -> Reply:
+        """Raises MachineError."""
+        raise self.why
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def check_models(plan: Plan, has: Callable[[str], bool], ledger: Ledger, *, offline: bool) -> None:
+    """Look before anything is paid for whether every model that may be asked can be.
+
+    Raises MachineError where this machine lacks what one needs, and there are no replies that could do without it.
+    """
+    for name, grader in plan.recipe.graders.items():
+        if grader.live and not offline and not len(ledger) and not has(plan.stage(f"grading.{name}").fingerprint):
+            asyncio.run(open_model(plan.recipe, grader).close())
 
 
 def open_model(recipe: Recipe, grader: Grader, *, offline: bool = False) -> Model:

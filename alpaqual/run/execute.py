@@ -51,6 +51,7 @@ def execute_stages(
     store.clear_unfinished()
     executor = _Executor(plan, store, listen or (lambda stage, event, seconds: None), means or Means())
     try:
+        executor.check_models(until)
         for stage in plan.stages:
             if until is not None and STAGES.index(stage.verb) > STAGES.index(until):
                 continue
@@ -84,6 +85,15 @@ class _Executor:
         if self.opened is not None:
             self.opened.close()
             shutil.rmtree(self.spill, ignore_errors=True)
+
+    def check_models(self, until: str | None) -> None:
+        """Raises MachineError where a model cannot be asked, before anything is done."""
+        grades = until is None or STAGES.index(until) >= STAGES.index("grading")
+        if grades and any(grader.live for grader in self.plan.recipe.graders.values()):
+            from alpaqual.run.asking import check_models
+
+            has = self.store.find
+            check_models(self.plan, lambda key: has(key) is not None, self.ledger, offline=self.means.offline)
 
     @cached_property
     def ledger(self) -> Ledger:

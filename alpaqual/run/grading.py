@@ -83,7 +83,7 @@ class Grading:
 
         Raises StageError where asking had to stop, StoreError where a reply cannot be kept, KeyboardInterrupt.
         """
-        rows = self.stream(f"{_ROWS} WHERE {self.only} AND {condition}")
+        rows = stream(self.database, f"{self.only} AND {condition}")
         # Twice as many as may be in flight: a row that waits for its next attempt holds nobody up.
         workers = [asyncio.create_task(self.work(rows, watch)) for _ in range(2 * self.asker.pace.rate.concurrency)]
         with self.interruptible(workers):
@@ -96,7 +96,7 @@ class Grading:
     def bought(self) -> float:
         """What the ledger's replies for these rows cost when they were new, in US dollars."""
         ledger, cost, seen = self.asker.ledger, 0.0, set()
-        for _, row in self.stream(f"{_ROWS} WHERE {self.only}") if len(ledger) else ():
+        for _, row in stream(self.database, self.only) if len(ledger) else ():
             first = self.plugin.request(row)
             request: Request | None = first
             times = 0
@@ -110,12 +110,6 @@ class Grading:
                 grade = self.plugin.read(reply)
                 request = None if grade.score is not None else self.plugin.again(first, grade, times)
         return cost
-
-    def stream(self, query: str) -> Iterator[tuple[int, Row]]:
-        """The rows of a query, few of them in memory."""
-        for batch in self.database.batches(query, _BATCH):
-            for n, *texts in batch:
-                yield n, Row(*texts)
 
     def halted(self) -> bool:
         """Whether asking has stopped."""
@@ -232,3 +226,10 @@ class Grading:
         finally:
             with contextlib.suppress(NotImplementedError):
                 loop.remove_signal_handler(signal.SIGINT)
+
+
+def stream(database: Database, condition: str) -> Iterator[tuple[int, Row]]:
+    """The rows that meet a condition (SQL), with their numbers; few of them in memory."""
+    for batch in database.batches(f"{_ROWS} WHERE {condition}", _BATCH):
+        for n, *texts in batch:
+            yield n, Row(*texts)

@@ -15,10 +15,10 @@ import polars as pl
 import pytest
 
 from alpaqual import registry
-from alpaqual.errors import MachineError
+from alpaqual.errors import Fault, MachineError
 from alpaqual.store.database import Database, QueryError
 from alpaqual.store.ledger import Recording, entry, request_key
-from alpaqual.values import Reply, Request, Row
+from alpaqual.values import Endpoint, Reply, Request, Row
 
 ROWS: list[dict[str, Any]] = [
     {"q": "plain", "a": "text", "s": 1.5, "more": "x"},
@@ -181,34 +181,35 @@ def test_a_plug_in_that_is_not_there_says_which_are() -> None:
 
 
 def test_every_model_is_tried() -> None:
-    assert registry.names("llm") == ("recorded",)
+    assert registry.names("llm") == ("anthropic", "local", "openai", "recorded")
 
 
 @pytest.fixture
-def recorded(tmp_path: Path) -> tuple[Any, Request]:
+def recorded(tmp_path: Path) -> tuple[Recording, Request]:
     request = Request("openai/one", (("system", "s"), ("user", "u")), {"temperature": 0.0})
     path = tmp_path / "replies.jsonl"
     path.write_text(entry(request_key(request), Reply("4", "openai/one", 3, 1)) + "\n", encoding="utf-8")
-    return registry.find("llm", "recorded")(Recording(path), request_key), request
-
-
-async def _ask(model: Any, request: Request) -> Reply | None:
-    reply: Reply | None = await model.complete(request)
-    return reply
+    return Recording(path), request
 
 
 @pytest.mark.parametrize("model", ["openai/one", "recorded/anything"])
-def test_a_recording_answers_what_was_asked_and_nothing_else(recorded: tuple[Any, Request], model: str) -> None:
-    plugin, request = recorded
+def test_a_recording_answers_what_was_asked_and_nothing_else(recorded: tuple[Recording, Request], model: str) -> None:
+    recording, request = recorded
     asked = Request(model, request.messages, request.parameters)
-    assert asyncio.run(_ask(plugin, asked)) == Reply("4", "openai/one", 3, 1)
+    assert recording.get(recording.key(asked)) == Reply("4", "openai/one", 3, 1)
     for other in (
         Request(model, (("system", "s"), ("user", "u ")), request.parameters),
         Request(model, request.messages[::-1], request.parameters),
         Request(model, request.messages, {"temperature": 1.0}),
         Request(model, request.messages, {"temperature": 0.0, "max_tokens": 5}),
     ):
-        assert asyncio.run(_ask(plugin, other)) is None
+        assert recording.get(recording.key(other)) is None
+
+
+def test_what_was_not_recorded_is_never_asked() -> None:
+    model = registry.find("llm", "recorded")(Endpoint("recorded", "replies.jsonl"))
+    with pytest.raises(Fault, match="no recorded reply"):
+        asyncio.run(model.complete(Request("m", (("user", "u"),))))
 
 
 def test_a_key_is_that_of_the_content() -> None:
@@ -223,7 +224,7 @@ def test_a_key_is_that_of_the_content() -> None:
 
 
 def test_every_grader_is_tried() -> None:
-    assert registry.names("graders") == ("model", "reply")
+    assert registry.names("graders") == ("ifd", "model")
 
 
 def test_a_grader_asks_about_a_row_and_a_slot_inside_a_row_stays_text() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from alpaqual.graders.reply import parse_score
+from alpaqual.graders._reply import parse_score
 
 REASONS = {"empty reply", "refusal", "out of scale", "no number", "unfinished thinking"}
 

@@ -1,0 +1,58 @@
+"""Progress of a run: one line that is overwritten on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+if TYPE_CHECKING:
+    from alpaqual.run.means import Progress as Grading
+
+_PLAIN_EVERY = 15.0
+"""Seconds between two lines of the same grader where no terminal is: a log is read afterwards."""
+
+
+class Progress:
+    """Tells how a run goes on `stream`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.terminal = stream.isatty()
+        self.last = time.monotonic()
+
+    def stage(self, stage: str, event: str, seconds: float) -> None:
+        """A stage begins or has ended."""
+        if event == "start":
+            self.last = time.monotonic()
+            if self.terminal:
+                self.show(f"… {stage}")
+            return
+        self.show(f"{stage}: {'reused' if event == 'reused' else f'done in {seconds:.2f} s'}", keep=True)
+
+    def grading(self, at: Grading) -> None:
+        """A grader is so far."""
+        now = time.monotonic()
+        if self.terminal:
+            self.show(f"… {words(at)}"[: shutil.get_terminal_size().columns - 1])
+        elif now - self.last > _PLAIN_EVERY:
+            self.last = now
+            self.show(words(at), keep=True)
+
+    def show(self, line: str, *, keep: bool = False) -> None:
+        """Write a line over the last one; what is kept is never written over."""
+        start = "\r\x1b[K" if self.terminal else ""
+        click.echo(f"{start}{line}", nl=keep, file=self.stream)
+
+
+def words(at: Grading) -> str:
+    """How far a grader is: rows, rate, cost, time left."""
+    from alpaqual.run.estimate import duration
+
+    parts = [f"grading {at.grader}: {at.rows:,} of {at.of:,} rows", f"{at.rate:,.0f} rows/s"]
+    parts += [f"{at.reused:,} from the ledger"] if at.reused else []
+    parts += [f"{at.unscored:,} unscored"] if at.unscored else []
+    parts += [f"${at.cost:.2f}"] if at.cost else []
+    return ", ".join([*parts, f"{duration(at.left)} left"])
