@@ -52,8 +52,8 @@ class Ledger(Protocol):
         """The reply to the request of this key."""
         ...
 
-    def add(self, key: str, reply: Reply) -> None:
-        """Write a reply down at once: a process that is killed now loses none."""
+    def add(self, key: str, reply: Reply, asked: str = "") -> None:
+        """Write a reply down at once, with the model that was asked: a process that is killed now loses none."""
         ...
 
     def flush(self) -> None:
@@ -66,6 +66,10 @@ class Model(Protocol):
 
     async def complete(self, request: Request) -> Reply:
         """The reply. Raises Fault where there is none."""
+        ...
+
+    async def alive(self) -> bool:
+        """Whether whoever answers is there at all; costs nothing."""
         ...
 
     async def close(self) -> None: ...

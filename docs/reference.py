@@ -126,7 +126,10 @@ def _plain_kind(schema: Mapping[str, Any]) -> str:
 def cli_page() -> str:
     """The help of every command."""
     parts = [f"# The command line\n\n{MADE}\n", _help(cli, "alpaqual")]
-    parts += [f"## {name}\n\n{_help(command, f'alpaqual {name}')}" for name, command in sorted(cli.commands.items())]
+    for name, command in sorted(cli.commands.items()):
+        parts.append(f"## {name}\n\n{_help(command, f'alpaqual {name}')}")
+        inner = command.commands if isinstance(command, click.Group) else {}
+        parts += [_help(one, f"alpaqual {name} {word}") for word, one in sorted(inner.items())]
     return "\n".join(parts)
 
 

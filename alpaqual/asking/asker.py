@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, replace
 
 from alpaqual.asking.budget import Budget, BudgetReached
@@ -11,9 +12,14 @@ from alpaqual.contracts import Ledger, Model
 from alpaqual.errors import Fault, FaultKind
 from alpaqual.values import Reply, Request
 
-ATTEMPTS = 6
+ATTEMPTS = 5
 """How often a request is sent at most, where faults are its own: one row may not hold up all others for ever."""
 _THROTTLED_ATTEMPTS = 50
+_PATIENT = 2
+"""Attempts that a timeout counts as: it has taken long enough."""
+_LOOK_EVERY = 1.0
+TIMEOUT = "timeout"
+"""Reason of a request that got nothing in time."""
 _REFUSED_AT_START = 5
 """So many refused requests and not one answered: the settings are wrong, not the rows."""
 
@@ -46,6 +52,9 @@ class Asker:
         self.tally = Tally()
         self.models: dict[str, None] = {}
         self.refused = 0
+        self.looking = asyncio.Lock()
+        self.looked = -_LOOK_EVERY
+        self.there = True
         self.flying: dict[str, asyncio.Future[Reply]] = {}
 
     def known(self, key: str) -> Reply | None:
@@ -101,12 +110,16 @@ class Asker:
             except Fault as fault:
                 self.tally.faults += 1
                 self.judge(fault)
+                if self.pace.closed.is_set():
+                    raise
                 self.pace.failed(fault)
                 if fault.kind is FaultKind.THROTTLED:
                     throttled += 1
-                elif not self.pace.circuit_open:
+                elif self.pace.suspicious and not await self.alive():
                     # Where nobody gets an answer, it is not this request's fault.
-                    attempt += 1
+                    self.pace.down(fault)
+                else:
+                    attempt += _PATIENT if fault.reason == TIMEOUT else 1
                 if attempt >= ATTEMPTS or throttled >= _THROTTLED_ATTEMPTS:
                     raise Fault(
                         FaultKind.TRANSIENT, fault.reason, f"{fault.detail} ({attempt or throttled} attempts)"
@@ -114,22 +127,40 @@ class Asker:
             if attempt:
                 await self.pace.rest(backoff(attempt))
 
+    async def alive(self) -> bool:
+        """Whether the server is there; asked once a second at most, by one for all."""
+        async with self.looking:
+            now = time.monotonic()
+            if now - self.looked > _LOOK_EVERY:
+                self.there = await self.model.alive()
+                self.looked = time.monotonic()
+                if self.there:
+                    self.pace.there()
+        return self.there
+
     async def once(self, request: Request, key: str) -> Reply:
         """Send a request once; its reply is in the ledger before anybody sees it."""
         await self.pace.enter(self.budget.tokens.expected(request))
-        promised, reply, cost = 0.0, None, 0.0
         try:
             promised = await self.budget.promise(request)
-            reply = await self.model.complete(request)
+            reply = None
+            try:
+                reply = await self.model.complete(request)
+            finally:
+                cost = self.budget.settle(promised, request, reply)
+        except Fault as fault:
+            if fault.kind is FaultKind.FATAL:
+                # Before anybody else takes this one's turn.
+                self.pace.close()
+            raise
         finally:
-            cost = self.budget.settle(promised, request, reply)
             self.pace.leave()
         self.pace.succeeded()
-        return self.keep(key, replace(reply, cost_usd=cost))
+        return self.keep(request, key, replace(reply, cost_usd=cost))
 
-    def keep(self, key: str, reply: Reply) -> Reply:
+    def keep(self, request: Request, key: str, reply: Reply) -> Reply:
         """Write a reply that was paid for into the ledger."""
-        self.ledger.add(key, reply)
+        self.ledger.add(key, reply, request.model)
         self.tally.made += 1
         self.tally.cost += reply.cost_usd or 0.0
         self.count(reply)

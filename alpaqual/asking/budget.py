@@ -30,6 +30,7 @@ class Limit:
         self.usd = usd
         self.spent = spent
         self.promised = 0.0
+        self.promises = 0
 
 
 class Tokens:
@@ -67,12 +68,13 @@ class Budget:
             return 0.0
         most = self.price.of(self.tokens.expected(request), request.parameters.get("max_tokens") or _REPLY_TOKENS)
         while (short := self.short(most)) is not None:
-            if short.promised <= 0:
+            if not short.promises:
                 raise BudgetReached(short)
             self.settled.clear()
             await self.settled.wait()
         for limit in self.limits:
             limit.promised += most
+            limit.promises += 1
         return most
 
     def short(self, usd: float) -> Limit | None:
@@ -80,13 +82,15 @@ class Budget:
         return next((limit for limit in self.limits if limit.spent + limit.promised + usd > limit.usd), None)
 
     def settle(self, promised: float, request: Request, reply: Reply | None) -> float:
-        """Give a promise back and take what the reply cost; US dollars."""
+        """Give a promise back and take what the reply cost; US dollars. Each promise is settled once."""
         cost = 0.0
         if reply is not None:
             self.tokens.learn(request, reply)
             cost = self.price.of(reply.input_tokens or 0, reply.output_tokens or 0)
         for limit in self.limits:
-            limit.promised = max(0.0, limit.promised - promised)
+            limit.promises -= 1
+            # Without a promise nothing is promised: what rounding leaves over would be waited for.
+            limit.promised = limit.promised - promised if limit.promises else 0.0
             limit.spent += cost
         self.settled.set()
         return cost

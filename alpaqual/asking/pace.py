@@ -36,8 +36,8 @@ class Pace:
     """Lets requests through. The first goes alone, so that a wrong key or a wrong name costs one request.
 
     A 429 takes a third from what may be in flight and pauses everybody for as long as the server says; every success gives a little
-    back. Where nothing but faults comes back the circuit opens: one request at a time tries whether the server is there
-    again, in growing distances, until patience ends.
+    back. Where nothing but faults comes back, whoever asks looks whether the server is there at all; while it is not, the
+    circuit is open: one request at a time tries again, in growing distances, until patience ends.
     """
 
     def __init__(self, rate: Rate) -> None:
@@ -59,8 +59,8 @@ class Pace:
         self.tokens = rate.tokens_per_minute and AsyncLimiter(rate.tokens_per_minute, 60)
 
     @property
-    def circuit_open(self) -> bool:
-        """Whether nothing but faults has come back lately: a fault then says nothing of the request that met it."""
+    def suspicious(self) -> bool:
+        """Whether nothing but faults has come back lately: the server may be down, or only the rows that break it are left."""
         return self.failing >= max(4, self.rate.concurrency // 2)
 
     async def enter(self, tokens: int) -> None:
@@ -129,21 +129,36 @@ class Pace:
     def failed(self, fault: Fault) -> None:
         """A fault came that may be gone later.
 
-        Raises Fault, fatal, where the server has answered nothing for longer than patience.
+        Raises Fault, fatal, where the server has refused everything as too fast for longer than patience.
         """
         now = _now()
         if not self.failing and not self.throttled:
             self.quiet_since = now
         if fault.kind is FaultKind.THROTTLED:
             self.slow_down(fault, now)
+            self.give_up_after(fault)
         else:
             self.failing += 1
-            if self.circuit_open:
-                self.limit = 1.0
-                beyond = self.failing - self.rate.concurrency
-                self.pause(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(10, max(0, beyond))))
-        quiet = now - self.quiet_since
-        if quiet > self.rate.patience and (self.circuit_open or self.throttled):
+
+    def down(self, fault: Fault) -> None:
+        """The server is not there: everybody waits, each time longer, and then one request tries.
+
+        Raises Fault, fatal, where it was gone for longer than patience.
+        """
+        self.give_up_after(fault)
+        self.limit = 1.0
+        beyond = self.failing - self.rate.concurrency
+        self.pause(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(10, max(0, beyond))))
+
+    def there(self) -> None:
+        """The server is there, whatever became of the last requests."""
+        self.failing = 0
+        self.limit = max(self.limit, self.ceiling if self.answered else 1.0)
+
+    def give_up_after(self, fault: Fault) -> None:
+        """Raises Fault, fatal, where nothing was answered for longer than patience."""
+        quiet = _now() - self.quiet_since
+        if quiet > self.rate.patience:
             raise Fault(FaultKind.FATAL, f"no answer for {quiet:.0f} s", f"the last fault was: {fault}")
 
     def slow_down(self, fault: Fault, now: float) -> None:

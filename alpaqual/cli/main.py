@@ -13,6 +13,7 @@ from alpaqual import __version__
 from alpaqual.cli.check import check
 from alpaqual.cli.init import init
 from alpaqual.cli.plan import plan
+from alpaqual.cli.replies import replies
 from alpaqual.cli.report import report
 from alpaqual.cli.rows import rows
 from alpaqual.cli.run import run
@@ -46,7 +47,7 @@ def cli() -> None:
     """
 
 
-for _command in (init, check, plan, run, report, rows, schema):
+for _command in (init, check, plan, run, report, rows, replies, schema):
     cli.add_command(_command)
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @sets_option
 @click.option(
     "--until",
-    type=click.Choice(["loading", "checking", "categorising", "grading", "selecting"]),
+    type=click.Choice(["loading", "checking", "categorising", "grading", "assessing", "selecting"]),
     help="Stop after these stages.",
 )
 @offline_option

@@ -16,5 +16,9 @@ class Plugin:
         """Raises Fault."""
         raise Fault(FaultKind.REQUEST, "no recorded reply")
 
+    async def alive(self) -> bool:
+        """There is nobody to be down."""
+        return True
+
     async def close(self) -> None:
         """Nothing is open."""

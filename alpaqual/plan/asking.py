@@ -66,6 +66,8 @@ def asking_settings(grader: Grader, template: str | None, model: str) -> dict[st
         "examples": msgspec.to_builtins(grader.examples),
         "version": find("graders", grader.kind).VERSION,
     }
+    if grader.live and grader.health.repeats is not None:
+        settings["repeats"] = grader.health.repeats.rows
     if grader.cascade is not None:
         settings["cascade"] = msgspec.to_builtins(grader.cascade)
     return settings

@@ -9,6 +9,7 @@ import msgspec
 
 from alpaqual.errors import Problem, RecipeError
 from alpaqual.plan.asking import asking_settings
+from alpaqual.plan.assessing import assesses, assessing_queries
 from alpaqual.plan.columns import column as quoted_column
 from alpaqual.plan.grading import asked_queries, column_queries, combined_queries, length_queries, table_queries
 from alpaqual.plan.loading import kept_type, loading_queries
@@ -58,6 +59,9 @@ class _Compiler:
             self.categorising()
         for grader_name in grader_order(self.recipe.graders):
             self.grading(grader_name, self.recipe.graders[grader_name])
+        for grader_name, grader in self.recipe.graders.items():
+            if assesses(grader):
+                self.assessing(grader_name, grader)
         for dataset in dataset_order(self.recipe.datasets):
             self.selecting(dataset)
         return Plan(
@@ -219,12 +223,24 @@ class _Compiler:
         else:
             model = self.digests.get(str(grader.model), str(grader.model))
             settings = asking_settings(grader, self.recipe.prompts.get(grader_name), model)
+            if grader.live and (golden := grader.health.golden) is not None:
+                settings["golden"] = [self.digests.get(golden.file, ""), golden.within]
             inputs = ["loading", *([f"grading.{grader.cascade.first}"] if grader.cascade else [])]
             dropping = sorted(rule.id for rule in self.recipe.rules if rule.drop)
             if grader.live and dropping:
                 settings["dropping"] = dropping
                 inputs.append("checking")
             self.add(stage, settings, inputs, asked_queries(grader_name, grader))
+
+    def assessing(self, grader_name: str, grader: Grader) -> None:
+        dropping = sorted(rule.id for rule in self.recipe.rules if rule.drop)
+        other = grader.health.agreement.with_ if grader.health.agreement else None
+        first = grader.cascade.first if grader.cascade else None
+        inputs = ["loading", *(f"grading.{each}" for each in (grader_name, other, first) if each)]
+        inputs += ["checking"] if grader.live and first and dropping else []
+        settings = {"length": "characters", "agreement": other, "cascade": first}
+        queries = assessing_queries(grader_name, self.recipe.graders, dropping)
+        self.add(f"assessing.{grader_name}", settings, inputs, queries)
 
     def selecting(self, dataset_name: str) -> None:
         dataset = self.recipe.datasets[dataset_name]

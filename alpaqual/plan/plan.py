@@ -62,7 +62,7 @@ class Stage:
 
     @property
     def verb(self) -> str:
-        """The kind of work: loading, checking, categorising, grading, selecting."""
+        """The kind of work: loading, checking, categorising, grading, assessing, selecting."""
         return self.name.partition(".")[0]
 
 

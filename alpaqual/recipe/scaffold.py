@@ -104,6 +104,8 @@ def scaffold(name: str, source: str) -> dict[str, str]:
         "rules/house.yaml": _RULES,
         ".github/workflows/alpaqual.yml": _WORKFLOW.format(name=name),
         ".alpaqual/.gitignore": _IGNORE,
+        # Two branches that both added replies merge without a conflict; `replies compact` puts them in order again.
+        ".alpaqual/.gitattributes": "replies/*.jsonl text eol=lf merge=union\n",
         ".alpaqual/schema/recipe.json": json.dumps(json_schema("recipe"), indent=1, ensure_ascii=False) + "\n",
         ".alpaqual/schema/rules.json": json.dumps(json_schema("rules"), indent=1, ensure_ascii=False) + "\n",
         ".alpaqual/schema/category.json": json.dumps(json_schema("category"), indent=1, ensure_ascii=False) + "\n",

@@ -24,6 +24,12 @@ _BINS = 50
 _FEW = 4
 """Bars that an axis names each on its own."""
 
+_MOST_NUMBERED = 15
+"""Scores of a map whose cells have room for a number."""
+
+_TALLEST = 560
+"""Pixels of a map."""
+
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
 
 _CONFIG: Spec = {
@@ -219,6 +225,58 @@ def _by_kind(kinds: Collection[str], values: Sequence[Any]) -> Spec:
         "scale": {"domain": list(kinds), "range": list(values)},
         "legend": None,
     }
+
+
+def confusion_map(cells: Mapping[tuple[float, float], int], scores: Sequence[float], *, name: str, other: str) -> Spec:
+    """Rows by the scores that two graders gave them: `cells` counts rows by (score, other's score), each one of `scores`."""
+    most = max(cells.values())
+    values = [
+        {"score": score, "other": beside, "rows": rows, "shown": f"{rows:,}", "strong": 5 * rows > 3 * most}
+        for (score, beside), rows in sorted(cells.items())
+    ]
+    labels = {"format": "~g", "labelAngle": 0, "labelOverlap": True, "domain": False, "ticks": False, "grid": False}
+    domain = {"domain": list(scores)}
+    encoding: Spec = {
+        "x": {"field": "other", "type": "ordinal", "scale": domain, "axis": {"title": f"score of {other}", **labels}},
+        "y": {
+            "field": "score",
+            "type": "ordinal",
+            "scale": {"domain": list(reversed(scores))},
+            "axis": {"title": f"score of {name}", **labels},
+        },
+    }
+    numbered = len(scores) <= _MOST_NUMBERED
+    frame = {"type": "rect", "filled": False, "stroke": "var(--mark)", "strokeWidth": 1, "aria": False}
+    same = {"data": {"values": [{"score": score, "other": score} for score in scores]}, "mark": frame}
+    layers = _confusion_layers({"data": {"values": values}}, encoding, (name, other), most)
+    height = min(_TALLEST, (26 if numbered else 12) * len(scores))
+    # The frames come after the cells, which would cover half of each.
+    shown = [layers[0], {**same, "encoding": encoding}, *(layers[1:] if numbered else ())]
+    return _spec(height, f"Rows by score of {name} and of {other}", shown)
+
+
+def _confusion_layers(data: Spec, encoding: Spec, names: tuple[str, str], most: int) -> list[Spec]:
+    """Cells whose colour is the stronger the more rows they hold, and the numbers in them."""
+    fill = {
+        "field": "rows",
+        "type": "quantitative",
+        "scale": {"type": "sqrt", "domain": [0, most], "range": [0, 1]},
+        "legend": None,
+    }
+    tooltip = [
+        *(
+            {"field": field, "type": "ordinal", "format": "~g", "title": name}
+            for field, name in zip(("score", "other"), names, strict=True)
+        ),
+        {"field": "rows", "type": "quantitative", "format": ",d"},
+    ]
+    rect = {"type": "rect", "fill": "var(--kept)", "stroke": "var(--page)", "strokeWidth": 1}
+    colour = {"condition": {"test": "datum.strong", "value": "var(--page)"}, "value": "var(--ink)"}
+    word = {"type": "text", "fontSize": 11, "aria": False}
+    return [
+        {**data, "mark": rect, "encoding": {**encoding, "fillOpacity": fill, "tooltip": tooltip}},
+        {**data, "mark": word, "encoding": {**encoding, "text": {"field": "shown"}, "color": colour}},
+    ]
 
 
 def _spec(height: int, description: str, layers: Sequence[Spec]) -> Spec:

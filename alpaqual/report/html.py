@@ -75,7 +75,7 @@ def _body(report: Report, charts: Charts) -> Html:
         ("categories", "Category balance", balance_section(results, charts)),
         ("rules", "Rules", rules_section(report)),
         ("expectations", "Expectations", expectations_section(results)),
-        ("graders", "Graders", graders_section(results)),
+        ("graders", "Graders", graders_section(results, charts)),
         ("rows", "Rows near the threshold", rows_section(results)),
         ("sources", "Sources", sources_section(results)),
         ("provenance", "Provenance", provenance_section(results)),

@@ -1,20 +1,51 @@
-"""The graders: how their scores lie, where they come from, and what they cost."""
+"""The graders: how their scores lie, where they come from, what they cost, and whether they have drifted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from alpaqual.report.charts import histogram
-from alpaqual.report.html_charts import Charts, histogram_figure
-from alpaqual.report.markup import NOTHING, Child, Html, count, join, named, plain, records, tag
+from alpaqual.report.charts import confusion_map, histogram
+from alpaqual.report.graders import (
+    Confusion,
+    Graders,
+    answering,
+    asked_models,
+    cascade_sentence,
+    checks,
+    confusion,
+    money,
+    readings,
+    title,
+    unscored_reasons,
+)
+from alpaqual.report.html_charts import Charts, histogram_figure, place
+from alpaqual.report.markup import (
+    NOTHING,
+    Child,
+    Html,
+    badge,
+    count,
+    folded,
+    join,
+    named,
+    note,
+    number,
+    plain,
+    records,
+    table,
+    tag,
+)
 
 _WORDS = ("grader", "dimension", "scores from", "scale", "why unscored")
+_HEALTH_WORDS = ("grader", "check", "state", "found", "warns", "fails")
+_MOST_SCORES = 41
+"""Scores across a table of numbers."""
 
 
 def scores_section(results: Mapping[str, Any], charts: Charts) -> Html:
     """A histogram of each grader's scores."""
-    graders: Mapping[str, Any] = results.get("graders", {})
+    graders: Graders = results.get("graders", {})
     figures = [_histogram(name, grader, charts) for name, grader in graders.items() if grader["histogram"]]
     return tag("div", *figures, class_="grid") if figures else NOTHING
 
@@ -26,31 +57,104 @@ def _histogram(name: str, grader: Mapping[str, Any], charts: Charts) -> Html:
     return histogram_figure(charts.add(spec), caption, grader["histogram"])
 
 
-def graders_section(results: Mapping[str, Any]) -> Html:
-    """A table of all graders."""
-    graders: Mapping[str, Any] = results.get("graders", {})
-    return records([_row(name, grader) for name, grader in graders.items()], words=_WORDS, label="Graders")
+def graders_section(results: Mapping[str, Any], charts: Charts) -> Html:
+    """A table of all graders, their health, and how those agree that are held against each other."""
+    graders: Graders = results.get("graders", {})
+    rows = [_row(name, grader) for name, grader in graders.items()]
+    costs = [_costs(name, graders[name]) for name in asked_models(graders)]
+    saved = (tag("p", said) for name, grader in graders.items() if (said := cascade_sentence(name, grader)))
+    maps = [each for name, grader in graders.items() if (each := confusion(name, grader)) is not None]
+    return join(
+        [
+            records(rows, words=_WORDS, label="Graders"),
+            tag("h3", "What asking models came to") if costs else "",
+            records(costs, words=("grader",), label="What asking models came to"),
+            *saved,
+            _health(graders),
+            *(_confusion(each, charts) for each in maps),
+        ]
+    )
 
 
 def _row(name: str, grader: Mapping[str, Any]) -> dict[str, Child]:
-    models = (model for model in grader["models"] if model not in grader["source"])
-    reasons = grader["unscored_reasons"].items()
+    reasons, more = unscored_reasons(grader)
+    said = [f"{reason}: {count(rows)}" for reason, rows in reasons] + ([f"{more} more reasons"] if more else [])
     return {
         "grader": name,
         "dimension": grader["dimension"],
-        "scores from": ", ".join([grader["source"], *models]),
+        "scores from": answering(grader),
         "scale": _scale(grader["scale"]),
         "scored": count(grader["scored"]),
         "unscored": count(grader["unscored"]),
-        "why unscored": ", ".join(f"{reason}: {count(rows)}" for reason, rows in reasons),
-        "calls": count(grader["calls_made"]),
-        "reused": count(grader["calls_reused"]),
+        "why unscored": ", ".join(said),
+    }
+
+
+def _costs(name: str, grader: Mapping[str, Any]) -> dict[str, Child]:
+    pace = grader.get("calls_per_second", 0)
+    return {
+        "grader": name,
+        "calls made": count(grader["calls_made"]),
+        "calls a second": number(pace) if pace else "–",
+        "replies reused": count(grader["calls_reused"]),
         "tokens in": count(grader["input_tokens"]),
         "tokens out": count(grader["output_tokens"]),
-        "cost": f"${grader['cost_usd']:,.2f}",
+        "cost of this run": money(grader["cost_usd"]),
+        "reused cost when new": money(grader.get("bought_usd", 0)),
     }
 
 
 def _scale(scale: Mapping[str, Any]) -> str:
     steps = f" by {scale['step']:g}" if scale.get("step") else ""
     return f"{scale['min']:g} to {scale['max']:g}{steps}"
+
+
+def _health(graders: Graders) -> Html:
+    """What shows that a grader has drifted, and the limits that the recipe sets."""
+    rows: list[dict[str, Child]] = [
+        {
+            "grader": name,
+            "check": title(check["check"]),
+            "state": badge(check["state"]),
+            "found": check["text"],
+            "warns": check["warn"] or "–",
+            "fails": check["fail"] or "–",
+        }
+        for name, check in checks(graders)
+    ]
+    if not rows:
+        return NOTHING
+    meaning = (
+        "A grader that gives nearly every row one score, rewards length, contradicts itself or another grader tells rows apart "
+        "too little to select by. Limits stand in the recipe under the grader's health; a check without one passes."
+    )
+    lines = (tag("li", named(check), f": {reading}") for check, reading in readings(graders))
+    shown = records(rows, words=_HEALTH_WORDS, label="Grader health")
+    return join([tag("h3", "Grader health"), note(meaning), shown, tag("ul", *lines, class_="note")])
+
+
+def _confusion(found: Confusion, charts: Charts) -> Html:
+    """A map of how often two graders gave each pair of scores, and its numbers."""
+    caption = join(["Scores of ", named(found.name), " against those of ", named(found.other)])
+    chart = place(charts.add(confusion_map(found.cells, found.scores, name=found.name, other=found.other)))
+    numbers = folded("numbers", _confusion_table(found), class_="numbers")
+    reading = note("The stronger the colour, the more rows; in the framed cells both scores are the same.")
+    figure = tag(
+        "figure", tag("figcaption", caption), tag("p", found.sentence), reading, chart, numbers, class_="confusion"
+    )
+    return tag("article", figure)
+
+
+def _confusion_table(found: Confusion) -> Html:
+    label = f"Rows by score of {found.name} and of {found.other}"
+    if len(found.scores) > _MOST_SCORES:
+        cells: Sequence[Sequence[Child]] = [
+            [f"{score:g}", f"{other:g}", count(rows)] for (score, other), rows in sorted(found.cells.items())
+        ]
+        return table([found.name, found.other, "rows"], cells, words=(), label=label)
+    heads = [f"{found.name} ↓ {found.other} →", *(f"{score:g}" for score in found.scores)]
+    body = [
+        [f"{score:g}", *(count(found.cells.get((score, other), 0)) for other in found.scores)]
+        for score in reversed(found.scores)
+    ]
+    return table(heads, body, words=(), label=label)

@@ -5,9 +5,11 @@ The same data gives the same bytes, so that a comment changes only when the data
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from alpaqual.report.escape import code, markdown, plain_markdown
+from alpaqual.report.markdown_graders import graders_table, health, histograms
+from alpaqual.report.markdown_parts import MOST_LISTED, count, folded, percent, share, table
 from alpaqual.report.report import Report, hardest_filtered
 from alpaqual.values import State
 
@@ -15,8 +17,6 @@ MOST_BYTES = 60_000
 """GitHub takes 65,536 bytes in a comment."""
 
 _SIGN = {State.PASS: "✅ PASS", State.WARN: "⚠️ WARN", State.FAIL: "❌ FAIL", State.ERROR: "🛑 ERROR"}
-_MOST_LISTED = 50
-_BAR = 30
 
 
 def to_markdown(report: Report) -> str:
@@ -45,8 +45,10 @@ def _sections(report: Report) -> Iterator[str]:
     yield _reasons(report, State.WARN, "What warns")
     yield _datasets(report)
     yield _balance(report)
-    yield _histograms(report)
-    yield _graders(report)
+    graders = report.results.get("graders", {})
+    yield histograms(graders)
+    yield graders_table(graders)
+    yield health(graders)
     yield _examples(report)
     yield _passes(report)
 
@@ -69,11 +71,11 @@ def _reasons(report: Report, state: State, title: str) -> str:
     if not reasons:
         return ""
     lines = [f"### {title}", ""]
-    for reason in reasons[:_MOST_LISTED]:
+    for reason in reasons[:MOST_LISTED]:
         place = f" — {code(reason['place'])}" if reason["place"] else ""
         lines.append(f"- {plain_markdown(reason['text'])}{place}")
-    if len(reasons) > _MOST_LISTED:
-        lines.append(f"- … and {len(reasons) - _MOST_LISTED} more")
+    if len(reasons) > MOST_LISTED:
+        lines.append(f"- … and {len(reasons) - MOST_LISTED} more")
     return "\n".join(lines) + "\n"
 
 
@@ -107,13 +109,13 @@ def _datasets(report: Report) -> str:
             [
                 plain_markdown(name),
                 f"**{dataset['rows']:,}**",
-                _percent(dataset["keep_rate"]),
-                _count(dataset["at_threshold"]) if dataset["threshold"] else "–",
-                _count(dataset["below_threshold"]),
-                *map(_count, counts),
+                percent(dataset["keep_rate"]),
+                count(dataset["at_threshold"]) if dataset["threshold"] else "–",
+                count(dataset["below_threshold"]),
+                *map(count, counts),
             ]
         )
-    return "### Datasets\n\n" + _table(header, body)
+    return "### Datasets\n\n" + table(header, body)
 
 
 def _balance(report: Report) -> str:
@@ -126,21 +128,21 @@ def _balance(report: Report) -> str:
         body = [
             [
                 "_all rows_",
-                _count(eligible),
-                f"{alone:,} ({_rate(alone, eligible)})",
-                f"{kept:,} ({_rate(kept, eligible)})",
+                count(eligible),
+                f"{alone:,} ({share(alone, eligible)})",
+                f"{kept:,} ({share(kept, eligible)})",
                 "",
                 "",
             ]
         ]
-        for category, counts in list(dataset["categories"].items())[:_MOST_LISTED]:
+        for category, counts in list(dataset["categories"].items())[:MOST_LISTED]:
             before, after, final = counts["eligible"], counts["at_threshold"], counts["rows"]
             gap = (after / before - alone / eligible) if before and eligible else 0.0
             short = f"**{counts['shortfall']:,}**" if counts["shortfall"] else ""
             cells = [
-                _count(before),
-                f"{after:,} ({_rate(after, before)})",
-                f"{final:,} ({_rate(final, before)})",
+                count(before),
+                f"{after:,} ({share(after, before)})",
+                f"{final:,} ({share(final, before)})",
                 f"{gap * 100:+.1f} pt" if before else "",
                 short,
             ]
@@ -156,81 +158,18 @@ def _balance(report: Report) -> str:
         said = ""
         if (hardest := hardest_filtered(dataset)) is not None:
             worst, rate, overall = hardest
-            said = f"The threshold filters {code(worst, 60)} hardest: it keeps {_percent(rate)} of it, and {_percent(overall)} of all rows.\n\n"
-        more = len(dataset["categories"]) - _MOST_LISTED
+            said = f"The threshold filters {code(worst, 60)} hardest: it keeps {percent(rate)} of it, and {percent(overall)} of all rows.\n\n"
+        more = len(dataset["categories"]) - MOST_LISTED
         note = f"\n… and {more} more categories.\n" if more > 0 else ""
-        parts.append(f"### Category balance: {plain_markdown(name)}\n\n" + said + _table(header, body) + note)
+        parts.append(f"### Category balance: {plain_markdown(name)}\n\n" + said + table(header, body) + note)
     return "\n".join(parts)
-
-
-def _histograms(report: Report) -> str:
-    parts: list[str] = []
-    for name, grader in report.results.get("graders", {}).items():
-        bars = grader["histogram"]
-        if not bars:
-            continue
-        most = max(bar["rows"] for bar in bars)
-        body = [
-            [
-                f"{bar['score']:g}",
-                _count(bar["rows"]),
-                _rate(bar["rows"], grader["rows"]),
-                "█" * max(1, round(bar["rows"] / most * _BAR)),
-            ]
-            for bar in bars[:_MOST_LISTED]
-        ]
-        if grader["unscored"]:
-            body.append(["_unscored_", _count(grader["unscored"]), _rate(grader["unscored"], grader["rows"]), ""])
-        parts.append(
-            f"### Scores: {_titled(name, grader['dimension'])}\n\n"
-            + _table(["score", "rows", "", ""], body, left_last=True)
-        )
-    return "\n".join(parts)
-
-
-def _titled(name: str, dimension: str) -> str:
-    return plain_markdown(name) if name == dimension else f"{plain_markdown(name)} ({markdown(dimension, 60)})"
-
-
-def _graders(report: Report) -> str:
-    graders = report.results.get("graders", {})
-    if not graders:
-        return ""
-    header = [
-        "grader",
-        "from",
-        "scored",
-        "unscored",
-        "calls made",
-        "reused",
-        "tokens in",
-        "tokens out",
-        "cost",
-    ]
-    body = []
-    for name, grader in graders.items():
-        source = ", ".join(grader["models"]) or grader["source"]
-        reasons = ", ".join(f"{markdown(reason, 60)} {rows:,}" for reason, rows in grader["unscored_reasons"].items())
-        unscored = f"{grader['unscored']:,}" + (f" ({reasons})" if reasons else "")
-        counts = [_count(grader[key]) for key in ("calls_made", "calls_reused", "input_tokens", "output_tokens")]
-        body.append(
-            [
-                plain_markdown(name),
-                markdown(source, 80),
-                _count(grader["scored"]),
-                unscored,
-                *counts,
-                f"${grader['cost_usd']:.2f}",
-            ]
-        )
-    return "### What grading cost\n\n" + _table(header, body)
 
 
 def _examples(report: Report) -> str:
     parts: list[str] = []
     for rule, rows in report.examples.items():
         body = [[code(row["id"][:12]), markdown(row["column"], 60), markdown(row["value"] or "", 120)] for row in rows]
-        parts.append(_folded(f"Examples: {plain_markdown(rule)}", _table(["row", "column", "value"], body)))
+        parts.append(folded(f"Examples: {plain_markdown(rule)}", table(["row", "column", "value"], body)))
     return "\n".join(parts)
 
 
@@ -251,7 +190,7 @@ def _passes(report: Report) -> str:
             if quota["state"] == State.PASS:
                 met = f"dataset {name}: quota {quota['category']} {quota['limit']} {quota['asked']}"
                 lines.append(f"- {plain_markdown(met)}: {quota['rows']:,} of {quota['wanted']:,} rows")
-    return _folded(f"{len(lines)} passed", "\n".join(lines) + "\n") if lines else ""
+    return folded(f"{len(lines)} passed", "\n".join(lines) + "\n") if lines else ""
 
 
 def _footer(report: Report) -> str:
@@ -265,28 +204,3 @@ def _footer(report: Report) -> str:
     )
     command = code(f"alpaqual run {results['recipe']['file']}")
     return f"<sub>alpaqual {provenance['alpaqual']} · data {data} · reproduce: {command}</sub>\n"
-
-
-def _table(header: Sequence[str], body: Sequence[Sequence[str]], *, left_last: bool = False) -> str:
-    """A table whose cells are Markdown already; numbers on the right."""
-    marks = [":--", *("--:" for _ in header[1:])]
-    if left_last:
-        marks[-1] = ":--"
-    rows = ["| " + " | ".join(cells) + " |" for cells in (header, marks, *body)]
-    return "\n".join(rows) + "\n"
-
-
-def _folded(summary: str, body: str) -> str:
-    return f"<details><summary>{summary}</summary>\n\n{body}\n</details>\n"
-
-
-def _count(number: int) -> str:
-    return f"{number:,}" if number else "0"
-
-
-def _percent(rate: float) -> str:
-    return f"{rate * 100:.1f}%"
-
-
-def _rate(part: int, whole: int) -> str:
-    return _percent(part / whole) if whole else "–"

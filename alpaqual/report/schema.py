@@ -10,6 +10,9 @@ _STATE = {"enum": ["pass", "warn", "fail", "error"]}
 _TEXT = {"type": "string"}
 _LIMIT = {"type": ["integer", "string", "null"]}
 _SIGNED = {"type": ["number", "null"]}
+_NUMBER = {"type": "number"}
+_AMOUNT = {"type": "number", "minimum": 0}
+_LIMIT_WORDS = {"type": ["string", "null"]}
 
 
 def _object(required: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -22,6 +25,10 @@ def _map(of: dict[str, Any]) -> dict[str, Any]:
 
 def _list(of: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": of}
+
+
+def _or_null(of: dict[str, Any]) -> dict[str, Any]:
+    return {**of, "type": [of["type"], "null"]}
 
 
 def results_schema() -> dict[str, Any]:
@@ -45,11 +52,31 @@ def results_schema() -> dict[str, Any]:
         {"rows": _COUNT, "keep_rate": _SHARE, "categories": _map(category)},
         eligible=_COUNT, at_threshold=_COUNT, below_threshold=_COUNT, shortfall=_COUNT, fates=fates, quotas=_list(quota),
     )  # fmt: skip
+    check = _object(
+        {"check": _TEXT, "value": _SIGNED, "warn": _LIMIT_WORDS, "fail": _LIMIT_WORDS, "state": _STATE, "text": _TEXT}
+    )
+    cell = _object({"score": _NUMBER, "other": _NUMBER, "rows": _COUNT})
+    agreement = _object(
+        {
+            "with": _TEXT,
+            "rows": _COUNT,
+            "this_only": _COUNT,
+            "other_only": _COUNT,
+            "spearman": _SIGNED,
+            "kappa": _SIGNED,
+        },
+        confusion=_list(cell),
+    )
+    cascade = _object(
+        {"first": _TEXT, "asked": _COUNT, "taken_over": _COUNT, "saved_calls": _COUNT, "saved_usd": _SIGNED}
+    )
     grader = _object({
         "rows": _COUNT, "scored": _COUNT, "unscored": _COUNT, "calls_made": _COUNT, "calls_reused": _COUNT,
-        "input_tokens": _COUNT, "output_tokens": _COUNT, "cost_usd": {"type": "number", "minimum": 0},
+        "input_tokens": _COUNT, "output_tokens": _COUNT, "cost_usd": _AMOUNT, "bought_usd": _AMOUNT,
+        "calls_per_second": _AMOUNT, "taken_over": _COUNT, "health": _list(check),
         "histogram": _list(_object({"score": _SIGNED, "rows": _COUNT})),
-    })  # fmt: skip
+    }, dimension=_TEXT, source=_TEXT, models=_list(_TEXT), unscored_reasons=_map(_COUNT),
+        agreement=_or_null(agreement), cascade=_or_null(cascade))  # fmt: skip
     rule = _object({"id": _TEXT, "state": _STATE, "failing_rows": _COUNT, "warn": _LIMIT, "fail": _LIMIT})
     counted = _object({"rows": _COUNT, "keyword_hits": _COUNT, "keywords": _map(_COUNT)})
     return {

@@ -12,7 +12,7 @@ from alpaqual.asking.budget import Budget, Limit
 from alpaqual.asking.pace import Pace, Rate
 from alpaqual.asking.price import BATCH_DISCOUNT, FREE, Price, listed_price
 from alpaqual.contracts import Ledger, Model
-from alpaqual.errors import MachineError, RecipeError, StageError
+from alpaqual.errors import MachineError, RecipeError
 from alpaqual.plan.asking import grader_plugin, request_model
 from alpaqual.plan.grading import asked_rows
 from alpaqual.plan.plan import Plan
@@ -20,15 +20,12 @@ from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.registry import find
 from alpaqual.run.grading import PILOT, Grading
-from alpaqual.run.limits import beyond
 from alpaqual.run.means import Means
+from alpaqual.run.pilot import check_pilot, golden_facts, read_golden, repeats_facts, rows_before
 from alpaqual.store.database import Database
 from alpaqual.store.frames import GradeParts
 from alpaqual.store.ledger import Recording
 from alpaqual.values import Endpoint, Reply, Request
-
-_FEW = 20
-"""A share of fewer rows says nothing about a grader."""
 
 
 def grade_with_model(
@@ -44,10 +41,13 @@ def grade_with_model(
         ledger = Recording(plan.recipe.folder / str(grader.model).partition("/")[2])
     parts = GradeParts(grader_name, folder, grader.scale.min, grader.scale.max)
     only = asked_rows(grader, plan.dropping)
-    pilot = f"SELECT n FROM rows WHERE {only} ORDER BY MD5(id), id LIMIT {grader.pilot if grader.live else 0}"
+    pilot = f"SELECT n FROM rows WHERE {only} ORDER BY MD5(id), id LIMIT {rows_before(grader)}"
     database.execute(f"CREATE OR REPLACE TABLE {PILOT} AS {pilot}", "choosing the pilot")
 
-    async def work() -> Grading:
+    golden = grader.health.golden if grader.live else None
+    known = read_golden(database, plan.recipe, grader_name, golden) if golden else []
+
+    async def work() -> dict[str, Any]:
         try:
             model = open_model(plan.recipe, grader, offline=means.offline)
         except MachineError as error:
@@ -58,14 +58,19 @@ def grade_with_model(
             grading = Grading(grader_name, plugin, asker, database, parts, only)
             if grader.budget_usd is not None and budget.limits:
                 budget.limits[0].spent += grading.bought()
+            health: dict[str, Any] = {}
+            if golden is not None:
+                health["golden"] = await golden_facts(grading, known, golden)
             await grading.grade_rows(f"n IN (SELECT n FROM {PILOT})", means.watch)
             check_pilot(grading, grader)
+            if grader.live and grader.health.repeats is not None:
+                health["repeats"] = await repeats_facts(grading, grader.health.repeats)
             await grading.grade_rows(f"n NOT IN (SELECT n FROM {PILOT})", means.watch)
-            return grading
+            return {**grading.facts(), **health}
         finally:
             await model.close()
 
-    return asyncio.run(work()).facts()
+    return asyncio.run(work())
 
 
 class Missing:
@@ -77,6 +82,10 @@ class Missing:
     async def complete(self, request: Request) -> Reply:
         """Raises MachineError."""
         raise self.why
+
+    async def alive(self) -> bool:
+        """There is nobody to be down."""
+        return True
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -141,26 +150,3 @@ def budget_of(recipe: Recipe, grader_name: str, means: Means) -> Budget:
         message = f"{limits[0].name} cannot be held: no price of {grader.model} is known; write 'price: {{input: …, output: …}}'"
         raise RecipeError([recipe.problem(("graders", grader_name, "model"), message)])
     return Budget(price or FREE, limits)
-
-
-def check_pilot(grading: Grading, grader: Grader) -> None:
-    """Raises StageError where the first rows show that the rest would be wasted."""
-    left = grading.rows - grading.done
-    if not grading.done or not left or not grading.asker.tally.made:
-        return
-    scored = grading.done - grading.unscored
-    so_far = f"grader {grading.name}: the pilot of {grading.done:,} rows"
-    stop = f"stopped before the other {left:,}"
-    if not scored:
-        reason, rows = grading.reasons.most_common(1)[0]
-        hint = "; 'max_tokens' may be too small for this model" if "empty" in reason or "thinking" in reason else ""
-        raise StageError(f"{so_far} gave no score at all ({reason}: {rows:,}){hint}; {stop}")
-    limits = grader.health.most_frequent
-    if limits is not None and limits.fail is not None and scored >= _FEW:
-        score, rows = grading.scores.most_common(1)[0]
-        fail = f"{limits.fail * 100}%" if isinstance(limits.fail, int | float) else limits.fail
-        if beyond(rows, scored, fail):
-            raise StageError(
-                f"{so_far} gave {score:g} to {rows:,} of {scored:,} (most_frequent fails above {fail}): this grader "
-                f"tells rows apart too little; {stop}. Try another model, dimension or scale"
-            )

@@ -21,7 +21,7 @@ from alpaqual.store.database import Database, QueryError
 from alpaqual.store.ledger import Ledger
 from alpaqual.store.store import Result, Store
 
-STAGES = ("loading", "checking", "categorising", "grading", "selecting")
+STAGES = ("loading", "checking", "categorising", "grading", "assessing", "selecting")
 """The kinds of stages, in the order they run; `--until` names one."""
 
 Listener = Callable[[str, str, float], None]

@@ -24,6 +24,8 @@ from alpaqual.values import Grade, Request, Row
 
 _BATCH = 2_000
 _TELL_EVERY = 0.2
+_IN_A_ROW = 100
+"""So many rows one after the other without an answer: no more will come."""
 _FLUSH_EVERY = 1.0
 _YIELD_EVERY = 256
 _ROWS = "SELECT n, id, COALESCE(instruction, ''), COALESCE(input, ''), COALESCE(response, '') FROM rows"
@@ -49,6 +51,7 @@ class Grading:
         self.rows = int(database.rows(f"SELECT COUNT(*) FROM rows WHERE {only}")[0][0])
         self.done = self.unscored = 0
         self.asked_again: list[str] = []
+        self.in_a_row = 0
         self.scores: Counter[float] = Counter()
         self.reasons: Counter[str] = Counter()
         self.stopped: BaseException | None = None
@@ -90,6 +93,10 @@ class Grading:
             await asyncio.gather(*workers, return_exceptions=True)
         self.asker.ledger.flush()
         self.parts.write()
+        self.raise_stop()
+
+    def raise_stop(self) -> None:
+        """Raise what stopped asking, if anything did."""
         if self.stopped is not None:
             raise self.stopped
 
@@ -140,9 +147,9 @@ class Grading:
                 self.told = now
                 watch(self.progress())
 
-    async def grade(self, row: Row) -> Grade:
+    async def grade(self, row: Row, repeat: int = 0) -> Grade:
         """The grade of one row; asked again, in plainer words, where a reply holds no score."""
-        first = request = self.plugin.request(row)
+        first = request = replace(self.plugin.request(row), repeat=repeat)
         grade: Grade | None = None
         times = 0
         while True:
@@ -178,6 +185,11 @@ class Grading:
             self.reasons[str(grade.reason)] += 1
         if grade.again:
             self.asked_again.append(row_id)
+            self.in_a_row += 1
+            if self.in_a_row >= max(_IN_A_ROW, 2 * self.asker.pace.rate.concurrency) and not self.asker.offline:
+                self.stop(Fault(FaultKind.FATAL, f"the last {self.in_a_row:,} rows got no answer", str(grade.reason)))
+        else:
+            self.in_a_row = 0
         self.parts.add(n, row_id, grade)
         if len(self.parts) >= _BATCH:
             # What the replies say counts only when the disk has the replies.

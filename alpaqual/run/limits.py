@@ -17,6 +17,11 @@ def beyond(count: int, whole: int, limit: int | str) -> bool:
     return Fraction(count) > bound(limit, whole)
 
 
+def share_beyond(part: int, whole: int, limit: float | str) -> bool:
+    """Whether `part` of `whole` is more than a limit, which is a share from 0 to 1 or a percentage; exact."""
+    return Fraction(part) > (bound(limit, whole) if isinstance(limit, str) else exact(limit) * whole)
+
+
 def bound(limit: float | str, whole: int) -> Fraction:
     """A limit as a number of rows."""
     if isinstance(limit, str):

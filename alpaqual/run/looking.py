@@ -184,6 +184,9 @@ class _Looker:
         """Digests of tables of scores and of recorded replies."""
         digests: dict[str, str] = {}
         for grader_name, grader in self.recipe.graders.items():
+            golden = grader.health.golden
+            if golden is not None:
+                self.add_digest(digests, golden.file, golden.file, ("graders", grader_name, "health", "golden", "file"))
             if grader.table is not None:
                 self.add_digest(digests, grader.table, grader.table, ("graders", grader_name, "table"))
             elif grader.model is not None and grader.model.startswith("recorded/"):

@@ -11,6 +11,7 @@ from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.model import Dataset, Expectation, Like
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.run.expectations import expectation_result
+from alpaqual.run.health import agreement_result, cascade_result, health_checks
 from alpaqual.run.limits import beyond, rate
 from alpaqual.run.selected import Facts, dataset_result
 from alpaqual.store.store import Result
@@ -186,7 +187,20 @@ class _Results:
                 "histogram": [{"score": row["score"], "rows": row["rows"]} for row in facts["scores"]],
             }
             self.unanswered(name, grader, graders[name], replies)
+            self.assessed(name, grader, graders[name], facts)
         return graders
+
+    def assessed(self, name: str, grader: Grader, found: dict[str, Any], facts: Facts) -> None:
+        """Whether the grader can be trusted, and what a cascade saved."""
+        known = {**facts, **self.facts.get(f"assessing.{name}", {})}
+        found["health"] = health_checks(name, self.recipe.graders, found, known)
+        found["agreement"] = agreement_result(grader, known)
+        found["cascade"] = cascade_result(grader, found, known)
+        for check in found["health"]:
+            limit = check["fail"] if check["state"] is State.FAIL else check["warn"] or check["fail"]
+            said = check["text"] if check["value"] is not None else f"{check['check']} {check['text']}"
+            place = self.recipe.place(("graders", name, "health", *check["check"].split(".")))
+            self.reason(check["state"], f"grader {name}: {said} (limit: {limit})", place)
 
     def unanswered(self, name: str, grader: Grader, found: Mapping[str, Any], replies: Mapping[str, Any]) -> None:
         """What is not well about asking: rows without a score, and a model that is not the one asked for."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from alpaqual.errors import StoreError
+from alpaqual.store.locking import mark_written, sharing
 from alpaqual.values import Reply, Request
 
 
@@ -40,16 +41,13 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._files: list[Path] = sorted(path.glob("*.jsonl")) if path.is_dir() or not path.exists() else [path]
+        self._files: list[Path] = []
         self._read: dict[int, int] = {}
         self._places: dict[bytes, tuple[int, int, int]] = {}
         self._models: dict[str, None] = {}
         self._written: int | None = None
         self._end = 0
-        for number, file in enumerate(self._files):
-            for key, reply, start, length in entries(file):
-                self._places.setdefault(_short(key), (number, start, length))
-                self._models[reply.model] = None
+        self._load()
 
     def __len__(self) -> int:
         return len(self._places)
@@ -59,23 +57,30 @@ class Ledger:
         return request_key(request)
 
     def get(self, key: str) -> Reply | None:
-        """The reply to the request of this key."""
-        place = self._places.get(_short(key))
-        if place is None:
-            return None
-        number, start, length = place
-        return entry_of(json.loads(os.pread(self._descriptor(number), length, start)))[1]
+        """The reply to the request of this key.
+
+        Raises StoreError where files change faster than they can be read.
+        """
+        try:
+            return self._reply(key)
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            # `replies compact`, or git, put another file in its place: every reply is in the folder still, elsewhere.
+            self._load()
+        try:
+            return self._reply(key)
+        except (OSError, ValueError, KeyError, TypeError):
+            raise StoreError(f"the replies in {self.path} changed while they were read; run again") from None
 
     def models(self) -> Sequence[str]:
-        """The models that replied, in order of their first reply."""
+        """The models that were asked, in order of their first reply."""
         return list(self._models)
 
-    def add(self, key: str, reply: Reply) -> None:
-        """Append a reply to this process's own file, in one write.
+    def add(self, key: str, reply: Reply, asked: str = "") -> None:
+        """Append a reply to this process's own file, in one write; `asked` is the model of the request.
 
         Raises StoreError where it cannot be written: what cannot be kept should not be paid for.
         """
-        line = f"{entry(key, reply)}\n".encode()
+        line = f"{entry(key, reply, asked)}\n".encode()
         try:
             if self._written is None:
                 self._written = self._new_file()
@@ -88,7 +93,7 @@ class Ledger:
                 f"the ledger {self.path} cannot be written: {error.strerror}; asking has stopped, so that no reply is paid for and lost"
             ) from None
         self._places.setdefault(_short(key), (self._written, self._end, len(line)))
-        self._models[reply.model] = None
+        self._models[asked or reply.model] = None
         self._end += len(line)
 
     def flush(self) -> None:
@@ -102,13 +107,48 @@ class Ledger:
             os.close(descriptor)
         self._read.clear()
 
+    def _load(self) -> None:
+        """Find every reply's place; those found before are forgotten."""
+        with sharing(self.path):
+            folder = self.path.is_dir() or not self.path.exists()
+            files = sorted(self.path.glob("*.jsonl")) if folder else [self.path]
+            self._places.clear()
+            for number in [number for number in self._read if number != self._written]:
+                os.close(self._read.pop(number))
+            numbers = {file: number for number, file in enumerate(dict.fromkeys([*self._files, *files]))}
+            self._files = list(numbers)
+            for file in files:
+                number = numbers[file]
+                for key, _, asked, start, length in entries(file):
+                    self._places.setdefault(_short(key), (number, start, length))
+                    self._models[asked] = None
+
+    def _reply(self, key: str) -> Reply | None:
+        place = self._places.get(_short(key))
+        if place is None:
+            return None
+        number, start, length = place
+        found, reply = entry_of(json.loads(os.pread(self._descriptor(number), length, start)))
+        if _short(found) != _short(key):
+            raise KeyError(key)
+        return reply
+
     def _new_file(self) -> int:
         self.path.mkdir(parents=True, exist_ok=True)
-        name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:12]}.jsonl"
-        self._files.append(self.path / name)
-        number = len(self._files) - 1
-        self._read[number] = os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        with sharing(self.path):
+            while (number := self._one_new_file()) is None:
+                pass
         return number
+
+    def _one_new_file(self) -> int | None:
+        name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:12]}.jsonl"
+        descriptor = os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        if not mark_written(descriptor):
+            os.close(descriptor)
+            return None
+        self._files.append(self.path / name)
+        self._read[len(self._files) - 1] = descriptor
+        return len(self._files) - 1
 
     def _descriptor(self, number: int) -> int:
         if number not in self._read:
@@ -117,7 +157,7 @@ class Ledger:
 
 
 class Recording(Ledger):
-    """A ledger whose replies serve whatever model gave them: `recorded/PATH`. Nothing is added to it."""
+    """A ledger whose replies serve whatever model was asked for them: `recorded/PATH`. Nothing is added to it."""
 
     def key(self, request: Request) -> str:
         """The key under which one of its models answered this request; under no model's name where none did."""
@@ -127,17 +167,19 @@ class Recording(Ledger):
         return next((key for key in keys if _short(key) in self._places), request_key(request))
 
 
-def entry(key: str, reply: Reply) -> str:
-    """One line of a ledger, without its line end."""
+def entry(key: str, reply: Reply, asked: str = "") -> str:
+    """One line of a ledger, without its line end. The model that was asked stands there where another id answered."""
     fields: dict[str, Any] = {"key": key, "model": reply.model, "text": reply.text}
+    if asked not in ("", reply.model):
+        fields["asked"] = asked
     fields |= {name: value for name, value in asdict(reply).items() if name not in fields and value is not None}
     text = json.dumps(fields, ensure_ascii=False)
     # A lone surrogate, which JSON can spell and no file can hold, becomes the replacement character.
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def entries(file: Path) -> Iterator[tuple[str, Reply, int, int]]:
-    """Key, reply, start and length in bytes of each line of one file.
+def entries(file: Path) -> Iterator[tuple[str, Reply, str, int, int]]:
+    """Key, reply, model that was asked, start and length in bytes of each line of one file.
 
     Raises StoreError at a line that is no entry; a torn last line, which a killed process leaves, is passed over.
     """
@@ -147,7 +189,9 @@ def entries(file: Path) -> Iterator[tuple[str, Reply, int, int]]:
             for number, line in enumerate(stream, 1):
                 if line.strip():
                     try:
-                        yield *entry_of(json.loads(line)), start, len(line)
+                        value = json.loads(line)
+                        key, reply = entry_of(value)
+                        yield key, reply, str(value.get("asked") or reply.model), start, len(line)
                     except (ValueError, KeyError, TypeError, RecursionError):
                         if not line.endswith(b"\n"):
                             return

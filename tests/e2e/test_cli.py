@@ -17,7 +17,7 @@ import pytest
 import yaml
 from conftest import Project
 
-COMMANDS = ("init", "check", "plan", "run", "report", "rows", "schema")
+COMMANDS = ("init", "check", "plan", "run", "report", "rows", "replies", "schema")
 RECIPE = """\
 version: 1
 name: trial

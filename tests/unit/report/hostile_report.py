@@ -68,7 +68,16 @@ def made(**changes: Any) -> Report:
         "unscored": 1,
         "unscored_reasons": {EVIL: 1},
         "histogram": dataset["scores"],
-        **dict.fromkeys(("calls_made", "calls_reused", "input_tokens", "output_tokens", "cost_usd"), 0),
+        **dict.fromkeys(("calls_made", "input_tokens", "output_tokens", "cost_usd", "bought_usd"), 0),
+        "calls_reused": 10,
+        "health": [{"check": "length", "value": 0.4, "warn": EVIL, "fail": None, "state": "warn", "text": EVIL}],
+        "agreement": {
+            "with": EVIL,
+            "this_only": 1,
+            "other_only": 1,
+            "confusion": [{"score": 2.0, "other": 2.0, "rows": 6}, {"score": 4.5, "other": 5.0, "rows": 2}],
+        },
+        "cascade": {"first": EVIL, "asked": 6, "taken_over": 4, "saved_calls": 4, "saved_usd": 0.02},
     }
     rule = {"id": "short", "state": "fail", "failing_rows": 2, "warn": None, "fail": 0, "drop": True}
     results = {

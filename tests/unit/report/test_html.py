@@ -66,7 +66,7 @@ def test_the_data_is_json_that_holds_nothing_that_html_reads() -> None:
     assert data.isascii()
     assert not re.search("[<>&]", data)
     held = json.loads(data)
-    assert len(held["charts"]) == 3
+    assert len(held["charts"]) == 4
     assert held["thresholds"][0]["groups"][0] == {"eligible": 10, "kept": [9, 9, 9, 9, 9, 3, 3, 3, 3, 3, 1]}
 
 

@@ -68,7 +68,24 @@ def report(text: str = "plain", rules: int = 3, categories: int = 3, **changes: 
         "input_tokens": 3,
         "output_tokens": 4,
         "cost_usd": 0.5,
+        "bought_usd": 0.0034,
+        "calls_per_second": 12.5,
+        "scale": {"min": 0.0, "max": 5.0, "step": 0.5},
         "histogram": [{"score": 4.5, "rows": 50}],
+        "health": [
+            {"check": check, "value": 0.5, "warn": text, "fail": None, "state": state, "text": text}
+            for check, state in (("length", "pass"), ("most_frequent", "warn"), ("agreement.kappa", "fail"))
+        ],
+        "agreement": {
+            "with": text,
+            "rows": 50,
+            "this_only": 2,
+            "other_only": 1,
+            "spearman": 0.5,
+            "kappa": None,
+            "confusion": [{"score": 4.5, "other": 4.0, "rows": 49}, {"score": 4.0, "other": 4.0, "rows": 1}],
+        },
+        "cascade": {"first": text, "asked": 40, "taken_over": 20, "saved_calls": 19, "saved_usd": 1.5},
     }
     rule = {"failing_rows": 5, "rate": 0.1, "warn": 0, "fail": "5%", "description": text, "column": text, "drop": True}
     states = ["fail", "warn", "pass"]
@@ -168,7 +185,8 @@ def test_what_the_report_is_made_of() -> None:
         "Datasets",
         "Category balance: dplaind",
         "Scores: plain",
-        "What grading cost",
+        "Graders",
+        "Grader health",
     ]
     assert "and 2 more" in text
     assert text.endswith("</sub>\n")

@@ -10,6 +10,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from alpaqual.errors import RecipeError, StoreError
 from alpaqual.store import ledger as ledgers
 from alpaqual.store import rewriting
 from alpaqual.store.ledger import Ledger, Recording, entry
-from alpaqual.store.locking import mark_written, sharing
+from alpaqual.store.locking import alone, mark_written, sharing
 from alpaqual.store.replies import Sums, replies_folder, survey
 from alpaqual.store.rewriting import COMPACTED, Named, compact, export_replies, find_named, prune
 from alpaqual.values import Reply
@@ -255,7 +256,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreError, match="No space left on device: .* no reply was lost"):
+    with pytest.raises(StoreError, match=r"No space left on device: .* no reply was lost"):
         compact(tmp_path)
     assert contents(tmp_path) == {"2026.jsonl": line(1)}
 
@@ -321,6 +322,25 @@ def test_readers_hold_each_other_up_in_nothing(tmp_path: Path) -> None:
     with sharing(tmp_path / "not there"):
         assert survey(tmp_path / "not there").files == ()
     assert compact(tmp_path / "not there").files == 0
+    with pytest.raises(RecipeError, match="holds no replies"):
+        prune(tmp_path / "not there", ["openai/a"], [])
+
+
+def test_nobody_lists_or_adds_files_while_files_are_taken_away(tmp_path: Path) -> None:
+    (tmp_path / "2026.jsonl").write_bytes(line(1))
+    before = Ledger(tmp_path)
+    with ThreadPoolExecutor(2) as others:
+        with alone(tmp_path):
+            adding = others.submit(before.add, key(2), Reply("5", "openai/a"))
+            listing = others.submit(Ledger, tmp_path)
+            assert wait([adding, listing], timeout=0.2).done == set()
+            (tmp_path / COMPACTED).write_bytes(line(1) + line(3))
+            (tmp_path / "2026.jsonl").unlink()
+        assert listing.result(timeout=60).get(key(3)) is not None
+        adding.result(timeout=60)
+    assert before.get(key(1)) is not None
+    before.close()
+    assert len(Ledger(tmp_path)) == 3
 
 
 # prune
@@ -430,6 +450,18 @@ def test_an_export_of_one_model_is_a_recording(tmp_path: Path) -> None:
     recording.close()
     with pytest.raises(RecipeError, match="no reply of the model 'x'; there are: openai/a, openai/b"):
         export_replies(folder, target, ["x"])
+
+
+def test_an_export_keeps_fields_that_this_version_does_not_know(tmp_path: Path) -> None:
+    folder = tmp_path / "replies"
+    folder.mkdir()
+    (folder / "2026.jsonl").write_text(
+        '{"z": 1, "model": "m",  "\\ud800": ["\\udfff"], "text": "4", "key": "k", "cost_usd": null, "asked": "n"}'
+    )
+    export_replies(folder, tmp_path / "out.jsonl")
+    assert (
+        tmp_path / "out.jsonl"
+    ).read_text() == '{"key": "k", "model": "m", "text": "4", "asked": "n", "z": 1, "?": ["?"]}\n'
 
 
 def test_an_export_overwrites_nothing_but_replies(tmp_path: Path) -> None:

@@ -1,0 +1,135 @@
+"""A local model's weights and tokenizer, in memory. Nothing that lies beside the weights is ever run."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from alpaqual.errors import MachineError
+from alpaqual.llm._local_files import Place
+
+INSTALL = "pip install 'alpaqual[train]'"
+_NEEDED = ("torch", "transformers", "safetensors", "numpy")
+_NEEDED_BY_GGUF = ("gguf", "accelerate")
+_CONTEXT_WORDS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
+_NO_LENGTH = 10**9
+"""A tokenizer that knows no longest text says some larger number."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model that can answer. `context` is the longest sequence in tokens, None where there is none; `device` cuda or cpu."""
+
+    model: Any
+    tokenizer: Any
+    device: str
+    context: int | None
+
+
+def require(place: Place) -> None:
+    """Raises MachineError where a package is missing that this model needs."""
+    needed = (*_NEEDED, *_NEEDED_BY_GGUF) if place.gguf else _NEEDED
+    missing = [name for name in needed if find_spec(name) is None]
+    if missing:
+        raise MachineError(f"local/{place.name} needs {', '.join(missing)}: {INSTALL}")
+
+
+def load(place: Place) -> Loaded:
+    """Load a model in bf16 on CUDA where there is a GPU, else in fp32 on the CPU.
+
+    Raises MachineError where it cannot be loaded whole.
+    """
+    require(place)
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    with _quiet():
+        if place.gguf is None:
+            name = str(place.folder or place.name)
+            model, tokenizer = _read(place, name, dtype, {"local_files_only": place.folder is not None})
+        else:
+            # Alone in a folder: no file that happens to lie beside it has a say, as its digest promises.
+            with tempfile.TemporaryDirectory(prefix="alpaqual-") as folder:
+                Path(folder, "model.gguf").symlink_to(place.gguf.resolve())
+                model, tokenizer = _read(place, folder, dtype, {"local_files_only": True, "gguf_file": "model.gguf"})
+        model = model.to(device).eval()
+    return Loaded(model, tokenizer, device, _context(model, tokenizer))
+
+
+def _read(place: Place, name: str, dtype: Any, more: dict[str, Any]) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    more = {**more, "trust_remote_code": False}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, **more)
+        # Named outright: a config may ask for an attention that is code from the hub.
+        for attention in ("sdpa", "eager"):
+            try:
+                model, found = AutoModelForCausalLM.from_pretrained(
+                    name,
+                    **more,
+                    dtype=dtype,
+                    use_safetensors=True,
+                    attn_implementation=attention,
+                    output_loading_info=True,
+                )
+                break
+            except ValueError as error:
+                if attention == "eager" or "attention" not in str(error):
+                    raise
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise MachineError(_told(place, error)) from error
+    if found["missing_keys"]:
+        # transformers would fill them with random numbers and go on.
+        raise MachineError(f"{place.name}: the weights lack {len(found['missing_keys'])} tensors of the model")
+    return model, tokenizer
+
+
+def _told(place: Place, error: Exception) -> str:
+    said = " ".join(str(error).split())[:300]
+    if place.folder or place.gguf:
+        return f"{place.folder or place.gguf} could not be loaded: {type(error).__name__}: {said}"
+    return (
+        f"there is no folder {place.name}, and the Hugging Face hub did not give a model of that name; check the path, or "
+        f"fetch it where there is a network: hf download {place.name} --local-dir models/{place.name} ({said})"
+    )
+
+
+def _context(model: Any, tokenizer: Any) -> int | None:
+    config = model.config.get_text_config()
+    for word in _CONTEXT_WORDS:
+        length = getattr(config, word, None)
+        if isinstance(length, int) and length > 0:
+            return length
+    length = tokenizer.model_max_length
+    return int(length) if length < _NO_LENGTH else None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and no advice on stderr, where our own progress is shown."""
+    from transformers import modeling_gguf_pytorch_utils as gguf
+    from transformers.utils import logging
+
+    level, bars, bar = logging.get_verbosity(), logging.is_progress_bar_enabled(), getattr(gguf, "tqdm", None)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    if bar is not None:
+        # The one bar that heeds no setting.
+        gguf.tqdm = lambda steps, **_: steps
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+        if bar is not None:
+            gguf.tqdm = bar

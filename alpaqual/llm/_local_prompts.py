@@ -1,0 +1,120 @@
+"""Messages -> token ids, as the model's own chat template has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from alpaqual.errors import Fault, FaultKind
+
+Message = tuple[str, str]
+_LINE_MARKS = ("\n", "\r", "Ċ", "č", "<0x0A>", "<0x0D>")
+"""How a token that begins with a line break may be written: plain, as bytes of GPT-2's alphabet, as bytes of SentencePiece."""
+
+
+class Prompts:
+    """Turns messages into what one tokenizer's model reads.
+
+    Texts come from data: whatever in them looks like a control token (`<|im_end|>`) gets a space after its first character,
+    so that a response cannot end its own turn. A template that thinks before it answers is told not to.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.controls = _controls(tokenizer)
+        self.chats = bool(tokenizer.chat_template)
+        bos = tokenizer.bos_token_id
+        self.start: list[int] = [bos] if bos is not None and bos in tokenizer("").input_ids else []
+        """What the tokenizer itself puts before any text."""
+
+    def encode(self, text: str) -> list[int]:
+        """A text's tokens and nothing around them."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
+        return ids
+
+    def tame(self, text: str) -> str:
+        """The text with its control tokens broken up."""
+        for control in self.controls:
+            if control in text:
+                text = text.replace(control, f"{control[0]} {control[1:]}")
+        return text
+
+    def text(self, messages: Sequence[Message], *, reply: bool = True) -> str:
+        """All messages as one text, up to where the model's reply begins (`reply`).
+
+        A model without a chat template gets the texts with a blank line after each. Raises Fault where the template refuses
+        the messages with and without a system part.
+        """
+        tamed = [(role, self.tame(said)) for role, said in messages]
+        if not self.chats:
+            return "".join(f"{said}\n\n" for _, said in tamed)
+        systems = [said for role, said in tamed if role == "system"]
+        try:
+            text = self._render(tamed, reply)
+        except Exception as error:
+            if not systems:
+                raise _refused(error) from None
+        else:
+            # Some templates leave out a part that they do not know, without a word.
+            if all(said.strip() in text for said in systems):
+                return text
+        try:
+            return self._render(_merged(tamed), reply)
+        except Exception as error:
+            raise _refused(error) from None
+
+    def ids(self, text: str) -> list[int]:
+        """The tokens of what `text` gave. A template writes the start token itself where the model wants one."""
+        return self.encode(text) if self.chats else [*self.start, *self.encode(text)]
+
+    def ends(self, model: Any) -> list[int]:
+        """Tokens that end the model's turn: as model, tokenizer and chat template name them."""
+        named: list[Any] = [self.tokenizer.eos_token_id]
+        for config in (model.config, model.generation_config):
+            found = getattr(config, "eos_token_id", None)
+            named += found if isinstance(found, list) else [found]
+        if self.chats:
+            named.append(self._end_of_turn())
+        return sorted({int(end) for end in named if end is not None})
+
+    def breaks(self) -> list[int]:
+        """Tokens whose text begins with a line break."""
+        tokens = self.tokenizer.convert_ids_to_tokens(list(range(len(self.tokenizer))))
+        marked = (at for at, token in enumerate(tokens) if token and token.startswith(_LINE_MARKS))
+        return [at for at in marked if self.tokenizer.decode([at])[:1] in ("\n", "\r")]
+
+    def _end_of_turn(self) -> int | None:
+        """The control token that the template puts behind a reply."""
+        try:
+            text = self._render([("user", "a"), ("assistant", "bcd")], reply=False)
+        except Exception:
+            return None
+        behind = self.encode(text.rpartition("bcd")[2].lstrip())[:1]
+        return behind[0] if behind and self.tokenizer.convert_ids_to_tokens(behind[0]) in self.controls else None
+
+    def _render(self, messages: Sequence[Message], reply: bool) -> str:
+        turns = [{"role": role, "content": text} for role, text in messages]
+        text: str = self.tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=reply, enable_thinking=False
+        )
+        return text
+
+
+def _controls(tokenizer: Any) -> list[str]:
+    added = tokenizer.added_tokens_decoder.values()
+    found = {str(token) for token in added if token.special or str(token).startswith("<|")}
+    return sorted(control for control in found if len(control) > 1)
+
+
+def _merged(messages: Sequence[Message]) -> list[Message]:
+    """The system part put before the first user turn's text."""
+    system = [text for role, text in messages if role == "system"]
+    rest = [message for message in messages if message[0] != "system"]
+    first = next((at for at, (role, _) in enumerate(rest) if role == "user"), None)
+    if first is None:
+        return [("user", "\n\n".join(system)), *rest]
+    return [*rest[:first], ("user", "\n\n".join([*system, rest[first][1]])), *rest[first + 1 :]]
+
+
+def _refused(error: Exception) -> Fault:
+    return Fault(FaultKind.REFUSED, "the chat template refuses the messages", " ".join(str(error).split())[:300])

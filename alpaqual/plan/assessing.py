@@ -1,0 +1,145 @@
+"""A grader's scores -> facts that show whether it has drifted: the stage `assessing.<grader>`.
+
+Everything is summed in whole numbers, so that neither threads nor the order of rows change a digit. A measure that is not
+defined (fewer than FEW rows, or nothing varies) is NULL. Limits are held against the facts when results are made, so that
+another limit counts nothing again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from alpaqual.plan.grading import NOT_ASKED, asked_rows, doubtful
+from alpaqual.plan.plan import Kind, Query
+from alpaqual.quote import literal, name, number
+from alpaqual.recipe.graders import Grader, Health, Scale
+
+FEW = 3
+"""A correlation of fewer rows is not taken: two always lie on a line."""
+MOST_STEPS = 101
+"""Scores on a scale whose confusion table is kept; of more, no person reads one."""
+
+
+def assesses(grader: Grader) -> bool:
+    """Whether a grader is assessed: one that asks a model always, any other where the recipe states `health`."""
+    return grader.model is not None or grader.health != Health()
+
+
+def assessing_queries(grader_name: str, graders: Mapping[str, Grader], dropping: Sequence[str]) -> list[Query]:
+    """The facts of one grader; `dropping` names the rules that drop rows.
+
+    `length`: one record of `rows` and `spearman`. With `agreement`: `agreement` likewise, `one_scored` (`this_only` and
+    `other_only`: rows that only one of both graders scored) and, where both have the same steps, `kappa` (`rows`, `kappa`)
+    and `confusion` (`score`, `other`, `rows`). With `cascade`: `spared`, the `rows` that would have been asked about without it.
+    """
+    grader = graders[grader_name]
+    queries = [Query("length", _spearman(_lengths(grader_name)), Kind.FACTS)]
+    if grader.health.agreement is not None:
+        queries += _agreement_queries(grader_name, grader.health.agreement.with_, graders)
+    if grader.cascade is not None:
+        certain = f"{name(f'grades.{grader.cascade.first}')} WHERE NOT ({doubtful(grader.cascade)})"
+        asked = asked_rows(grader, dropping, cascade=False)
+        queries.append(Query("spared", f"SELECT COUNT(*) AS rows FROM {certain} AND {asked}", Kind.FACTS))
+    return queries
+
+
+def common_steps(one: Grader, other: Grader) -> Scale | None:
+    """The scale of both graders where it is the same and has steps: only there can scores be equal or so many steps apart."""
+    scale = one.scale_of_thresholds
+    return scale if scale.step is not None and scale == other.scale_of_thresholds else None
+
+
+def _agreement_queries(grader_name: str, other_name: str, graders: Mapping[str, Grader]) -> list[Query]:
+    grader, other = graders[grader_name], graders[other_name]
+    both = _both(grader_name, other_name, graders)
+    scored = f"{both} WHERE this.score IS NOT NULL AND other.score IS NOT NULL"
+    alone = ", ".join(
+        f"COUNT(CASE WHEN {one}.score IS NOT NULL AND {two}.score IS NULL THEN 1 END) AS {one}_only"
+        for one, two in (("this", "other"), ("other", "this"))
+    )
+    queries = [
+        Query("agreement", _spearman(f"SELECT this.score AS x, other.score AS y FROM {scored}"), Kind.FACTS),
+        Query("one_scored", f"SELECT {alone} FROM {both}", Kind.FACTS),
+    ]
+    if (scale := common_steps(grader, other)) is not None:
+        pairs = _counted(f"SELECT {_step('this.score', scale)} AS x, {_step('other.score', scale)} AS y FROM {scored}")
+        queries.append(Query("kappa", _kappa(pairs), Kind.FACTS))
+        if (scale.max - scale.min) / (scale.step or 1) < MOST_STEPS:
+            cells = f"{_score('x', scale)} AS score, {_score('y', scale)} AS other, rows"
+            queries.append(Query("confusion", f"SELECT {cells} FROM ({pairs}) AS pairs ORDER BY x, y", Kind.FACTS))
+    return queries
+
+
+def _both(grader_name: str, other_name: str, graders: Mapping[str, Grader]) -> str:
+    """SQL: `this` and `other`, the two graders' grades side by side, of the rows that each was to grade by itself.
+
+    The rows that a cascade took over are left out: a score agrees with itself.
+    """
+    sides = []
+    for called, own, beside in (("this", grader_name, other_name), ("other", other_name, grader_name)):
+        conditions = [f"COALESCE(reason, '') <> {literal(NOT_ASKED)}"] if graders[own].live else []
+        cascade = graders[beside].cascade
+        if cascade is not None and cascade.first == own:
+            conditions.append(f"({doubtful(cascade)})")
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        sides.append(f"(SELECT n, score FROM {name(f'grades.{own}')}{where}) AS {called}")
+    return f"{sides[0]} JOIN {sides[1]} ON other.n = this.n"
+
+
+def _lengths(grader_name: str) -> str:
+    """SQL: the score (`x`) and the response's length in characters (`y`) of each row that has both."""
+    joined = f"{name(f'grades.{grader_name}')} AS grades JOIN rows ON rows.n = grades.n"
+    there = "grades.score IS NOT NULL AND rows.response IS NOT NULL"
+    return f"SELECT grades.score AS x, LENGTH(rows.response) AS y FROM {joined} WHERE {there}"
+
+
+def _counted(pairs: str) -> str:
+    """SQL: each pair (`x`, `y`) once, with its `rows`."""
+    return f"SELECT x, y, COUNT(*) AS rows FROM ({pairs}) AS found GROUP BY x, y"
+
+
+def _spearman(pairs: str) -> str:
+    """SQL: `rows`, and Spearman's rank correlation of the pairs (`x`, `y`), to six digits.
+
+    That is Pearson's correlation of ranks, in which ties have the average of the ranks that they take up (Kendall and Gibbons,
+    Rank Correlation Methods, 5th ed. 1990, section 3.8). Twice such a rank less the mean of all is the number of rows below
+    less the number above: a whole number.
+    """
+    ranks = ", ".join(
+        f"SUM(rows) OVER (ORDER BY {axis}) - SUM(rows) OVER (ORDER BY {axis} DESC) AS rank_{axis}"
+        for axis in ("x", "y")
+    )
+    ranked = f"SELECT rows, {ranks} FROM ({_counted(pairs)}) AS pairs"
+    sums = (("rank_x", "rank_y"), ("rank_x", "rank_x"), ("rank_y", "rank_y"))
+    together, of_x, of_y = (f"SUM(rows * {one} * {two})" for one, two in sums)
+    spread = f"SQRT(CAST({of_x} AS DOUBLE)) * SQRT(CAST({of_y} AS DOUBLE))"
+    defined = f"SUM(rows) >= {FEW} AND {of_x} > 0 AND {of_y} > 0"
+    value = f"CASE WHEN {defined} THEN ROUND(CAST({together} AS DOUBLE) / ({spread}), 6) END"
+    return f"SELECT {_total()}, {value} AS spearman FROM ({ranked}) AS ranked"
+
+
+def _kappa(pairs: str) -> str:
+    """SQL: `rows`, and quadratic weighted kappa of counted pairs of steps (`x`, `y`, `rows`), to six digits.
+
+    1 - sum(w * observed) / sum(w * expected by chance), with w = (x - y)^2 (Cohen, Weighted kappa, Psychological Bulletin
+    70, 1968). Multiplied out, with n rows: 2 (n sum(xy) - sum(x) sum(y)) / (n sum(x^2 + y^2) - 2 sum(x) sum(y)).
+    """
+    products = "SUM(rows * x) * SUM(rows * y)"
+    above = f"2 * (SUM(rows) * SUM(rows * x * y) - {products})"
+    below = f"SUM(rows) * SUM(rows * (x * x + y * y)) - 2 * {products}"
+    value = f"ROUND(CAST({above} AS DOUBLE) / CAST({below} AS DOUBLE), 6)"
+    return f"SELECT {_total()}, CASE WHEN SUM(rows) >= {FEW} AND {below} > 0 THEN {value} END AS kappa FROM ({pairs}) AS pairs"
+
+
+def _total() -> str:
+    return "CAST(COALESCE(SUM(rows), 0) AS BIGINT) AS rows"
+
+
+def _step(score: str, scale: Scale) -> str:
+    """SQL: how many steps a score lies above the lowest; one between two steps counts as the nearer."""
+    return f"CAST(ROUND(({score} - {number(scale.min)}) / {number(scale.step or 1)}) AS BIGINT)"
+
+
+def _score(step: str, scale: Scale) -> str:
+    """SQL: the score that lies so many steps above the lowest."""
+    return f"ROUND({number(scale.min)} + {step} * {number(scale.step or 1)}, 6)"

@@ -1,0 +1,142 @@
+"""The graders in Markdown: how their scores lie, what they cost, whether they can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from alpaqual.report.escape import markdown, plain_markdown
+from alpaqual.report.graders import (
+    Confusion,
+    Graders,
+    answering,
+    asked_models,
+    cascade_sentence,
+    checks,
+    confusion,
+    money,
+    readings,
+    tally,
+    title,
+    unscored_reasons,
+)
+from alpaqual.report.markdown_parts import MOST_LISTED, count, folded, share, table
+from alpaqual.values import State
+
+_BAR = 30
+_COSTS = ["calls made", "reused", "tokens in", "tokens out", "cost of this run", "reused cost when new"]
+_MOST_SCORES = 21
+"""Scores across a table that a comment has room for."""
+_SIGN = {State.PASS: "✅", State.WARN: "⚠️", State.FAIL: "❌", State.ERROR: "🛑"}
+
+
+def histograms(graders: Graders) -> str:
+    """The rows of each score, as bars."""
+    parts: list[str] = []
+    for name, grader in graders.items():
+        bars = grader["histogram"]
+        if not bars:
+            continue
+        most = max(bar["rows"] for bar in bars)
+        body = [
+            [
+                f"{bar['score']:g}",
+                count(bar["rows"]),
+                share(bar["rows"], grader["rows"]),
+                "█" * max(1, round(bar["rows"] / most * _BAR)),
+            ]
+            for bar in bars[:MOST_LISTED]
+        ]
+        if grader["unscored"]:
+            body.append(["_unscored_", count(grader["unscored"]), share(grader["unscored"], grader["rows"]), ""])
+        heading = f"### Scores: {_titled(name, grader['dimension'])}\n\n"
+        parts.append(heading + table(["score", "rows", "", ""], body, words=(0, 3)))
+    return "\n".join(parts)
+
+
+def _titled(name: str, dimension: str) -> str:
+    return plain_markdown(name) if name == dimension else f"{plain_markdown(name)} ({markdown(dimension, 60)})"
+
+
+def graders_table(graders: Graders) -> str:
+    """Where scores come from; what asking models cost, where one was asked."""
+    if not graders:
+        return ""
+    asked = asked_models(graders)
+    header = ["grader", "scores from", "scored", "unscored"]
+    paces = [name for name in asked if graders[name].get("calls_per_second")]
+    header += _COSTS if asked else []
+    header += ["calls a second"] if paces else []
+    body = []
+    for name, grader in list(graders.items())[:MOST_LISTED]:
+        cells = [plain_markdown(name), markdown(answering(grader), 120), count(grader["scored"]), _unscored(grader)]
+        if asked:
+            cells += _costs(grader) if name in asked else ["–"] * len(_COSTS)
+        if paces:
+            cells.append(f"{grader['calls_per_second']:g}" if name in paces else "–")
+        body.append(cells)
+    more = len(graders) - MOST_LISTED
+    note = f"\n… and {more} more graders.\n" if more > 0 else ""
+    return "### Graders\n\n" + table(header, body, words=(0, 1)) + note
+
+
+def _unscored(grader: Mapping[str, Any]) -> str:
+    reasons, more = unscored_reasons(grader)
+    said = [f"{markdown(reason, 60)} {rows:,}" for reason, rows in reasons]
+    said += [f"{more} more reasons"] if more else []
+    return f"{grader['unscored']:,}" + (f" ({', '.join(said)})" if said else "")
+
+
+def _costs(grader: Mapping[str, Any]) -> list[str]:
+    counts = [count(grader[key]) for key in ("calls_made", "calls_reused", "input_tokens", "output_tokens")]
+    return [*counts, money(grader["cost_usd"]), money(grader.get("bought_usd", 0))]
+
+
+def health(graders: Graders) -> str:
+    """The checks that warn or fail, all of them behind a line, and what cascades saved."""
+    every = checks(graders)
+    parts = [f"{plain_markdown(said)}\n" for name, each in graders.items() if (said := cascade_sentence(name, each))]
+    if every:
+        wrong = [each for each in every if each[1]["state"] != State.PASS]
+        parts += [_check_table(wrong)] if wrong else []
+        meaning = "".join(f"- **{plain_markdown(check)}**: {reading}\n" for check, reading in readings(graders))
+        parts.append(folded(f"Grader health: {tally(every)}", f"{_check_table(every)}\n{meaning}"))
+    found = (confusion(name, grader) for name, grader in graders.items())
+    parts += [_confusion(each) for each in found if each is not None]
+    return "### Grader health\n\n" + "\n".join(parts) if parts else ""
+
+
+def _check_table(every: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+    body = [
+        [
+            plain_markdown(name),
+            plain_markdown(title(check["check"])),
+            f"{_SIGN[State(check['state'])]} {check['state']}",
+            plain_markdown(check["text"]),
+            plain_markdown(check["warn"] or "–"),
+            plain_markdown(check["fail"] or "–"),
+        ]
+        for name, check in every[:MOST_LISTED]
+    ]
+    more = len(every) - MOST_LISTED
+    note = f"\n… and {more} more checks.\n" if more > 0 else ""
+    return table(["grader", "check", "", "found", "warns", "fails"], body, words=(0, 1, 2, 3)) + note
+
+
+def _confusion(found: Confusion) -> str:
+    summary = plain_markdown(f"Scores of {found.name} against those of {found.other}")
+    said = plain_markdown(found.sentence)
+    if len(found.scores) > _MOST_SCORES:
+        return folded(summary, f"{said} The table of all {len(found.scores)} scores is in report.html.\n")
+    header = [plain_markdown(f"{found.name} ↓ {found.other} →"), *(f"{score:g}" for score in found.scores)]
+    body = [
+        [f"{score:g}", *(_cell(found.cells.get((score, other), 0), score == other) for other in found.scores)]
+        for score in reversed(found.scores)
+    ]
+    return folded(summary, f"{said} Rows with the same score are in bold.\n\n{table(header, body)}")
+
+
+def _cell(rows: int, same: bool) -> str:
+    if not rows:
+        return "·" if same else ""
+    return f"**{rows:,}**" if same else f"{rows:,}"

@@ -1,0 +1,141 @@
+"""What is looked at before the full bill: rows whose score is known, the same question twice, and the first rows' scores."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from alpaqual.errors import RecipeError, StageError
+from alpaqual.quote import name
+from alpaqual.recipe.explain import suggest
+from alpaqual.recipe.graders import Golden, Grader, Repeats, ShareLimits
+from alpaqual.recipe.recipe import Recipe
+from alpaqual.registry import find
+from alpaqual.run.grading import PILOT, Grading, stream
+from alpaqual.run.limits import share_beyond
+from alpaqual.run.looking import format_of
+from alpaqual.store.database import Database, QueryError
+from alpaqual.values import Grade, Row
+
+_FEW = 20
+"""A share of fewer rows says nothing about a grader."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A row and the score that it should get."""
+
+    row: Row
+    score: float
+
+
+def read_golden(database: Database, recipe: Recipe, grader_name: str, golden: Golden) -> list[Known]:
+    """The rows of a golden file.
+
+    Raises RecipeError where it lacks a column, or a row has no instruction, no response or no score on the scale.
+    """
+    place = ("graders", grader_name, "health", "golden", "file")
+    scale = recipe.graders[grader_name].scale
+    kind = format_of(golden.file) or "jsonl"
+    relation = find("sources", kind)().look([str(recipe.folder / golden.file)])
+    try:
+        columns = database.describe(relation)
+        missing = [column for column in ("instruction", "response", "score") if column not in columns]
+        if missing:
+            hint = suggest(missing[0], columns) or f"; there are: {', '.join(columns)}"
+            raise RecipeError([recipe.problem(place, f"{golden.file} has no column '{missing[0]}'{hint}")])
+        given = name("input") if "input" in columns else "''"
+        texts = f"CAST(instruction AS VARCHAR), COALESCE(CAST({given} AS VARCHAR), ''), CAST(response AS VARCHAR)"
+        rows = database.rows(f"SELECT {texts}, TRY_CAST(score AS DOUBLE) FROM {relation}")
+    except QueryError as error:
+        raise RecipeError([recipe.problem(place, f"{golden.file} cannot be read: {error.reason}")]) from None
+    for number, (instruction, _, response, score) in enumerate(rows, 1):
+        if instruction is None or response is None or score is None or not scale.min <= score <= scale.max:
+            message = f"row {number} of {golden.file} needs an instruction, a response and a score from {scale.min:g} to {scale.max:g}"
+            raise RecipeError([recipe.problem(place, message)])
+    if not rows:
+        raise RecipeError([recipe.problem(place, f"{golden.file} has no rows")])
+    return [Known(Row(f"golden-{n}", *row[:3]), row[3]) for n, row in enumerate(rows, 1)]
+
+
+async def golden_facts(grading: Grading, known: Iterable[Known], golden: Golden) -> dict[str, Any]:
+    """How the grader scores rows whose score is known: how many, and how many of them wrongly or not at all.
+
+    Raises StageError where asking had to stop, or more are wrong than may be.
+    """
+    rows = list(known)
+    grades = await asyncio.gather(*(grading.grade(each.row) for each in rows))
+    grading.raise_stop()
+    errors = [abs(g.score - each.score) for g, each in zip(grades, rows, strict=True) if g.score is not None]
+    wrong = len(rows) - sum(error <= golden.within for error in errors)
+    mean = round(sum(errors) / len(errors), 6) if errors else None
+    facts = {"rows": len(rows), "scored": len(errors), "wrong": wrong, "mean_error": mean}
+    if _fails(golden, wrong, len(rows)):
+        raise StageError(
+            f"grader {grading.name}: {wrong:,} of {len(rows):,} rows of {golden.file} are scored more than "
+            f"{golden.within:g} off, or not at all (fails above {golden.fail}); stopped before the rows of the sources"
+        )
+    return facts
+
+
+async def repeats_facts(grading: Grading, repeats: Repeats) -> dict[str, Any]:
+    """How many of some rows get another score when the same question is asked a second time.
+
+    Raises StageError where asking had to stop, or more differ than may.
+    """
+    chosen = f"{grading.only} AND n IN (SELECT n FROM {PILOT}) ORDER BY MD5(id), id LIMIT {repeats.rows}"
+    rows = [row for _, row in stream(grading.database, chosen)]
+    pairs = await asyncio.gather(*(_twice(grading, row) for row in rows))
+    grading.raise_stop()
+    both = [(one.score, two.score) for one, two in pairs if one.score is not None and two.score is not None]
+    different = sum(one != two for one, two in both)
+    facts = {"rows": len(rows), "compared": len(both), "different": different}
+    if _fails(repeats, different, len(both)):
+        raise StageError(
+            f"grader {grading.name}: {different:,} of {len(both):,} rows got another score when asked twice "
+            f"(fails above {repeats.fail}); stopped after the pilot"
+        )
+    return facts
+
+
+async def _twice(grading: Grading, row: Row) -> tuple[Grade, Grade]:
+    first = await grading.grade(row)
+    second = await grading.grade(row, repeat=1)
+    return first, second
+
+
+def check_pilot(grading: Grading, grader: Grader) -> None:
+    """Raises StageError where the first rows show that the rest would be wasted."""
+    left = grading.rows - grading.done
+    if not grading.done or not left or not grading.asker.tally.made:
+        return
+    scored = grading.done - grading.unscored
+    so_far = f"grader {grading.name}: the pilot of {grading.done:,} rows"
+    stop = f"stopped before the other {left:,}"
+    if not scored:
+        reason, rows = grading.reasons.most_common(1)[0]
+        hint = "; 'max_tokens' may be too small for this model" if "empty" in reason or "thinking" in reason else ""
+        raise StageError(f"{so_far} gave no score at all ({reason}: {rows:,}){hint}; {stop}")
+    limits = grader.health.most_frequent
+    if limits is None or scored < _FEW:
+        return
+    score, rows = grading.scores.most_common(1)[0]
+    if _fails(limits, rows, scored):
+        raise StageError(
+            f"{so_far} gave {score:g} to {rows:,} of {scored:,} (most_frequent fails above {limits.fail}): this grader "
+            f"tells rows apart too little; {stop}. Try another model, dimension or scale"
+        )
+
+
+def _fails(limits: ShareLimits, part: int, whole: int) -> bool:
+    if limits.fail is None or not whole:
+        return False
+    return share_beyond(part, whole, limits.fail)
+
+
+def rows_before(grader: Grader) -> int:
+    """How many rows go first."""
+    repeats = grader.health.repeats
+    return max(grader.pilot, repeats.rows if repeats else 0) if grader.live else 0

@@ -1,0 +1,488 @@
+"""Graders that ask a real server over the loopback: faults, reuse, money, and processes that end in the middle."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Project
+from loopback import Server
+
+from alpaqual.api import Run
+from alpaqual.errors import MachineError, StageError
+
+KEY = "sk-very-secret"
+SCALE = "scale: {min: 0, max: 5, step: 0.5}"
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+
+
+def rows(count: int, start: int = 0) -> list[dict[str, Any]]:
+    return [{"instruction": f"Question <{i}> of many", "output": f"Answer {i}."} for i in range(start, start + count)]
+
+
+def ask(
+    project: Project,
+    server: Server,
+    count: int = 100,
+    words: str = "",
+    more: str = "",
+    *,
+    provider: str = "openai/gpt-4o-mini",
+) -> Path:
+    """A recipe whose grader `g` asks the server about so many rows."""
+    project.jsonl("d.jsonl", rows(count))
+    url = server.anthropic if provider.startswith("anthropic") else server.openai
+    grader = f"  g: {{model: {provider}, base_url: '{url}', {SCALE}{', ' + words if words else ''}}}"
+    return project.ask("d.jsonl", f"graders:\n{grader}\n{more}".rstrip(), datasets="{good: {threshold: {g: 3}}}")
+
+
+def requests(server: Server) -> int:
+    """Requests since this was last asked."""
+    total = int(server.stats()["requests"])
+    server.reset()
+    return total
+
+
+def found(run: Run) -> dict[str, Any]:
+    return dict(run.results["graders"]["g"])
+
+
+# Faults
+
+MIXED = dict.fromkeys(
+    (
+        "throttle",
+        "throttle_bare",
+        "error",
+        "unavailable",
+        "reset",
+        "drop",
+        "hang",
+        "truncated",
+        "html",
+        "empty",
+        "prose",
+    ),
+    0.05 / 11,
+)
+
+
+@pytest.mark.parametrize("provider", ["openai/gpt-4o-mini", "anthropic/claude-haiku-4-5"])
+def test_with_faults_of_every_kind_every_row_ends_scored(project: Project, server: Server, provider: str) -> None:
+    server.settings(faults=MIXED, retry_after=0.05, latency_ms=2, seed=3)
+    ask(project, server, 1_000, "concurrency: 32, timeout_seconds: 1", provider=provider)
+    run = project.run()
+    assert (run.verdict, run.exit_code) == ("pass", 0)
+    assert (found(run)["scored"], found(run)["unscored"]) == (1_000, 0)
+    assert found(run)["calls_made"] >= 1_000
+    assert requests(server) > 1_020  # the faults were there
+
+
+NEVER = ["error", "prose", "empty", "reset", "refusal", "truncated"]
+
+
+def test_rows_that_are_never_answered_are_named_and_asked_again(project: Project, server: Server) -> None:
+    bad = {f"<{i * 7}>": NEVER[i % len(NEVER)] for i in range(26)}
+    server.settings(rows=bad)
+    ask(project, server, 300, "concurrency: 16")
+    run = project.run()
+    lacking = {f"Question {name} of many" for name in bad}
+    named = [row for row in run.rows(fate="unscored", limit=1000)]
+    assert {row["instruction"] for row in named} == lacking
+    assert (found(run)["scored"], found(run)["unscored"]) == (274, 26)
+    assert (run.verdict, run.exit_code) == ("error", 4)
+    assert "got no answer" in run.results["reasons"][0]["text"]
+    requests(server)
+    server.settings(rows={})
+    again = project.run()
+    # What a model has said counts: replies without a score are not paid for again, rows without a reply are asked.
+    assert requests(server) == sum(NEVER[i % len(NEVER)] in ("error", "reset", "truncated") for i in range(26))
+    assert found(again)["scored"] + found(again)["unscored"] == 300
+    assert set(found(again)["unscored_reasons"]) <= {"no number", "empty reply", "refusal"}
+    assert again.exit_code == 0
+
+
+def test_who_says_how_many_may_be_unscored_decides(project: Project, server: Server) -> None:
+    server.settings(rows={"<3>": "error", "<4>": "error"})
+    for limit, code in ((2, 0), (1, 4)):
+        ask(project, server, 30, more=f"expect: [{{grader: g, unscored: {{max: {limit}}}}}]")
+        run = project.run()
+        assert found(run)["unscored"] == 2
+        assert run.exit_code in {0: (0,), 4: (1,)}[code]
+
+
+def test_a_wrong_key_stops_before_all_rows_try_it(project: Project, server: Server) -> None:
+    server.settings(key="another")
+    ask(project, server, 500, "concurrency: 64")
+    done = project.command("run", project.recipe)
+    assert done.returncode == 4
+    assert requests(server) == 1
+    assert "the key is refused" in done.stderr
+    left = "".join(path.read_text(errors="replace") for path in project.folder.rglob("*") if path.is_file())
+    assert KEY not in done.stderr + done.stdout + left
+
+
+@pytest.mark.parametrize(
+    ("fault", "most", "says"),
+    [
+        ("not_found", 1, "not there"),
+        ("quota", 1, "no money"),
+        ("payment", 1, "no money"),
+        ("unsupported", 5, "refused by"),
+    ],
+)
+def test_what_no_request_will_survive_stops_at_once(
+    project: Project, server: Server, fault: str, most: int, says: str
+) -> None:
+    server.settings(all=fault)
+    ask(project, server, 500, "concurrency: 64")
+    with pytest.raises(StageError, match=says):
+        project.run()
+    assert requests(server) <= most
+
+
+def test_a_row_that_is_too_long_for_the_model_is_its_own_fault(project: Project, server: Server) -> None:
+    server.settings(rows={"<5>": "context_length"})
+    ask(project, server, 50)
+    run = project.run()
+    assert found(run)["unscored_reasons"] == {"refused by the server (400)": 1}
+    assert run.exit_code == 0
+    requests(server)
+    project.run()
+    assert requests(server) == 0
+
+
+def test_a_server_that_goes_away_for_a_while_costs_no_row(project: Project, server: Server) -> None:
+    server.settings(latency_ms=5)
+    ask(project, server, 800, "concurrency: 8")
+    process = start(project)
+    wait_for(lambda: int(server.stats()["requests"]) > 100)
+    server.settings(down=1.5)
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 0, errors
+    assert results(project)["graders"]["g"]["scored"] == 800
+
+
+def test_a_server_that_is_not_there_is_given_up(project: Project, server: Server) -> None:
+    ask(project, server, 100, "patience_seconds: 1, timeout_seconds: 1")
+    server.stop()
+    with pytest.raises(StageError, match=r"no answer for \d s: the last fault was: no connection"):
+        project.run()
+
+
+def test_without_a_key_nothing_is_begun(project: Project, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    project.jsonl("d.jsonl", rows(3))
+    project.ask("d.jsonl", "graders: {g: {model: openai/gpt-4o-mini}}")
+    with pytest.raises(MachineError, match="export OPENAI_API_KEY="):
+        project.run()
+    assert not (project.folder / "runs").exists()
+
+
+# Reuse
+
+
+def test_nothing_is_paid_for_twice(project: Project, server: Server) -> None:
+    ask(project, server, 200, "keep_rationale: true")
+    first = project.run()
+    assert requests(server) == 200
+    assert (found(first)["calls_made"], found(first)["calls_reused"]) == (200, 0)
+    cost = found(first)["cost_usd"]
+    assert cost > 0
+    same = project.run()
+    project.run(sets=["datasets.good.threshold.g=4.5"])
+    data = project.folder / "d.jsonl"
+    lines = data.read_text().splitlines(keepends=True)
+    random.Random(1).shuffle(lines)
+    data.write_text("".join(lines))
+    shuffled = project.run()
+    assert requests(server) == 0
+    assert (found(same)["calls_made"], found(same)["calls_reused"], found(same)["cost_usd"]) == (0, 200, 0)
+    assert found(same)["bought_usd"] == pytest.approx(cost)
+    assert found(shuffled)["histogram"] == found(first)["histogram"]
+    project.jsonl("d.jsonl", rows(210))
+    grown = project.run()
+    assert requests(server) == 10
+    assert (found(grown)["calls_made"], found(grown)["calls_reused"]) == (10, 200)
+
+
+def test_rows_that_are_the_same_are_asked_about_once(project: Project, server: Server) -> None:
+    server.settings(latency_ms=20)
+    ask(project, server, 20)
+    project.jsonl("d.jsonl", rows(20) * 5)
+    run = project.run()
+    assert requests(server) == 20
+    assert (found(run)["scored"], found(run)["calls_made"], found(run)["calls_reused"]) == (100, 20, 80)
+
+
+def test_rows_that_rules_remove_are_not_asked_about(project: Project, server: Server) -> None:
+    rule = "rules: [{id: tens, where: \"instruction not like '%0> of many'\", warn: 100%, drop: true}]"
+    ask(project, server, 100, more=rule)
+    run = project.run()
+    assert requests(server) == 90
+    assert (found(run)["rows"], found(run)["scored"]) == (90, 90)
+    assert run.results["datasets"]["good"]["fates"]["removed_by_rule"] == 10
+    assert sum(run.results["datasets"]["good"]["fates"].values()) == 100
+
+
+def test_the_ledger_serves_offline_and_as_a_recording(
+    project: Project, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.settings(answers_as="gpt-4o-mini-2024-07-18")
+    ask(project, server, 40)
+    scores = found(project.run())["histogram"]
+    server.stop()
+    monkeypatch.delenv("OPENAI_API_KEY")
+    for stage in (project.folder / ".alpaqual" / "store").iterdir():
+        subprocess.run(["rm", "-rf", stage], check=True)
+    offline = project.run(offline=True)
+    assert (offline.exit_code, found(offline)["histogram"], found(offline)["calls_reused"]) == (0, scores, 40)
+    project.ask("d.jsonl", f"graders: {{g: {{model: recorded/.alpaqual/replies, {SCALE}}}}}")
+    assert found(project.run())["histogram"] == scores
+    project.jsonl("d.jsonl", rows(41))
+    ask(project, server, 41)
+    lacking = project.run(offline=True)
+    assert (lacking.exit_code, found(lacking)["unscored_reasons"]) == (4, {"not in the ledger, and offline": 1})
+
+
+def test_an_answer_from_another_model_is_told(project: Project, server: Server) -> None:
+    for answers, verdict in (("gpt-4o-mini-2024-07-18", "pass"), ("something-cheaper", "warn")):
+        server.settings(answers_as=answers)
+        ask(project, server, 5, f"dimension: {answers}")
+        run = project.run()
+        assert (run.verdict, found(run)["models"]) == (verdict, [f"openai/{answers}"])
+
+
+# Money
+
+
+def test_a_budget_stops_before_it_is_passed_and_the_run_goes_on_later(project: Project, server: Server) -> None:
+    price = "price: {input: 1000, output: 1000}"
+    server.settings(input_tokens=100, output_tokens=10)  # 0.11 dollars a call
+    ask(project, server, 100, f"{price}, budget_usd: 5, pilot: 10, concurrency: 8")
+    with pytest.raises(StageError, match=r"budget_usd of g of \$5\.00 reached.*need about \$6\.\d\d more.*run again"):
+        project.run()
+    first = requests(server)
+    assert 30 <= first <= 45
+    # The budget is the grader's, not the run's: the same one buys nothing more.
+    with pytest.raises(StageError, match="reached"):
+        project.run()
+    assert requests(server) == 0
+    run = project.run(sets=["graders.g.budget_usd=20"])
+    assert requests(server) == 100 - first
+    assert found(run)["scored"] == 100
+    assert found(run)["cost_usd"] + found(run)["bought_usd"] == pytest.approx(11.0)
+
+
+def test_max_cost_is_for_this_run_and_all_graders(project: Project, server: Server) -> None:
+    server.settings(input_tokens=100, output_tokens=10)
+    ask(project, server, 40, "price: {input: 1000, output: 1000}, concurrency: 4")
+    done = project.command("run", project.recipe, "--max-cost", "1")
+    assert done.returncode == 4
+    assert "--max-cost of $1.00 reached" in done.stderr
+    first = requests(server)
+    assert 1 <= first <= 9
+    assert project.command("run", project.recipe, "--max-cost", "100").returncode == 0
+    assert requests(server) == 40 - first
+
+
+def test_a_limit_without_a_price_is_refused(project: Project, server: Server) -> None:
+    ask(project, server, 5, "budget_usd: 1", provider="openai/a-model-of-our-own")
+    done = project.command("run", project.recipe)
+    assert done.returncode == 2
+    assert "no price of openai/a-model-of-our-own is known" in done.stderr
+    assert requests(server) == 0
+
+
+def test_plan_says_what_run_then_does(project: Project, server: Server) -> None:
+    ask(project, server, 60)
+    before = json.loads(project.command("plan", project.recipe, "--json").stdout)["graders"][0]
+    assert requests(server) == 0
+    run = project.run()
+    assert before["calls"] == requests(server) == 60
+    assert before["input_tokens"] == pytest.approx(found(run)["input_tokens"], rel=0.25)
+    project.jsonl("d.jsonl", rows(70))
+    text = project.command("plan", project.recipe, "-q").stdout
+    assert "grader g: 10 calls (60 of 70 rows are in the ledger)" in text
+
+
+# Before the full bill
+
+
+def test_a_pilot_without_a_score_stops_the_rest(project: Project, server: Server) -> None:
+    server.settings(reply="")
+    ask(project, server, 300, "pilot: 10, concurrency: 8")
+    with pytest.raises(
+        StageError, match=r"pilot of 10 rows gave no score at all \(empty reply: 10\); 'max_tokens' may"
+    ):
+        project.run()
+    assert requests(server) == 30
+
+
+def test_a_grader_that_gives_everybody_the_same_is_stopped_by_its_pilot(project: Project, server: Server) -> None:
+    server.settings(reply="4.5")
+    ask(project, server, 300, "pilot: 40, health: {most_frequent: {fail: 80%}}")
+    with pytest.raises(StageError, match=r"gave 4\.5 to 40 of 40 \(most_frequent fails above 80%\)"):
+        project.run()
+    assert requests(server) == 40
+
+
+def test_rows_whose_score_is_known_are_asked_first(project: Project, server: Server) -> None:
+    golden = [{"instruction": f"known {i}", "response": "r", "score": 4.0} for i in range(8)]
+    project.jsonl("golden.jsonl", golden)
+    server.settings(reply="4.5\nwhy")
+    ask(project, server, 100, "health: {golden: {file: golden.jsonl, within: 0.5, fail: 0.25}}")
+    assert project.run().exit_code == 0
+    assert requests(server) == 108
+    server.settings(reply="1")
+    ask(project, server, 100, "dimension: helpfulness, health: {golden: {file: golden.jsonl, within: 0.5, fail: 0.25}}")
+    with pytest.raises(StageError, match=r"8 of 8 rows of golden\.jsonl are scored more than 0\.5 off"):
+        project.run()
+    assert requests(server) == 8
+
+
+def test_the_same_question_twice_has_two_replies(project: Project, server: Server) -> None:
+    ask(project, server, 50, "health: {repeats: {rows: 20, fail: 50%}}")
+    assert project.run().exit_code == 0
+    assert requests(server) == 70
+    project.run()
+    assert requests(server) == 0
+
+
+# What is sent
+
+
+def test_what_a_server_is_asked(project: Project, server: Server) -> None:
+    server.settings(record=True)
+    words = (
+        "dimension: helpfulness, structured: true, temperature: 0.5, "
+        "examples: [{instruction: one, response: two, score: 1.5}]"
+    )
+    ask(project, server, 1, words)
+    run = project.run()
+    body = server.stats()["bodies"][0]
+    assert body["model"] == "gpt-4o-mini"
+    assert (body["temperature"], body["max_tokens"]) == (0.5, 16)
+    assert [message["role"] for message in body["messages"]] == ["user", "assistant", "user"]
+    assert body["messages"][1]["content"] == '{"score": 1.5}'
+    assert "Question <0> of many" in body["messages"][2]["content"]
+    assert "according to the helpfulness" in body["messages"][2]["content"]
+    schema = body["response_format"]["json_schema"]["schema"]
+    assert schema["properties"]["score"]["enum"] == [n / 2 for n in range(11)]
+    assert found(run)["scored"] == 1
+
+
+def test_several_graders_share_a_run(project: Project, server: Server) -> None:
+    project.jsonl("d.jsonl", rows(30))
+    grader = f"model: openai/gpt-4o-mini, base_url: '{server.openai}', {SCALE}"
+    project.ask(
+        "d.jsonl",
+        f"graders:\n  a: {{{grader}}}\n  b: {{{grader}, dimension: helpfulness}}\n"
+        f"  both: {{of: [a, b], combine: min, {SCALE}}}\n"
+        f"  dear: {{{grader}, dimension: depth, cascade: {{first: a, threshold: 3, band: 0.5}}}}",
+        datasets="{good: {threshold: {both: 2, dear: 3}}}",
+    )
+    run = project.run()
+    near = sum(bar["rows"] for bar in run.results["graders"]["a"]["histogram"] if 2.5 <= bar["score"] <= 3.5)
+    assert 0 < near < 30
+    assert requests(server) == 60 + near
+    assert run.results["graders"]["dear"]["taken_over"] == 30 - near
+    assert run.results["graders"]["both"]["scored"] == 30
+
+
+# Processes that end in the middle
+
+
+def start(project: Project, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "alpaqual", "run", str(project.recipe), *words],
+        cwd=project.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(condition: Any, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def results(project: Project) -> dict[str, Any]:
+    return dict(json.loads((project.folder / "runs" / "trial" / "results.json").read_text()))
+
+
+def test_killed_at_ten_moments_it_pays_again_at_most_for_what_was_in_flight(project: Project, server: Server) -> None:
+    count, flying = 600, 8
+    server.settings(latency_ms=15)
+    ask(project, server, count, f"concurrency: {flying}")
+    chance = random.Random(5)
+    kills = 0
+    for _ in range(10):
+        before = int(server.stats()["requests"])
+        process = start(project)
+        wait_for(lambda was=before: int(server.stats()["requests"]) > was + 5 or process.poll() is not None)
+        time.sleep(chance.uniform(0, 0.08))
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            kills += 1
+        process.communicate()
+    process = start(project)
+    _, errors = process.communicate(timeout=100)
+    assert (process.returncode, kills) == (0, 10), errors
+    grader = results(project)["graders"]["g"]
+    assert (grader["scored"], grader["calls_made"] + grader["calls_reused"]) == (count, count)
+    assert requests(server) <= count + kills * flying
+
+
+def test_control_c_keeps_what_was_in_flight(project: Project, server: Server) -> None:
+    server.settings(latency_ms=100)
+    ask(project, server, 400, "concurrency: 8")
+    process = start(project)
+    wait_for(lambda: int(server.stats()["requests"]) > 20)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130, errors
+    assert "run again and it goes on" in errors
+    assert "Traceback" not in errors
+    paid = requests(server)
+    kept = sum(len(path.read_text().splitlines()) for path in (project.folder / ".alpaqual/replies").glob("*.jsonl"))
+    assert kept == paid
+    assert start(project).wait(timeout=100) == 0
+    assert requests(server) == 400 - paid
+
+
+def test_two_processes_at_once_share_what_they_pay_for(project: Project, server: Server) -> None:
+    server.settings(latency_ms=5)
+    ask(project, server, 200)
+    both = [start(project, "--out", str(project.folder / name)) for name in ("one", "two")]
+    for process in both:
+        _, errors = process.communicate(timeout=100)
+        assert process.returncode == 0, errors
+    requests(server)
+    subprocess.run(["rm", "-rf", project.folder / ".alpaqual" / "store"], check=True)
+    assert found(project.run())["calls_reused"] == 200
+    assert requests(server) == 0
