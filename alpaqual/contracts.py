@@ -85,7 +85,11 @@ class BatchState:
 
 
 class BatchModel(Model, Protocol):
-    """Also takes requests in batches, for half the price within a day."""
+    """Also takes requests in batches, for half the price within a day.
+
+    Of the faults that `poll` and `results` raise, REQUEST means that the batch is lost and its requests may be sent again,
+    REFUSED that it failed as a whole.
+    """
 
     BATCH_REQUESTS: int
     """Most requests in one batch."""

@@ -6,7 +6,10 @@ AlpaqualError            what the command line prints without a traceback       
 └── StageError           a stage failed; what was done is kept                   exit 4
     └── StoreError       a stored result is missing or not what its seal says    exit 4
 
-Fault                    one request to a model got no reply; what follows from it is in .kind, and it never reaches a user
+Two more never reach a user, because whoever asks models catches them:
+
+Fault                    one request got no reply; what follows from it is in .kind
+BudgetReached            the next request might cost more than it may
 
 Exit 0 is good data (warnings allowed), exit 1 is data that is not good: a run that ends so is no error, its report says why.
 """
@@ -97,3 +100,7 @@ class Fault(Exception):  # noqa: N818 - a value that is raised: what follows fro
         self.reason = reason
         self.detail = detail
         self.retry_after = retry_after
+
+
+class BudgetReached(Exception):  # noqa: N818 - no error: a limit that was kept
+    """The next request might pass a limit of money; the text says which, and what is spent."""

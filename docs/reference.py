@@ -67,6 +67,16 @@ def recipe_page() -> str:
         "Category",
         "Grader",
         "Scale",
+        "Price",
+        "Example",
+        "Cascade",
+        "Health",
+        "ShareLimits",
+        "HighLimits",
+        "Repeats",
+        "Golden",
+        "Agreement",
+        "LowLimits",
     ]
     order += ["Dataset", "Quota", "Like", "Expectation", "Bounds", "Engine", "ReportSettings"]
     missing = set(definitions) - set(order)

@@ -6,10 +6,10 @@ import asyncio
 import time
 from dataclasses import dataclass, replace
 
-from alpaqual.asking.budget import Budget, BudgetReached
+from alpaqual.asking.budget import Budget
 from alpaqual.asking.pace import Pace, backoff
 from alpaqual.contracts import Ledger, Model
-from alpaqual.errors import Fault, FaultKind
+from alpaqual.errors import BudgetReached, Fault, FaultKind
 from alpaqual.values import Reply, Request
 
 ATTEMPTS = 5
@@ -49,6 +49,9 @@ class Asker:
         self.pace = pace
         self.budget = budget
         self.offline = offline
+        self.faults: dict[str, Fault] | None = None
+        """What became of requests that went out in batches, by key; where it is there, nothing else is sent."""
+        self.bought_now = 0
         self.tally = Tally()
         self.models: dict[str, None] = {}
         self.refused = 0
@@ -82,6 +85,8 @@ class Asker:
         reply_known = self.known(key)
         if reply_known is not None:
             return reply_known
+        if self.faults is not None:
+            raise self.faults.get(key) or Fault(FaultKind.TRANSIENT, "not answered in the batch")
         if self.offline:
             raise Fault(FaultKind.TRANSIENT, "not in the ledger, and offline")
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from alpaqual.asking.asker import Tally
-from alpaqual.asking.budget import _REPLY_TOKENS, Budget
+from alpaqual.asking.budget import Budget
 from alpaqual.asking.pace import backoff
 from alpaqual.contracts import BatchModel, BatchState, Ledger
 from alpaqual.errors import Fault, FaultKind, StageError
@@ -24,8 +24,8 @@ from alpaqual.values import Reply, Request
 
 Done = TypeVar("Done")
 _MOST_REQUESTS = 10_000
-_MOST_BYTES = 64_000_000
-"""Of one batch's requests in JSON: they are in memory while they are sent. Both providers allow more."""
+_MOST_BYTES = 32_000_000
+"""Of one batch's requests in JSON: they are in memory until they are answered. Both providers allow more."""
 _BATCHES = 8
 """Batches under way at once."""
 _LOST = 5
@@ -190,9 +190,7 @@ class Batches:
 
         Raises BudgetReached where nothing is under way that could give some back.
         """
-        tokens = request.parameters.get("max_tokens") or _REPLY_TOKENS
-        most = self.budget.price.of(self.budget.tokens.expected(request), tokens)
-        if self.budget.short(most) is not None and (self.running or not alone):
+        if self.budget.short(self.budget.most(request)) is not None and (self.running or not alone):
             return None
         return await self.budget.promise(request)
 
@@ -388,7 +386,7 @@ def write_state(folder: Path, sent: Sent) -> None:
     """
     fields = ("label", "model", "keys", "promised", "time", "batch")
     content = json.dumps({name: getattr(sent, name) for name in fields})
-    file, new = _state(folder, sent), _state(folder, sent).with_suffix(".new")
+    file, new = _state(folder, sent), folder / "state.new"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with new.open("w", encoding="utf-8") as stream:

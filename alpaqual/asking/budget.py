@@ -6,20 +6,13 @@ import asyncio
 from collections.abc import Sequence
 
 from alpaqual.asking.price import Price
+from alpaqual.errors import BudgetReached
 from alpaqual.values import Reply, Request
 
 _BYTES_A_TOKEN = 3.0
 """Before a server has counted any: English has four characters a token, other texts fewer."""
 _REPLY_TOKENS = 1024
 """What a reply without `max_tokens` may be long."""
-
-
-class BudgetReached(Exception):  # noqa: N818 - no error: a limit that was kept
-    """The next request might pass a limit; `limit` names it."""
-
-    def __init__(self, limit: Limit) -> None:
-        super().__init__(f"{limit.name} of ${limit.usd:.2f} reached: ${limit.spent:.4f} spent")
-        self.limit = limit
 
 
 class Limit:
@@ -66,16 +59,20 @@ class Budget:
         """
         if not self.limits:
             return 0.0
-        most = self.price.of(self.tokens.expected(request), request.parameters.get("max_tokens") or _REPLY_TOKENS)
+        most = self.most(request)
         while (short := self.short(most)) is not None:
             if not short.promises:
-                raise BudgetReached(short)
+                raise BudgetReached(f"{short.name} of ${short.usd:.2f} reached: ${short.spent:.4f} spent")
             self.settled.clear()
             await self.settled.wait()
         for limit in self.limits:
             limit.promised += most
             limit.promises += 1
         return most
+
+    def most(self, request: Request) -> float:
+        """What a request costs at most, in US dollars, as far as can be told before it is sent."""
+        return self.price.of(self.tokens.expected(request), request.parameters.get("max_tokens") or _REPLY_TOKENS)
 
     def short(self, usd: float) -> Limit | None:
         """A limit that has less left than this."""

@@ -53,6 +53,7 @@ def key_of(endpoint: Endpoint, variable: str) -> str:
         raise MachineError(f"{variable} holds characters that no key has: export it again")
     return key or "none"
 
+
 _GONE = ("no connection", "timeout", "server error 502", "server error 503", "server error 504")
 """What shows that nobody is there: nothing at all, or the word of what stands before a server."""
 _LOOK_SECONDS = 10.0

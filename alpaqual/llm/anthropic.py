@@ -39,7 +39,6 @@ _STATUSES = {
 }
 
 
-
 class Plugin:
     """Messages through the anthropic package. The key is read from ANTHROPIC_API_KEY; a server of one's own may need none."""
 

@@ -22,7 +22,6 @@ _NO_ROOM = "token_limit_exceeded"
 _PAGES = 50
 
 
-
 class Plugin:
     """Chat completions through the openai package. The key is read from OPENAI_API_KEY; a server of one's own may need none."""
 

@@ -205,6 +205,7 @@ class Grader(Words, frozen=True, kw_only=True):
         Literal["online", "batch"],
         Meta(description="One request at a time, or the provider's batch API: half the price, within a day."),
     ] = "online"
+    poll_seconds: Annotated[Annotated[float, Meta(gt=0)], Meta(description="How often a batch is looked after.")] = 60.0
     price: Annotated[
         Price | None, Meta(description="What the model costs, where the list of prices is wrong or has none.")
     ] = None

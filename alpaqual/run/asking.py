@@ -10,8 +10,8 @@ from typing import Any
 from alpaqual.asking.asker import Asker
 from alpaqual.asking.budget import Budget, Limit
 from alpaqual.asking.pace import Pace, Rate
-from alpaqual.asking.price import BATCH_DISCOUNT, FREE, Price, listed_price
-from alpaqual.contracts import Ledger, Model
+from alpaqual.asking.price import FREE, Price, listed_price
+from alpaqual.contracts import Model
 from alpaqual.errors import MachineError, RecipeError
 from alpaqual.plan.asking import grader_plugin, request_model
 from alpaqual.plan.grading import asked_rows
@@ -19,12 +19,13 @@ from alpaqual.plan.plan import Plan
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.registry import find
+from alpaqual.run.batching import fetch_replies
 from alpaqual.run.grading import PILOT, Grading
 from alpaqual.run.means import Means
 from alpaqual.run.pilot import check_pilot, golden_facts, read_golden, repeats_facts, rows_before
 from alpaqual.store.database import Database
 from alpaqual.store.frames import GradeParts
-from alpaqual.store.ledger import Recording
+from alpaqual.store.ledger import Ledger, Recording
 from alpaqual.values import Endpoint, Reply, Request
 
 
@@ -45,6 +46,7 @@ def grade_with_model(
     database.execute(f"CREATE OR REPLACE TABLE {PILOT} AS {pilot}", "choosing the pilot")
 
     golden = grader.health.golden if grader.live else None
+    batches = ledger.path / "batches" / grader_name
     known = read_golden(database, plan.recipe, grader_name, golden) if golden else []
 
     async def work() -> dict[str, Any]:
@@ -61,16 +63,26 @@ def grade_with_model(
             health: dict[str, Any] = {}
             if golden is not None:
                 health["golden"] = await golden_facts(grading, known, golden)
-            await grading.grade_rows(f"n IN (SELECT n FROM {PILOT})", means.watch)
+            await grade_part(grading, grader, f"n IN (SELECT n FROM {PILOT})", means, batches)
             check_pilot(grading, grader)
             if grader.live and grader.health.repeats is not None:
                 health["repeats"] = await repeats_facts(grading, grader.health.repeats)
-            await grading.grade_rows(f"n NOT IN (SELECT n FROM {PILOT})", means.watch)
+            await grade_part(grading, grader, f"n NOT IN (SELECT n FROM {PILOT})", means, batches)
             return {**grading.facts(), **health}
         finally:
             await model.close()
 
     return asyncio.run(work())
+
+
+async def grade_part(grading: Grading, grader: Grader, condition: str, means: Means, batches: Path) -> None:
+    """Grade the rows that meet a condition (SQL), one request at a time or in batches.
+
+    A pilot goes one at a time in either case: nobody waits a day to hear that no reply can be read.
+    """
+    if grader.mode == "batch" and grader.live and not means.offline and PILOT not in condition.partition("NOT IN")[0]:
+        await fetch_replies(grading, grader, batches, condition)
+    await grading.grade_rows(condition, means.watch)
 
 
 class Missing:
@@ -133,8 +145,7 @@ def price_of(grader: Grader) -> Price | None:
     price = Price(grader.price.input, grader.price.output, "the recipe") if grader.price else None
     if price is None and provider in ("local", "recorded"):
         return FREE
-    price = price or listed_price(provider, model)
-    return price.discounted(BATCH_DISCOUNT) if price and grader.mode == "batch" else price
+    return price or listed_price(provider, model)
 
 
 def budget_of(recipe: Recipe, grader_name: str, means: Means) -> Budget:

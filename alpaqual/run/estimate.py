@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from alpaqual.asking.price import Price
+from alpaqual.asking.price import BATCH_DISCOUNT, Price
 from alpaqual.contracts import Ledger as Replies
 from alpaqual.plan.asking import RATIONALE_TOKENS, SCORE_TOKENS, grader_plugin, request_model
 from alpaqual.plan.grading import asked_rows
@@ -114,6 +114,8 @@ def _estimate(plan: Plan, name: str, grader: Grader, done: dict[str, Result], le
     most = grader.max_tokens or (RATIONALE_TOKENS if grader.keep_rationale else SCORE_TOKENS)
     tokens_out = round(calls * (said / known if said and known else most))
     price = price_of(grader)
+    if price is not None and grader.mode == "batch":
+        price = price.discounted(BATCH_DISCOUNT)
     cost = None if price is None else price.of(tokens_in, tokens_out)
     seconds = _seconds(grader, calls, tokens_in + tokens_out)
     return Estimate(name, rows, known, tokens_in, tokens_out, cost, _source(price), seconds, grader.cascade is not None)

@@ -14,9 +14,8 @@ from dataclasses import replace
 from typing import Any
 
 from alpaqual.asking.asker import Asker
-from alpaqual.asking.budget import BudgetReached
 from alpaqual.contracts import Grader as GraderPlugin
-from alpaqual.errors import Fault, FaultKind, StageError, StoreError
+from alpaqual.errors import BudgetReached, Fault, FaultKind, StageError, StoreError
 from alpaqual.run.means import Progress
 from alpaqual.store.database import Database
 from alpaqual.store.frames import GradeParts
@@ -68,12 +67,12 @@ class Grading:
         """What asking came to, for the seal of the stage; `again` tells apart which rows would be asked again."""
         tally = self.asker.tally
         return {
-            "calls_made": tally.made,
-            "calls_reused": tally.reused,
+            "calls_made": tally.made + self.asker.bought_now,
+            "calls_reused": tally.reused - self.asker.bought_now,
             "input_tokens": tally.input_tokens,
             "output_tokens": tally.output_tokens,
             "cost_usd": round(tally.cost, 8),
-            "bought_usd": round(tally.bought, 8),
+            "bought_usd": round(max(0.0, tally.bought - (tally.cost if self.asker.bought_now else 0.0)), 8),
             "faults": tally.faults,
             "seconds": round(time.monotonic() - self.began, 3),
             "models": list(self.asker.models),

