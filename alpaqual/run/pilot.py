@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from alpaqual.errors import RecipeError, StageError
@@ -17,7 +17,7 @@ from alpaqual.run.grading import PILOT, Grading, stream
 from alpaqual.run.limits import share_beyond
 from alpaqual.run.looking import format_of
 from alpaqual.store.database import Database, QueryError
-from alpaqual.values import Grade, Row
+from alpaqual.values import Row
 
 _FEW = 20
 """A share of fewer rows says nothing about a grader."""
@@ -87,8 +87,14 @@ async def repeats_facts(grading: Grading, repeats: Repeats) -> dict[str, Any]:
     """
     chosen = f"{grading.only} AND n IN (SELECT n FROM {PILOT}) ORDER BY MD5(id), id LIMIT {repeats.rows}"
     rows = [row for _, row in stream(grading.database, chosen)]
-    pairs = await asyncio.gather(*(_twice(grading, row) for row in rows))
+    before = replace(grading.asker.tally)
+    first = await asyncio.gather(*(grading.grade(row) for row in rows))
+    if grading.asker.tally.made == before.made:
+        # These replies are the pilot's: looking at them once more reuses nothing.
+        grading.asker.tally = before
+    second = await asyncio.gather(*(grading.grade(row, repeat=1) for row in rows))
     grading.raise_stop()
+    pairs = zip(first, second, strict=True)
     both = [(one.score, two.score) for one, two in pairs if one.score is not None and two.score is not None]
     different = sum(one != two for one, two in both)
     facts = {"rows": len(rows), "compared": len(both), "different": different}
@@ -98,12 +104,6 @@ async def repeats_facts(grading: Grading, repeats: Repeats) -> dict[str, Any]:
             f"(fails above {repeats.fail}); stopped after the pilot"
         )
     return facts
-
-
-async def _twice(grading: Grading, row: Row) -> tuple[Grade, Grade]:
-    first = await grading.grade(row)
-    second = await grading.grade(row, repeat=1)
-    return first, second
 
 
 def check_pilot(grading: Grading, grader: Grader) -> None:

@@ -363,7 +363,8 @@ def test_rows_whose_score_is_known_are_asked_first(project: Project, server: Ser
 
 def test_the_same_question_twice_has_two_replies(project: Project, server: Server) -> None:
     ask(project, server, 50, "health: {repeats: {rows: 20, fail: 50%}}")
-    assert project.run().exit_code == 0
+    run = project.run()
+    assert (run.exit_code, found(run)["calls_made"], found(run)["calls_reused"]) == (0, 70, 0)
     assert requests(server) == 70
     project.run()
     assert requests(server) == 0
@@ -444,7 +445,7 @@ def test_killed_at_ten_moments_it_pays_again_at_most_for_what_was_in_flight(proj
     for _ in range(10):
         before = int(server.stats()["requests"])
         process = start(project)
-        wait_for(lambda was=before: int(server.stats()["requests"]) > was + 5 or process.poll() is not None)
+        wait_for(lambda was=before, it=process: int(server.stats()["requests"]) > was + 5 or it.poll() is not None)
         time.sleep(chance.uniform(0, 0.08))
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
