@@ -25,7 +25,10 @@ from alpaqual.cli.options import (
 @json_option
 @quiet_option
 def plan(recipe: Path, sets: tuple[str, ...], offline: bool, as_json: bool, quiet: bool) -> int:
-    """Show what `run` would do: each stage, reused or stale and why, and the SQL. With -q, the stages alone."""
+    """Show what `run` would do: each stage, reused or stale and why, and the SQL. With -q, the stages alone.
+
+    Where a model is to be asked: how many rows, tokens, US dollars and how long; the rows are loaded and counted for it.
+    """
     from alpaqual import api
     from alpaqual.run.execute import plan_sql
 

@@ -93,7 +93,7 @@ jobs:
 """
 
 _IGNORE = (
-    "# Results of stages are made again from the data; recorded replies (replies/) are worth committing.\nstore/\n"
+    "# Results of stages are made again from the data; recorded replies (replies/) are worth committing.\nstore/\nreplies/batches/\n"
 )
 
 

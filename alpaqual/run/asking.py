@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alpaqual.asking.asker import Asker
 from alpaqual.asking.budget import Budget, Limit
@@ -27,6 +28,8 @@ from alpaqual.store.database import Database
 from alpaqual.store.frames import GradeParts
 from alpaqual.store.ledger import Ledger, Recording
 from alpaqual.values import Endpoint, Reply, Request
+
+Result = TypeVar("Result")
 
 
 def grade_with_model(
@@ -72,7 +75,17 @@ def grade_with_model(
         finally:
             await model.close()
 
-    return asyncio.run(work())
+    return to_the_end(work())
+
+
+def to_the_end(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine to its end, also where a notebook's own loop is running already."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 async def grade_part(grading: Grading, grader: Grader, condition: str, means: Means, batches: Path) -> None:
@@ -110,7 +123,7 @@ def check_models(plan: Plan, has: Callable[[str], bool], ledger: Ledger, *, offl
     """
     for name, grader in plan.recipe.graders.items():
         if grader.live and not offline and not len(ledger) and not has(plan.stage(f"grading.{name}").fingerprint):
-            asyncio.run(open_model(plan.recipe, grader).close())
+            to_the_end(open_model(plan.recipe, grader).close())
 
 
 def open_model(recipe: Recipe, grader: Grader, *, offline: bool = False) -> Model:

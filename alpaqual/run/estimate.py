@@ -48,6 +48,8 @@ class Estimate:
         return self.rows - self.known
 
     def __str__(self) -> str:
+        if not self.rows:
+            return "its grades are in the store: nothing to ask"
         if not self.calls:
             return f"{self.rows:,} rows, all of them in the ledger: 0 calls to pay for"
         known = f" ({self.known:,} of {self.rows:,} rows are in the ledger)" if self.known else ""

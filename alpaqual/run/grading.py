@@ -89,7 +89,8 @@ class Grading:
         # Twice as many as may be in flight: a row that waits for its next attempt holds nobody up.
         workers = [asyncio.create_task(self.work(rows, watch)) for _ in range(2 * self.asker.pace.rate.concurrency)]
         with self.interruptible(workers):
-            await asyncio.gather(*workers, return_exceptions=True)
+            # While the first replies are on their way, what they will be validated with is made ready.
+            await asyncio.gather(asyncio.to_thread(lambda: self.parts.schema), *workers, return_exceptions=True)
         self.asker.ledger.flush()
         self.parts.write()
         self.raise_stop()

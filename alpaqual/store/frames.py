@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,18 @@ class GradeParts:
     def __init__(self, grader: str, folder: Path, low: float, high: float) -> None:
         self.grader = grader
         self.folder = folder
-        self.schema = grades_schema(low, high)
+        self.scale = (low, high)
         self.grades: list[tuple[str, int, str, float | None, str | None, str | None]] = []
         self.files = 0
         folder.mkdir(parents=True, exist_ok=True)
 
     def __len__(self) -> int:
         return len(self.grades)
+
+    @cached_property
+    def schema(self) -> Any:
+        """Made when first needed, or in another thread before: pandera takes a second to be imported."""
+        return grades_schema(*self.scale)
 
     def add(self, n: int, row_id: str, grade: Grade) -> None:
         """Take one grade."""

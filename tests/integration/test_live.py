@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -391,6 +392,15 @@ def test_what_a_server_is_asked(project: Project, server: Server) -> None:
     schema = body["response_format"]["json_schema"]["schema"]
     assert schema["properties"]["score"]["enum"] == [n / 2 for n in range(11)]
     assert found(run)["scored"] == 1
+
+
+def test_a_notebook_has_a_loop_of_its_own(project: Project, server: Server) -> None:
+    ask(project, server, 10)
+
+    async def cell() -> Run:
+        return project.run()
+
+    assert found(asyncio.run(cell()))["scored"] == 10
 
 
 def test_several_graders_share_a_run(project: Project, server: Server) -> None:
