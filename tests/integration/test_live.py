@@ -447,7 +447,7 @@ def results(project: Project) -> dict[str, Any]:
 
 
 def test_killed_at_ten_moments_it_pays_again_at_most_for_what_was_in_flight(project: Project, server: Server) -> None:
-    count, flying = 600, 8
+    count, flying = 1_500, 8
     server.settings(latency_ms=15)
     ask(project, server, count, f"concurrency: {flying}")
     chance = random.Random(5)
