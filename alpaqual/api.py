@@ -24,7 +24,7 @@ from alpaqual.report.junit import to_junit
 from alpaqual.report.markdown import to_markdown
 from alpaqual.report.report import Report
 from alpaqual.run.execute import STAGES, Listener, execute_stages
-from alpaqual.run.folder import RESULTS, clear_reports, fill_folder, write_results
+from alpaqual.run.folder import RESULTS, clear_data, clear_reports, fill_folder, write_results
 from alpaqual.run.looking import look_at_sources
 from alpaqual.run.means import Means, Watcher
 from alpaqual.run.results import build_results
@@ -137,7 +137,7 @@ def execute(
     except (RecipeError, MachineError):
         raise
     except AlpaqualError as error:
-        write_results(folder, _failed(plan, error))
+        give_up(folder, _failed(plan, error))
         raise
     except OSError as error:
         raise StageError(f"{error.strerror or error}: {error.filename or folder}") from error
@@ -146,6 +146,15 @@ def execute(
         write_reports(finished)
     write_results(folder, results)
     return finished
+
+
+def give_up(folder: Path, results: dict[str, Any]) -> None:
+    """What a run leaves that a stage ended: a report that says why, and no data of an earlier one that could be taken for this one's."""
+    clear_data(folder)
+    report = build_report(FinishedRun(folder, results))
+    write_whole(folder / "report.md", to_markdown(report))
+    write_whole(folder / "junit.xml", to_junit(report))
+    write_results(folder, results)
 
 
 def _failed(plan: Plan, error: AlpaqualError) -> dict[str, Any]:

@@ -76,6 +76,11 @@ class Reply:
     cost_usd: float | None = None
 
 
+def whole(text: str) -> str:
+    """The text with lone surrogates, which JSON can spell and no file can hold, as replacement characters."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """Where a model answers: `provider` is the plug-in of `llm/`, `model` the name that the provider knows it by.

@@ -10,7 +10,7 @@ from alpaqual.asking.budget import Budget
 from alpaqual.asking.pace import Pace, backoff
 from alpaqual.contracts import Ledger, Model
 from alpaqual.errors import BudgetReached, Fault, FaultKind
-from alpaqual.values import Reply, Request
+from alpaqual.values import Reply, Request, whole
 
 ATTEMPTS = 5
 """How often a request is sent at most, where faults are its own: one row may not hold up all others for ever."""
@@ -51,7 +51,8 @@ class Asker:
         self.offline = offline
         self.faults: dict[str, Fault] | None = None
         """What became of requests that went out in batches, by key; where it is there, nothing else is sent."""
-        self.bought_now = 0
+        self.fresh: set[str] = set()
+        """Keys of replies that came in batches of this run, until a row has asked for them."""
         self.tally = Tally()
         self.models: dict[str, None] = {}
         self.refused = 0
@@ -63,7 +64,11 @@ class Asker:
     def known(self, key: str) -> Reply | None:
         """The reply that the ledger has."""
         reply = self.ledger.get(key)
-        if reply is not None:
+        if reply is not None and key in self.fresh:
+            # It came in a batch of this run, and was counted then.
+            self.fresh.discard(key)
+            self.models[reply.model] = None
+        elif reply is not None:
             self.count(reply)
             self.tally.reused += 1
             self.tally.bought += reply.cost_usd or 0.0
@@ -150,7 +155,8 @@ class Asker:
             promised = await self.budget.promise(request)
             reply = None
             try:
-                reply = await self.model.complete(request)
+                self.pace.check_open()
+                reply = clean(await self.model.complete(request))
             finally:
                 cost = self.budget.settle(promised, request, reply)
         except Fault as fault:
@@ -189,3 +195,8 @@ class Asker:
             if self.refused >= _REFUSED_AT_START:
                 raise Fault(FaultKind.FATAL, fault.reason, f"{fault.detail} (the first {self.refused} requests)")
         raise fault
+
+
+def clean(reply: Reply) -> Reply:
+    """A reply that a file can hold, whose model's id is one line."""
+    return replace(reply, text=whole(reply.text), model=" ".join(whole(reply.model).split()))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from alpaqual.asking.asker import Tally
+from alpaqual.asking.asker import Tally, clean
 from alpaqual.asking.budget import Budget
 from alpaqual.asking.pace import backoff
 from alpaqual.contracts import BatchModel, BatchState, Ledger
@@ -84,6 +84,8 @@ class Batches:
         self.folder = folder
         self.waits = waits or Waits()
         self.tally = Tally()
+        self.kept: set[str] = set()
+        """Keys of the replies that came in."""
         self.models: dict[str, None] = {}
         self.faults: dict[str, Fault] = {}
         self.running: dict[str, Sent] = {}
@@ -267,6 +269,8 @@ class Batches:
 
     def keep(self, sent: Sent, key: str, reply: Reply) -> None:
         """Write a reply that was paid for into the ledger."""
+        reply = clean(reply)
+        self.kept.add(key)
         promised = sent.promises.pop(key, None)
         if promised is not None:
             cost = self.budget.settle(promised, sent.requests[key], reply)
@@ -386,7 +390,7 @@ def write_state(folder: Path, sent: Sent) -> None:
     """
     fields = ("label", "model", "keys", "promised", "time", "batch")
     content = json.dumps({name: getattr(sent, name) for name in fields})
-    file, new = _state(folder, sent), folder / "state.new"
+    file, new = _state(folder, sent), folder / f".{sent.label}.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with new.open("w", encoding="utf-8") as stream:

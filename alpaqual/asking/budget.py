@@ -83,7 +83,11 @@ class Budget:
         cost = 0.0
         if reply is not None:
             self.tokens.learn(request, reply)
-            cost = self.price.of(reply.input_tokens or 0, reply.output_tokens or 0)
+            # What nobody counted is taken for the most it can be: a limit holds for such servers, too.
+            uncounted = reply.output_tokens is None
+            said = (request.parameters.get("max_tokens") or _REPLY_TOKENS) if uncounted else reply.output_tokens or 0
+            read = self.tokens.expected(request) if reply.input_tokens is None else reply.input_tokens
+            cost = self.price.of(read, said)
         for limit in self.limits:
             limit.promises -= 1
             # Without a promise nothing is promised: what rounding leaves over would be waited for.

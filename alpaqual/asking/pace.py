@@ -69,8 +69,7 @@ class Pace:
         Raises Fault, transient, once `close` was called.
         """
         while True:
-            if self.closed.is_set():
-                raise Fault(FaultKind.TRANSIENT, "not asked: asking has stopped")
+            self.check_open()
             pause = self.open_again - _now()
             if pause > 0:
                 await self.rest(pause)
@@ -86,9 +85,15 @@ class Pace:
                 await self.requests.acquire()
             if self.tokens and self.rate.tokens_per_minute:
                 await self.tokens.acquire(max(1, min(tokens, self.rate.tokens_per_minute)))
+            self.check_open()
         except BaseException:
             self.leave()
             raise
+
+    def check_open(self) -> None:
+        """Raises Fault, transient, once `close` was called."""
+        if self.closed.is_set():
+            raise Fault(FaultKind.TRANSIENT, "not asked: asking has stopped")
 
     async def rest(self, seconds: float) -> None:
         """Sleep so long, or until `close`."""
@@ -139,6 +144,8 @@ class Pace:
             self.give_up_after(fault)
         else:
             self.failing += 1
+            if fault.retry_after is not None:
+                self.pause(min(fault.retry_after, _LONGEST_PAUSE))
 
     def down(self, fault: Fault) -> None:
         """The server is not there: everybody waits, each time longer, and then one request tries.

@@ -85,7 +85,12 @@ def _summary(finished: Run, until: str | None) -> None:
     click.echo(f"{finished.verdict.upper()}: {results['recipe']['name']}")
     for reason in results["reasons"]:
         place = f"{reason['place']}: " if reason["place"] else ""
-        click.echo(f"  {reason['state']}: {place}{reason['text']}")
+        click.echo(visible(f"  {reason['state']}: {place}{' '.join(reason['text'].splitlines())}"))
+    for name, grader in results.get("graders", {}).items():
+        if grader["calls_made"] or grader["calls_reused"]:
+            cost = f", ${grader['cost_usd']:.4g}" if grader["cost_usd"] else ""
+            calls = f"{grader['calls_made']:,} calls made, {grader['calls_reused']:,} replies reused{cost}"
+            click.echo(f"  grader {name}: {grader['scored']:,} of {grader['rows']:,} rows scored, {calls}")
     for name, dataset in results["datasets"].items():
         added = f", {dataset['below_threshold']:,} of them added by quotas" if dataset["below_threshold"] else ""
         click.echo(

@@ -54,9 +54,13 @@ def key_of(endpoint: Endpoint, variable: str) -> str:
     return key or "none"
 
 
+_KEY_REFUSED = "the key is refused"
 _GONE = ("no connection", "timeout", "server error 502", "server error 503", "server error 504")
 """What shows that nobody is there: nothing at all, or the word of what stands before a server."""
 _LOOK_SECONDS = 10.0
+_WORDS_SHOWN = 300
+_MOST_TOKENS = 10**9
+"""What no reply has."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class Calls:
     address: str
     key: str
     timeout: float
+    variable: str = ""
+    """The environment variable that the key is read from."""
 
     async def value(self, call: Awaitable[object], limit: float | None = None) -> Mapping[str, Any]:
         """The JSON object that a call gives within `limit` seconds (None: no limit on the whole). Raises Fault."""
@@ -129,7 +135,12 @@ class Calls:
         """What an error of the package means; an error that is none of its own stays what it is."""
         package = self.package
         if isinstance(error, package.APIStatusError):
-            return self.hushed(fault_of_status(error.status_code, error.body, error.response.headers))
+            fault = fault_of_status(error.status_code, error.body, error.response.headers)
+            if fault.reason == _KEY_REFUSED and self.key == "none" and self.variable:
+                fault = Fault(fault.kind, fault.reason, f"none was sent, export {self.variable}=…: {fault.detail}")
+            elif fault.reason == _NOT_THERE:
+                fault = Fault(fault.kind, fault.reason, f"{self.address}: {fault.detail}")
+            return self.hushed(fault)
         if isinstance(error, package.APITimeoutError | TimeoutError):
             return Fault(FaultKind.TRANSIENT, "timeout", f"nothing within {self.timeout:g} s")
         if isinstance(error, package.APIConnectionError):
@@ -146,9 +157,9 @@ class Calls:
 
     def hushed(self, fault: Fault) -> Fault:
         """The fault without the key: some servers quote it."""
-        if self.key in fault.detail and self.key != "none":
-            return Fault(fault.kind, fault.reason, fault.detail.replace(self.key, "…"), fault.retry_after)
-        return fault
+        # Cut afterwards: half a key is a secret too.
+        detail = fault.detail.replace(self.key, "…") if self.key != "none" else fault.detail
+        return Fault(fault.kind, fault.reason, detail[:_WORDS_SHOWN], fault.retry_after)
 
 
 def fault_of_status(status: int, body: object, headers: Mapping[str, str]) -> Fault:
@@ -158,7 +169,7 @@ def fault_of_status(status: int, body: object, headers: Mapping[str, str]) -> Fa
     if _no_money(status, lower):
         return Fault(FaultKind.FATAL, "no money is left with the provider", words)
     if status in (401, 403):
-        return Fault(FaultKind.FATAL, "the key is refused", words)
+        return Fault(FaultKind.FATAL, _KEY_REFUSED, words)
     if status == 404:
         return Fault(FaultKind.FATAL, _NOT_THERE, words)
     if status == 429 and "request too large" in lower:
@@ -188,7 +199,7 @@ def words_of(body: object) -> str:
     error: Any = body.get("error", body) if isinstance(body, Mapping) else body
     if isinstance(error, Mapping):
         error = ": ".join(str(error[key]) for key in _WORDS if error.get(key))
-    return " ".join(str(error or "").split())[:300]
+    return " ".join(str(error or "").split())
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -207,7 +218,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 def count_of(usage: object, name: str) -> int | None:
     """A number of tokens, where a server counted them."""
     found = usage.get(name) if isinstance(usage, Mapping) else None
-    return found if type(found) is int and found >= 0 else None
+    return found if type(found) is int and 0 <= found < _MOST_TOKENS else None
 
 
 def keys_digest(keys: Sequence[str]) -> str:

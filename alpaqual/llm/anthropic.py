@@ -54,7 +54,7 @@ class Plugin:
         self.endpoint = endpoint
         # Retries are decided for all requests together, not by each for itself.
         self.client = anthropic.AsyncAnthropic(api_key=key, base_url=address, timeout=endpoint.timeout, max_retries=0)
-        self.calls = Calls(anthropic, address, key, endpoint.timeout)
+        self.calls = Calls(anthropic, address, key, endpoint.timeout, KEY)
         self.known: set[str] = set()
 
     async def complete(self, request: Request) -> Reply:

@@ -37,7 +37,7 @@ class Plugin:
         self.endpoint = endpoint
         # Retries are decided for all requests together, not by each for itself.
         self.client = openai.AsyncOpenAI(api_key=key, base_url=address, timeout=endpoint.timeout, max_retries=0)
-        self.calls = Calls(openai, address, key, endpoint.timeout)
+        self.calls = Calls(openai, address, key, endpoint.timeout, KEY)
 
     async def complete(self, request: Request) -> Reply:
         """The first choice of a chat completion."""

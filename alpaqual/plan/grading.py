@@ -50,7 +50,7 @@ def bucket(score: str, scale: Scale) -> str:
 def grade_facts(grader_name: str, grader: Grader) -> list[Query]:
     """What is counted of any grader's grades."""
     grades = name(f"grades.{grader_name}")
-    asked = f" AND reason <> {literal(NOT_ASKED)}" if grader.live else ""
+    asked = f" AND reason <> {literal(NOT_ASKED)}" if grader.live or grader.of else ""
     scored = f"SELECT {bucket('score', grader.scale_of_thresholds)} AS score FROM {grades} WHERE score IS NOT NULL"
     return [
         Query(
@@ -113,7 +113,9 @@ def combined_queries(grader_name: str, grader: Grader) -> list[Query]:
     scores = [f"g{i}.score" for i in range(len(names))]
     listed = ", ".join(scores)
     missing = " ".join(
-        f"WHEN g{i}.score IS NULL THEN {literal(f'{other} gave no score')}" for i, other in enumerate(names)
+        f"WHEN g{i}.reason = {literal(NOT_ASKED)} THEN {literal(NOT_ASKED)} "
+        f"WHEN g{i}.score IS NULL THEN {literal(f'{other} gave no score')}"
+        for i, other in enumerate(names)
     )
     # Rounded, so that what is a step of the scale on paper is one here.
     value, reason = f"ROUND(({' + '.join(scores)}) / {len(names)}, 9)", f"CASE {missing} END"
@@ -124,7 +126,7 @@ def combined_queries(grader_name: str, grader: Grader) -> list[Query]:
         joined += f" JOIN (SELECT n, MEDIAN(score) AS score FROM ({united}) AS united GROUP BY n) AS middle ON middle.n = g0.n"
         value = "ROUND(middle.score, 9)"
     elif grader.combine == "agreement":
-        apart = f"GREATEST({listed}) - LEAST({listed}) > {number(grader.within)}"
+        apart = f"ROUND(GREATEST({listed}) - LEAST({listed}), 9) > {number(grader.within)}"
         reason = f"CASE {missing} WHEN {apart} THEN 'the graders disagree' END"
     reply = "CAST(NULL AS VARCHAR) AS reply"
     select = (

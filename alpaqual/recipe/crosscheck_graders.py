@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from alpaqual.errors import Problem
@@ -16,6 +17,7 @@ BATCHING = ("anthropic", "openai")
 _WAYS = ("model", "column", "table", "of")
 _MODEL_WORDS = ("prompt", "examples", "structured", "cascade", "budget_usd", "price", "base_url", "keep_rationale")
 _MOST_CHOICES = 201
+_ADDRESS = re.compile(r"https?://[^/\s]+")
 
 
 def check_graders(graders: Mapping[str, Grader], prompts: Mapping[str, str], document: Document) -> Iterator[Problem]:
@@ -71,6 +73,9 @@ def _model(grader: Grader, document: Document, place: Path) -> Iterator[Problem]
                 (*place, "scale"),
                 f"the expectation is over each score of the scale, {_MOST_CHOICES} at most: name a larger step",
             )
+    if grader.base_url is not None and not _ADDRESS.match(grader.base_url):
+        guess = f"http://{grader.base_url.partition('://')[2] or grader.base_url}"
+        yield document.problem((*place, "base_url"), f"an address starts with http:// or https://, as in {guess}")
     if grader.mode == "batch" and provider not in (*BATCHING, "recorded"):
         yield document.problem((*place, "mode"), f"{provider} has no batch API; there are: {', '.join(BATCHING)}")
     if grader.structured and provider == "local":

@@ -233,8 +233,12 @@ class Grader(Words, frozen=True, kw_only=True):
     @property
     def scale_of_thresholds(self) -> Scale:
         """The scale without steps where a score may lie between them: an expectation, or scores combined."""
-        between = self.scoring == "expectation" or self.of is not None
-        return Scale(min=self.scale.min, max=self.scale.max) if between else self.scale
+        step = self.scale.step
+        if self.scoring == "expectation":
+            step = None
+        elif step is not None and self.of is not None and self.combine != "min":
+            step /= len(self.of)
+        return Scale(min=self.scale.min, max=self.scale.max, step=step)
 
     @property
     def asks(self) -> bool:

@@ -92,9 +92,7 @@ jobs:
           fi
 """
 
-_IGNORE = (
-    "# Results of stages are made again from the data; recorded replies (replies/) are worth committing.\nstore/\nreplies/batches/\n"
-)
+_IGNORE = "# Results of stages are made again from the data; recorded replies (replies/) are worth committing.\nstore/\nreplies/batches/\n"
 
 
 def scaffold(name: str, source: str) -> dict[str, str]:

@@ -23,7 +23,7 @@ from alpaqual.registry import find
 from alpaqual.run.batching import fetch_replies
 from alpaqual.run.grading import PILOT, Grading
 from alpaqual.run.means import Means
-from alpaqual.run.pilot import check_pilot, golden_facts, read_golden, repeats_facts, rows_before
+from alpaqual.run.pilot import asked_besides, check_pilot, golden_facts, read_golden, repeats_facts, rows_before
 from alpaqual.store.database import Database
 from alpaqual.store.frames import GradeParts
 from alpaqual.store.ledger import Ledger, Recording
@@ -49,7 +49,7 @@ def grade_with_model(
     database.execute(f"CREATE OR REPLACE TABLE {PILOT} AS {pilot}", "choosing the pilot")
 
     golden = grader.health.golden if grader.live else None
-    batches = ledger.path / "batches" / grader_name
+    batches = ledger.path / "batches"
     known = read_golden(database, plan.recipe, grader_name, golden) if golden else []
 
     async def work() -> dict[str, Any]:
@@ -62,7 +62,7 @@ def grade_with_model(
             asker = Asker(model, ledger, Pace(rate_of(grader)), budget, offline=means.offline and grader.live)
             grading = Grading(grader_name, plugin, asker, database, parts, only)
             if grader.budget_usd is not None and budget.limits:
-                budget.limits[0].spent += grading.bought()
+                budget.limits[0].spent += grading.bought(asked_besides(grading, grader, known))
             health: dict[str, Any] = {}
             if golden is not None:
                 health["golden"] = await golden_facts(grading, known, golden)
@@ -93,7 +93,14 @@ async def grade_part(grading: Grading, grader: Grader, condition: str, means: Me
 
     A pilot goes one at a time in either case: nobody waits a day to hear that no reply can be read.
     """
-    if grader.mode == "batch" and grader.live and not means.offline and PILOT not in condition.partition("NOT IN")[0]:
+    there = not isinstance(grading.asker.model, Missing)
+    if (
+        grader.mode == "batch"
+        and grader.live
+        and there
+        and not means.offline
+        and PILOT not in condition.partition("NOT IN")[0]
+    ):
         await fetch_replies(grading, grader, batches, condition)
     await grading.grade_rows(condition, means.watch)
 
@@ -146,6 +153,8 @@ def open_model(recipe: Recipe, grader: Grader, *, offline: bool = False) -> Mode
 
 def rate_of(grader: Grader) -> Rate:
     """How fast the recipe lets requests go out."""
+    if not grader.live:
+        return Rate(grader.concurrency)
     local = str(grader.model).startswith("local/")
     # A local model sorts what waits by length before it makes batches.
     in_flight = grader.concurrency * 4 if local else grader.concurrency
@@ -167,6 +176,8 @@ def budget_of(recipe: Recipe, grader_name: str, means: Means) -> Budget:
     Raises RecipeError where there is a limit and no price to hold against it.
     """
     grader = recipe.graders[grader_name]
+    if not grader.live:
+        return Budget(FREE, [])
     price = price_of(grader)
     limits = [] if grader.budget_usd is None else [Limit(f"budget_usd of {grader_name}", grader.budget_usd)]
     limits += [] if means.max_cost is None else [means.max_cost]

@@ -12,6 +12,7 @@ from alpaqual.errors import BudgetReached, Fault
 from alpaqual.graders.model import REPAIRS
 from alpaqual.recipe.graders import Grader
 from alpaqual.run.grading import Grading, stream
+from alpaqual.store.locking import only_one
 from alpaqual.values import Request, Row
 
 
@@ -27,15 +28,19 @@ async def fetch_replies(grading: Grading, grader: Grader, folder: Path, conditio
     batches = Batches(asker.model, asker.ledger, budget, folder, waits)  # type: ignore[arg-type]
     asker.faults = {}
     try:
-        for _ in range(REPAIRS + 1):
-            asker.faults |= await batches.answer(_lacking(grading, conditions))
+        with only_one(folder):
+            for _ in range(REPAIRS + 1):
+                asker.faults |= await batches.answer(_lacking(grading, conditions))
     except (Fault, BudgetReached) as why:
         raise grading.explained(why) from None
     finally:
         asker.ledger.flush()
         # What came in batches is found in the ledger afterwards, and counts as made all the same.
-        asker.bought_now += batches.tally.made
+        asker.fresh |= batches.kept
+        asker.tally.made += batches.tally.made
         asker.tally.cost += batches.tally.cost
+        asker.tally.input_tokens += batches.tally.input_tokens
+        asker.tally.output_tokens += batches.tally.output_tokens
 
 
 def _lacking(grading: Grading, conditions: str) -> Iterator[Request]:

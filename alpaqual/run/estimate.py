@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from alpaqual.asking.price import BATCH_DISCOUNT, Price
+from alpaqual.contracts import Grader as GraderPlugin
 from alpaqual.contracts import Ledger as Replies
 from alpaqual.plan.asking import RATIONALE_TOKENS, SCORE_TOKENS, grader_plugin, request_model
 from alpaqual.plan.grading import asked_rows
@@ -14,9 +16,11 @@ from alpaqual.recipe.graders import Grader
 from alpaqual.run.asking import price_of
 from alpaqual.run.execute import execute_stages
 from alpaqual.run.grading import stream
-from alpaqual.store.database import opened
+from alpaqual.run.pilot import read_golden
+from alpaqual.store.database import Database, opened
 from alpaqual.store.ledger import Ledger
 from alpaqual.store.store import Result, Store
+from alpaqual.values import Request
 
 _BYTES_A_TOKEN = 4.0
 _TOKENS_A_MESSAGE = 4
@@ -41,11 +45,13 @@ class Estimate:
     price: str
     seconds: float
     at_most: bool = False
+    more: int = 0
+    batch: bool = False
 
     @property
     def calls(self) -> int:
         """Requests to be sent."""
-        return self.rows - self.known
+        return self.rows - self.known + self.more
 
     def __str__(self) -> str:
         if not self.rows:
@@ -53,10 +59,11 @@ class Estimate:
         if not self.calls:
             return f"{self.rows:,} rows, all of them in the ledger: 0 calls to pay for"
         known = f" ({self.known:,} of {self.rows:,} rows are in the ledger)" if self.known else ""
-        cost = "cost unknown: no price is listed, write 'price:'" if self.cost is None else f"about ${self.cost:.2f}"
+        cost = "no price is listed: write 'price:'" if self.cost is None else f"about ${self.cost:.2f} ({self.price})"
+        more = f", {self.more:,} of them for golden rows and repeats" if self.more else ""
         return (
-            f"{'at most ' if self.at_most else ''}{self.calls:,} calls{known}, about {self.input_tokens:,} tokens in and "
-            f"{self.output_tokens:,} out, {cost} ({self.price}), {duration(self.seconds)}"
+            f"{'at most ' if self.at_most else ''}{self.calls:,} calls{known}{more}, about {self.input_tokens:,} tokens in and "
+            f"up to {self.output_tokens:,} out, {cost}, {'within a day' if self.batch else duration(self.seconds)}"
         )
 
 
@@ -111,7 +118,10 @@ def _estimate(plan: Plan, name: str, grader: Grader, done: dict[str, Result], le
                 continue
             seen.add(key)
             size += length + int(_TOKENS_A_MESSAGE * _BYTES_A_TOKEN) * len(request.messages)
-    calls = rows - known
+        more = list(_more(plan, name, grader, plugin, database, only))
+    lacking = [request for request in more if ledger.get(ledger.key(request)) is None]
+    size += sum(len(text.encode()) for request in lacking for _, text in request.messages)
+    calls = rows - known + len(lacking)
     tokens_in = round(size * (counted / learned if learned else 1 / _BYTES_A_TOKEN))
     most = grader.max_tokens or (RATIONALE_TOKENS if grader.keep_rationale else SCORE_TOKENS)
     tokens_out = round(calls * (said / known if said and known else most))
@@ -120,7 +130,32 @@ def _estimate(plan: Plan, name: str, grader: Grader, done: dict[str, Result], le
         price = price.discounted(BATCH_DISCOUNT)
     cost = None if price is None else price.of(tokens_in, tokens_out)
     seconds = _seconds(grader, calls, tokens_in + tokens_out)
-    return Estimate(name, rows, known, tokens_in, tokens_out, cost, _source(price), seconds, grader.cascade is not None)
+    return Estimate(
+        name,
+        rows,
+        known,
+        tokens_in,
+        tokens_out,
+        cost,
+        _source(price),
+        seconds,
+        grader.cascade is not None,
+        len(lacking),
+        grader.mode == "batch",
+    )
+
+
+def _more(
+    plan: Plan, name: str, grader: Grader, plugin: GraderPlugin, database: Database, only: str
+) -> Iterator[Request]:
+    """What is asked besides the rows: golden rows, and the same question twice."""
+    if grader.health.golden is not None:
+        for known in read_golden(database, plan.recipe, name, grader.health.golden):
+            yield plugin.request(known.row)
+    if grader.health.repeats is not None:
+        first = f"SELECT n FROM rows WHERE {only} ORDER BY MD5(id), id LIMIT {grader.health.repeats.rows}"
+        for _, row in stream(database, f"n IN ({first})"):
+            yield replace(plugin.request(row), repeat=1)
 
 
 def _source(price: Price | None) -> str:

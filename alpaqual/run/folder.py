@@ -90,3 +90,10 @@ def clear_reports(folder: Path) -> None:
         (folder / stale).unlink(missing_ok=True)
     for part in (folder, folder / "tables", folder / "datasets"):
         clear_halves(part)
+
+
+def clear_data(folder: Path) -> None:
+    """Take the tables and datasets of an earlier run away; the store has them all."""
+    for part in ("tables", "datasets"):
+        for path in (folder / part).glob("*.*"):
+            path.unlink(missing_ok=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -67,12 +68,12 @@ class Grading:
         """What asking came to, for the seal of the stage; `again` tells apart which rows would be asked again."""
         tally = self.asker.tally
         return {
-            "calls_made": tally.made + self.asker.bought_now,
-            "calls_reused": tally.reused - self.asker.bought_now,
+            "calls_made": tally.made,
+            "calls_reused": tally.reused,
             "input_tokens": tally.input_tokens,
             "output_tokens": tally.output_tokens,
             "cost_usd": round(tally.cost, 8),
-            "bought_usd": round(max(0.0, tally.bought - (tally.cost if self.asker.bought_now else 0.0)), 8),
+            "bought_usd": round(tally.bought, 8),
             "faults": tally.faults,
             "seconds": round(time.monotonic() - self.began, 3),
             "models": list(self.asker.models),
@@ -100,11 +101,11 @@ class Grading:
         if self.stopped is not None:
             raise self.stopped
 
-    def bought(self) -> float:
-        """What the ledger's replies for these rows cost when they were new, in US dollars."""
+    def bought(self, more: Iterable[Request] = ()) -> float:
+        """What the ledger's replies for these rows, and for `more` requests, cost when they were new, in US dollars."""
         ledger, cost, seen = self.asker.ledger, 0.0, set()
-        for _, row in stream(self.database, self.only) if len(ledger) else ():
-            first = self.plugin.request(row)
+        rows = (self.plugin.request(row) for _, row in stream(self.database, self.only))
+        for first in itertools.chain(rows, more) if len(ledger) else ():
             request: Request | None = first
             times = 0
             while request is not None and (key := ledger.key(request)) not in seen:
@@ -117,6 +118,26 @@ class Grading:
                 grade = self.plugin.read(reply)
                 request = None if grade.score is not None else self.plugin.again(first, grade, times)
         return cost
+
+    async def together(self, rows: Sequence[Row], repeat: int = 0) -> list[Grade]:
+        """The grades of some rows, asked about at once; Control-C keeps what is in flight.
+
+        Raises what `grade_rows` does.
+        """
+        tasks = [asyncio.create_task(self.grade(row, repeat)) for row in rows]
+        with self.interruptible(tasks):
+            grades = await asyncio.gather(*tasks, return_exceptions=True)
+        self.asker.ledger.flush()
+        self.raise_stop()
+        found = []
+        for row, grade in zip(rows, grades, strict=True):
+            if isinstance(grade, BaseException):
+                raise grade
+            if grade.again:
+                # Without an answer there is no last word on the grader either.
+                self.asked_again.append(f"{row.id} {repeat}")
+            found.append(grade)
+        return found
 
     def halted(self) -> bool:
         """Whether asking has stopped."""
@@ -217,7 +238,7 @@ class Grading:
         return StageError(f"grader {self.name}: {why}; {so_far}. Mend that and run again: nothing is paid for twice")
 
     @contextlib.contextmanager
-    def interruptible(self, workers: list[asyncio.Task[None]]) -> Iterator[None]:
+    def interruptible(self, workers: Sequence[asyncio.Task[Any]]) -> Iterator[None]:
         """Control-C: the first stops sending and waits for what is in flight, the second waits for nothing."""
         if threading.current_thread() is not threading.main_thread():
             yield

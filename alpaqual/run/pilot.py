@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,11 +12,12 @@ from alpaqual.recipe.explain import suggest
 from alpaqual.recipe.graders import Golden, Grader, Repeats, ShareLimits
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.registry import find
+from alpaqual.run.batching import next_request
 from alpaqual.run.grading import PILOT, Grading, stream
 from alpaqual.run.limits import share_beyond
 from alpaqual.run.looking import format_of
 from alpaqual.store.database import Database, QueryError
-from alpaqual.values import Row
+from alpaqual.values import Request, Row
 
 _FEW = 20
 """A share of fewer rows says nothing about a grader."""
@@ -42,12 +42,15 @@ def read_golden(database: Database, recipe: Recipe, grader_name: str, golden: Go
     relation = find("sources", kind)().look([str(recipe.folder / golden.file)])
     try:
         columns = database.describe(relation)
-        missing = [column for column in ("instruction", "response", "score") if column not in columns]
+        response = "output" if "output" in columns and "response" not in columns else "response"
+        missing = [column for column in ("instruction", response, "score") if column not in columns]
         if missing:
             hint = suggest(missing[0], columns) or f"; there are: {', '.join(columns)}"
             raise RecipeError([recipe.problem(place, f"{golden.file} has no column '{missing[0]}'{hint}")])
         given = name("input") if "input" in columns else "''"
-        texts = f"CAST(instruction AS VARCHAR), COALESCE(CAST({given} AS VARCHAR), ''), CAST(response AS VARCHAR)"
+        texts = (
+            f"CAST(instruction AS VARCHAR), COALESCE(CAST({given} AS VARCHAR), ''), CAST({name(response)} AS VARCHAR)"
+        )
         rows = database.rows(f"SELECT {texts}, TRY_CAST(score AS DOUBLE) FROM {relation}")
     except QueryError as error:
         raise RecipeError([recipe.problem(place, f"{golden.file} cannot be read: {error.reason}")]) from None
@@ -66,9 +69,11 @@ async def golden_facts(grading: Grading, known: Iterable[Known], golden: Golden)
     Raises StageError where asking had to stop, or more are wrong than may be.
     """
     rows = list(known)
-    grades = await asyncio.gather(*(grading.grade(each.row) for each in rows))
-    grading.raise_stop()
-    errors = [abs(g.score - each.score) for g, each in zip(grades, rows, strict=True) if g.score is not None]
+    grades = await grading.together([each.row for each in rows])
+    # A row that nobody answered says nothing yet.
+    pairs = [(grade, each) for grade, each in zip(grades, rows, strict=True) if not grade.again]
+    rows = [each for _, each in pairs]
+    errors = [round(abs(g.score - each.score), 9) for g, each in pairs if g.score is not None]
     wrong = len(rows) - sum(error <= golden.within for error in errors)
     mean = round(sum(errors) / len(errors), 6) if errors else None
     facts = {"rows": len(rows), "scored": len(errors), "wrong": wrong, "mean_error": mean}
@@ -85,15 +90,13 @@ async def repeats_facts(grading: Grading, repeats: Repeats) -> dict[str, Any]:
 
     Raises StageError where asking had to stop, or more differ than may.
     """
-    chosen = f"{grading.only} AND n IN (SELECT n FROM {PILOT}) ORDER BY MD5(id), id LIMIT {repeats.rows}"
-    rows = [row for _, row in stream(grading.database, chosen)]
+    rows = repeated_rows(grading, repeats)
     before = replace(grading.asker.tally)
-    first = await asyncio.gather(*(grading.grade(row) for row in rows))
+    first = await grading.together(rows)
     if grading.asker.tally.made == before.made:
         # These replies are the pilot's: looking at them once more reuses nothing.
         grading.asker.tally = before
-    second = await asyncio.gather(*(grading.grade(row, repeat=1) for row in rows))
-    grading.raise_stop()
+    second = await grading.together(rows, repeat=1)
     pairs = zip(first, second, strict=True)
     both = [(one.score, two.score) for one, two in pairs if one.score is not None and two.score is not None]
     different = sum(one != two for one, two in both)
@@ -106,10 +109,25 @@ async def repeats_facts(grading: Grading, repeats: Repeats) -> dict[str, Any]:
     return facts
 
 
+def repeated_rows(grading: Grading, repeats: Repeats) -> list[Row]:
+    """The rows that are asked about twice: the first of the pilot."""
+    chosen = f"{grading.only} AND n IN (SELECT n FROM {PILOT}) ORDER BY MD5(id), id LIMIT {repeats.rows}"
+    return [row for _, row in stream(grading.database, chosen)]
+
+
+def asked_besides(grading: Grading, grader: Grader, known: Iterable[Known]) -> Iterator[Request]:
+    """What is asked besides the rows: golden rows, and the same question twice."""
+    for each in known:
+        yield grading.plugin.request(each.row)
+    if grader.health.repeats is not None:
+        for row in repeated_rows(grading, grader.health.repeats):
+            yield replace(grading.plugin.request(row), repeat=1)
+
+
 def check_pilot(grading: Grading, grader: Grader) -> None:
     """Raises StageError where the first rows show that the rest would be wasted."""
     left = grading.rows - grading.done
-    if not grading.done or not left or not grading.asker.tally.made:
+    if not grading.done or not left or not grader.live or grading.asker.offline or all_paid(grading):
         return
     scored = grading.done - grading.unscored
     so_far = f"grader {grading.name}: the pilot of {grading.done:,} rows"
@@ -127,6 +145,12 @@ def check_pilot(grading: Grading, grader: Grader) -> None:
             f"{so_far} gave {score:g} to {rows:,} of {scored:,} (most_frequent fails above {limits.fail}): this grader "
             f"tells rows apart too little; {stop}. Try another model, dimension or scale"
         )
+
+
+def all_paid(grading: Grading) -> bool:
+    """Whether the rows behind the pilot have all been asked about before: then there is nothing left to save."""
+    rest = stream(grading.database, f"{grading.only} AND n NOT IN (SELECT n FROM {PILOT})")
+    return all(next_request(grading, row) is None for _, row in rest)
 
 
 def _fails(limits: ShareLimits, part: int, whole: int) -> bool:

@@ -215,6 +215,9 @@ class _Results:
         elif found["unscored"] and grader.live and not expected:
             text = f"grader {name}: {_rows(found['unscored'])} of {found['rows']:,} got no score"
             self.reason(State.WARN, text, place)
+        if found["rows"] and found["unscored_reasons"].get("no recorded reply") == found["rows"]:
+            text = f"grader {name}: none of {_rows(found['rows'])} has a recorded reply; prompt and parameters must be those of the recording"
+            self.reason(State.FAIL, text, place)
         others = [model for model in found["models"] if grader.live and not _same_model(str(grader.model), model)]
         if others:
             text = f"grader {name}: {grader.model} was asked, and {', '.join(others)} answered"

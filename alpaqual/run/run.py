@@ -25,7 +25,7 @@ class Run:
     """A finished run."""
 
     folder: Path
-    results: Mapping[str, Any]
+    results: Mapping[str, Any] = field(repr=False)
     outcomes: tuple[Outcome, ...] = field(default=())
 
     @property

@@ -20,7 +20,7 @@ from typing import Any
 
 from alpaqual.errors import StoreError
 from alpaqual.store.locking import mark_written, sharing
-from alpaqual.values import Reply, Request
+from alpaqual.values import Reply, Request, whole
 
 
 def request_key(request: Request) -> str:
@@ -210,13 +210,8 @@ def entry_of(value: Any) -> tuple[str, Reply]:
         raise TypeError("a key, a text and a model are texts, tokens are numbers")
     if cost is not None and not isinstance(cost, int | float):
         raise TypeError("a cost is a number")
-    key, text, model = (_whole(text) for text in texts)
+    key, text, model = (whole(text) for text in texts)
     return key, Reply(text, model, tokens[0], tokens[1], cost)
-
-
-def _whole(text: str) -> str:
-    """The text without lone surrogates, which JSON can spell and no file can hold."""
-    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _short(key: str) -> bytes:

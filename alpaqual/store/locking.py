@@ -39,6 +39,27 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """While this lasts no other process does so with the folder, which is made where it is not there.
+
+    Raises StoreError where another one does; where the file system has no locks nobody is kept out.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            message = f"another process is waiting for the batches in {folder}; let it end, and run again"
+            raise StoreError(message) from None
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def mark_written(descriptor: int) -> bool:
     """Lock an open file as one that this process writes, until it is closed.
 

@@ -19,7 +19,9 @@ from conftest import Project
 from loopback import Server
 
 from alpaqual.api import Run
+from alpaqual.asking.asker import clean
 from alpaqual.errors import MachineError, StageError
+from alpaqual.values import Reply
 
 KEY = "sk-very-secret"
 SCALE = "scale: {min: 0, max: 5, step: 0.5}"
@@ -513,7 +515,7 @@ def test_a_batch_costs_half_and_outlives_the_process(project: Project, server: S
     server.settings(batch_seconds=2, slow_ms=1, rows={"must begin with the score": "slow", "<7>": "prose"})
     ask(project, server, 60, "pilot: 5, mode: batch, poll_seconds: 0.2", provider=provider)
     process = start(project)
-    wait_for(lambda: len(server.batches()) == 1 and any((project.folder / ".alpaqual/replies/batches/g").glob("*")))
+    wait_for(lambda: len(server.batches()) == 1 and any((project.folder / ".alpaqual/replies/batches").glob("*")))
     time.sleep(0.3)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
@@ -528,3 +530,109 @@ def test_a_batch_costs_half_and_outlives_the_process(project: Project, server: S
     assert 0.45 * full < spent < 0.65 * full
     asked = sum(batch["rows"] for batch in server.batches())
     assert asked == 56  # 55 rows behind the pilot, and the one that answered in prose once more
+
+
+# What a reviewer found
+
+
+def test_a_pilot_that_failed_fails_again_and_sends_nothing(project: Project, server: Server) -> None:
+    server.settings(reply="4.5")
+    ask(project, server, 200, "pilot: 40, health: {most_frequent: {fail: 80%}}")
+    for sent in (40, 0):
+        with pytest.raises(StageError, match="most_frequent fails above 80%"):
+            project.run()
+        assert requests(server) == sent
+
+
+def test_what_waits_for_its_minute_is_not_sent_once_asking_has_stopped(project: Project, server: Server) -> None:
+    server.settings(latency_ms=50)
+    ask(project, server, 100, "requests_per_minute: 120, concurrency: 16")
+    process = start(project)
+    wait_for(lambda: int(server.stats()["requests"]) >= 3)
+    os.kill(process.pid, signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert requests(server) <= 6
+
+
+def test_a_server_that_counts_no_tokens_is_held_to_the_budget_too(project: Project, server: Server) -> None:
+    server.settings(usage=False)
+    ask(project, server, 100, "price: {input: 1000, output: 1000}, budget_usd: 5")
+    with pytest.raises(StageError, match="budget_usd of g"):
+        project.run()
+    assert 1 <= requests(server) < 50
+
+
+def test_a_golden_row_that_nobody_answered_is_no_last_word(project: Project, server: Server) -> None:
+    project.jsonl("golden.jsonl", [{"instruction": f"known {i}", "output": "r", "score": 4.5} for i in range(5)])
+    server.settings(reply="4.5", rows={"known 3": "error"})
+    ask(project, server, 20, "health: {golden: {file: golden.jsonl}}")
+    project.run()
+    server.settings(rows={})
+    requests(server)
+    run = project.run()
+    assert requests(server) == 1
+    golden = next(check for check in found(run)["health"] if check["check"] == "golden")
+    assert "5" in golden["text"] and golden["value"] == 0
+
+
+def test_a_model_s_id_is_one_line(project: Project, server: Server) -> None:
+    server.settings(answers_as="gpt-4o-mini\nFAKE: line")
+    ask(project, server, 5)
+    done = project.command("run", project.recipe)
+    assert "openai/gpt-4o-mini FAKE: line answered" in done.stdout
+    assert not any(line.startswith("FAKE") for line in done.stdout.splitlines())
+
+
+def test_half_of_a_surrogate_pair_becomes_the_replacement_character() -> None:
+    reply = clean(Reply("4.5\nGood \ud83d", "openai/m\ud83d"))
+    assert (reply.text, reply.model) == ("4.5\nGood \ufffd", "openai/m\ufffd")
+
+
+def test_replies_of_a_batch_need_no_key_once_they_are_here(
+    project: Project, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(project, server, 12, "pilot: 2")
+    project.run()
+    requests(server)
+    monkeypatch.delenv("OPENAI_API_KEY")
+    project.jsonl("d.jsonl", rows(12)[::-1])
+    recipe = project.recipe.read_text().replace("pilot: 2", "pilot: 2, mode: batch")
+    project.recipe.write_text(
+        "\n".join(line.replace(f"base_url: '{server.openai}', ", "") for line in recipe.splitlines())
+    )
+    run = project.run()
+    assert (found(run)["scored"], found(run)["calls_reused"], requests(server)) == (12, 12, 0)
+
+
+def test_a_recording_costs_nothing_whatever_the_budget(project: Project, server: Server) -> None:
+    ask(project, server, 6)
+    project.run()
+    words = f"model: recorded/.alpaqual/replies, {SCALE}, budget_usd: 0.000001, requests_per_minute: 1"
+    project.jsonl("d.jsonl", rows(9))
+    project.ask("d.jsonl", f"graders: {{g: {{{words}}}}}")
+    started = time.monotonic()
+    assert found(project.run(max_cost=0.0))["unscored_reasons"] == {"no recorded reply": 3}
+    assert time.monotonic() - started < 20
+
+
+def test_a_stopped_run_leaves_no_data_of_another(project: Project, server: Server) -> None:
+    ask(project, server, 10, "price: {input: 1000, output: 1000}")
+    project.run()
+    folder = project.folder / "runs" / "trial"
+    assert (folder / "datasets" / "good.jsonl").exists()
+    with pytest.raises(StageError):
+        project.run(max_cost=0.001, sets=["graders.g.dimension=other"])
+    assert not list(folder.glob("datasets/*")) and not list(folder.glob("tables/*"))
+    assert "--max-cost" in (folder / "report.md").read_text()
+    assert project.run().exit_code == 0
+    assert (folder / "datasets" / "good.jsonl").exists()
+
+
+@pytest.mark.parametrize("address", ["localhost:8000", "ftp://x", "http://"])
+def test_an_address_that_is_none_is_refused_without_a_request(project: Project, address: str) -> None:
+    project.jsonl("d.jsonl", rows(3))
+    project.ask("d.jsonl", f"graders: {{g: {{model: openai/m, base_url: '{address}'}}}}")
+    done = project.command("check", project.recipe)
+    assert done.returncode == 2
+    assert "an address starts with http:// or https://" in done.stderr
