@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from alpaqual.asking.price import Price
+from alpaqual.asking.price import Price, dollars
 from alpaqual.errors import BudgetReached
 from alpaqual.values import Reply, Request
 
@@ -62,7 +62,7 @@ class Budget:
         most = self.most(request)
         while (short := self.short(most)) is not None:
             if not short.promises:
-                raise BudgetReached(f"{short.name} of ${short.usd:.2f} reached: ${short.spent:.4f} spent")
+                raise BudgetReached(f"{short.name} of {dollars(short.usd)} reached: {dollars(short.spent)} spent")
             self.settled.clear()
             await self.settled.wait()
         for limit in self.limits:

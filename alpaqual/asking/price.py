@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+
+def dollars(usd: float) -> str:
+    """US dollars for a person: cents where there are dollars, enough digits where there are none."""
+    return f"${usd:,.2f}" if usd >= 1 or usd == 0 else f"${usd:.3g}"
+
+
 BATCH_DISCOUNT = 0.5
 """Both providers' batch APIs cost half."""
 

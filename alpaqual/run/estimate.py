@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from alpaqual.asking.price import BATCH_DISCOUNT, Price
+from alpaqual.asking.price import BATCH_DISCOUNT, Price, dollars
 from alpaqual.contracts import Grader as GraderPlugin
 from alpaqual.contracts import Ledger as Replies
 from alpaqual.plan.asking import RATIONALE_TOKENS, SCORE_TOKENS, grader_plugin, request_model
@@ -59,7 +59,9 @@ class Estimate:
         if not self.calls:
             return f"{self.rows:,} rows, all of them in the ledger: 0 calls to pay for"
         known = f" ({self.known:,} of {self.rows:,} rows are in the ledger)" if self.known else ""
-        cost = "no price is listed: write 'price:'" if self.cost is None else f"about ${self.cost:.2f} ({self.price})"
+        cost = (
+            "no price is listed: write 'price:'" if self.cost is None else f"about {dollars(self.cost)} ({self.price})"
+        )
         more = f", {self.more:,} of them for golden rows and repeats" if self.more else ""
         return (
             f"{'at most ' if self.at_most else ''}{self.calls:,} calls{known}{more}, about {self.input_tokens:,} tokens in and "

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from alpaqual.asking.asker import Asker
+from alpaqual.asking.price import dollars
 from alpaqual.contracts import Grader as GraderPlugin
 from alpaqual.errors import BudgetReached, Fault, FaultKind, StageError, StoreError
 from alpaqual.run.means import Progress
@@ -231,7 +232,7 @@ class Grading:
         if isinstance(why, BudgetReached):
             rows_left = self.rows - self.done
             each = self.asker.tally.cost / self.asker.tally.made if self.asker.tally.made else 0.0
-            more = f"; the {rows_left:,} left need about ${each * rows_left:.2f} more" if each else ""
+            more = f"; the {rows_left:,} left need about {dollars(each * rows_left)} more" if each else ""
             return StageError(
                 f"grader {self.name}: {why}; {so_far}{more}. Allow more and run again: nothing is paid for twice"
             )
