@@ -69,9 +69,14 @@ class Asker:
             self.fresh.discard(key)
             self.models[reply.model] = None
         elif reply is not None:
-            self.count(reply)
-            self.tally.reused += 1
-            self.tally.bought += reply.cost_usd or 0.0
+            self.reuse(reply)
+        return reply
+
+    def reuse(self, reply: Reply) -> Reply:
+        """Take a reply that is not paid for now into the tally."""
+        self.count(reply)
+        self.tally.reused += 1
+        self.tally.bought += reply.cost_usd or 0.0
         return reply
 
     async def ask(self, request: Request) -> Reply:
@@ -82,11 +87,7 @@ class Asker:
         key = self.ledger.key(request)
         same = self.flying.get(key)
         if same is not None:
-            reply = await asyncio.shield(same)
-            self.tally.reused += 1
-            self.tally.bought += reply.cost_usd or 0.0
-            self.count(reply)
-            return reply
+            return self.reuse(await asyncio.shield(same))
         reply_known = self.known(key)
         if reply_known is not None:
             return reply_known

@@ -72,7 +72,7 @@ class Budget:
 
     def most(self, request: Request) -> float:
         """What a request costs at most, in US dollars, as far as can be told before it is sent."""
-        return self.price.of(self.tokens.expected(request), request.parameters.get("max_tokens") or _REPLY_TOKENS)
+        return self.price.of(self.tokens.expected(request), _longest(request))
 
     def short(self, usd: float) -> Limit | None:
         """A limit that has less left than this."""
@@ -84,8 +84,7 @@ class Budget:
         if reply is not None:
             self.tokens.learn(request, reply)
             # What nobody counted is taken for the most it can be: a limit holds for such servers, too.
-            uncounted = reply.output_tokens is None
-            said = (request.parameters.get("max_tokens") or _REPLY_TOKENS) if uncounted else reply.output_tokens or 0
+            said = _longest(request) if reply.output_tokens is None else reply.output_tokens
             read = self.tokens.expected(request) if reply.input_tokens is None else reply.input_tokens
             cost = self.price.of(read, said)
         for limit in self.limits:
@@ -95,6 +94,11 @@ class Budget:
             limit.spent += cost
         self.settled.set()
         return cost
+
+
+def _longest(request: Request) -> int:
+    """What the reply may be long, in tokens."""
+    return request.parameters.get("max_tokens") or _REPLY_TOKENS
 
 
 def _size(request: Request) -> int:

@@ -46,9 +46,15 @@ def asking_of(grader: Grader, template: str | None) -> Asking:
     )
 
 
+def reply_tokens(grader: Grader) -> int:
+    """What a reply may be long, in tokens."""
+    return grader.max_tokens or (RATIONALE_TOKENS if grader.keep_rationale else SCORE_TOKENS)
+
+
 def _sampling(grader: Grader) -> dict[str, Any]:
-    tokens = grader.max_tokens or (RATIONALE_TOKENS if grader.keep_rationale else SCORE_TOKENS)
-    return {"max_tokens": tokens} | ({} if grader.temperature is None else {"temperature": grader.temperature})
+    return {"max_tokens": reply_tokens(grader)} | (
+        {} if grader.temperature is None else {"temperature": grader.temperature}
+    )
 
 
 def asking_settings(grader: Grader, template: str | None, model: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.registry import find
 from alpaqual.run.batching import fetch_replies
-from alpaqual.run.grading import PILOT, Grading
+from alpaqual.run.grading import OTHER_ROWS, PILOT, PILOT_ROWS, Grading, first_rows
 from alpaqual.run.means import Means
 from alpaqual.run.pilot import asked_besides, check_pilot, golden_facts, read_golden, repeats_facts, rows_before
 from alpaqual.store.database import Database
@@ -47,11 +47,10 @@ def grade_with_model(
         ledger = Recording(plan.recipe.folder / str(grader.model).partition("/")[2])
     parts = GradeParts(grader_name, folder, grader.scale.min, grader.scale.max)
     only = asked_rows(grader, plan.dropping)
-    pilot = f"SELECT n FROM rows WHERE {only} ORDER BY MD5(id), id LIMIT {rows_before(grader)}"
-    database.execute(f"CREATE OR REPLACE TABLE {PILOT} AS {pilot}", "choosing the pilot")
-
+    database.execute(
+        f"CREATE OR REPLACE TABLE {PILOT} AS {first_rows(only, rows_before(grader))}", "choosing the pilot"
+    )
     golden = grader.health.golden if grader.live else None
-    batches = ledger.path / "batches"
     known = read_golden(database, plan.recipe, grader_name, golden) if golden else []
 
     async def work() -> dict[str, Any]:
@@ -64,15 +63,18 @@ def grade_with_model(
             asker = Asker(model, ledger, Pace(rate_of(grader)), budget, offline=means.offline and grader.live)
             grading = Grading(grader_name, plugin, asker, database, parts, only)
             if grader.budget_usd is not None and budget.limits:
-                budget.limits[0].spent += grading.bought(asked_besides(grading, grader, known))
+                budget.limits[0].spent += grading.bought(asked_besides(database, only, plugin, grader, known))
             health: dict[str, Any] = {}
             if golden is not None:
                 health["golden"] = await golden_facts(grading, known, golden)
-            await grade_part(grading, grader, f"n IN (SELECT n FROM {PILOT})", means, batches)
+            # One at a time in either mode: nobody waits a day to hear that no reply can be read.
+            await grading.grade_rows(PILOT_ROWS, means.watch)
             check_pilot(grading, grader)
             if grader.live and grader.health.repeats is not None:
                 health["repeats"] = await repeats_facts(grading, grader.health.repeats)
-            await grade_part(grading, grader, f"n NOT IN (SELECT n FROM {PILOT})", means, batches)
+            if grader.mode == "batch" and grader.live and not means.offline and not isinstance(model, Missing):
+                await fetch_replies(grading, grader, ledger.path / "batches", OTHER_ROWS)
+            await grading.grade_rows(OTHER_ROWS, means.watch)
             return {**grading.facts(), **health}
         finally:
             await model.close()
@@ -102,23 +104,6 @@ def to_the_end(work: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run(work)
     with ThreadPoolExecutor(max_workers=1) as pool:
         return pool.submit(asyncio.run, work).result()
-
-
-async def grade_part(grading: Grading, grader: Grader, condition: str, means: Means, batches: Path) -> None:
-    """Grade the rows that meet a condition (SQL), one request at a time or in batches.
-
-    A pilot goes one at a time in either case: nobody waits a day to hear that no reply can be read.
-    """
-    there = not isinstance(grading.asker.model, Missing)
-    if (
-        grader.mode == "batch"
-        and grader.live
-        and there
-        and not means.offline
-        and PILOT not in condition.partition("NOT IN")[0]
-    ):
-        await fetch_replies(grading, grader, batches, condition)
-    await grading.grade_rows(condition, means.watch)
 
 
 class Missing:

@@ -53,17 +53,5 @@ def _lacking(grading: Grading, conditions: str) -> Iterator[Request]:
 
 def next_request(grading: Grading, row: Row) -> Request | None:
     """What is still to be asked about a row, given what the ledger has."""
-    asker, plugin = grading.asker, grading.plugin
-    first = request = plugin.request(row)
-    times = 0
-    while True:
-        key = asker.ledger.key(request)
-        reply = asker.ledger.get(key)
-        if reply is None:
-            return None if key in (asker.faults or {}) else request
-        times += 1
-        grade = plugin.read(reply)
-        following = None if grade.score is not None else plugin.again(first, grade, times)
-        if following is None:
-            return None
-        request = following
+    *_, (key, request, reply) = grading.asked(grading.plugin.request(row))
+    return None if reply is not None or key in (grading.asker.faults or {}) else request

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from alpaqual.asking.price import BATCH_DISCOUNT, Price, dollars
-from alpaqual.contracts import Grader as GraderPlugin
 from alpaqual.contracts import Ledger as Replies
-from alpaqual.plan.asking import RATIONALE_TOKENS, SCORE_TOKENS, grader_plugin, request_model
+from alpaqual.plan.asking import grader_plugin, reply_tokens, request_model
 from alpaqual.plan.grading import asked_rows
 from alpaqual.plan.plan import Plan
 from alpaqual.recipe.graders import Grader
 from alpaqual.run.asking import price_of
 from alpaqual.run.execute import execute_stages
 from alpaqual.run.grading import stream
-from alpaqual.run.pilot import read_golden
-from alpaqual.store.database import Database, opened
+from alpaqual.run.pilot import asked_besides, read_golden
+from alpaqual.store.database import opened
 from alpaqual.store.ledger import Ledger
 from alpaqual.store.store import Result, Store
-from alpaqual.values import Request
 
 _BYTES_A_TOKEN = 4.0
 _TOKENS_A_MESSAGE = 4
@@ -120,13 +117,14 @@ def _estimate(plan: Plan, name: str, grader: Grader, done: dict[str, Result], le
                 continue
             seen.add(key)
             size += length + int(_TOKENS_A_MESSAGE * _BYTES_A_TOKEN) * len(request.messages)
-        more = list(_more(plan, name, grader, plugin, database, only))
+        golden = grader.health.golden
+        known_scores = read_golden(database, plan.recipe, name, golden) if golden else []
+        more = list(asked_besides(database, only, plugin, grader, known_scores))
     lacking = [request for request in more if ledger.get(ledger.key(request)) is None]
     size += sum(len(text.encode()) for request in lacking for _, text in request.messages)
     calls = rows - known + len(lacking)
     tokens_in = round(size * (counted / learned if learned else 1 / _BYTES_A_TOKEN))
-    most = grader.max_tokens or (RATIONALE_TOKENS if grader.keep_rationale else SCORE_TOKENS)
-    tokens_out = round(calls * (said / known if said and known else most))
+    tokens_out = round(calls * (said / known if said and known else reply_tokens(grader)))
     price = price_of(grader)
     if price is not None and grader.mode == "batch":
         price = price.discounted(BATCH_DISCOUNT)
@@ -145,19 +143,6 @@ def _estimate(plan: Plan, name: str, grader: Grader, done: dict[str, Result], le
         len(lacking),
         grader.mode == "batch",
     )
-
-
-def _more(
-    plan: Plan, name: str, grader: Grader, plugin: GraderPlugin, database: Database, only: str
-) -> Iterator[Request]:
-    """What is asked besides the rows: golden rows, and the same question twice."""
-    if grader.health.golden is not None:
-        for known in read_golden(database, plan.recipe, name, grader.health.golden):
-            yield plugin.request(known.row)
-    if grader.health.repeats is not None:
-        first = f"SELECT n FROM rows WHERE {only} ORDER BY MD5(id), id LIMIT {grader.health.repeats.rows}"
-        for _, row in stream(database, f"n IN ({first})"):
-            yield replace(plugin.request(row), repeat=1)
 
 
 def _source(price: Price | None) -> str:

@@ -21,7 +21,7 @@ from alpaqual.errors import BudgetReached, Fault, FaultKind, StageError, StoreEr
 from alpaqual.run.means import Progress
 from alpaqual.store.database import Database
 from alpaqual.store.frames import GradeParts
-from alpaqual.values import Grade, Request, Row
+from alpaqual.values import Grade, Reply, Request, Row
 
 _BATCH = 2_000
 _TELL_EVERY = 0.2
@@ -32,6 +32,8 @@ _YIELD_EVERY = 256
 _ROWS = "SELECT n, id, COALESCE(instruction, ''), COALESCE(input, ''), COALESCE(response, '') FROM rows"
 PILOT = "pilot"
 """Table of the rows (`n`) that are graded before all others."""
+PILOT_ROWS, OTHER_ROWS = f"n IN (SELECT n FROM {PILOT})", f"n NOT IN (SELECT n FROM {PILOT})"
+"""Conditions (SQL) of the rows that go first, and of all others."""
 
 
 class Grading:
@@ -104,21 +106,25 @@ class Grading:
 
     def bought(self, more: Iterable[Request] = ()) -> float:
         """What the ledger's replies for these rows, and for `more` requests, cost when they were new, in US dollars."""
-        ledger, cost, seen = self.asker.ledger, 0.0, set()
+        costs: dict[str, float] = {}
         rows = (self.plugin.request(row) for _, row in stream(self.database, self.only))
-        for first in itertools.chain(rows, more) if len(ledger) else ():
-            request: Request | None = first
-            times = 0
-            while request is not None and (key := ledger.key(request)) not in seen:
-                reply = ledger.get(key)
-                if reply is None:
-                    break
-                seen.add(key)
-                cost += reply.cost_usd or 0.0
-                times += 1
-                grade = self.plugin.read(reply)
-                request = None if grade.score is not None else self.plugin.again(first, grade, times)
-        return cost
+        for first in itertools.chain(rows, more) if len(self.asker.ledger) else ():
+            costs |= {key: reply.cost_usd or 0.0 for key, _, reply in self.asked(first) if reply is not None}
+        return sum(costs.values())
+
+    def asked(self, first: Request) -> Iterator[tuple[str, Request, Reply | None]]:
+        """(key, request, reply of the ledger) of a question and of those that its replies led to; only the last may lack a reply."""
+        request: Request | None = first
+        for times in itertools.count(1):
+            if request is None:
+                return
+            key = self.asker.ledger.key(request)
+            reply = self.asker.ledger.get(key)
+            yield key, request, reply
+            if reply is None:
+                return
+            grade = self.plugin.read(reply)
+            request = None if grade.score is not None else self.plugin.again(first, grade, times)
 
     async def together(self, rows: Sequence[Row], repeat: int = 0) -> list[Grade]:
         """The grades of some rows, asked about at once; Control-C keeps what is in flight.
@@ -267,3 +273,8 @@ def stream(database: Database, condition: str) -> Iterator[tuple[int, Row]]:
     for batch in database.batches(f"{_ROWS} WHERE {condition}", _BATCH):
         for n, *texts in batch:
             yield n, Row(*texts)
+
+
+def first_rows(only: str, count: int) -> str:
+    """SQL: the numbers of so many of the rows that meet a condition, the same ones each time, and as good as chance."""
+    return f"SELECT n FROM rows WHERE {only} ORDER BY MD5(id), id LIMIT {count}"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from alpaqual.contracts import Grader as GraderPlugin
 from alpaqual.errors import RecipeError, StageError
 from alpaqual.quote import name
 from alpaqual.recipe.explain import suggest
@@ -13,7 +14,7 @@ from alpaqual.recipe.graders import Golden, Grader, Repeats, ShareLimits
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.registry import find
 from alpaqual.run.batching import next_request
-from alpaqual.run.grading import PILOT, Grading, stream
+from alpaqual.run.grading import OTHER_ROWS, Grading, first_rows, stream
 from alpaqual.run.limits import share_beyond
 from alpaqual.run.looking import format_of
 from alpaqual.store.database import Database, QueryError
@@ -90,7 +91,7 @@ async def repeats_facts(grading: Grading, repeats: Repeats) -> dict[str, Any]:
 
     Raises StageError where asking had to stop, or more differ than may.
     """
-    rows = repeated_rows(grading, repeats)
+    rows = repeated_rows(grading.database, grading.only, repeats)
     before = replace(grading.asker.tally)
     first = await grading.together(rows)
     if grading.asker.tally.made == before.made:
@@ -109,19 +110,20 @@ async def repeats_facts(grading: Grading, repeats: Repeats) -> dict[str, Any]:
     return facts
 
 
-def repeated_rows(grading: Grading, repeats: Repeats) -> list[Row]:
-    """The rows that are asked about twice: the first of the pilot."""
-    chosen = f"{grading.only} AND n IN (SELECT n FROM {PILOT}) ORDER BY MD5(id), id LIMIT {repeats.rows}"
-    return [row for _, row in stream(grading.database, chosen)]
+def repeated_rows(database: Database, only: str, repeats: Repeats) -> list[Row]:
+    """The rows that are asked about twice: the first of the pilot, which has as many or more."""
+    return [row for _, row in stream(database, f"n IN ({first_rows(only, repeats.rows)})")]
 
 
-def asked_besides(grading: Grading, grader: Grader, known: Iterable[Known]) -> Iterator[Request]:
-    """What is asked besides the rows: golden rows, and the same question twice."""
+def asked_besides(
+    database: Database, only: str, plugin: GraderPlugin, grader: Grader, known: Iterable[Known]
+) -> Iterator[Request]:
+    """What is asked besides the rows that meet a condition (SQL): golden rows, and the same question twice."""
     for each in known:
-        yield grading.plugin.request(each.row)
+        yield plugin.request(each.row)
     if grader.health.repeats is not None:
-        for row in repeated_rows(grading, grader.health.repeats):
-            yield replace(grading.plugin.request(row), repeat=1)
+        for row in repeated_rows(database, only, grader.health.repeats):
+            yield replace(plugin.request(row), repeat=1)
 
 
 def check_pilot(grading: Grading, grader: Grader) -> None:
@@ -149,7 +151,7 @@ def check_pilot(grading: Grading, grader: Grader) -> None:
 
 def all_paid(grading: Grading) -> bool:
     """Whether the rows behind the pilot have all been asked about before: then there is nothing left to save."""
-    rest = stream(grading.database, f"{grading.only} AND n NOT IN (SELECT n FROM {PILOT})")
+    rest = stream(grading.database, f"{grading.only} AND {OTHER_ROWS}")
     return all(next_request(grading, row) is None for _, row in rest)
 
 
