@@ -28,7 +28,9 @@ from alpaqual.run.folder import RESULTS, clear_data, clear_reports, fill_folder,
 from alpaqual.run.looking import look_at_sources
 from alpaqual.run.means import Means, Watcher
 from alpaqual.run.results import build_results
+from alpaqual.run.run import Outcome
 from alpaqual.run.run import Run as FinishedRun
+from alpaqual.run.training import Trained, check_trainer, is_trained, train, write_exports
 from alpaqual.store.store import Store, project_folder, write_whole
 from alpaqual.store.tables import Rows, read_rows
 from alpaqual.values import State
@@ -129,11 +131,22 @@ def execute(
     Raises StageError where a stage fails: what was done before is kept, and the next run goes on from there.
     """
     folder = out or store.project / "runs" / plan.recipe.name
+    training = any(stage.job is not None for stage in plan.stages) and until in (None, "training")
+    if training:
+        check_trainer(plan)
     clear_reports(folder)
+    trained: dict[str, Trained] = {}
     try:
         execution = execute_stages(plan, store, until=until, listen=listen, means=means)
         fill_folder(plan, execution, store, folder)
         results = build_results(plan, execution.results, alpaqual.__version__)
+        if training:
+            write_exports(plan, store, folder)
+            bad = results["verdict"] == State.FAIL
+            trained = train(
+                plan, store, folder, bad=bad, watch=means.watch if means else None, listen=listen or _nobody
+            )
+            results = build_results(plan, execution.results, alpaqual.__version__, trained)
     except (RecipeError, MachineError):
         raise
     except AlpaqualError as error:
@@ -141,11 +154,20 @@ def execute(
         raise
     except OSError as error:
         raise StageError(f"{error.strerror or error}: {error.filename or folder}") from error
-    finished = Run(folder, results, tuple(execution.outcomes))
-    if until is None:
+    outcomes = [Outcome(f"training.{name}", each.reused, each.seconds) for name, each in trained.items() if each.facts]
+    finished = Run(folder, results, (*execution.outcomes, *outcomes))
+    if until in (None, "training"):
         write_reports(finished)
     write_results(folder, results)
+    # The data is as it should be and its report is written: what failed is told all the same.
+    for each in trained.values():
+        if each.error is not None:
+            raise each.error
     return finished
+
+
+def _nobody(stage: str, event: str, seconds: float) -> None:
+    """Listens to nothing."""
 
 
 def give_up(folder: Path, results: dict[str, Any]) -> None:
@@ -249,7 +271,9 @@ def explain(plan: Plan) -> list[Explained]:
     before: dict[str, Any] = {}
     with contextlib.suppress(OSError, ValueError):
         before = json.loads((store.project / "runs" / plan.recipe.name / "stages.json").read_text(encoding="utf-8"))
-    return explain_plan(plan, lambda key: store.find(key) is not None, before)
+    folder = store.project / "runs" / plan.recipe.name
+    trained = {stage.fingerprint for stage in plan.stages if stage.job is not None and is_trained(folder, stage)}
+    return explain_plan(plan, lambda key: key in trained or store.find(key) is not None, before)
 
 
 def estimate(plan: Plan) -> list[Estimate]:

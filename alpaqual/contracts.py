@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from alpaqual.errors import Fault
+from alpaqual.job import Job
 from alpaqual.values import Grade, Reply, Request, Row
 
 
@@ -127,4 +128,22 @@ class Grader(Protocol):
 
     def again(self, request: Request, grade: Grade, times: int) -> Request | None:
         """How to ask once more where the reply gave this grade and no score, the `times`-th time; None where asking will not help."""
+        ...
+
+
+class Trainer(Protocol):
+    """Makes of a job what a training program reads: `alpaqual/trainers/<name>` with a class `Plugin`."""
+
+    VERSION: int
+    """Part of every fingerprint: raised when the same job gives another model."""
+
+    def files(self, job: Job) -> Mapping[str, str]:
+        """The text of each file, by its path in the job's folder; those that end in .sh are made executable.
+
+        Raises ValueError, with the setting, where the program has no way to do what the job asks.
+        """
+        ...
+
+    def command(self, job: Job) -> Sequence[str]:
+        """What trains, run in the job's folder of one machine."""
         ...

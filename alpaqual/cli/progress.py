@@ -10,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from alpaqual.run.means import Progress as Grading
+    from alpaqual.run.means import TrainingProgress
 
 _PLAIN_EVERY = 15.0
 """Seconds between two lines of the same grader where no terminal is: a log is read afterwards."""
@@ -32,8 +33,8 @@ class Progress:
             return
         self.show(f"{stage}: {'reused' if event == 'reused' else f'done in {seconds:.2f} s'}", keep=True)
 
-    def grading(self, at: Grading) -> None:
-        """A grader is so far."""
+    def work(self, at: Grading | TrainingProgress) -> None:
+        """A grader, or a training job, is so far."""
         now = time.monotonic()
         if self.terminal:
             self.show(f"… {words(at)}"[: shutil.get_terminal_size().columns - 1])
@@ -47,9 +48,17 @@ class Progress:
         click.echo(f"{start}{line}", nl=keep, file=self.stream)
 
 
-def words(at: Grading) -> str:
-    """How far a grader is: rows, rate, cost, time left."""
+def words(at: Grading | TrainingProgress) -> str:
+    """How far work is: of a grader rows, rate, cost and time left; of training steps, loss, speed and time left."""
     from alpaqual.run.estimate import duration
+    from alpaqual.run.means import TrainingProgress
+
+    if isinstance(at, TrainingProgress):
+        parts = [f"training {at.dataset}: step {at.step:,} of {at.of:,}", f"loss {at.loss:.3f}"]
+        parts += [f"{at.tokens_per_second:,.0f} tokens/s"]
+        parts += [f"MFU {at.mfu:.0%}"] if at.mfu is not None else []
+        parts += [f"{at.memory_bytes / 2**30:.1f} GiB"] if at.memory_bytes is not None else []
+        return ", ".join([*parts, f"{duration(at.left)} left"])
 
     parts = [f"grading {at.grader}: {at.rows:,} of {at.of:,} rows", f"{at.rate:,.0f} rows/s"]
     parts += [f"{at.reused:,} from the ledger"] if at.reused else []

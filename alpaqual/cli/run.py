@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 @sets_option
 @click.option(
     "--until",
-    type=click.Choice(["loading", "checking", "categorising", "grading", "assessing", "selecting"]),
+    type=click.Choice(["loading", "checking", "categorising", "grading", "assessing", "selecting", "training"]),
     help="Stop after these stages.",
 )
 @offline_option
@@ -68,7 +69,7 @@ def run(  # noqa: PLR0913 - one argument for each option of the command
         offline=offline,
         max_cost=max_cost,
         listen=None if silent else progress.stage,
-        watch=None if silent else progress.grading,
+        watch=None if silent else progress.work,
     )
     if as_json:
         click.echo(json.dumps(finished.results, ensure_ascii=False))
@@ -105,4 +106,15 @@ def _summary(finished: Run, until: str | None) -> None:
             click.echo(
                 f"    filtered hardest: {visible(shorten(worst, 80))}, {rate * 100:.1f}% of it kept by the threshold, {overall * 100:.1f}% of all rows"
             )
+    for name, training in results.get("training", {}).items():
+        click.echo(visible(f"  training {name}: {_trained(training)}"))
     click.echo(f"  {finished.folder / ('report.html' if until is None else 'results.json')}")
+
+
+def _trained(training: Mapping[str, Any]) -> str:
+    if training["state"] != "done":
+        return f"{training['state']}: {training['why']}"
+    loss = f"loss {training['loss_first']:.3f} to {training['loss_last']:.3f}"
+    held_out = training["held_out"]
+    apart = f", held out {held_out['before']:.3f} to {held_out['after']:.3f}" if held_out else ""
+    return f"{training['steps']:,} steps, {loss}{apart}: {training['model']}"

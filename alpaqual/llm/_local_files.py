@@ -40,6 +40,13 @@ class Place:
     gguf: Path | None = None
 
 
+def is_hub_name(path: str) -> bool:
+    """Whether what is no path here can be owner/name on the Hugging Face hub."""
+    return (
+        "/" in path and _HUB_NAME.fullmatch(path) is not None and not path.lower().endswith((".gguf", ".safetensors"))
+    )
+
+
 def place_of(endpoint: Endpoint) -> Place:
     """Where the endpoint's model lies.
 

@@ -48,49 +48,82 @@ def load(place: Place) -> Loaded:
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype = torch.bfloat16 if device == "cuda" else torch.float32
-    with _quiet():
-        if place.gguf is None:
-            name = str(place.folder or place.name)
-            model, tokenizer = _read(place, name, dtype, {"local_files_only": place.folder is not None})
-        else:
-            # Alone in a folder: no file that happens to lie beside it has a say, as its digest promises.
-            with tempfile.TemporaryDirectory(prefix="alpaqual-") as folder:
-                Path(folder, "model.gguf").symlink_to(place.gguf.resolve())
-                model, tokenizer = _read(place, folder, dtype, {"local_files_only": True, "gguf_file": "model.gguf"})
-        model = model.to(device).eval()
-    return Loaded(model, tokenizer, device, _context(model, tokenizer))
+    model = read_model(place, torch.bfloat16 if device == "cuda" else torch.float32)
+    tokenizer = read_tokenizer(place)
+    return Loaded(model.to(device).eval(), tokenizer, device, _context(model, tokenizer))
 
 
-def _read(place: Place, name: str, dtype: Any, more: dict[str, Any]) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def read_tokenizer(place: Place) -> Any:
+    """The tokenizer that lies with a model.
 
-    more = {**more, "trust_remote_code": False}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **more)
+    Raises MachineError where it cannot be read.
+    """
+    from transformers import AutoTokenizer
+
+    with _quiet(), _files(place) as (name, more), _saying(place):
+        return AutoTokenizer.from_pretrained(name, **more)
+
+
+def read_config(place: Place) -> Any:
+    """The configuration of a model.
+
+    Raises MachineError where it cannot be read.
+    """
+    from transformers import AutoConfig
+
+    require(place)
+    with _quiet(), _files(place) as (name, more), _saying(place):
+        return AutoConfig.from_pretrained(name, **more)
+
+
+def read_model(place: Place, dtype: Any, **more: Any) -> Any:
+    """The weights as a causal language model of a torch dtype; `more` goes to `from_pretrained`.
+
+    Raises MachineError where they cannot be read whole.
+    """
+    from transformers import AutoModelForCausalLM
+
+    require(place)
+    with _quiet(), _files(place) as (name, settings), _saying(place):
+        settings |= {"dtype": dtype, "use_safetensors": True, "output_loading_info": True, **more}
         # Named outright: a config may ask for an attention that is code from the hub.
         for attention in ("sdpa", "eager"):
             try:
-                model, found = AutoModelForCausalLM.from_pretrained(
-                    name,
-                    **more,
-                    dtype=dtype,
-                    use_safetensors=True,
-                    attn_implementation=attention,
-                    output_loading_info=True,
-                )
+                model, found = AutoModelForCausalLM.from_pretrained(name, **settings, attn_implementation=attention)
                 break
             except ValueError as error:
                 if attention == "eager" or "attention" not in str(error):
                     raise
+    if found["missing_keys"]:
+        # transformers would fill them with random numbers and go on.
+        raise MachineError(f"{place.name}: the weights lack {len(found['missing_keys'])} tensors of the model")
+    return model
+
+
+@contextmanager
+def _files(place: Place) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What `from_pretrained` is to be called with."""
+    if place.gguf is None:
+        yield (
+            str(place.folder or place.name),
+            {"local_files_only": place.folder is not None, "trust_remote_code": False},
+        )
+        return
+    # Alone in a folder: no file that happens to lie beside it has a say, as its digest promises.
+    with tempfile.TemporaryDirectory(prefix="alpaqual-") as folder:
+        Path(folder, "model.gguf").symlink_to(place.gguf.resolve())
+        yield folder, {"local_files_only": True, "trust_remote_code": False, "gguf_file": "model.gguf"}
+
+
+@contextmanager
+def _saying(place: Place) -> Iterator[None]:
+    """What goes wrong while a model is read, in words."""
+    try:
+        yield
     except MemoryError:
         raise
     except Exception as error:
         raise MachineError(_told(place, error)) from error
-    if found["missing_keys"]:
-        # transformers would fill them with random numbers and go on.
-        raise MachineError(f"{place.name}: the weights lack {len(found['missing_keys'])} tensors of the model")
-    return model, tokenizer
 
 
 def _told(place: Place, error: Exception) -> str:

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from alpaqual.errors import Fault
-from alpaqual.llm._local_files import model_digest, place_of
+from alpaqual.llm._local_files import is_hub_name, model_digest, place_of
 from alpaqual.llm._local_jobs import Answer, Job, mates
 from alpaqual.llm._local_loading import require
 from alpaqual.llm._local_running import Runner
 from alpaqual.values import Endpoint, Reply, Request
 
-__all__ = ["Plugin", "model_digest"]
+__all__ = ["Plugin", "is_hub_name", "model_digest"]
 
 Done = TypeVar("Done")
 _QUIET = 0.003

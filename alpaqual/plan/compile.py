@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from alpaqual.errors import Problem, RecipeError
+from alpaqual.job import Job
 from alpaqual.plan.asking import asking_settings
 from alpaqual.plan.assessing import assesses, assessing_queries
 from alpaqual.plan.columns import column as quoted_column
@@ -16,6 +17,7 @@ from alpaqual.plan.loading import kept_type, loading_queries
 from alpaqual.plan.plan import STATEMENTS, Plan, Query, Stage, fingerprint
 from alpaqual.plan.scanning import categorising_queries, checking_queries
 from alpaqual.plan.selecting import selecting_queries
+from alpaqual.plan.training import training_job, training_settings
 from alpaqual.quote import literal, name
 from alpaqual.recipe.crosscheck import checks_of
 from alpaqual.recipe.crosscheck_graders import grader_order
@@ -24,6 +26,7 @@ from alpaqual.recipe.expression import parse_where
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.model import Category, Rule
 from alpaqual.recipe.recipe import Recipe, dataset_order, parents
+from alpaqual.recipe.training import Training
 from alpaqual.recipe.yaml_nodes import Path
 from alpaqual.registry import find
 from alpaqual.values import RESERVED_COLUMNS, ROW_FIELDS, SourceFacts
@@ -50,8 +53,7 @@ class _Compiler:
 
     def compile(self) -> Plan:
         self.carried = self.carry()
-        if self.problems:
-            raise RecipeError(self.problems)
+        self.stop_at_problems()
         self.loading()
         if self.recipe.rules:
             self.checking()
@@ -64,9 +66,17 @@ class _Compiler:
                 self.assessing(grader_name, grader)
         for dataset in dataset_order(self.recipe.datasets):
             self.selecting(dataset)
+        if (training := self.recipe.text.training) is not None:
+            self.training(training)
+        self.stop_at_problems()
         return Plan(
             self.recipe, tuple(self.sources), tuple(self.stages.values()), tuple(self.notes()), dict(self.digests)
         )
+
+    def stop_at_problems(self) -> None:
+        """Raises RecipeError with all that was found so far."""
+        if self.problems:
+            raise RecipeError(self.problems)
 
     def add(
         self,
@@ -75,6 +85,7 @@ class _Compiler:
         inputs: Sequence[str],
         queries: Sequence[Query],
         parts: Sequence[tuple[str, str]] = (),
+        job: Job | None = None,
     ) -> None:
         fingerprints = {
             wanted: self.stages[wanted].fingerprint for wanted in dict.fromkeys(inputs) if wanted in self.stages
@@ -82,7 +93,7 @@ class _Compiler:
         # The statements count too: another version of alpaqual that asks otherwise gets its own results.
         statements = fingerprint([self.without_paths(query.sql) for query in queries])
         asked = {"engine": ENGINE_VERSION, STATEMENTS: statements, **settings}
-        self.stages[stage_name] = Stage(stage_name, asked, fingerprints, tuple(queries), tuple(parts))
+        self.stages[stage_name] = Stage(stage_name, asked, fingerprints, tuple(queries), tuple(parts), job)
 
     def without_paths(self, statement: str) -> str:
         """A statement with each file's content in place of its path: a moved file is the same file."""
@@ -92,12 +103,9 @@ class _Compiler:
         return statement
 
     def notes(self) -> list[str]:
-        text = self.recipe.text
-        asked = [stage for stage in ("training", "evaluation") if getattr(text, stage) is not None]
-        return [
-            f"{stage} is asked for and not done: this version of alpaqual selects data and does not have that stage yet"
-            for stage in asked
-        ]
+        if self.recipe.text.evaluation is None:
+            return []
+        return ["evaluation is asked for and not done: this version of alpaqual does not have that stage yet"]
 
     # Columns: what a recipe calls a column, and where `rows` has it.
 
@@ -226,14 +234,14 @@ class _Compiler:
             if grader.live and (golden := grader.health.golden) is not None:
                 settings["golden"] = [self.digests.get(golden.file, ""), golden.within]
             inputs = ["loading", *([f"grading.{grader.cascade.first}"] if grader.cascade else [])]
-            dropping = sorted(rule.id for rule in self.recipe.rules if rule.drop)
+            dropping = self.recipe.dropping
             if grader.live and dropping:
                 settings["dropping"] = dropping
                 inputs.append("checking")
             self.add(stage, settings, inputs, asked_queries(grader_name, grader))
 
     def assessing(self, grader_name: str, grader: Grader) -> None:
-        dropping = sorted(rule.id for rule in self.recipe.rules if rule.drop)
+        dropping = self.recipe.dropping
         other = grader.health.agreement.with_ if grader.health.agreement else None
         first = grader.cascade.first if grader.cascade else None
         inputs = ["loading", *(f"grading.{each}" for each in (grader_name, other, first) if each)]
@@ -244,7 +252,7 @@ class _Compiler:
 
     def selecting(self, dataset_name: str) -> None:
         dataset = self.recipe.datasets[dataset_name]
-        dropping = sorted(rule.id for rule in self.recipe.rules if rule.drop)
+        dropping = self.recipe.dropping
         queries = selecting_queries(
             dataset_name,
             dataset,
@@ -266,6 +274,21 @@ class _Compiler:
             for category, quota in settings.get("quotas", {}).items()
         ]
         self.add(f"selecting.{dataset_name}", {**settings, "dropping": dropping}, inputs, queries)
+
+    def training(self, training: Training) -> None:
+        for dataset in training.datasets:
+            self.training_on(dataset, training)
+
+    def training_on(self, dataset: str, training: Training) -> None:
+        job = training_job(self.recipe, training, dataset, self.digests)
+        plugin = find("trainers", training.trainer)()
+        for trainer in (training.trainer, *training.exports):
+            try:
+                find("trainers", trainer)().files(job)
+            except ValueError as error:
+                self.problems.append(self.recipe.problem(("training",), f"trainer {trainer}: {error}"))
+        inputs = [f"selecting.{dataset}", *([f"selecting.{training.held_out}"] if training.held_out else [])]
+        self.add(f"training.{dataset}", training_settings(job, training.trainer, plugin.VERSION), inputs, (), job=job)
 
 
 def _columns_of(part: Rule | Category) -> list[str]:

@@ -23,7 +23,8 @@ def explain_plan(plan: Plan, has: Callable[[str], bool], before: Mapping[str, An
     explained: list[Explained] = []
     for stage in plan.stages:
         if has(stage.fingerprint):
-            explained.append(Explained(stage.name, True, "its result is in the store"))
+            where = "its result is in the store" if stage.job is None else "its model is in the run folder"
+            explained.append(Explained(stage.name, True, where))
         else:
             explained.append(Explained(stage.name, False, "; ".join(_changes(stage, before.get(stage.name)))))
     return explained

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from alpaqual.job import Job
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.values import SourceFacts
 
@@ -55,6 +56,9 @@ class Stage:
     parts: tuple[tuple[str, str], ...] = ()
     """(`file:line`, query) of each rule or category by itself: asked only to find the one that made a query fail."""
 
+    job: Job | None = None
+    """What a trainer is given, in a stage that trains."""
+
     @property
     def fingerprint(self) -> str:
         """sha256 over the settings and the inputs' fingerprints, in hexadecimal."""
@@ -62,7 +66,7 @@ class Stage:
 
     @property
     def verb(self) -> str:
-        """The kind of work: loading, checking, categorising, grading, assessing, selecting."""
+        """The kind of work: loading, checking, categorising, grading, assessing, selecting, training."""
         return self.name.partition(".")[0]
 
 
@@ -77,11 +81,6 @@ class Plan:
     """What the recipe asks for and this plan does not do, with the reason."""
     digests: Mapping[str, str] = field(default_factory=dict)
     """sha256 of each other file that is read, by its path in the recipe."""
-
-    @property
-    def dropping(self) -> list[str]:
-        """The rules that drop rows, in order of name."""
-        return sorted(rule.id for rule in self.recipe.rules if rule.drop)
 
     def stage(self, name: str) -> Stage:
         """The stage of this name."""

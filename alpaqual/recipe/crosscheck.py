@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from alpaqual.errors import Problem
 from alpaqual.recipe.crosscheck_graders import check_graders
+from alpaqual.recipe.crosscheck_training import check_training
 from alpaqual.recipe.explain import suggest
 from alpaqual.recipe.expression import ExpressionError, parse_where
 from alpaqual.recipe.model import (
@@ -314,10 +315,7 @@ def _crossed(bounds: Bounds) -> bool:
 
 
 def _later_stages(recipe: RecipeText, document: Document, names: _Names) -> Iterator[Problem]:
-    asked = (recipe.training or {}).get("datasets", [])
-    for index, name in enumerate(asked if isinstance(asked, list) else []):
-        if unknown := names.unknown("dataset", str(name)):
-            yield document.problem(("training", "datasets", index), unknown)
+    yield from check_training(recipe.training, document, names.unknown)
     pairs = (recipe.evaluation or {}).get("pairs", [])
     for index, pair in enumerate(pairs if isinstance(pairs, list) else []):
         for position, name in enumerate(pair if isinstance(pair, list) else []):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, field
 
 from alpaqual.recipe.graders import Grader
+from alpaqual.recipe.training import Training
 from alpaqual.recipe.words import Count, Limit, Name, Percent, Positive, Rate, Text, Words
 
 
@@ -290,10 +291,7 @@ class RecipeText(Words, frozen=True, kw_only=True):
     graders: Annotated[dict[Name, Grader], Meta(description="Who scores the rows.")] = field(default_factory=dict)
     datasets: Annotated[dict[Name, Dataset], Meta(min_length=1, description="What is selected.")]
     expect: Annotated[list[Expectation], Meta(description="Numbers the run must meet.")] = field(default_factory=list)
-    training: Annotated[
-        dict[str, Any] | None,
-        Meta(description="Kept for the training stage, which this version does not have: said, not done."),
-    ] = None
+    training: Annotated[Training | None, Meta(description="Train a model on datasets of this recipe.")] = None
     evaluation: Annotated[
         dict[str, Any] | None,
         Meta(description="Kept for the evaluation stage, which this version does not have: said, not done."),

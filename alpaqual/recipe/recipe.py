@@ -49,6 +49,11 @@ class Recipe:
     def datasets(self) -> Mapping[str, Dataset]:
         return self.text.datasets
 
+    @property
+    def dropping(self) -> list[str]:
+        """The rules that drop rows, in order of name."""
+        return sorted(rule.id for rule in self.rules if rule.drop)
+
     def problem(self, path: Place, message: str) -> Problem:
         """A problem that only the data shows, at its place in the recipe."""
         return self.document.problem(path, message)

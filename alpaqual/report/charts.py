@@ -109,9 +109,9 @@ def histogram(scores: Scores, scale: Mapping[str, Any], *, title: str, threshold
     found = bars(scores, scale)
     description = f"Rows by {title}"
     if threshold is None:
-        return _spec(150, description, [_bar_layer(found, title, {"value": "var(--kept)"})])
+        return layered(150, description, [_bar_layer(found, title, {"value": "var(--kept)"})])
     colour = {"condition": {"test": "datum.score >= threshold", "value": "var(--kept)"}, "value": "var(--left)"}
-    spec = _spec(170, description, [_bar_layer(found, title, colour), *_threshold_layers(found)])
+    spec = layered(170, description, [_bar_layer(found, title, colour), *_threshold_layers(found)])
     spec["params"] = [{"name": "threshold", "value": threshold}]
     return spec
 
@@ -188,7 +188,7 @@ def balance(dataset: Mapping[str, Any], labels: Mapping[str, str]) -> Spec | Non
     ]
     whole = [{"kind": kind, "rate": dataset[key] / dataset["eligible"]} for kind, key in kinds.items()]
     layers = [_whole_layer(whole, kinds), *_category_layers(points, kinds)]
-    return _spec(20 * len(shown) + 4, "Keep rate of each category", layers)
+    return layered(20 * len(shown) + 4, "Keep rate of each category", layers)
 
 
 def _whole_layer(whole: Sequence[Spec], kinds: Collection[str]) -> Spec:
@@ -252,7 +252,7 @@ def confusion_map(cells: Mapping[tuple[float, float], int], scores: Sequence[flo
     height = min(_TALLEST, (26 if numbered else 12) * len(scores))
     # The frames come after the cells, which would cover half of each.
     shown = [layers[0], {**same, "encoding": encoding}, *(layers[1:] if numbered else ())]
-    return _spec(height, f"Rows by score of {name} and of {other}", shown)
+    return layered(height, f"Rows by score of {name} and of {other}", shown)
 
 
 def _confusion_layers(data: Spec, encoding: Spec, names: tuple[str, str], most: int) -> list[Spec]:
@@ -279,7 +279,8 @@ def _confusion_layers(data: Spec, encoding: Spec, names: tuple[str, str], most: 
     ]
 
 
-def _spec(height: int, description: str, layers: Sequence[Spec]) -> Spec:
+def layered(height: int, description: str, layers: Sequence[Spec]) -> Spec:
+    """A chart as wide as its place, of layers over one another."""
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "description": description,

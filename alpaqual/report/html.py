@@ -24,6 +24,7 @@ from alpaqual.report.html_rows import rows_section
 from alpaqual.report.html_rules import expectations_section, rules_section
 from alpaqual.report.html_sources import provenance_section, sources_section
 from alpaqual.report.html_thresholds import thresholds_section
+from alpaqual.report.html_training import training_section
 from alpaqual.report.html_verdict import title_of, verdict_section
 from alpaqual.report.markup import Html, join, plain, tag
 from alpaqual.report.report import Report
@@ -70,6 +71,7 @@ def _body(report: Report, charts: Charts) -> Html:
     results = report.results
     sections = [
         ("datasets", "Datasets", datasets_section(results)),
+        ("training", "Training", training_section(results, charts)),
         ("scores", "Scores", scores_section(results, charts)),
         ("thresholds", "Thresholds", thresholds_section(results, charts)),
         ("categories", "Category balance", balance_section(results, charts)),

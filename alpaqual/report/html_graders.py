@@ -136,7 +136,9 @@ def _health(graders: Graders) -> Html:
 def _confusion(found: Confusion, charts: Charts) -> Html:
     """A map of how often two graders gave each pair of scores, and its numbers."""
     caption = join(["Scores of ", named(found.name), " against those of ", named(found.other)])
-    chart = place(charts.add(confusion_map(found.cells, found.scores, name=found.name, other=found.other)))
+    chart = place(
+        charts.add(confusion_map(found.cells, found.scores, name=plain(found.name), other=plain(found.other)))
+    )
     numbers = folded("numbers", _confusion_table(found), class_="numbers")
     reading = note("The stronger the colour, the more rows; in the framed cells both scores are the same.")
     figure = tag(

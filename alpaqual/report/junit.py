@@ -1,4 +1,4 @@
-"""Report -> JUnit XML: one test case for each rule, quota, expectation and dataset."""
+"""Report -> JUnit XML: one test case for each rule, quota, expectation, dataset and training."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from xml.etree import ElementTree
 
 from alpaqual.report.escape import xml
 from alpaqual.report.report import Report
+from alpaqual.report.training import pending
 from alpaqual.values import State
 
-_Case = tuple[str, str, State, str]
+_Case = tuple[str, str, State | None, str]
+"""Kind, name, state and text; a case without a state is skipped."""
 
 
 def to_junit(report: Report) -> str:
-    """The report as JUnit XML. Warnings pass, with their text in system-out."""
+    """The report as JUnit XML. Warnings pass, with their text in system-out; what is not trained yet is skipped."""
     cases = list(_cases(report))
     counts = {state: sum(1 for case in cases if case[2] is state) for state in State}
     name = xml(report.results["recipe"]["name"])
@@ -21,7 +23,7 @@ def to_junit(report: Report) -> str:
         "tests": str(len(cases)),
         "failures": str(counts[State.FAIL]),
         "errors": str(counts[State.ERROR]),
-        "skipped": "0",
+        "skipped": str(sum(1 for case in cases if case[2] is None)),
     }
     suites = ElementTree.Element("testsuites", {"name": "alpaqual", **numbers})
     suite = ElementTree.SubElement(suites, "testsuite", {"name": name, **numbers})
@@ -30,6 +32,8 @@ def to_junit(report: Report) -> str:
         if state in (State.FAIL, State.ERROR):
             tag = "failure" if state is State.FAIL else "error"
             ElementTree.SubElement(case, tag, {"message": xml(text)}).text = xml(text)
+        elif state is None:
+            ElementTree.SubElement(case, "skipped", {"message": xml(text)})
         elif state is State.WARN:
             ElementTree.SubElement(case, "system-out").text = xml(f"warning: {text}")
     ElementTree.indent(suites)
@@ -61,6 +65,11 @@ def _cases(report: Report) -> Iterator[_Case]:
             f"found {expectation['value']}",
         )
         said.add(f"expected {expectation['text']};")
+    trainings = results.get("training") or {}
+    waiting = pending(trainings)
+    for name in trainings:
+        said_of = f"{name} {waiting[name]}" if name in waiting else ""
+        yield "training", name, None if said_of else State.PASS, said_of
     for reason in results["reasons"]:
         if not any(reason["text"].startswith(start) for start in said):
             yield "run", reason["text"], State(reason["state"]), f"{reason['text']} {reason['place']}".strip()

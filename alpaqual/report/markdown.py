@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from alpaqual.report.escape import code, markdown, plain_markdown
 from alpaqual.report.markdown_graders import graders_table, health, histograms
 from alpaqual.report.markdown_parts import MOST_LISTED, count, folded, percent, share, table
+from alpaqual.report.markdown_training import training_section
 from alpaqual.report.report import Report, hardest_filtered
 from alpaqual.values import State
 
@@ -44,6 +45,7 @@ def _sections(report: Report) -> Iterator[str]:
     yield _reasons(report, State.FAIL, "What fails")
     yield _reasons(report, State.WARN, "What warns")
     yield _datasets(report)
+    yield training_section(report.results.get("training") or {})
     yield _balance(report)
     graders = report.results.get("graders", {})
     yield histograms(graders)

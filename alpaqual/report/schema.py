@@ -31,6 +31,37 @@ def _or_null(of: dict[str, Any]) -> dict[str, Any]:
     return {**of, "type": [of["type"], "null"]}
 
 
+def _training() -> dict[str, Any]:
+    """What training came to; its numbers are there where it is done."""
+    held_out = _object({"dataset": _TEXT, "rows": _COUNT, "before": _SIGNED, "after": _SIGNED})
+    point = _object({"step": _COUNT, "loss": _SIGNED}, learning_rate=_SIGNED, gradient_norm=_SIGNED)
+    many, amount = _or_null(_COUNT), _or_null(_AMOUNT)
+    numbers = {
+        "rows": many, "tokens": many, "steps": many, "seconds": amount, "tokens_per_second": amount, "mfu": amount,
+        "loss_first": _SIGNED, "loss_last": _SIGNED, "cost_usd": amount,
+    }  # fmt: skip
+    training = _object(
+        {
+            "state": {"enum": ["done", "written", "waiting"]},
+            "why": _TEXT,
+            "base_model": _TEXT,
+            "method": {"enum": ["full", "lora", "qlora"]},
+            "precision": {"enum": ["bf16", "fp32"]},
+            "epochs": _COUNT,
+            "batch_size": _COUNT,
+            "learning_rate": _AMOUNT,
+            "max_length": _COUNT,
+            "loss_on": {"enum": ["response", "all"]},
+            "prompt": {"enum": ["alpaca", "chat"]},
+        },
+        **numbers, rows_truncated=many, rows_dropped=many, loss_tokens=many, processes=many, device=_or_null(_TEXT),
+        memory_bytes=many, held_out=_or_null(held_out), curve=_or_null(_list(point)), model=_or_null(_TEXT),
+    )  # fmt: skip
+    done = {"properties": {"state": {"const": "done"}}}
+    counted = {"properties": {"rows": _COUNT, "tokens": _COUNT, "steps": _COUNT}, "required": list(numbers)}
+    return {**training, "if": done, "then": counted}
+
+
 def results_schema() -> dict[str, Any]:
     """The schema of `results.json`. More keys may stand beside those named."""
     fates = _map(_COUNT)
@@ -94,6 +125,7 @@ def results_schema() -> dict[str, Any]:
             rules=_list(rule),
             categories=_map(counted),
             graders=_map(grader),
+            training=_map(_training()),
             expectations=_list(_object({"text": _TEXT, "state": _STATE, "value": {}})),
         ),
     }

@@ -46,7 +46,7 @@ def grade_with_model(
     if not grader.live:
         ledger = Recording(plan.recipe.folder / str(grader.model).partition("/")[2])
     parts = GradeParts(grader_name, folder, grader.scale.min, grader.scale.max)
-    only = asked_rows(grader, plan.dropping)
+    only = asked_rows(grader, plan.recipe.dropping)
     database.execute(
         f"CREATE OR REPLACE TABLE {PILOT} AS {first_rows(only, rows_before(grader))}", "choosing the pilot"
     )

@@ -96,7 +96,7 @@ def _estimate(plan: Plan, name: str, grader: Grader, done: dict[str, Result], le
     tables = {table: done[stage].table(table) for stage, names in _TABLES.items() if stage in done for table in names}
     plugin = grader_plugin(grader, plan.recipe.prompts.get(name), request_model(str(grader.model), plan.digests))
     # Which rows a cascade leaves to its dearer grader shows only when the first has scored them.
-    only = asked_rows(grader, plan.dropping, cascade=False)
+    only = asked_rows(grader, plan.recipe.dropping, cascade=False)
     seen: set[str] = set()
     rows = known = size = learned = counted = said = 0
     with opened(tables) as database:

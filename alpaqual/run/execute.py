@@ -21,7 +21,7 @@ from alpaqual.store.database import Database, QueryError
 from alpaqual.store.ledger import Ledger
 from alpaqual.store.store import Result, Store
 
-STAGES = ("loading", "checking", "categorising", "grading", "assessing", "selecting")
+STAGES = ("loading", "checking", "categorising", "grading", "assessing", "selecting", "training")
 """The kinds of stages, in the order they run; `--until` names one."""
 
 Listener = Callable[[str, str, float], None]
@@ -53,7 +53,8 @@ def execute_stages(
     try:
         executor.check_models(until)
         for stage in plan.stages:
-            if until is not None and STAGES.index(stage.verb) > STAGES.index(until):
+            # Training reads files of the run folder, which come of these stages.
+            if stage.verb == "training" or (until is not None and STAGES.index(stage.verb) > STAGES.index(until)):
                 continue
             executor.stage(stage)
     finally:
@@ -273,6 +274,8 @@ def plan_sql(plan: Plan) -> str:
         "-- Scores that came from a model or a file are read from tables/ beside this file.",
     ]
     for stage in plan.stages:
+        if stage.job is not None:
+            continue
         parts.append(f"-- {stage.name}")
         grader = plan.recipe.graders.get(stage.name.partition(".")[2]) if stage.verb == "grading" else None
         if grader is not None and (grader.model is not None or grader.table is not None):

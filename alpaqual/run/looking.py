@@ -10,7 +10,7 @@ from typing import Any
 
 from alpaqual.contracts import Source as SourcePlugin
 from alpaqual.errors import MachineError, Problem, RecipeError
-from alpaqual.llm.local import model_digest
+from alpaqual.llm.local import is_hub_name, model_digest
 from alpaqual.recipe.explain import suggest
 from alpaqual.recipe.model import Fields, Source
 from alpaqual.recipe.recipe import Recipe
@@ -198,15 +198,24 @@ class _Looker:
                     ("graders", grader_name, "model"),
                 )
             elif grader.model is not None and grader.model.startswith("local/"):
-                self.add_local_model(digests, grader.model, ("graders", grader_name, "model"))
+                path = grader.model.partition("/")[2]
+                self.add_local_model(digests, grader.model, path, ("graders", grader_name, "model"))
+        training = self.recipe.text.training
+        for word in ("base_model", "tokenizer") if training is not None else ():
+            path = getattr(training, word)
+            if isinstance(path, str):
+                self.add_local_model(digests, path, path, ("training", word))
         return digests
 
-    def add_local_model(self, digests: dict[str, str], model: str, place: Any) -> None:
+    def add_local_model(self, digests: dict[str, str], key: str, path: str, place: Any) -> None:
         """A model goes by what its files hold; one that is no path here goes by its name on the hub."""
-        target = self.recipe.folder / model.partition("/")[2]
+        target = self.recipe.folder / path
         if target.exists():
-            digests[model] = model_digest(target, self.store.digest)
-        elif target.suffix or model.count("/") != 2:
+            try:
+                digests[key] = model_digest(target, self.store.digest)
+            except MachineError as error:
+                self.problems.append(self.recipe.problem(place, str(error)))
+        elif not is_hub_name(path):
             message = f"there is no model {target.name} (looked in {target.parent.resolve()})"
             self.problems.append(self.recipe.problem(place, message))
 

@@ -32,8 +32,22 @@ class Progress:
         return (self.of - self.rows) / self.rate if self.rate else 0.0
 
 
-Watcher = Callable[[Progress], None]
-"""Is told how grading goes, a few times a second."""
+@dataclass(frozen=True)
+class TrainingProgress:
+    """How far a job is: steps done of all, the last one's loss, tokens a second, share of the GPU's speed, bytes; `left` in seconds."""
+
+    dataset: str
+    step: int
+    of: int
+    loss: float
+    tokens_per_second: float
+    mfu: float | None
+    memory_bytes: int | None
+    left: float
+
+
+Watcher = Callable[[Progress | TrainingProgress], None]
+"""Is told how grading and training go, a few times a second."""
 
 
 @dataclass(frozen=True)

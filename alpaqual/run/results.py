@@ -14,19 +14,23 @@ from alpaqual.run.expectations import expectation_result
 from alpaqual.run.health import agreement_result, cascade_result, health_checks
 from alpaqual.run.limits import beyond, rate
 from alpaqual.run.selected import Facts, dataset_result
+from alpaqual.run.training import Trained
 from alpaqual.store.store import Result
 from alpaqual.values import Fate, State, worst
 
 RESULTS_VERSION = 1
 
 
-def build_results(plan: Plan, stages: Mapping[str, Result], version: str) -> dict[str, Any]:
-    """The results of a run: counts, states, the verdict and why."""
-    return _Results(plan, {name: result.facts for name, result in stages.items()}, version).build()
+def build_results(
+    plan: Plan, stages: Mapping[str, Result], version: str, trained: Mapping[str, Trained] | None = None
+) -> dict[str, Any]:
+    """The results of a run: counts, states, the verdict and why. `trained` has how each dataset's training stands."""
+    return _Results(plan, {name: result.facts for name, result in stages.items()}, version, trained or {}).build()
 
 
 class _Results:
-    def __init__(self, plan: Plan, facts: Mapping[str, Facts], version: str) -> None:
+    def __init__(self, plan: Plan, facts: Mapping[str, Facts], version: str, trained: Mapping[str, Trained]) -> None:
+        self.trained = trained
         self.plan = plan
         self.recipe: Recipe = plan.recipe
         self.facts = facts
@@ -54,6 +58,7 @@ class _Results:
         results["expectations"] = [
             self.expectation(index, each, results) for index, each in enumerate(self.recipe.text.expect)
         ]
+        results["training"] = self.training()
         for note in self.plan.notes:
             self.reason(State.WARN, note, "")
         results["reasons"] = sorted(self.reasons, key=lambda reason: -list(State).index(State(reason["state"])))
@@ -256,6 +261,36 @@ class _Results:
         place = self.recipe.place(("expect", index))
         self.reason(result["state"], text, place)
         return {**result, "place": place}
+
+    def training(self) -> dict[str, Any]:
+        """How each dataset's training stands, and what was measured of it."""
+        found: dict[str, Any] = {}
+        for name, each in self.trained.items():
+            job = self.plan.stage(f"training.{name}").job
+            assert job is not None
+            model = job.model
+            found[name] = {
+                "state": "waiting" if each.error is not None else each.state,
+                "why": f"it failed: {each.why}" if each.error is not None else each.why,
+                "base_model": model.path or model.name or f"random {(model.config or {}).get('model_type', 'weights')}",
+                "method": job.method,
+                "precision": job.precision,
+                "epochs": job.steps.epochs,
+                "batch_size": job.steps.batch_size,
+                "learning_rate": job.steps.learning_rate,
+                "max_length": job.text.max_length,
+                "loss_on": job.text.loss_on,
+                "prompt": job.text.prompt,
+                **each.facts,
+            }
+            if each.facts.get("held_out"):
+                found[name]["held_out"] = {
+                    "dataset": (job.held_out or "").removesuffix(".jsonl"),
+                    **each.facts["held_out"],
+                }
+            if each.error is not None:
+                self.reason(State.ERROR, each.why, self.recipe.place(("training",)))
+        return found
 
     def provenance(self) -> dict[str, Any]:
         return {

@@ -1,0 +1,141 @@
+"""A training job: all that a trainer needs to know, as plain values. On disk it is `job.json`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is trained: a folder or GGUF file (`path`), a name on the hub (`name`), or random weights of a `config`.
+
+    Exactly one of the three is given. `tokenizer` is a folder, GGUF file or hub name; None where it lies with the model.
+    """
+
+    path: str | None = None
+    name: str | None = None
+    config: Mapping[str, Any] | None = None
+    tokenizer: str | None = None
+    digest: str = ""
+    """sha256 over the files of `path` (and of a tokenizer of its own); empty for a hub name."""
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Adapters: scale alpha / rank; `targets` None is every linear layer but the head."""
+
+    rank: int
+    alpha: float
+    dropout: float
+    targets: tuple[str, ...] | None
+    output: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """How a row becomes tokens: `prompt` alpaca or chat, `loss_on` response or all, `too_long` truncate or drop."""
+
+    prompt: str
+    loss_on: str
+    max_length: int
+    too_long: str
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The schedule. `batch_size` is in rows, over all processes."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    schedule: str
+    warmup_ratio: float
+    weight_decay: float
+    clip: float | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What changes speed and memory, never what is learned."""
+
+    micro_batch_tokens: int
+    activation_checkpointing: bool | None
+    compile: bool | None
+    attention: str
+    cross_entropy: str
+    replicas: int
+    checkpoint_steps: int | None
+    checkpoint_minutes: float | None
+    checkpoints_kept: int
+    tensorboard: bool
+    price_per_gpu_hour: float | None
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Where the job runs: `processes` of each of `nodes`, None for one a GPU; `slurm` and `kubernetes` as the recipe has them."""
+
+    start: str
+    nodes: int
+    processes: int | None
+    rendezvous: str | None
+    environment: Mapping[str, str]
+    slurm: Mapping[str, Any] | None
+    kubernetes: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """Training one model on one dataset. Paths are relative to the folder of `job.json`, or absolute.
+
+    `data` and `held_out` are JSON Lines with id, instruction, input, output. `key` is the sha256 over all that decides the
+    weights: a checkpoint or model of another key is another job's. `method` is full, lora or qlora; `precision` bf16 or fp32.
+    """
+
+    recipe: str
+    dataset: str
+    data: str
+    model: Model
+    method: str
+    lora: Lora
+    text: Text
+    steps: Steps
+    precision: str
+    machine: Machine
+    launch: Launch
+    key: str = ""
+    data_sha256: str = ""
+    held_out: str | None = None
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+    """What the model's manifest says of where the data comes from."""
+    version: int = VERSION
+
+
+def to_json(job: Job) -> str:
+    """The text of `job.json`."""
+    return json.dumps(dataclasses.asdict(job), indent=2, ensure_ascii=False) + "\n"
+
+
+def from_json(text: str) -> Job:
+    """The job of a `job.json`.
+
+    Raises ValueError where the text is no job of this version.
+    """
+    try:
+        values = json.loads(text)
+        if values.get("version") != VERSION:
+            raise ValueError(f"it is of version {values.get('version')}, this alpaqual reads {VERSION}")
+        parts = {"model": Model, "lora": Lora, "text": Text, "steps": Steps, "machine": Machine, "launch": Launch}
+        read = {name: part(**values[name]) for name, part in parts.items()}
+        if read["lora"].targets is not None:
+            read["lora"] = dataclasses.replace(read["lora"], targets=tuple(read["lora"].targets))
+        return Job(**{**values, **read})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"it is no job: {error}") from None

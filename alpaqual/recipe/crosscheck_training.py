@@ -1,0 +1,46 @@
+"""What a schema cannot say of training: datasets and trainers that nobody defines, settings that exclude each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from alpaqual.errors import Problem
+from alpaqual.recipe.explain import suggest
+from alpaqual.recipe.training import Training
+from alpaqual.recipe.yaml_nodes import Document, Path
+from alpaqual.registry import names
+
+
+def check_training(
+    training: Training | None, document: Document, unknown: Callable[[str, str], str]
+) -> Iterator[Problem]:
+    """What is wrong with how a recipe trains. `unknown` says of a kind and a name that nothing defines it, else nothing."""
+    if training is None:
+        return
+    for index, name in enumerate(training.datasets):
+        place: Path = ("training", "datasets", index)
+        if message := unknown("dataset", name):
+            yield document.problem(place, message)
+        elif name in training.datasets[:index]:
+            yield document.problem(place, f"the dataset '{name}' is named twice")
+    if training.held_out is not None:
+        message = unknown("dataset", training.held_out)
+        if not message and training.held_out in training.datasets:
+            message = f"the dataset '{training.held_out}' is trained on: hold another one out"
+        if message:
+            yield document.problem(("training", "held_out"), message)
+    yield from _trainers(training, document)
+    launch = training.launch
+    if launch.processes is not None and launch.nodes * launch.processes % launch.replicas:
+        message = f"{launch.nodes * launch.processes} processes cannot be split into {launch.replicas} replicas of the same size"
+        yield document.problem(("training", "launch", "replicas"), message)
+
+
+def _trainers(training: Training, document: Document) -> Iterator[Problem]:
+    known = names("trainers")
+    asked: list[tuple[Path, str]] = [(("training", "trainer"), training.trainer)]
+    asked += [(("training", "exports", index), name) for index, name in enumerate(training.exports)]
+    for place, name in asked:
+        if name not in known:
+            hint = suggest(name, known) or f"; there are: {', '.join(known)}"
+            yield document.problem(place, f"there is no trainer '{name}'{hint}")

@@ -1,0 +1,359 @@
+"""Trains what was selected: one job a dataset, written where a person can read it, started here or handed over."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from alpaqual.contracts import Trainer
+from alpaqual.errors import EXIT_MACHINE, AlpaqualError, MachineError, StageError
+from alpaqual.job import Job
+from alpaqual.plan.plan import Plan, Stage, fingerprint
+from alpaqual.recipe.training import Training
+from alpaqual.registry import find
+from alpaqual.run.execute import Listener
+from alpaqual.run.means import TrainingProgress, Watcher
+from alpaqual.store.store import Store, write_whole
+
+MANIFEST = "alpaqual-manifest.json"
+_STOPPED = 75
+_LOOK_EVERY = 0.5
+_CURVE = 200
+_SAID = 15
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How the training of one dataset stands: done, written, waiting or failed; `why` is for all but the first."""
+
+    state: str
+    why: str = ""
+    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Of the manifest, and `curve`: step, loss, learning_rate and gradient_norm of at most 200 steps."""
+    reused: bool = False
+    seconds: float = 0.0
+    error: AlpaqualError | None = None
+
+
+def check_trainer(plan: Plan) -> None:
+    """Raises MachineError where this machine cannot train what it is to start, before anything is done or paid for."""
+    training = plan.recipe.text.training
+    if training is None or _elsewhere(training):
+        return
+    wanted = ["torch", "transformers", "safetensors", "numpy"]
+    wanted += ["peft"] if training.method != "full" else []
+    wanted += ["bitsandbytes"] if training.method == "qlora" else []
+    wanted += ["gguf", "accelerate"] if str(training.base_model).lower().endswith(".gguf") else []
+    wanted += ["tensorboard"] if training.tensorboard else []
+    wanted += ["liger_kernel"] if training.cross_entropy == "liger" else []
+    if missing := [package for package in wanted if find_spec(package) is None]:
+        raise MachineError(
+            f"training needs {', '.join(missing)} here: pip install 'alpaqual[{_extra(missing)}]'; or train on another machine: "
+            "launch: {start: elsewhere} writes the jobs and starts none"
+        )
+
+
+def write_exports(plan: Plan, store: Store, folder: Path) -> None:
+    """Write what other trainers read: exports/<trainer>/<dataset>/ of the run folder."""
+    training = plan.recipe.text.training
+    for stage in _stages(plan):
+        job = _filled(plan, stage, store, folder)
+        for name in training.exports if training is not None else ():
+            plugin: Trainer = find("trainers", name)()
+            target = folder / "exports" / name / job.dataset
+            _write(plugin.files(_beside(job, plan, folder, target)), target)
+
+
+def train(
+    plan: Plan, store: Store, folder: Path, *, bad: bool, watch: Watcher | None, listen: Listener
+) -> dict[str, Trained]:
+    """Train each dataset of a plan whose data lies in a run folder; `bad` data is not trained on. The first job that fails is the last.
+
+    A finished job is not done again, an unfinished one goes on; a model of other data or settings is moved aside, never lost.
+    """
+    trained: dict[str, Trained] = {}
+    for stage in _stages(plan):
+        job = _filled(plan, stage, store, folder)
+        if bad:
+            trained[job.dataset] = Trained("waiting", "the data is not good, so nothing was trained on it")
+            continue
+        if any(each.error is not None for each in trained.values()):
+            trained[job.dataset] = Trained("waiting", "another job failed")
+            continue
+        trained[job.dataset] = _Training(plan, stage, job, folder, watch, listen).done()
+    return trained
+
+
+def is_trained(folder: Path, stage: Stage) -> bool:
+    """Whether a run folder has the model of a stage, by the stage's fingerprint."""
+    manifest = _manifest(folder / "training" / stage.name.partition(".")[2])
+    return manifest is not None and manifest.get("lineage", {}).get("fingerprint") == stage.fingerprint
+
+
+class _Training:
+    def __init__(self, plan: Plan, stage: Stage, job: Job, run: Path, watch: Watcher | None, listen: Listener) -> None:
+        training = plan.recipe.text.training
+        assert training is not None
+        self.training = training
+        self.stage = stage
+        self.job = job
+        self.run = run
+        self.folder = run / "training" / job.dataset
+        self.watch = watch
+        self.listen = listen
+        self.plugin: Trainer = find("trainers", training.trainer)()
+        self.job = _beside(job, plan, run, self.folder)
+
+    def done(self) -> Trained:
+        started = time.monotonic()
+        self.put_aside()
+        _write(self.plugin.files(self.job), self.folder)
+        manifest = _manifest(self.folder)
+        if manifest is not None:
+            self.listen(self.stage.name, "reused", 0.0)
+            return self.result(manifest, reused=True, seconds=0.0)
+        if _elsewhere(self.training):
+            return Trained("written", f"start it where it is to be trained: bash {self.folder / 'launch.sh'}")
+        self.listen(self.stage.name, "start", 0.0)
+        try:
+            self.start()
+        except AlpaqualError as error:
+            return Trained("failed", str(error), error=error, seconds=time.monotonic() - started)
+        manifest = _manifest(self.folder)
+        if manifest is None:
+            lost = StageError(
+                f"training.{self.job.dataset} ended and left no model; its log: {self.folder / 'log.txt'}"
+            )
+            return Trained("failed", str(lost), error=lost)
+        seconds = time.monotonic() - started
+        self.listen(self.stage.name, "done", seconds)
+        return self.result(manifest, reused=False, seconds=seconds)
+
+    def result(self, manifest: Mapping[str, Any], *, reused: bool, seconds: float) -> Trained:
+        facts = {**manifest["training"], "curve": _curve(self.folder / "metrics.jsonl")}
+        facts["model"] = f"training/{self.job.dataset}/model"
+        return Trained("done", facts=facts, reused=reused, seconds=seconds)
+
+    def put_aside(self) -> None:
+        """Move what another job left here to training/earlier/, and back what this one left there."""
+        earlier = self.run / "training" / "earlier"
+        there = _key(self.folder)
+        if there is not None and there != self.job.key:
+            target = earlier / f"{self.job.dataset}-{there[:12]}"
+            earlier.mkdir(parents=True, exist_ok=True)
+            if target.exists():
+                # What is here was begun again from nothing, so the one before it has come as far or further.
+                target = earlier / f"{self.job.dataset}-{there[:12]}-{time.time_ns()}"
+            self.folder.rename(target)
+        before = earlier / f"{self.job.dataset}-{self.job.key[:12]}"
+        if before.is_dir() and _key(self.folder) is None:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            before.rename(self.folder)
+
+    def start(self) -> None:
+        """Run the job to its end.
+
+        Raises StageError or MachineError where it has none.
+        """
+        failure = self.folder / "failure.json"
+        failure.unlink(missing_ok=True)
+        environment = {**os.environ, "PYTHON": sys.executable, "PYTHONUNBUFFERED": "1"}
+        with (self.folder / "log.txt").open("ab") as log:
+            # A session of its own: Control-C in this terminal is ours to pass on, once.
+            process = subprocess.Popen(
+                self.plugin.command(self.job),
+                cwd=self.folder,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            with _passing_on(process):
+                self.follow(process)
+        code = process.returncode
+        if code == 0:
+            return
+        if (told := _read_json(failure)) is not None:
+            kind = MachineError if told.get("exit_code") == EXIT_MACHINE else StageError
+            raise kind(f"training.{self.job.dataset}: {told['message']}")
+        if code in (_STOPPED, -signal.SIGTERM, 128 + signal.SIGTERM) or _stopped(self.folder / "log.txt"):
+            raise StageError(
+                f"training.{self.job.dataset} was stopped; what it had learned is kept: run again and it goes on"
+            )
+        last = "\n".join(_tail(self.folder / "log.txt", _SAID))
+        raise StageError(
+            f"training.{self.job.dataset} failed (exit code {code}); run again and it goes on from its last checkpoint; "
+            f"all it said is in {self.folder / 'log.txt'}, at last:\n{last}"
+        )
+
+    def follow(self, process: subprocess.Popen[bytes]) -> None:
+        seen = 0
+        metrics = self.folder / "metrics.jsonl"
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_LOOK_EVERY)
+            if self.watch is not None and metrics.is_file() and metrics.stat().st_size != seen:
+                seen = metrics.stat().st_size
+                if lines := _metrics(metrics):
+                    self.watch(self.progress(lines))
+            if process.returncode is not None:
+                return
+
+    def progress(self, lines: list[dict[str, Any]]) -> TrainingProgress:
+        at = lines[-1]
+        steps = round(at["step"] / at["epoch"] * self.job.steps.epochs) if at["epoch"] else at["step"]
+        left = (steps - at["step"]) * at["elapsed_seconds"] / at["step"]
+        return TrainingProgress(
+            self.job.dataset,
+            at["step"],
+            steps,
+            at["loss"],
+            at["tokens_per_second"],
+            at["mfu"],
+            at["memory_bytes"],
+            left,
+        )
+
+
+def _stages(plan: Plan) -> list[Stage]:
+    return [stage for stage in plan.stages if stage.verb == "training"]
+
+
+def _elsewhere(training: Training) -> bool:
+    return training.launch.start == "elsewhere" or training.launch.nodes > 1
+
+
+def _filled(plan: Plan, stage: Stage, store: Store, folder: Path) -> Job:
+    """The job with what is known once there are rows: their digests, its key, and where all of it comes from."""
+    assert stage.job is not None
+    job = stage.job
+    digest = store.digest(folder / "datasets" / job.data)
+    held_out = None if job.held_out is None else store.digest(folder / "datasets" / job.held_out)
+    lineage = {
+        "recipe": {"name": plan.recipe.name, "sha256": fingerprint(msgspec.to_builtins(plan.recipe.text))},
+        "fingerprint": stage.fingerprint,
+        "inputs": dict(stage.inputs),
+        "sources": [{"name": facts.name, "sha256": [file.digest for file in facts.files]} for facts in plan.sources],
+        "graders": {each.name: each.fingerprint for each in plan.stages if each.verb == "grading"},
+        "base_model": job.model.digest or job.model.name or "random weights",
+    }
+    key = fingerprint({"settings": stage.settings, "data": digest, "held_out": held_out})
+    return dataclasses.replace(job, key=key, data_sha256=digest, lineage=lineage)
+
+
+def _beside(job: Job, plan: Plan, run: Path, folder: Path) -> Job:
+    """The job with its paths as they are from a folder; what lies outside the project is named in full."""
+
+    def path(target: Path) -> str:
+        inside = target.resolve().is_relative_to(
+            Path(os.path.commonpath([run.resolve(), plan.recipe.folder.resolve()]))
+        )
+        return os.path.relpath(target.resolve(), folder.resolve()) if inside else str(target.resolve())
+
+    def model(name: str | None) -> str | None:
+        return path(plan.recipe.folder / name) if name is not None and (plan.recipe.folder / name).exists() else name
+
+    data = run / "datasets"
+    return dataclasses.replace(
+        job,
+        data=path(data / job.data),
+        held_out=None if job.held_out is None else path(data / job.held_out),
+        model=dataclasses.replace(job.model, path=model(job.model.path), tokenizer=model(job.model.tokenizer)),
+    )
+
+
+def _write(files: Mapping[str, str], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        write_whole(folder / name, text)
+        if name.endswith(".sh"):
+            (folder / name).chmod(0o755)
+
+
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a finished model that belongs to the job in this folder."""
+    manifest = _read_json(folder / "model" / MANIFEST)
+    return manifest if manifest is not None and manifest.get("key") == _key(folder) else None
+
+
+def _key(folder: Path) -> str | None:
+    job = _read_json(folder / "job.json")
+    return None if job is None else str(job.get("key"))
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) else None
+    return None
+
+
+def _metrics(path: Path) -> list[dict[str, Any]]:
+    """The steps so far; a line that is being written is left out."""
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(ValueError):
+            found.append(json.loads(line))
+    return [line for line in found if line["step"]]
+
+
+def _curve(path: Path) -> list[dict[str, Any]]:
+    steps = _metrics(path) if path.is_file() else []
+    every = max(1, -(-len(steps) // _CURVE))
+    chosen = [line for line in steps if line["step"] % every == 0 or line is steps[-1] or line is steps[0]][-_CURVE:]
+    return [{word: line[word] for word in ("step", "loss", "learning_rate", "gradient_norm")} for line in chosen]
+
+
+def _tail(path: Path, lines: int) -> list[str]:
+    with contextlib.suppress(OSError):
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+    return []
+
+
+def _stopped(log: Path) -> bool:
+    return any(line.startswith("stopped after step") for line in _tail(log, 60))
+
+
+def _extra(missing: list[str]) -> str:
+    extras = {"peft": "lora", "bitsandbytes": "qlora", "tensorboard": "tensorboard", "liger_kernel": "liger"}
+    return ",".join(dict.fromkeys(extras.get(package, "train") for package in missing))
+
+
+@contextlib.contextmanager
+def _passing_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """While this lasts an interrupt or SIGTERM asks the job to stop, which then writes a checkpoint; a second one is our own."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+
+    try:
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:
+        # Not the main thread: signals are somebody else's.
+        before = {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if process.returncode is None:
+            process.terminate()

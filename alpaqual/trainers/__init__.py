@@ -1,0 +1,1 @@
+"""Trainers: plug-ins, one file or folder each."""

@@ -1,0 +1,141 @@
+"""What is shown before the first step: sharding changed nothing, packed rows do not see each other, the loss is the model's own."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from alpaqual.errors import MachineError
+from alpaqual.job import Machine
+from alpaqual.trainers.fsdp_job.batches import micro_batch
+from alpaqual.trainers.fsdp_job.loss import Learner, tensors
+from alpaqual.trainers.fsdp_job.texts import Example
+
+_CLOSE = {torch.float32: 1e-4, torch.bfloat16: 0.1}
+"""Largest distance of logits, of their length, by what is computed with."""
+VARLEN = "alpaqual_varlen"
+
+
+def sample(examples: Sequence[Example], tokens: int = 48) -> list[Example]:
+    """The beginnings of two rows, with something to learn in each."""
+    chosen = [example for example in examples if example.loss_tokens][:2]
+    return [
+        Example(each.id, each.tokens[:tokens], min(each.learned, min(len(each.tokens), tokens) - 1 or 1))
+        for each in (chosen * 2)[:2]
+    ]
+
+
+def prove(learner: Learner, said: torch.Tensor, rows: Sequence[Example], machine: Machine, longest: int) -> str:
+    """Choose the quickest attention and loss that are right for this model; what was chosen, in words.
+
+    `said` are the logits of `rows`, read one by one before the model was sharded; `longest` is the most tokens of a row.
+    Raises MachineError where what a recipe names is not right for this model.
+    """
+    compute = _computes_with(learner)
+    device = said.device
+    packed = tensors(micro_batch(rows), device)
+    mixed = dict(packed, positions=torch.arange(packed["tokens"].shape[1], device=device)[None])
+    mixed["starts"] = torch.tensor([0, packed["tokens"].shape[1]], dtype=torch.int32, device=device)
+    _use(learner, "sdpa", longest)
+    alone = torch.cat([learner(tensors(micro_batch([row]), device), logits=True).detach() for row in rows])
+    if _distance(alone, said) > _CLOSE[compute]:
+        raise MachineError(
+            f"the model says something else once it is sharded (logits {_distance(alone, said):.1%} apart): nothing was trained; "
+            "please report this model's architecture"
+        )
+    second = slice(len(rows[0].tokens), None)
+    seen = _distance(learner(mixed, logits=True)[second].detach(), alone[second])
+    refused = {}
+    for attention in _candidates(machine.attention, device):
+        try:
+            _use(learner, attention, longest)
+            apart = _distance(learner(packed, logits=True).detach()[second], alone[second])
+        except (RuntimeError, ValueError, ImportError, TypeError) as error:
+            refused[attention] = " ".join(str(error).split())[:200]
+            continue
+        # In bf16 two kernels differ a little; rows that see each other differ as much as when nothing keeps them apart.
+        if apart <= _CLOSE[torch.float32] or (compute is torch.bfloat16 and apart <= min(_CLOSE[compute], seen / 2)):
+            break
+        refused[attention] = f"rows of a micro-batch see each other (logits {apart:.1%} apart)"
+    else:
+        reasons = "; ".join(f"{_name(attention)}: {reason}" for attention, reason in refused.items())
+        raise MachineError(f"training.attention: no kernel keeps rows of a micro-batch apart for this model: {reasons}")
+    return f"attention {_name(attention)}, cross entropy {_choose_loss(learner, packed, machine, compute)}"
+
+
+def _choose_loss(learner: Learner, batch: dict[str, torch.Tensor], machine: Machine, compute: torch.dtype) -> str:
+    learner.cross_entropy = "model"
+    wanted = machine.cross_entropy
+    if wanted == "model":
+        return wanted
+    own = learner(batch).item()
+    learner.cross_entropy = "chunked" if wanted == "auto" else wanted
+    try:
+        other = learner(batch).item()
+    except (AttributeError, RuntimeError, ImportError, TypeError) as error:
+        other, reason = float("nan"), " ".join(str(error).split())[:200]
+    else:
+        reason = f"it gives {other:.6g} where the model gives {own:.6g}"
+    # A head that scales or caps its logits is more than a matrix.
+    if abs(other - own) <= (1e-5 if compute is torch.float32 else 1e-2) * abs(own):
+        return learner.cross_entropy
+    if wanted != "auto":
+        raise MachineError(f"training.cross_entropy: {wanted} is not right for this model: {reason}; leave it out")
+    learner.cross_entropy = "model"
+    return "model"
+
+
+def _candidates(wanted: str, device: torch.device) -> list[str]:
+    """Kernels by speed."""
+    if wanted != "auto":
+        return [VARLEN if wanted == "varlen" else wanted]
+    if device.type != "cuda":
+        return ["sdpa", "eager"]
+    return ["flash_attention_2", VARLEN, "sdpa", "eager"]
+
+
+def _use(learner: Learner, attention: str, longest: int) -> None:
+    if attention == VARLEN:
+        from transformers import AttentionInterface
+
+        AttentionInterface.register(VARLEN, _varlen)
+    told = attention in (VARLEN, "flash_attention_2")
+    learner.longest = longest if told else None
+    learner.model.set_attn_implementation(attention)
+
+
+def _varlen(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **words: Any) -> tuple[Any, None]:
+    """torch's own attention over rows of different lengths; (1, heads, T, width) in, (1, T, heads, width) out."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    groups = query.shape[1] // key.shape[1]
+    if groups > 1:
+        key, value = (each.repeat_interleave(groups, dim=1) for each in (key, value))
+    parts = [each[0].transpose(0, 1) for each in (query, key, value)]
+    starts, longest, window = words["cu_seq_lens_q"], words["max_length_q"], words.get("sliding_window")
+    known = inspect.signature(varlen_attn).parameters
+    more: dict[str, Any] = {"scale": words.get("scaling")} if "scale" in known else {}
+    if "window_size" in known:
+        more["window_size"] = (-1 if window is None else window - 1, 0)
+    elif window is None:
+        more["is_causal"] = True
+    else:
+        raise ValueError("this torch has no attention over a sliding window")
+    return varlen_attn(*parts, starts, starts, longest, longest, **more)[None], None
+
+
+def _name(attention: str) -> str:
+    return "varlen" if attention == VARLEN else attention
+
+
+def _distance(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    return float((found - wanted).norm() / wanted.norm())
+
+
+def _computes_with(learner: Learner) -> torch.dtype:
+    """bf16 or fp32, from what the first layer's weights become in the forward pass."""
+    policy = learner._get_fsdp_state()._mp_policy
+    return policy.param_dtype or torch.float32

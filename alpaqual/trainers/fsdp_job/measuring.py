@@ -1,0 +1,154 @@
+"""What a job is measured by: speed, model FLOPs utilisation, memory; and the line of each step."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+
+from alpaqual.trainers.fsdp_job import memory
+from alpaqual.trainers.fsdp_job.batches import Order
+from alpaqual.trainers.fsdp_job.ranks import Ranks
+from alpaqual.trainers.fsdp_job.texts import Example
+
+PEAKS = {"H200": 989e12, "H100": 989e12, "GH200": 989e12, "A100": 312e12, "A800": 312e12, "L40S": 362e12, "L4": 121e12, "A10": 125e12, "4090": 165e12, "V100": 125e12}  # fmt: skip
+"""Dense bf16 FLOP/s that makers state, by a word of the device's name."""
+
+
+def peak_of(device: torch.device) -> float | None:
+    """FLOP/s that the device can do in bf16 at most; None where nobody knows."""
+    if device.type != "cuda":
+        return None
+    words = torch.cuda.get_device_name(device).replace("-", " ").split()
+    return next((PEAKS[word] for word in words if word in PEAKS), None)
+
+
+def device_name(device: torch.device) -> str:
+    """What the device is called."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
+def flops_a_token(model: Any, length: float) -> tuple[float, float]:
+    """Operations of the forward and backward pass of one token, in rows of a mean `length`: of the layers, and of the head.
+
+    6 for each weight that a token is multiplied with (4 where it is frozen: no gradient of its own), and 6 for each layer,
+    head width and token before it, as attention looks back only (Kaplan et al. 2020, section 2.1; PaLM, appendix B). What is
+    computed twice to save memory does not count. Only learned tokens pass through the head.
+    """
+    inner, outer = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    matrices = [each for each in model.parameters() if each.ndim >= 2 and each is not inner and each is not outer]
+    weights = sum((6 if each.requires_grad else 4) * each.numel() for each in matrices)
+    text = model.config.get_text_config()
+    width = text.num_attention_heads * (getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads)
+    return weights + 6.0 * text.num_hidden_layers * width * length, (
+        6.0 if outer.requires_grad else 4.0
+    ) * outer.numel()
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a step is measured by: operations of a token in the layers and in the head, FLOP/s of all devices (None: unknown)."""
+
+    layers: float
+    head: float
+    peak: float | None
+    device: torch.device
+
+    @classmethod
+    def of(cls, outline: Any, length: float, ranks: Ranks) -> Speed:
+        """Of a model without memory, in rows of a mean `length` in tokens."""
+        peak = peak_of(ranks.device)
+        return cls(*flops_a_token(outline, length), None if peak is None else peak * ranks.world, ranks.device)
+
+    def mfu(self, tokens: int, learned: int, seconds: float) -> float | None:
+        """Model FLOPs utilisation: useful operations of what the devices could have done."""
+        return None if self.peak is None else (tokens * self.layers + learned * self.head) / seconds / self.peak
+
+
+class Metrics:
+    """`metrics.jsonl` of a folder: one line a step; lines of steps that a resumed job does again are taken out."""
+
+    def __init__(self, folder: Path, done: int, *, tensorboard: bool) -> None:
+        path = folder / "metrics.jsonl"
+        self.kept = [line for line in read_metrics(path) if line["step"] <= done] if done else []
+        self.spent: float = self.kept[-1]["elapsed_seconds"] if self.kept else 0.0
+        """Seconds of the steps that count."""
+        self.spent_here = 0.0
+        """Those of this process."""
+        half = path.with_suffix(".tmp")
+        half.write_text("".join(json.dumps(line) + "\n" for line in self.kept), encoding="utf-8")
+        half.replace(path)
+        self.file: TextIO = path.open("a", encoding="utf-8")
+        self.writer: Any = None
+        if tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
+        self.last = time.perf_counter()
+
+    def start(self) -> None:
+        """The first step begins now."""
+        self.last = time.perf_counter()
+
+    def step(self, number: int, order: Order, rows: Sequence[Example], speed: Speed, found: dict[str, float]) -> None:
+        """A step has ended: write what was `found`, and how fast it went."""
+        now = time.perf_counter()
+        seconds, self.last = now - self.last, now
+        self.spent += seconds
+        self.spent_here += seconds
+        tokens, learned = sum(len(row.tokens) for row in rows), sum(row.loss_tokens for row in rows)
+        self.write({
+            "step": number,
+            "epoch": round(number / order.steps_of_epoch, 4),
+            **found,
+            "rows": len(rows),
+            "tokens": tokens,
+            "loss_tokens": learned,
+            "seconds": seconds,
+            "elapsed_seconds": self.spent,
+            "tokens_per_second": tokens / seconds,
+            "mfu": speed.mfu(tokens, learned, seconds),
+            "memory_bytes": memory.used(speed.device),
+        })  # fmt: skip
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Write a line."""
+        self.kept.append(line)
+        self.file.write(json.dumps(line) + "\n")
+        self.file.flush()
+        for word, value in line.items() if self.writer is not None else ():
+            if word != "step" and isinstance(value, int | float):
+                self.writer.add_scalar(word, value, line["step"])
+
+    def line(self, steps: int) -> str:
+        """The last of so many steps for a person."""
+        at = self.kept[-1]
+        left = (steps - at["step"]) * self.spent / at["step"]
+        words = [f"step {at['step']}/{steps}", f"loss {at['loss']:.4f}", f"norm {at['gradient_norm']:.3f}"]
+        words += [f"lr {at['learning_rate']:.2e}", f"{at['tokens_per_second']:,.0f} tokens/s"]
+        words += [] if at["mfu"] is None else [f"MFU {at['mfu']:.1%}"]
+        words += [] if at["memory_bytes"] is None else [f"{at['memory_bytes'] / 2**30:.1f} GiB"]
+        return "  ".join([*words, f"{left / 60:.1f} min left"])
+
+    def close(self) -> None:
+        """Write what is left."""
+        self.file.close()
+        if self.writer is not None:
+            self.writer.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a `metrics.jsonl`; a last line that was torn by a kill is left out."""
+    found: list[dict[str, Any]] = []
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                break
+    return found

@@ -1,0 +1,241 @@
+"""The model: read, given adapters, sharded over all processes, and shown to be what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
+from torch.utils.checkpoint import checkpoint
+
+from alpaqual.errors import MachineError
+from alpaqual.job import Job, Lora
+from alpaqual.job import Model as ModelOfJob
+from alpaqual.llm._local_files import Place
+from alpaqual.llm._local_loading import read_config, read_model, read_tokenizer
+from alpaqual.trainers.fsdp_job.loss import Learner
+from alpaqual.trainers.fsdp_job.ranks import Ranks
+
+
+@dataclass(frozen=True)
+class Base:
+    """Where a job's model lies."""
+
+    job: Job
+    folder: Path
+
+    @property
+    def place(self) -> Place:
+        """Of the weights."""
+        return _place(self.job.model, self.job.model.path, self.folder)
+
+    def tokenizer(self) -> Any:
+        """The tokenizer. Raises MachineError where there is none."""
+        other = self.job.model.tokenizer
+        if other is None:
+            if self.job.model.config is not None:
+                raise MachineError("a model with random weights needs a tokenizer: name one in training.tokenizer")
+            return read_tokenizer(self.place)
+        path = self.folder / other
+        return read_tokenizer(_place(self.job.model, other if path.exists() else None, self.folder, other))
+
+    def whole(self, device: torch.device, dtype: torch.dtype) -> Any:
+        """The model as one piece. Raises MachineError where it cannot be read whole."""
+        config = self.job.model.config
+        if config is None:
+            return read_model(self.place, dtype)
+        from transformers import AutoModelForCausalLM
+
+        torch.manual_seed(self.job.steps.seed)
+        with device:
+            return AutoModelForCausalLM.from_config(self.config(), dtype=dtype, attn_implementation="sdpa")
+
+    def config(self) -> Any:
+        """The model's configuration. Raises MachineError where there is none, or it is none of a language model."""
+        settings = dict(self.job.model.config or {})
+        if not settings:
+            return read_config(self.place)
+        from transformers import AutoConfig
+
+        try:
+            return AutoConfig.for_model(settings.pop("model_type"), **settings)
+        except (KeyError, TypeError, ValueError) as error:
+            raise MachineError(f"training.base_model.config is none that transformers knows: {error}") from None
+
+    def outline(self, config: Any, dtype: torch.dtype) -> Any:
+        """The model with its adapters and without memory (on the meta device)."""
+        from transformers import AutoModelForCausalLM
+
+        with torch.device("meta"):
+            return with_adapters(
+                AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa"), self.job
+            )
+
+    def quantised(self, ranks: Ranks, dtype: torch.dtype) -> Any:
+        """The model in 4 bits (NF4), whole on this process's device; 4-bit numbers are stored as `dtype`, so that no cast ever touches them."""
+        from transformers import BitsAndBytesConfig
+
+        require_package("bitsandbytes", "method: qlora")
+        settings = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+            bnb_4bit_quant_storage=dtype,
+        )
+        if self.place.gguf is not None or self.job.model.config is not None:
+            raise MachineError(
+                "method: qlora reads safetensors alone: name a folder or hub name as base_model, or use lora"
+            )
+        return read_model(self.place, dtype, quantization_config=settings, device_map={"": str(ranks.device)})
+
+
+def _place(model: ModelOfJob, path: str | None, folder: Path, name: str | None = None) -> Place:
+    if path is None:
+        return Place(name or str(model.name))
+    at = folder / path
+    return Place(path, gguf=at) if at.is_file() else Place(path, folder=at)
+
+
+def require_package(package: str, asked: str) -> None:
+    """Raises MachineError where a package is missing that a setting asks for."""
+    from importlib.util import find_spec
+
+    if find_spec(package) is None:
+        raise MachineError(
+            f"{asked} needs {package}: pip install 'alpaqual[{'lora' if package == 'peft' else package}]'"
+        )
+
+
+def adapted(model: Any, method: str, lora: Lora) -> Any:
+    """The model with adapters in its linear layers, its own weights frozen. In place."""
+    if method == "full":
+        return model
+    require_package("peft", f"method: {method}")
+    from peft import get_peft_model
+
+    return get_peft_model(model, lora_config(lora), autocast_adapter_dtype=False).get_base_model()
+
+
+def lora_config(lora: Lora) -> Any:
+    """peft's settings of adapters."""
+    from peft import LoraConfig
+
+    targets = "all-linear" if lora.targets is None else list(lora.targets)
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=targets,
+        task_type="CAUSAL_LM",
+    )
+
+
+def blocks(model: nn.Module) -> list[nn.Module]:
+    """The layers that are sharded, and held whole, one at a time."""
+    names = set(getattr(model, "_no_split_modules", None) or ())
+    found = [module for module in model.modules() if type(module).__name__ in names]
+    if found:
+        return found
+    lists = [list(module) for module in model.modules() if isinstance(module, nn.ModuleList)]
+    return max(lists, key=len, default=[])
+
+
+def build(
+    base: Base, config: Any, ranks: Ranks, rows: Sequence[Sequence[int]], checkpointing: bool
+) -> tuple[Learner, torch.Tensor]:
+    """The sharded model; and what it said of some rows of tokens, each by itself, before it was sharded: logits (tokens, vocabulary).
+
+    Trained weights are kept in fp32, frozen ones as they are computed with. Raises MachineError.
+    """
+    job = base.job
+    compute = torch.bfloat16 if job.precision == "bf16" else torch.float32
+    policy = MixedPrecisionPolicy(param_dtype=compute, reduce_dtype=torch.float32)
+    if job.method == "qlora":
+        learner = Learner(with_adapters(base.quantised(ranks, compute), job))
+        for weight in learner.parameters():
+            if weight.requires_grad:
+                dist.broadcast(weight.data, src=0)
+        said = apart(learner.model, rows)
+        _shard(learner, ranks, policy, checkpointing)
+        return learner, said
+    # Random weights are made where they are needed: drawing billions of numbers on a CPU takes minutes.
+    room = ranks.device if job.model.config is not None else torch.device("cpu")
+    stored = torch.float32 if job.method == "full" else compute
+    whole = with_adapters(base.whole(room, stored), job) if ranks.first else None
+    said = ranks.told(None if whole is None else apart(whole, rows).cpu())
+    learner = Learner(base.outline(config, stored))
+    _shard(learner, ranks, policy, checkpointing)
+    learner.to_empty(device=ranks.device)
+    learner.model.tie_weights()
+    weights = {f"model.{name}": weight for name, weight in whole.state_dict().items()} if whole is not None else {}
+    options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True, strict=True)
+    set_model_state_dict(learner, weights, options=options)
+    _copy_buffers(learner, whole, ranks)
+    return learner, said.to(ranks.device)
+
+
+def still(model: nn.Module) -> None:
+    """Make the model answer without dropout."""
+    model.eval()
+    for module in model.modules():
+        # On a CPU a 4-bit layer that is not being trained lays its weights out anew, for good, and sharding loses track of them.
+        if type(module).__name__ == "Linear4bit":
+            module.train()
+
+
+def apart(model: Any, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Logits (tokens of all rows, vocabulary) in fp32, each row read by itself."""
+    device = next(model.parameters()).device
+    still(model)
+    found = [model(input_ids=torch.tensor([row], device=device), use_cache=False).logits[0].detach() for row in rows]
+    return torch.cat(found).float()
+
+
+def with_adapters(model: Any, job: Job) -> Any:
+    """With adapters, whose first weights are the same on every process and in every run."""
+    torch.manual_seed(job.steps.seed)
+    model = adapted(model, job.method, job.lora)
+    for name, weight in model.named_parameters():
+        if weight.requires_grad and job.method != "full":
+            weight.data = weight.data.to(torch.float32)
+            assert "lora_" in name
+    return model
+
+
+def _shard(learner: Learner, ranks: Ranks, policy: MixedPrecisionPolicy, checkpointing: bool) -> None:
+    for block in blocks(learner.model):
+        if checkpointing:
+            block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+        fully_shard(block, mesh=ranks.mesh, mp_policy=policy)
+    fully_shard(learner, mesh=ranks.mesh, mp_policy=policy)
+    check_sharded(learner, ranks)
+
+
+def check_sharded(learner: nn.Module, ranks: Ranks) -> None:
+    """Raises AssertionError where a trained weight is not spread over all processes: its gradient would be each one's own."""
+    trained = {name: weight for name, weight in learner.named_parameters() if weight.requires_grad}
+    whole = [
+        name for name, weight in trained.items() if not isinstance(weight, DTensor) or weight.device_mesh != ranks.mesh
+    ]
+    spread = [name for name, weight in trained.items() if name not in whole and not weight.placements[-1].is_shard()]
+    assert trained and not whole and not spread, f"not sharded: {(whole or spread or ['anything'])[:5]}"
+
+
+def _copy_buffers(learner: Learner, whole: Any, ranks: Ranks) -> None:
+    """Tables that no checkpoint holds (rotary frequencies): nothing else fills them after a model was made without memory."""
+    source: Mapping[str, torch.Tensor] = dict(whole.named_buffers()) if whole is not None else {}
+    for name, buffer in learner.model.named_buffers():
+        if ranks.first:
+            buffer.copy_(source[name])
+        dist.broadcast(buffer, src=0)
+    empty = [name for name, each in learner.state_dict(keep_vars=True).items() if each.is_meta]
+    assert not empty, f"never filled: {empty[:5]}"

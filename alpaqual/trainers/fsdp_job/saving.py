@@ -1,0 +1,153 @@
+"""The trained model as `from_pretrained` reads it: safetensors, tokenizer, chat template, and a manifest of where it comes from."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+from alpaqual.job import Job
+from alpaqual.trainers.fsdp_job.data import Data
+from alpaqual.trainers.fsdp_job.loss import Learner
+from alpaqual.trainers.fsdp_job.measuring import Metrics, device_name
+from alpaqual.trainers.fsdp_job.model import Base, lora_config
+from alpaqual.trainers.fsdp_job.ranks import Ranks
+
+MANIFEST = "alpaqual-manifest.json"
+_PACKAGES = ("alpaqual", "torch", "transformers", "safetensors", "numpy", "peft", "bitsandbytes", "liger-kernel")
+
+
+def save_model(base: Base, learner: Learner, tokenizer: Any, ranks: Ranks, folder: Path, said: dict[str, Any]) -> None:
+    """Write the model into `folder` (under another name until it is whole), with a manifest that has what is `said` of it."""
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+    weights = get_model_state_dict(learner, options=options)
+    if not ranks.first:
+        return
+    weights = {name.removeprefix("model."): weight for name, weight in weights.items()}
+    half = folder.with_name(f"{folder.name}.tmp")
+    shutil.rmtree(half, ignore_errors=True)
+    job = base.job
+    if job.method == "full":
+        model: Any = learner.model
+        kept = {name: weight.to(_output(job)) for name, weight in weights.items()}
+        _save(model, half, kept)
+    else:
+        _save_adapted(base, weights, half)
+    tokenizer.save_pretrained(half)
+    manifest = {**said, "files": _digests(half)}
+    (half / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    half.rename(folder)
+
+
+def facts(job: Job, data: Data, metrics: Metrics, ranks: Ranks, after: float | None, lived: float) -> dict[str, Any]:
+    """What the manifest and the report say of a finished job, whose last process has `lived` so many seconds.
+
+    `seconds` are those of all steps that count; the cost is also of the time around this process's steps.
+    """
+    steps = [line for line in metrics.kept if line["step"]]
+    seconds, examples, held_out = metrics.spent, data.examples, data.held_out
+    tokens = sum(line["tokens"] for line in steps)
+    busy = [line["mfu"] * line["seconds"] for line in steps if line["mfu"] is not None]
+    price, paid = job.machine.price_per_gpu_hour, seconds + max(lived - metrics.spent_here, 0.0)
+    return {
+        "key": job.key,
+        "recipe": job.recipe,
+        "dataset": job.dataset,
+        "data_sha256": job.data_sha256,
+        "lineage": dict(job.lineage),
+        "code_sha256": code_digest(),
+        "versions": versions(),
+        "training": {
+            "rows": len(examples.all),
+            "rows_truncated": len(examples.truncated),
+            "rows_dropped": len(examples.dropped),
+            "tokens": tokens,
+            "loss_tokens": sum(line["loss_tokens"] for line in steps),
+            "steps": len(steps),
+            "seconds": seconds,
+            "tokens_per_second": tokens / seconds,
+            "mfu": sum(busy) / seconds if busy else None,
+            "processes": ranks.world,
+            "device": device_name(ranks.device),
+            "memory_bytes": max((line["memory_bytes"] or 0 for line in steps), default=0) or None,
+            "loss_first": steps[0]["loss"],
+            "loss_last": steps[-1]["loss"],
+            "cost_usd": None if price is None else paid / 3600 * ranks.world * price,
+            "held_out": held_out
+            and {"rows": len(held_out.all), "before": metrics.kept[0]["held_out_loss"], "after": after},
+        },
+    }
+
+
+def versions() -> dict[str, str]:
+    """The versions of what trains."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def code_digest() -> str:
+    """sha256 over the files of this trainer, in hexadecimal."""
+    whole = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        whole.update(f"{file.name}\0".encode() + file.read_bytes())
+    return whole.hexdigest()
+
+
+def _output(job: Job) -> torch.dtype:
+    return torch.bfloat16 if job.precision == "bf16" else torch.float32
+
+
+def _save(model: Any, folder: Path, weights: dict[str, Any] | None) -> None:
+    attention, dtype = model.config._attn_implementation, model.config.dtype
+    # What the kernel was called while training says nothing about the model.
+    model.config._attn_implementation = None
+    if weights is not None:
+        model.config.dtype = next(iter(weights.values())).dtype
+    try:
+        model.save_pretrained(folder, state_dict=weights)
+    finally:
+        model.config._attn_implementation, model.config.dtype = attention, dtype
+
+
+def _save_adapted(base: Base, weights: dict[str, Any], folder: Path) -> None:
+    """The adapters by themselves, or added to the weights that they were trained over (of qlora: to those before they became 4 bits)."""
+    from peft import get_peft_model
+
+    job = base.job
+    gc.collect()
+    whole = base.whole(torch.device("cpu"), torch.float32)
+    model = get_peft_model(whole, lora_config(job.lora), autocast_adapter_dtype=False)
+    missing = model.get_base_model().load_state_dict(weights, strict=False)
+    assert not missing.unexpected_keys, missing.unexpected_keys[:3]
+    lost = [name for name in missing.missing_keys if "lora_" in name]
+    assert not lost, lost[:3]
+    if job.lora.output == "adapter":
+        model.save_pretrained(folder)
+        return
+    merged = model.merge_and_unload().to(_output(job))
+    _save(merged, folder, merged.state_dict())
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    found = {}
+    for path in sorted(folder.iterdir()):
+        whole = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                whole.update(block)
+        found[path.name] = whole.hexdigest()
+    return found

@@ -1,0 +1,61 @@
+"""How a job ends before its time, and how two never work in one folder."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from alpaqual.trainers.fsdp_job.ranks import Ranks
+
+STOPPED = 75
+"""Exit code of a job that was asked to stop and can go on (EX_TEMPFAIL)."""
+FAILURE = "failure.json"
+"""Why a job ended, for who started it."""
+
+
+class Stop:
+    """Whether somebody asked for an end: SIGTERM, SIGINT or SIGHUP, which torchrun passes on, or SIGUSR1 of a scheduler."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: Any) -> None:
+        self.asked = True
+
+
+@contextlib.contextmanager
+def only_job(folder: Path, ranks: Ranks) -> Iterator[None]:
+    """While this lasts no other job works in the folder; the system drops the lock however a process ends.
+
+    Raises ValueError where another one does.
+    """
+    with contextlib.ExitStack() as stack:
+        free = True
+        if ranks.first:
+            file = stack.enter_context((folder / ".lock").open("w"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                free = False
+            except OSError:
+                # A file system without locks: nobody is kept out.
+                pass
+        if not ranks.told(free):
+            raise ValueError(f"another process is training in {folder}: let it end first")
+        yield
+
+
+def failed(folder: Path, ranks: Ranks | None, code: int, message: str) -> int:
+    """Tell why a job ended, by the first process or, without `ranks`, by whoever calls; the exit code."""
+    if ranks is None or ranks.first:
+        print(f"error: {message}", file=sys.stderr, flush=True)
+        (folder / FAILURE).write_text(json.dumps({"exit_code": code, "message": message}) + "\n", encoding="utf-8")
+    return code

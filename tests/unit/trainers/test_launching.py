@@ -1,0 +1,393 @@
+"""What starts a job: the texts as they are kept, hostile values in them, and torchrun as it really starts, meets and stops.
+
+`ALPAQUAL_BLESS=1 pytest tests/unit/trainers/test_launching.py` writes the texts anew; the diff is then for a person to read.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from alpaqual.job import Job, Launch, Lora, Machine, Model, Steps, Text, from_json, to_json
+from alpaqual.trainers.fsdp_job import Plugin
+from alpaqual.trainers.fsdp_job.launching import GRACE, MARGIN, check, label
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "launch"
+BLESS = os.environ.get("ALPAQUAL_BLESS") == "1"
+KUBERNETES = {"image": "registry.example/alpaqual:1", "claim": "runs"}
+
+
+def job(replicas: int = 1, recipe: str = "alpagasus-alpaca", dataset: str = "quality", **launch: Any) -> Job:
+    return Job(
+        recipe=recipe,
+        dataset=dataset,
+        data=f"../../datasets/{dataset}.jsonl",
+        model=Model(path="../../../../llama-7b"),
+        method="full",
+        lora=Lora(16, 32.0, 0.0, None, "merged"),
+        text=Text("alpaca", "response", 512, "truncate"),
+        steps=Steps(3, 128, 2e-5, "cosine", 0.03, 0.0, 1.0, 42),
+        precision="bf16",
+        machine=Machine(4096, None, None, "auto", "auto", replicas, None, 10.0, 2, False, None),
+        launch=Launch(
+            **{"start": "elsewhere", "nodes": 1, "processes": None, "rendezvous": None, "environment": {}}
+            | {"slurm": None, "kubernetes": None}
+            | launch
+        ),
+        key="0123456789abcdef" * 4,
+    )
+
+
+CASES = {
+    "here": job(),
+    "one-node": job(
+        processes=8,
+        environment={"HF_HUB_OFFLINE": "1", "WANDB_NOTES": 'it\'s $HOME `pwd`\nof "two" lines'},
+        slurm={},
+        kubernetes=KUBERNETES,
+    ),
+    "several-nodes": job(
+        replicas=2,
+        nodes=4,
+        processes=8,
+        rendezvous="node0:29500",
+        slurm={
+            "partition": "gpu",
+            "account": "paper",
+            "time": "1-12:00:00",
+            "cpus_per_node": 64,
+            "memory": "512G",
+            "options": ["--qos=high", '--comment="two words"'],
+            "setup": ["module load cuda/12.4", "source /venv/bin/activate"],
+        },
+        kubernetes=KUBERNETES | {"path": "runs/alpaca", "namespace": "ml", "memory": "512Gi", "cpus": 64},
+    ),
+}
+
+
+def write(folder: Path, asked: Job) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in Plugin().files(asked).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_texts_are_as_they_were(case: str) -> None:
+    files = Plugin().files(CASES[case])
+    golden = GOLDEN / case
+    if BLESS:
+        write(golden, CASES[case])
+        (golden / "job.json").unlink()
+
+    assert from_json(files["job.json"]) == CASES[case]
+    assert {path.name: path.read_text(encoding="utf-8") for path in golden.iterdir()} | {
+        "job.json": to_json(CASES[case])
+    } == files
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bash_can_read_every_script(case: str, tmp_path: Path) -> None:
+    for path in write(tmp_path, CASES[case]).glob("*.sh"):
+        subprocess.run(["bash", "-n", path], check=True)
+
+
+def test_it_is_run_in_its_folder() -> None:
+    assert Plugin().command(job()) == ["bash", "launch.sh"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "asked"),
+    [
+        ("launch.replicas", {"replicas": 3, "processes": 4}),
+        ("launch.replicas", {"replicas": 8, "nodes": 2, "processes": 2}),
+        ("launch.rendezvous", {"nodes": 2, "rendezvous": "node0"}),
+        ("launch.rendezvous", {"nodes": 2, "rendezvous": "node0:0"}),
+        ("launch.rendezvous", {"nodes": 2, "rendezvous": "node0:65536"}),
+        ("launch.rendezvous", {"nodes": 2, "rendezvous": "$(id):29500"}),
+        ("launch.environment", {"environment": {"A-B": "1"}}),
+        ("launch.environment", {"environment": {"A\n": "1"}}),
+        ("launch.environment", {"environment": {"UID": "1"}}),
+        ("launch.environment", {"environment": {"IFS": "1"}}),
+        ("launch.environment", {"environment": {"A": "\0"}}),
+        ("launch.environment", {"environment": {"A": "\ud800"}}),
+        ("launch.slurm.partition", {"slurm": {"partition": "a b"}}),
+        ("launch.slurm.account", {"slurm": {"account": "a\n#SBATCH --wrap=id"}}),
+        ("launch.slurm.memory", {"slurm": {"memory": "1G\n"}}),
+        ("launch.slurm.time", {"slurm": {"time": "1:2:3:4"}}),
+        ("launch.slurm.time", {"slurm": {"time": "1-2-3"}}),
+        ("launch.slurm.time", {"slurm": {"time": "60\n"}}),
+        ("launch.slurm.options", {"slurm": {"options": ["--qos=a\nid"]}}),
+        ("launch.slurm.options", {"slurm": {"options": ["--qos=a\x85id"]}}),
+        ("launch.slurm.options", {"slurm": {"options": ["qos"]}}),
+        ("launch.slurm.options", {"slurm": {"options": ["--nodes=4"]}}),
+        ("launch.slurm.options", {"slurm": {"options": ["-N4"]}}),
+        ("launch.slurm.setup", {"slurm": {"setup": ["a\nb"]}}),
+        ("launch.processes", {"kubernetes": KUBERNETES}),
+        ("launch.kubernetes.image", {"processes": 1, "kubernetes": KUBERNETES | {"image": "a b"}}),
+        ("launch.kubernetes.claim", {"processes": 1, "kubernetes": KUBERNETES | {"claim": "A"}}),
+        ("launch.kubernetes.namespace", {"processes": 1, "kubernetes": KUBERNETES | {"namespace": "a.b"}}),
+        ("launch.kubernetes.memory", {"processes": 1, "kubernetes": KUBERNETES | {"memory": "much"}}),
+        ("launch.kubernetes.path", {"processes": 1, "kubernetes": KUBERNETES | {"path": "../other"}}),
+        ("launch.kubernetes.path", {"processes": 1, "kubernetes": KUBERNETES | {"path": "a\nb"}}),
+    ],
+)
+def test_what_cannot_be_is_refused_by_its_setting(setting: str, asked: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(setting)}: "):
+        Plugin().files(job(**asked))
+
+
+@pytest.mark.parametrize(
+    ("time", "warned"),
+    [("0", 660), ("8", 120), ("20:00", 300), ("02:00:00", 660), ("1-0", 660), ("0-0:10", 150), ("0-00:00:02", 1)],
+)
+def test_slurm_warns_as_long_before_the_end_as_a_checkpoint_takes(time: str, warned: int) -> None:
+    assert GRACE + MARGIN == 660
+    assert f"\n#SBATCH --signal=B:USR1@{warned}\n" in Plugin().files(job(slurm={"time": time}))["slurm.sh"]
+
+
+# Hostile values
+
+
+names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True)
+values = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
+
+
+@pytest.fixture(scope="module")
+def printer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stands where python does and prints the environment that it is given."""
+    path: Path = tmp_path_factory.mktemp("bin") / "printer"
+    path.write_text("#!/bin/sh\nexec env -0\n")
+    path.chmod(0o755)
+    return path
+
+
+@settings(max_examples=60, deadline=None)
+@given(environment=st.dictionaries(names, values, max_size=5))
+def test_the_environment_is_exactly_what_the_recipe_says(printer: Path, environment: dict[str, str]) -> None:
+    asked = job(processes=1, environment=environment | {"CDPATH": "/"})
+    try:
+        check(asked)
+    except ValueError:
+        return
+    if environment.keys() & {"PATH", "PYTHON", "NPROC", "LD_PRELOAD", "LD_LIBRARY_PATH"}:
+        return
+    script = Plugin().files(asked)["launch.sh"]
+    ran = subprocess.run(["bash", "-c", script], env={"PATH": os.environ["PATH"], "PYTHON": str(printer)}, **TEXT)
+
+    found = dict(line.split("=", 1) for line in ran.stdout.decode().split("\0") if line)
+    assert {name: found.get(name) for name in environment} == environment
+    assert ran.stderr == b""
+
+
+TEXT: dict[str, Any] = {"capture_output": True, "check": True}
+
+# Every name that a bash of 5.2 sets for itself in a script, and those that its manual says it reads.
+BASH = """BASH BASHOPTS BASHPID BASH_ENV COMP_WORDBREAKS DIRSTACK EPOCHREALTIME EUID FUNCNAME GROUPS HISTCMD IFS LINENO
+OLDPWD OPTARG OPTERR OPTIND PIPESTATUS POSIXLY_CORRECT PPID PWD RANDOM SECONDS SHELLOPTS SHLVL SRANDOM UID _"""
+
+
+@pytest.mark.parametrize("name", BASH.split())
+def test_what_bash_keeps_for_itself_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="bash's own"):
+        check(job(environment={name: "1"}))
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@given(recipe=st.text(), dataset=st.text(), key=st.text(), nodes=st.integers(1, 100_000))
+def test_a_label_is_one_for_every_name(recipe: str, dataset: str, key: str, nodes: int) -> None:
+    asked = replace(job(recipe=recipe, dataset=dataset, nodes=nodes), key=key)
+
+    assert re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", label(asked))
+    assert len(f"{label(asked)}-{nodes - 1}") <= 63
+    assert label(asked) == label(replace(asked))
+    assert len({label(asked), label(replace(asked, key=key + "x")), label(replace(asked, dataset=dataset + "x"))}) == 3
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    recipe=st.text(max_size=100),
+    dataset=st.text(max_size=100),
+    path=st.text(max_size=30),
+    nodes=st.integers(1, 3),
+    more=st.fixed_dictionaries({}, optional={"cpus": st.integers(1, 64), "memory": st.just("1.5Ti")}),
+)
+def test_kubernetes_takes_every_manifest(
+    recipe: str, dataset: str, path: str, nodes: int, more: dict[str, Any]
+) -> None:
+    validate = pytest.importorskip("kubernetes_validate", reason="needs kubernetes-validate")
+    asked = job(recipe=recipe, dataset=dataset, nodes=nodes, processes=8, kubernetes=KUBERNETES | {"path": path} | more)
+    try:
+        files = Plugin().files(asked)
+    except ValueError:
+        return
+    manifests = list(yaml.safe_load_all(files["kubernetes.yaml"]))
+
+    for manifest in manifests:
+        validate.validate(manifest, "1.34", strict=True)
+    pod = manifests[-1]["spec"]["template"]["spec"]
+    folder = Path(pod["containers"][0]["workingDir"])
+    assert folder.is_relative_to("/mnt/alpaqual")
+    assert folder == Path("/mnt/alpaqual") / path.lstrip("/") / "training" / dataset
+    assert pod["terminationGracePeriodSeconds"] > GRACE
+    assert len(manifests) == (1 if nodes == 1 else 2)
+
+
+# Real runs
+
+
+class Started:
+    """launch.sh as it runs, the lines that its processes tell, and a way to wait for one of them."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.lines: list[str] = []
+        self.told = threading.Condition()
+        settings = {"PYTHON": sys.executable, "STEPS": "20", "SECONDS_TO_SAVE": "1", "PYTHONPATH": str(folder / "code")}
+        self.process = subprocess.Popen(
+            ["bash", folder / "launch.sh"],
+            env=os.environ | settings | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+        )
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self.told:
+                self.lines.append(line.rstrip("\n"))
+                self.told.notify_all()
+
+    def wait_for(self, words: str) -> None:
+        with self.told:
+            assert self.told.wait_for(lambda: any(words in line for line in self.lines), timeout=60), self.lines
+
+    def end(self) -> int:
+        code = self.process.wait(timeout=60)
+        self.reader.join(timeout=10)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+    def told_by_ranks(self) -> list[str]:
+        return sorted(line for line in self.lines if re.match(r"\d of \d: ", line))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A job's folder, with a stand-in for the training script on the path of its python."""
+    package = tmp_path / "code" / "alpaqual" / "trainers" / "fsdp_job"
+    package.mkdir(parents=True)
+    for place in (package, *list(package.parents)[:2]):
+        (place / "__init__.py").touch()
+    shutil.copy(Path(__file__).with_name("ranks_job.py"), package / "__main__.py")
+    return tmp_path
+
+
+def test_a_machine_without_a_gpu_runs_one_process_that_is_asked_to_stop_and_goes_on(folder: Path) -> None:
+    write(folder, job())
+
+    first = Started(folder, CUDA_VISIBLE_DEVICES="", STEPS="100000")
+    first.wait_for("0 of 1: started at 0")
+    first.process.send_signal(signal.SIGUSR1)
+    assert first.end() == 1
+    saved = int((folder / "checkpoint.txt").read_text())
+    assert first.told_by_ranks() == ["0 of 1: asked 1 times", f"0 of 1: saved {saved}", "0 of 1: started at 0"]
+
+    again = Started(folder, CUDA_VISIBLE_DEVICES="", STEPS=str(saved + 3))
+    assert again.end() == 0
+    assert again.told_by_ranks() == [f"0 of 1: done {saved + 3}", f"0 of 1: started at {saved}"]
+
+
+def test_two_nodes_meet_and_when_one_is_asked_to_stop_both_save(folder: Path) -> None:
+    write(folder, job(nodes=2, processes=1))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    told = {"RDZV_ENDPOINT": f"127.0.0.1:{port}", "MAX_RESTARTS": "0", "STEPS": "100000"}
+
+    nodes = [Started(folder, **told, RDZV_NODE=number) for number in ("1", "0")]
+    for node in nodes:
+        node.wait_for("of 2: started at 0")
+    nodes[0].process.send_signal(signal.SIGTERM)
+    # A scheduler may ask twice: torchrun waits all the same.
+    nodes[0].wait_for("of 2: asked")
+    nodes[0].process.send_signal(signal.SIGTERM)
+    assert [node.end() for node in nodes] == [1, 1]
+    lines = [line for node in nodes for line in node.told_by_ranks()]
+    assert {line[:6] for line in lines} == {"0 of 2", "1 of 2"}
+    assert len([line for line in lines if "saved" in line]) == 2
+
+
+def test_torchrun_waits_as_long_as_it_is_told(folder: Path) -> None:
+    write(folder, job(processes=1))
+
+    started = Started(folder, STEPS="100000", SECONDS_TO_SAVE="100", TORCH_ELASTIC_SHUTDOWN_TIMEOUT="1")
+    started.wait_for("0 of 1: started at 0")
+    started.process.send_signal(signal.SIGTERM)
+    assert started.end() == 1
+    assert not (folder / "checkpoint.txt").exists()
+    assert any("forcefully exiting" in line for line in started.lines)
+
+
+def test_a_node_that_knows_no_door_says_what_to_set(tmp_path: Path) -> None:
+    write(tmp_path, job(nodes=2, processes=1))
+    environment = {key: value for key, value in os.environ.items() if key != "RDZV_ENDPOINT"}
+
+    ran = subprocess.run(
+        ["bash", "launch.sh"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert ran.returncode == 2
+    assert "RDZV_ENDPOINT=node0:29500 bash launch.sh" in ran.stderr
+
+
+@pytest.mark.parametrize("wrong", ["0", "gpu", "08", "-1", "2 x"])
+def test_a_number_of_processes_that_is_none_is_refused(tmp_path: Path, wrong: str) -> None:
+    write(tmp_path, job(processes=8))
+
+    ran = subprocess.run(
+        ["bash", "launch.sh"],
+        cwd=tmp_path,
+        env=os.environ | {"NPROC": wrong},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (ran.returncode, ran.stderr) == (2, f"launch.sh: NPROC is '{wrong}', which is no number of processes\n")
+
+
+def test_options_of_torchrun_come_last_and_win(tmp_path: Path) -> None:
+    printer = tmp_path / "printer"
+    printer.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    printer.chmod(0o755)
+    write(tmp_path, job(processes=8))
+
+    ran = subprocess.run(
+        ["bash", "launch.sh", "--log-dir", "my logs"], cwd=tmp_path, env=os.environ | {"PYTHON": str(printer)}, **TEXT
+    )
+
+    assert ran.stdout.decode().splitlines()[-5:] == [
+        "--log-dir",
+        "my logs",
+        "-m",
+        "alpaqual.trainers.fsdp_job",
+        "job.json",
+    ]
