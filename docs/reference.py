@@ -78,7 +78,9 @@ def recipe_page() -> str:
         "Agreement",
         "LowLimits",
     ]
-    order += ["Dataset", "Quota", "Like", "Expectation", "Bounds", "Engine", "ReportSettings"]
+    order += ["Dataset", "Quota", "Like", "Expectation", "Bounds"]
+    order += ["Training", "RandomModel", "Lora", "Checkpoints", "Launch", "Slurm", "Kubernetes"]
+    order += ["Engine", "ReportSettings"]
     missing = set(definitions) - set(order)
     if missing:
         raise SystemExit(f"docs/reference.py does not know where these stand on the page: {', '.join(sorted(missing))}")

@@ -15,6 +15,9 @@ import pytest
 from alpaqual import registry
 from alpaqual.job import Job, Launch, Lora, Machine, Model, Steps, Text
 
+# TRL's own configuration sets it, so TRL is not asked for anything that it does not do.
+pytestmark = pytest.mark.filterwarnings("ignore:`gradient_checkpointing` is deprecated:FutureWarning")
+
 ROWS = [
     {"id": str(n), "instruction": f"Add {{x}} to {n}", "input": "1 2" if n % 2 else "", "output": "three " * (n + 1)}
     for n in range(8)

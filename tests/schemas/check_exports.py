@@ -1,3 +1,4 @@
+# ruff: noqa: T201 - a script that a person runs; it prints.
 """Checks the exports for axolotl and LLaMA-Factory with those programs' own code, which cannot share our environment.
 
     python tests/schemas/check_exports.py [--keep FOLDER] [--no-training]
@@ -24,7 +25,12 @@ from typing import Any
 TOOLS: dict[str, dict[str, list[str]]] = {
     "axolotl": {
         # axolotl asks for Python 3.12, and its code runs on 3.11; torch is of the Python that runs this.
-        "alone": ["axolotl==0.21.0", "axolotl-contribs-lgpl==0.0.7", "axolotl-contribs-mit==0.0.6", "bitsandbytes==0.50.2"],
+        "alone": [
+            "axolotl==0.21.0",
+            "axolotl-contribs-lgpl==0.0.7",
+            "axolotl-contribs-mit==0.0.6",
+            "bitsandbytes==0.50.2",
+        ],
         "with": [
             *("transformers==5.20.1", "accelerate==1.15.0", "datasets==5.0.1", "peft==0.21.2", "trl==1.14.1"),
             *("pydantic==2.13.5", "typer==0.25.1", "mistral-common==1.12.0", "evaluate==0.4.1", "schedulefree==1.4.1"),
@@ -76,7 +82,13 @@ def checked(tool: str, folder: Path, work: Path, *, train: bool) -> bool:
     for name in ("train-full-alpaca", "train-lora-chat") if train else ():
         where = exports / name
         ran = subprocess.run(
-            ["bash", "train.sh"], cwd=where, env=offline(python), capture_output=True, text=True, timeout=900, check=False
+            ["bash", "train.sh"],
+            cwd=where,
+            env=offline(python),
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
         )
         # Two steps of four rows: the last checkpoint is of the second.
         trained = ran.returncode == 0 and (where / "output" / "checkpoint-2").is_dir()
@@ -126,7 +138,9 @@ def write_exports(tool: str, folder: Path) -> None:
     from alpaqual import registry
     from alpaqual.job import Job, Launch, Lora, Machine, Model, Steps, Text
 
-    def write(name: str, precision: str, steps: Steps, method: str, prompt: str, processes: int, held_out: bool) -> None:
+    def write(
+        name: str, precision: str, steps: Steps, method: str, prompt: str, processes: int, held_out: bool
+    ) -> None:
         job = Job(
             recipe="check",
             dataset="all",
@@ -174,7 +188,8 @@ def tiny(folder: Path) -> None:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     special = ["<s>", "</s>"]
     letters.train_from_iterator(
-        ["Below is an instruction"], trainers.BpeTrainer(vocab_size=300, special_tokens=special, initial_alphabet=alphabet)
+        ["Below is an instruction"],
+        trainers.BpeTrainer(vocab_size=300, special_tokens=special, initial_alphabet=alphabet),
     )
     letters.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=letters, bos_token="<s>", eos_token="</s>", pad_token="</s>")
@@ -185,7 +200,9 @@ def tiny(folder: Path) -> None:
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-    config = LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=1024, bos_token_id=0, eos_token_id=1, **sizes)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), max_position_embeddings=1024, bos_token_id=0, eos_token_id=1, **sizes
+    )
     LlamaForCausalLM(config).save_pretrained(folder)
 
 
@@ -227,7 +244,9 @@ def read_axolotl(folder: Path) -> int:
         read += 1
         os.chdir(path.parent)
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        problems += [f"{path.parent.name}: unknown: {key}" for key in values if key not in AxolotlInputConfig.model_fields]
+        problems += [
+            f"{path.parent.name}: unknown: {key}" for key in values if key not in AxolotlInputConfig.model_fields
+        ]
         got = validate_config(DictDefault(values), capabilities=gpu, env_capabilities={"torch_version": "2.13.0"})
         for key, value in values.items():
             if not same(value, got.to_dict().get(key)):
@@ -247,7 +266,13 @@ def read_axolotl(folder: Path) -> int:
 
 
 def read_llama_factory(folder: Path) -> int:
-    os.environ |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29777"}
+    os.environ |= {
+        "RANK": "0",
+        "LOCAL_RANK": "0",
+        "WORLD_SIZE": "1",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": "29777",
+    }
     from llamafactory.data import get_template_and_fix_tokenizer
     from llamafactory.data.converter import align_dataset
     from llamafactory.data.parser import get_dataset_list

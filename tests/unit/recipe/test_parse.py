@@ -292,8 +292,40 @@ NUMBERS_AND_NAMES = {
         "4:23: 'messages' holds the whole row: leave input out",
     ),
     "dataset to train": (
-        BASE + "training: {datasets: [quality, ful]}\n",
-        "13:32: nothing defines the dataset 'ful', did you mean 'full'?",
+        BASE + "training: {base_model: a/b, datasets: [quality, ful]}\n",
+        "13:49: nothing defines the dataset 'ful', did you mean 'full'?",
+    ),
+    "dataset to train twice": (
+        BASE + "training: {base_model: a/b, datasets: [quality, quality]}\n",
+        "13:49: the dataset 'quality' is named twice",
+    ),
+    "dataset held out and trained on": (
+        BASE + "training: {base_model: a/b, datasets: [quality], held_out: quality}\n",
+        "13:60: the dataset 'quality' is trained on: hold another one out",
+    ),
+    "dataset held out that nothing defines": (
+        BASE + "training: {base_model: a/b, datasets: [quality], held_out: ful}\n",
+        "13:60: nothing defines the dataset 'ful', did you mean 'full'?",
+    ),
+    "trainer that nobody wrote": (
+        BASE + "training: {base_model: a/b, datasets: [quality], trainer: fsdp_jobs}\n",
+        "13:59: there is no trainer 'fsdp_jobs', did you mean 'fsdp_job'?",
+    ),
+    "export that nobody wrote": (
+        BASE + "training: {base_model: a/b, datasets: [quality], exports: [trl, axolot]}\n",
+        "13:65: there is no trainer 'axolot', did you mean 'axolotl'?",
+    ),
+    "replicas of different sizes": (
+        BASE + "training: {base_model: a/b, datasets: [quality], launch: {processes: 4, replicas: 3}}\n",
+        "13:83: 4 processes cannot be split into 3 replicas of the same size",
+    ),
+    "training without a model": (
+        BASE + "training: {datasets: [quality]}\n",
+        "13:11: the key 'base_model' is missing",
+    ),
+    "misspelt word of training": (
+        BASE + "training: {base_model: a/b, datasets: [quality], epoch: 3}\n",
+        "13:50: unknown key 'epoch', did you mean 'epochs'?",
     ),
     "dataset to compare": (
         BASE + "evaluation: {pairs: [[quality, ful]]}\n",

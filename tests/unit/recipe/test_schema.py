@@ -119,7 +119,7 @@ GOOD = {
         {"dataset": "quality", "rows": {"min": 1, "max": 9.5}, "level": "warn"},
         {"rule": "length", "failing_rows": {"max": "0.1%"}},
     ],
-    "training": {"anything": [1, {"at": "all"}]},
+    "training": {"base_model": {"config": {"at": [1, {"all": None}]}}, "datasets": ["d"], "lora": {"rank": 4}},
     "engine": {"memory": "4 GB", "threads": 2},
     "report": {"examples": 5, "samples": 0},
 }
@@ -173,6 +173,9 @@ def mutated(draw):
             value = holder[place[-1]]
         except (KeyError, IndexError, TypeError):
             continue
+        if isinstance(holder, str):
+            # An earlier change put a text where a list or mapping was.
+            continue
         match draw(st.sampled_from(["drop", "change", "change", "add", "rename", "bound"])):
             case "drop":
                 del holder[place[-1]]
@@ -225,7 +228,9 @@ def test_names_and_percentages_end_where_they_end(kind):
         for schema in walk(definition)
         if "pattern" in schema and isinstance(schema["pattern"], str)
     }
-    assert patterns <= {NAME, PERCENT, r"^[a-z_]+/.+", r"^[0-9]+(\.[0-9]+)? ?(MB|GB|MiB|GiB)(?!\n)$"}
+    launching = {r"^[A-Za-z0-9_.-]+:[0-9]{1,5}(?!\n)$", r"^[0-9]+([:-][0-9]+)*(?!\n)$", r"^[A-Za-z_][A-Za-z0-9_]*(?!\n)$"}
+    others = {r"^[a-z_]+/.+", r"^[0-9]+(\.[0-9]+)? ?(MB|GB|MiB|GiB)(?!\n)$"}
+    assert patterns <= {NAME, PERCENT, *others, *launching}
 
 
 def walk(value):

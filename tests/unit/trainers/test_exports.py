@@ -243,7 +243,9 @@ def test_the_prompt_is_the_one_that_alpaqual_trains_with() -> None:
     assert (_exports.WITH_INPUT, _exports.WITHOUT_INPUT) == (texts.WITH_INPUT, texts.WITHOUT_INPUT)
 
 
-SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text())
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text()
+)
 TREES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=12)
 
 

@@ -1,0 +1,186 @@
+"""Real jobs on this machine: torchrun, gloo, up to four processes on tiny models, stopped, killed and resumed."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra 'train'")
+from training import TINY, Folder, tiny_job, write_tokenizer  # noqa: E402
+
+from alpaqual.job import Job, Model  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+
+
+@pytest.fixture(scope="session")
+def job(tokenizer: Path) -> Job:
+    return tiny_job(tokenizer)
+
+
+@pytest.fixture(scope="session")
+def two(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """The job as two processes train it without a break."""
+    return Folder.of(tmp_path_factory.mktemp("jobs") / "two", job).run(2)
+
+
+def distance(one: Folder, other: Folder) -> float:
+    """The largest difference of any weight."""
+    assert one.weights.keys() == other.weights.keys()
+    return max(float((one.weights[name] - other.weights[name]).abs().max()) for name in one.weights)
+
+
+def test_it_learns_and_says_so(two: Folder) -> None:
+    facts = two.manifest["training"]
+    assert facts["rows"] + facts["rows_dropped"] == 40 and facts["rows_dropped"] and facts["rows_truncated"]
+    assert facts["steps"] == 10 and facts["processes"] == 2
+    assert facts["loss_last"] < facts["loss_first"]
+    assert facts["held_out"]["after"] < facts["held_out"]["before"]
+    assert facts["tokens"] == sum(line["tokens"] for line in two.steps)
+    assert facts["cost_usd"] > facts["seconds"] / 3600 * 2 * 1.5
+    assert not (two.path / "checkpoint").exists()
+    assert [line["learning_rate"] for line in two.steps][:2] == [0.0, 2e-3]
+
+
+def test_every_weight_learns(two: Folder, job: Job) -> None:
+    from transformers import AutoModelForCausalLM, LlamaConfig
+
+    torch.manual_seed(job.steps.seed)
+    before = AutoModelForCausalLM.from_config(LlamaConfig(**TINY), dtype=torch.float32).state_dict()
+    assert before.keys() == two.weights.keys()
+    assert all(not torch.equal(before[name], weight) for name, weight in two.weights.items())
+
+
+def test_the_model_is_read_by_from_pretrained_and_answers(two: Folder) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(two.path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(two.path / "model")
+    assert tokenizer.chat_template and model.dtype == torch.float32
+    asked = tokenizer("### Instruction:", return_tensors="pt")
+    said = model.generate(asked["input_ids"], attention_mask=asked["attention_mask"], max_new_tokens=3, pad_token_id=1)
+    assert said.shape[1] > asked["input_ids"].shape[1]
+
+
+@pytest.mark.parametrize("processes", [1, 4])
+def test_the_number_of_processes_changes_nothing(processes: int, job: Job, two: Folder, tmp_path: Path) -> None:
+    other = Folder.of(tmp_path / "job", job).run(processes)
+    assert other.losses == pytest.approx(two.losses, abs=1e-5)
+    assert distance(other, two) < 1e-5
+
+
+def test_replicas_change_nothing(tokenizer: Path, two: Folder, tmp_path: Path) -> None:
+    other = Folder.of(tmp_path / "job", tiny_job(tokenizer, replicas=2)).run(4)
+    assert other.losses == pytest.approx(two.losses, abs=1e-5)
+
+
+def stop(folder: Folder, after: int) -> int:
+    """Start a job with two processes and ask it to stop after some step; the steps that it did."""
+    process = folder.start(2)
+    try:
+        folder.wait_for(after, process)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) != 0
+    finally:
+        folder.kill(process)
+    assert "stopped as asked" in folder.log
+    assert not (folder.path / "model").exists()
+    return folder.steps[-1]["step"]
+
+
+def test_stopped_it_goes_on_bit_by_bit(job: Job, two: Folder, tmp_path: Path) -> None:
+    folder = Folder.of(tmp_path / "job", job)
+    done = stop(folder, 3)
+    assert 3 <= done < 10
+    folder.run(2)
+    assert f"going on after {done}" in folder.log
+    assert folder.losses == two.losses
+    assert distance(folder, two) == 0.0
+    assert [line["step"] for line in folder.steps] == list(range(1, 11))
+
+
+def test_stopped_it_goes_on_with_another_number_of_processes(job: Job, two: Folder, tmp_path: Path) -> None:
+    folder = Folder.of(tmp_path / "job", job)
+    stop(folder, 4)
+    folder.run(1)
+    assert folder.losses == pytest.approx(two.losses, abs=1e-5)
+    assert distance(folder, two) < 1e-5
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_weights(tokenizer: Path, two: Folder, tmp_path: Path) -> None:
+    folder = Folder.of(tmp_path / "job", tiny_job(tokenizer, checkpoint_steps=1))
+    chance = random.Random(7)
+    for step in (1, 4, 7):
+        process = folder.start(2)
+        try:
+            folder.wait_for(step, process)
+            # Within a step, a checkpoint, or between both.
+            time.sleep(chance.random() * 0.7)
+        finally:
+            folder.kill(process)
+    folder.run(2)
+    assert folder.log.count("going on after") >= 2
+    assert distance(folder, two) == 0.0
+    assert not list(folder.path.glob("checkpoint/*"))
+
+
+def test_a_finished_job_is_not_repeated(two: Folder) -> None:
+    before = (two.path / "model" / "model.safetensors").stat().st_mtime_ns
+    two.run(1)
+    assert "is trained already" in two.log
+    assert (two.path / "model" / "model.safetensors").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("output", ["merged", "adapter"])
+def test_adapters_learn_and_the_rest_stays(output: str, tokenizer: Path, two: Folder, tmp_path: Path) -> None:
+    base = Model(path=str(two.path / "model"))
+    folder = Folder.of(tmp_path / "job", tiny_job(tokenizer, method="lora", model=base, output=output, epochs=1)).run(2)
+    facts = folder.manifest["training"]
+    assert facts["held_out"]["after"] < facts["held_out"]["before"]
+    # What it starts from is what the other job ended with.
+    assert facts["held_out"]["before"] == pytest.approx(two.manifest["training"]["held_out"]["after"], abs=1e-5)
+    if output == "adapter":
+        assert all("lora_" in name for name in folder.weights)
+        return
+    changed = {name for name, weight in folder.weights.items() if not torch.equal(weight, two.weights[name])}
+    assert changed == {name for name in folder.weights if "_proj" in name}
+
+
+def test_adapters_over_four_bits_learn(tokenizer: Path, two: Folder, tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    base = Model(path=str(two.path / "model"))
+    found = tiny_job(tokenizer, method="qlora", model=base, epochs=1, output="adapter")
+    one, pair = Folder.of(tmp_path / "one", found).run(1), Folder.of(tmp_path / "pair", found).run(2)
+    assert one.losses == pytest.approx(pair.losses, abs=1e-5)
+    assert pair.manifest["training"]["held_out"]["after"] < pair.manifest["training"]["held_out"]["before"]
+
+
+def test_a_loss_that_is_no_number_stops_it_with_the_rows(tokenizer: Path, tmp_path: Path) -> None:
+    folder = Folder.of(tmp_path / "job", tiny_job(tokenizer, learning_rate=1e30, warmup_ratio=0.0, clip=None))
+    folder.run(2, fails=True)
+    told = (folder.path / "failure.json").read_text(encoding="utf-8")
+    assert "nothing was learned from it" in told and "row0" in told
+    assert not (folder.path / "model").exists()
+
+
+def test_another_jobs_checkpoint_is_never_taken_up(job: Job, tokenizer: Path, tmp_path: Path) -> None:
+    folder = Folder.of(tmp_path / "job", job)
+    stop(folder, 2)
+    (folder.path / "job.json").write_text((folder.path / "job.json").read_text().replace('"k1"', '"k2"'))
+    folder.run(2, fails=True)
+    assert "holds the state of another job" in folder.log
+
+
+def test_bf16_and_recomputed_activations_learn_the_same(tokenizer: Path, two: Folder, tmp_path: Path) -> None:
+    changed = tiny_job(tokenizer, precision="bf16", activation_checkpointing=True, tensorboard=True)
+    folder = Folder.of(tmp_path / "job", changed).run(2)
+    assert folder.losses == pytest.approx(two.losses, abs=0.05)
+    assert all(weight.dtype == torch.bfloat16 for weight in folder.weights.values())
+    assert list((folder.path / "tensorboard").glob("events*"))
