@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from alpaqual.plan.explain import Explained, explain_plan
 from alpaqual.plan.plan import Plan
 from alpaqual.recipe.parse import parse_recipe, read_recipe, read_rules
 from alpaqual.recipe.recipe import Recipe
+from alpaqual.registry import find
 from alpaqual.report.build import build_report
 from alpaqual.report.github import to_github
 from alpaqual.report.html import to_html
@@ -37,6 +39,7 @@ from alpaqual.values import State
 
 if TYPE_CHECKING:
     from alpaqual.run.estimate import Estimate
+    from alpaqual.run.training_estimate import TrainingEstimate
 
 __all__ = [
     "FORMATS",
@@ -286,6 +289,30 @@ def estimate(plan: Plan) -> list[Estimate]:
     from alpaqual.run.estimate import estimate_graders
 
     return estimate_graders(plan, Store(project_folder(Path(plan.recipe.file))))
+
+
+def estimate_jobs(plan: Plan) -> list[TrainingEstimate]:
+    """What each training job will take; of datasets that are not selected yet, little can be told."""
+    if all(stage.job is None for stage in plan.stages):
+        return []
+    from alpaqual.run.training_estimate import estimate_training
+
+    store = Store(project_folder(Path(plan.recipe.file)))
+    return estimate_training(plan, store, store.project / "runs" / plan.recipe.name)
+
+
+def commands(plan: Plan) -> dict[str, str]:
+    """What trains each dataset, by stage, as a line of the shell; the files that it starts are written by `run`."""
+    training = plan.recipe.text.training
+    if training is None:
+        return {}
+    runs = Store(project_folder(Path(plan.recipe.file))).project / "runs" / plan.recipe.name / "training"
+    trainer = find("trainers", training.trainer)()
+    jobs = {stage.name: stage.job for stage in plan.stages if stage.job is not None}
+    return {
+        name: f"cd {shlex.quote(str(runs / job.dataset))} && {shlex.join(trainer.command(job))}"
+        for name, job in jobs.items()
+    }
 
 
 def check_names(run: Run, **names: str | None) -> None:

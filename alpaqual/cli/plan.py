@@ -36,6 +36,7 @@ def plan(recipe: Path, sets: tuple[str, ...], offline: bool, as_json: bool, quie
     planned = api.plan_recipe(path, sets=sets, offline=offline)
     explained = api.explain(planned)
     estimates = api.estimate(planned)
+    jobs = api.estimate_jobs(planned)
     if as_json:
         stages = [
             {
@@ -51,6 +52,8 @@ def plan(recipe: Path, sets: tuple[str, ...], offline: bool, as_json: bool, quie
                 {
                     "stages": stages,
                     "graders": [{**asdict(each), "calls": each.calls} for each in estimates],
+                    "training": [asdict(each) for each in jobs],
+                    "commands": api.commands(planned),
                     "notes": list(planned.notes),
                     "sql": plan_sql(planned),
                 },
@@ -66,6 +69,10 @@ def plan(recipe: Path, sets: tuple[str, ...], offline: bool, as_json: bool, quie
             click.echo(f"grader {name}: recorded replies, 0 calls to pay for")
     for estimate in estimates:
         click.echo(f"grader {estimate.grader}: {estimate}")
+    for job in jobs:
+        click.echo(f"training {job.dataset}: {job}")
+    for stage, command in api.commands(planned).items():
+        click.echo(f"{stage} is: {command}")
     for note in planned.notes:
         click.echo(f"note: {note}")
     if not quiet:

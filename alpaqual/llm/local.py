@@ -17,9 +17,10 @@ from alpaqual.llm._local_files import is_hub_name, model_digest, place_of
 from alpaqual.llm._local_jobs import Answer, Job, mates
 from alpaqual.llm._local_loading import require
 from alpaqual.llm._local_running import Runner
+from alpaqual.llm._local_weights import count_weights
 from alpaqual.values import Endpoint, Reply, Request
 
-__all__ = ["Plugin", "is_hub_name", "model_digest"]
+__all__ = ["Plugin", "count_weights", "is_hub_name", "model_digest"]
 
 Done = TypeVar("Done")
 _QUIET = 0.003

@@ -29,7 +29,6 @@ from alpaqual.run.means import TrainingProgress, Watcher
 from alpaqual.store.store import Store, write_whole
 
 MANIFEST = "alpaqual-manifest.json"
-_STOPPED = 75
 _LOOK_EVERY = 0.5
 _CURVE = 200
 _SAID = 15
@@ -101,6 +100,21 @@ def is_trained(folder: Path, stage: Stage) -> bool:
     """Whether a run folder has the model of a stage, by the stage's fingerprint."""
     manifest = _manifest(folder / "training" / stage.name.partition(".")[2])
     return manifest is not None and manifest.get("lineage", {}).get("fingerprint") == stage.fingerprint
+
+
+def measured_speed(folder: Path, job: Job) -> float | None:
+    """Tokens a second that jobs of a run folder reached with the same model, settings and launch; None where there is none."""
+    speeds = []
+    for path in sorted((folder / "training").glob("*/job.json")):
+        other, lines = _read_json(path), _metrics(path.with_name("metrics.jsonl"))
+        same = other is not None and all(
+            other.get(word) == msgspec.to_builtins(getattr(job, word))
+            for word in ("method", "precision", "text", "launch")
+        )
+        # The first step is also the one in which everything is compiled and laid out.
+        if other is not None and same and other["model"]["digest"] == job.model.digest and len(lines) > 1:
+            speeds.append(sum(line["tokens"] for line in lines[1:]) / sum(line["seconds"] for line in lines[1:]))
+    return speeds[-1] if speeds else None
 
 
 class _Training:
@@ -190,10 +204,6 @@ class _Training:
         if (told := _read_json(failure)) is not None:
             kind = MachineError if told.get("exit_code") == EXIT_MACHINE else StageError
             raise kind(f"training.{self.job.dataset}: {told['message']}")
-        if code in (_STOPPED, -signal.SIGTERM, 128 + signal.SIGTERM) or _stopped(self.folder / "log.txt"):
-            raise StageError(
-                f"training.{self.job.dataset} was stopped; what it had learned is kept: run again and it goes on"
-            )
         last = "\n".join(_tail(self.folder / "log.txt", _SAID))
         raise StageError(
             f"training.{self.job.dataset} failed (exit code {code}); run again and it goes on from its last checkpoint; "
@@ -304,7 +314,9 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 def _metrics(path: Path) -> list[dict[str, Any]]:
     """The steps so far; a line that is being written is left out."""
-    found = []
+    found: list[dict[str, Any]] = []
+    if not path.is_file():
+        return found
     for line in path.read_text(encoding="utf-8").splitlines():
         with contextlib.suppress(ValueError):
             found.append(json.loads(line))
@@ -312,7 +324,7 @@ def _metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def _curve(path: Path) -> list[dict[str, Any]]:
-    steps = _metrics(path) if path.is_file() else []
+    steps = _metrics(path)
     every = max(1, -(-len(steps) // _CURVE))
     chosen = [line for line in steps if line["step"] % every == 0 or line is steps[-1] or line is steps[0]][-_CURVE:]
     return [{word: line[word] for word in ("step", "loss", "learning_rate", "gradient_norm")} for line in chosen]
@@ -322,10 +334,6 @@ def _tail(path: Path, lines: int) -> list[str]:
     with contextlib.suppress(OSError):
         return path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
     return []
-
-
-def _stopped(log: Path) -> bool:
-    return any(line.startswith("stopped after step") for line in _tail(log, 60))
 
 
 def _extra(missing: list[str]) -> str:

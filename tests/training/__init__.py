@@ -98,24 +98,24 @@ class Folder:
         (path / "job.json").write_text(to_json(job), encoding="utf-8")
         return cls(path)
 
-    def start(self, processes: int) -> subprocess.Popen[bytes]:
+    def start(self, processes: int, threads: int = 1) -> subprocess.Popen[bytes]:
         """Start the job with torchrun; what it says is in log.txt."""
         words = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
         with (self.path / "log.txt").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, *words, "-m", "alpaqual.trainers.fsdp_job", "job.json"],
                 cwd=self.path,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                env={**os.environ, "OMP_NUM_THREADS": str(threads)},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
 
-    def run(self, processes: int, *, fails: bool = False) -> Folder:
+    def run(self, processes: int, *, fails: bool = False, threads: int = 1) -> Folder:
         """Run the job to its end."""
-        process = self.start(processes)
+        process = self.start(processes, threads)
         try:
-            code = process.wait(240)
+            code = process.wait(600)
         finally:
             self.kill(process)
         assert (code != 0) == fails, self.log[-3000:]

@@ -88,8 +88,9 @@ def train(job: Job, folder: Path, ranks: Ranks, stop: Stop) -> int:
     state = State(learner, optimizer, schedule, checkpoints)
     if not loop(job, data, state, ranks, stop, speed, metrics, done):
         checkpoints.wait()
-        say(ranks, "stopped as asked: start it again and it goes on from here")
-        return STOPPED
+        return failed(
+            folder, ranks, STOPPED, "stopped as asked; what was learned is kept: start it again and it goes on"
+        )
 
     still(learner)
     after = mean_loss(learner, data.held_out, job, ranks) if data.held_out is not None else None

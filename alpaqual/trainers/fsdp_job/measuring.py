@@ -11,21 +11,11 @@ from typing import Any, TextIO
 
 import torch
 
+from alpaqual.trainers._devices import peak_of
 from alpaqual.trainers.fsdp_job import memory
 from alpaqual.trainers.fsdp_job.batches import Order
 from alpaqual.trainers.fsdp_job.ranks import Ranks
 from alpaqual.trainers.fsdp_job.texts import Example
-
-PEAKS = {"H200": 989e12, "H100": 989e12, "GH200": 989e12, "A100": 312e12, "A800": 312e12, "L40S": 362e12, "L4": 121e12, "A10": 125e12, "4090": 165e12, "V100": 125e12}  # fmt: skip
-"""Dense bf16 FLOP/s that makers state, by a word of the device's name."""
-
-
-def peak_of(device: torch.device) -> float | None:
-    """FLOP/s that the device can do in bf16 at most; None where nobody knows."""
-    if device.type != "cuda":
-        return None
-    words = torch.cuda.get_device_name(device).replace("-", " ").split()
-    return next((PEAKS[word] for word in words if word in PEAKS), None)
 
 
 def device_name(device: torch.device) -> str:
@@ -62,7 +52,7 @@ class Speed:
     @classmethod
     def of(cls, outline: Any, length: float, ranks: Ranks) -> Speed:
         """Of a model without memory, in rows of a mean `length` in tokens."""
-        peak = peak_of(ranks.device)
+        peak = peak_of(device_name(ranks.device))
         return cls(*flops_a_token(outline, length), None if peak is None else peak * ranks.world, ranks.device)
 
     def mfu(self, tokens: int, learned: int, seconds: float) -> float | None:

@@ -56,6 +56,6 @@ def only_job(folder: Path, ranks: Ranks) -> Iterator[None]:
 def failed(folder: Path, ranks: Ranks | None, code: int, message: str) -> int:
     """Tell why a job ended, by the first process or, without `ranks`, by whoever calls; the exit code."""
     if ranks is None or ranks.first:
-        print(f"error: {message}", file=sys.stderr, flush=True)
+        print(message if code == STOPPED else f"error: {message}", file=sys.stderr, flush=True)
         (folder / FAILURE).write_text(json.dumps({"exit_code": code, "message": message}) + "\n", encoding="utf-8")
     return code

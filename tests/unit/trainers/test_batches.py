@@ -46,7 +46,9 @@ def test_each_epoch_has_each_row_once_whatever_the_order_of_the_file(ids, size, 
         part = steps[epoch * order.steps_of_epoch : (epoch + 1) * order.steps_of_epoch]
         assert sorted(chain.from_iterable(part)) == sorted(ids)
     shuffled = chance.sample(ids, len(ids))
-    other = [[shuffled[position] for position in rows] for _, rows in Order(tuple(shuffled), size, epochs, seed).rows_from(0)]
+    other = [
+        [shuffled[position] for position in rows] for _, rows in Order(tuple(shuffled), size, epochs, seed).rows_from(0)
+    ]
     assert other == steps
 
 

@@ -1,0 +1,26 @@
+"""How many numbers a model's files hold, without reading them."""
+
+from __future__ import annotations
+
+import json
+import math
+from importlib.util import find_spec
+from pathlib import Path
+
+
+def count_weights(path: Path) -> int | None:
+    """The numbers in the weights of a folder of safetensors, or of a GGUF file; None where it cannot be told."""
+    if path.is_dir():
+        return sum(_of_safetensors(file) for file in path.glob("*.safetensors")) or None
+    if path.suffix.lower() == ".gguf" and find_spec("gguf") is not None:
+        from gguf import GGUFReader
+
+        return sum(int(tensor.n_elements) for tensor in GGUFReader(path).tensors)
+    return None
+
+
+def _of_safetensors(file: Path) -> int:
+    # Eight bytes say how long the table is that follows, in JSON: the format's whole header.
+    with file.open("rb") as read:
+        table = json.loads(read.read(int.from_bytes(read.read(8), "little")))
+    return sum(math.prod(entry["shape"]) for name, entry in table.items() if name != "__metadata__")

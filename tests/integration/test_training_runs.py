@@ -1,0 +1,209 @@
+"""`alpaqual run` with a training stage: jobs written, started, reused, moved aside, handed over, and failing."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import Project
+
+pytest.importorskip("torch", reason="needs the extra 'train'")
+from training import TINY, rows, write_tokenizer
+
+import alpaqual
+from alpaqual.errors import MachineError, RecipeError, StageError
+
+SMALL = json.dumps(TINY)
+
+
+@pytest.fixture
+def trained(project: Project, tokenizer: Path) -> Project:
+    """A project of 30 rows whose recipe trains on the better half, in five steps of one process."""
+    project.jsonl("d.jsonl", [{**row, "rating": n % 6} for n, row in enumerate(rows(30))])
+    (project.folder / "words").symlink_to(tokenizer)
+    write(project)
+    return project
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+
+
+def write(project: Project, training: str = "", datasets: str = "[good]", more: str = "", threshold: int = 3) -> None:
+    project.ask(
+        "d.jsonl",
+        f"graders: {{rating: {{column: rating, scale: {{min: 0, max: 5, step: 1}}}}}}\n{more}\n"
+        f"training: {{base_model: {{config: {SMALL}}}, tokenizer: words, datasets: {datasets}, epochs: 1, batch_size: 4, "
+        f"precision: fp32, learning_rate: 0.001, max_length: 512{training}}}",
+        datasets=f"{{good: {{threshold: {{rating: {threshold}}}}}, rest: {{threshold: {{rating: 0}}}}, full: {{}}}}",
+    )
+
+
+def test_a_run_trains_and_the_next_one_reuses_it(trained: Project) -> None:
+    write(trained, ", price_per_gpu_hour: 2")
+    seen: list[object] = []
+    run = trained.run(watch=seen.append)
+    found = run.results["training"]["good"]
+    folder = run.folder / "training" / "good"
+    assert found["state"] == "done" and found["steps"] == 4 and found["rows"] == 15
+    assert found["loss_last"] < found["loss_first"] and found["mfu"] is None and found["cost_usd"] > 0
+    assert [point["step"] for point in found["curve"]] == [1, 2, 3, 4]
+    assert getattr(seen[-1], "step", None) == getattr(seen[-1], "of", None) == 4
+    assert {path.name for path in folder.iterdir()} >= {"job.json", "launch.sh", "metrics.jsonl", "model", "log.txt"}
+    manifest = json.loads((folder / "model" / "alpaqual-manifest.json").read_text())
+    stage = alpaqual.plan_recipe(trained.recipe).stage("training.good")
+    assert manifest["lineage"]["fingerprint"] == stage.fingerprint
+    assert manifest["data_sha256"] and manifest["versions"]["torch"] and "model.safetensors" in manifest["files"]
+    assert "### Training" in (run.folder / "report.md").read_text()
+    assert 'id="training"' in (run.folder / "report.html").read_text()
+
+    again = trained.run()
+    assert [each.reused for each in again.outcomes if each.stage == "training.good"] == [True]
+    assert again.results == run.results
+    assert "reuse  training.good" in trained.command("plan", "recipe.yaml", "-q").stdout
+
+
+def test_the_data_decides_and_not_how_it_was_asked_for(trained: Project) -> None:
+    """Another threshold that keeps the same rows trains nothing anew; other rows do, and the old model is kept."""
+    first = trained.run().folder / "training" / "good" / "model" / "model.safetensors"
+    inode = first.stat().st_ino
+    write(trained, threshold=4)
+    other = trained.run()
+    earlier = list((other.folder / "training" / "earlier").iterdir())
+    assert len(earlier) == 1 and (earlier[0] / "model" / "model.safetensors").stat().st_ino == inode
+    assert other.results["training"]["good"]["rows"] == 10
+    # Back to what was: the model of before is there again.
+    write(trained, ", micro_batch_tokens: 1000")
+    back = trained.run()
+    assert back.results["training"]["good"]["rows"] == 15
+    assert first.stat().st_ino == inode
+    assert [each.reused for each in back.outcomes if each.stage == "training.good"] == [True]
+
+
+def test_data_that_is_not_good_is_not_trained_on(trained: Project) -> None:
+    write(trained, more="expect: [{dataset: good, rows: {min: 1000}}]")
+    done = trained.command("run", "recipe.yaml")
+    assert done.returncode == 1, done.stderr
+    results = json.loads((trained.folder / "runs" / "trial" / "results.json").read_text())
+    assert results["training"]["good"]["state"] == "waiting"
+    assert not (trained.folder / "runs" / "trial" / "training").exists()
+    assert "training good: waiting: the data is not good" in done.stdout
+
+
+@pytest.mark.parametrize("launch", ["start: elsewhere", "nodes: 2, rendezvous: 'here:29500'"])
+def test_a_job_for_elsewhere_is_written_and_runs_there(launch: str, trained: Project) -> None:
+    write(trained, f", launch: {{{launch}}}")
+    done = trained.command("run", "recipe.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "training good: written: " in done.stdout
+    folder = trained.folder / "runs" / "trial" / "training" / "good"
+    assert not (folder / "model").exists()
+    if "nodes" in launch:
+        return
+    # Elsewhere: what was written needs nothing of alpaqual's but its code.
+    moved = trained.folder / "elsewhere"
+    (trained.folder / "runs" / "trial").rename(moved)
+    (trained.folder / "words").rename(trained.folder / "words2")
+    (trained.folder / "words").symlink_to(trained.folder / "words2")
+    job = json.loads((moved / "training" / "good" / "job.json").read_text())
+    assert job["data"] == "../../datasets/good.jsonl"
+
+
+def test_exports_stand_beside_the_jobs(trained: Project) -> None:
+    write(trained, ", exports: [trl], launch: {start: elsewhere}")
+    with pytest.raises(RecipeError, match=r"trainer trl: .*base_model"):
+        trained.run()
+
+
+def test_a_job_that_fails_says_why_and_keeps_the_data(trained: Project) -> None:
+    write(trained, ", clip: null, warmup_ratio: 0".replace("learning_rate", ""), datasets="[good, rest]")
+    text = trained.recipe.read_text().replace("learning_rate: 0.001", "learning_rate: 1.0e+30")
+    trained.recipe.write_text(text)
+    done = trained.command("run", "recipe.yaml")
+    assert done.returncode == 4, done.stdout
+    assert "nothing was learned from it" in done.stderr and "Traceback" not in done.stderr
+    folder = trained.folder / "runs" / "trial"
+    results = json.loads((folder / "results.json").read_text())
+    assert results["verdict"] == "error"
+    assert results["training"]["good"]["why"].startswith("it failed")
+    assert results["training"]["rest"] == {
+        **results["training"]["rest"],
+        "state": "waiting",
+        "why": "another job failed",
+    }
+    assert (folder / "datasets" / "good.jsonl").is_file() and (folder / "report.html").is_file()
+
+
+def test_a_model_without_a_row_says_so(trained: Project) -> None:
+    text = trained.recipe.read_text().replace("max_length: 512", "max_length: 8")
+    trained.recipe.write_text(text)
+    with pytest.raises(StageError, match=r"no row of .* can be trained on: 15 are longer than training.max_length"):
+        trained.run()
+
+
+def test_control_c_writes_a_checkpoint_and_the_next_run_goes_on(trained: Project) -> None:
+    write(trained, datasets="[full]")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "alpaqual", "run", "recipe.yaml"],
+        cwd=trained.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    metrics = trained.folder / "runs" / "trial" / "training" / "full" / "metrics.jsonl"
+    try:
+        ends = time.monotonic() + 90
+        while time.monotonic() < ends and not (metrics.is_file() and metrics.stat().st_size):
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        said, told = process.communicate(timeout=90)
+    finally:
+        process.kill()
+    assert process.returncode == 4, (said, told)
+    assert "training.full: stopped as asked; what was learned is kept" in told
+    run = trained.run()
+    found = run.results["training"]["full"]
+    assert found["steps"] == 8 and [point["step"] for point in found["curve"]] == list(range(1, 9))
+    assert "going on after" in (metrics.parent / "log.txt").read_text()
+
+
+def test_held_out_rows_may_not_be_trained_on(trained: Project) -> None:
+    write(trained, ", held_out: full")
+    with pytest.raises(StageError, match=r"15 rows of .*full.jsonl are also in .*good.jsonl"):
+        trained.run()
+
+
+def test_until_selecting_trains_nothing(trained: Project) -> None:
+    run = trained.run(until="selecting")
+    assert run.results["training"] == {} and not (run.folder / "training").exists()
+
+
+def test_what_lacks_is_said_before_anything_is_done(trained: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    import alpaqual.run.training as room
+
+    found = room.find_spec
+    monkeypatch.setattr(room, "find_spec", lambda name: None if name in ("torch", "peft") else found(name))
+    write(trained, ", method: lora")
+    with pytest.raises(MachineError, match=r"training needs torch, peft here: pip install 'alpaqual\[train,lora\]'"):
+        trained.run()
+    assert not (trained.folder / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "value", "said"),
+    [
+        ("base_model", "models/none.gguf", "there is no model none.gguf"),
+        ("tokenizer", "nothing", "there is no model nothing"),
+    ],
+)
+def test_a_model_that_is_not_there_is_a_mistake_of_the_recipe(
+    word: str, value: str, said: str, trained: Project
+) -> None:
+    with pytest.raises(RecipeError, match=said):
+        alpaqual.plan_recipe(trained.recipe, sets=[f"training.{word}={value}"])
