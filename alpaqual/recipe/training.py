@@ -158,7 +158,7 @@ class Training(Words, frozen=True, kw_only=True):
     ] = "bf16"
     held_out: Annotated[
         Name | None,
-        Meta(description="A dataset that is not trained on: its loss is measured before and after."),
+        Meta(description="A dataset whose loss is measured before and after; its rows are not trained on."),
     ] = None
     micro_batch_tokens: Annotated[
         Positive, Meta(description="Tokens that a process computes at once: more is quicker and takes more memory.")

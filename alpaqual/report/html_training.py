@@ -97,6 +97,8 @@ def _losses(trainings: Trainings, lines: Sequence[Line]) -> Html:
             row["truncated"] = count(each.get("rows_truncated") or 0)
         if has(trainings, "rows_dropped"):
             row["too long, left out"] = count(each.get("rows_dropped") or 0)
+        if has(trainings, "rows_held_out"):
+            row["held out of it"] = count(each.get("rows_held_out") or 0)
         rows.append(row)
     return records(rows, words=("dataset",), label="Losses of training")
 

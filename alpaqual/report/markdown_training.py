@@ -73,7 +73,7 @@ def _table(trainings: Trainings) -> str:
     if not done:
         return ""
     body = {name: _row(each, name == best) for name, each in list(done.items())[:MOST_LISTED]}
-    there = {"rows_truncated", "rows_dropped", "held_out", "mfu", "cost_usd"}
+    there = {"rows_truncated", "rows_dropped", "rows_held_out", "held_out", "mfu", "cost_usd"}
     left_out = {_HEADS[key] for key in there if not has(trainings, key)}
     heads = [head for head in next(iter(body.values())) if head not in left_out]
     rows = [[plain_markdown(name), *(row[head] for head in heads)] for name, row in body.items()]
@@ -86,6 +86,7 @@ def _table(trainings: Trainings) -> str:
 _HEADS = {
     "rows_truncated": "truncated",
     "rows_dropped": "too long, left out",
+    "rows_held_out": "held out of it",
     "held_out": "held-out loss",
     "mfu": "MFU",
     "cost_usd": "cost",
@@ -102,6 +103,7 @@ def _row(each: Mapping[str, Any], best: bool) -> dict[str, str]:
         _HEADS["held_out"]: after or (fall(held["before"], held["after"]) if held else "–"),
         _HEADS["rows_truncated"]: count(each.get("rows_truncated") or 0),
         _HEADS["rows_dropped"]: count(each.get("rows_dropped") or 0),
+        _HEADS["rows_held_out"]: count(each.get("rows_held_out") or 0),
         "steps": count(each["steps"]),
         "tokens": amount(each["tokens"]),
         "time": duration(each["seconds"]),

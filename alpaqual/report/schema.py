@@ -54,7 +54,7 @@ def _training() -> dict[str, Any]:
             "loss_on": {"enum": ["response", "all"]},
             "prompt": {"enum": ["alpaca", "chat"]},
         },
-        **numbers, rows_truncated=many, rows_dropped=many, loss_tokens=many, processes=many, device=_or_null(_TEXT),
+        **numbers, rows_truncated=many, rows_dropped=many, rows_held_out=many, loss_tokens=many, processes=many, device=_or_null(_TEXT),
         memory_bytes=many, held_out=_or_null(held_out), curve=_or_null(_list(point)), model=_or_null(_TEXT),
     )  # fmt: skip
     done = {"properties": {"state": {"const": "done"}}}

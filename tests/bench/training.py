@@ -182,7 +182,8 @@ def facts(spec: Spec, folder: Path) -> dict[str, Any]:
     """What is the same for everybody: operations of a token, tokens of each step, and rows that are other tokens elsewhere."""
     import torch
 
-    from alpaqual.trainers.fsdp_job.measuring import device_name, flops_a_token, peak_of
+    from alpaqual.trainers._devices import peak_of
+    from alpaqual.trainers.fsdp_job.measuring import device_name, flops_a_token
 
     write_job(spec, folder)
     job, base, data = read_job(folder)
@@ -194,7 +195,7 @@ def facts(spec: Spec, folder: Path) -> dict[str, Any]:
     other = sum(one != two for one, two in zip(our_tokens(data), theirs, strict=True))
     return {
         "device": device_name(device),
-        "peak_flops": peak_of(device),
+        "peak_flops": peak_of(device_name(device)),
         "flops_layers": layers,
         "flops_head": head,
         "parameters": sum(weight.numel() for weight in outline.parameters()),

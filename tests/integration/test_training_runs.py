@@ -173,9 +173,15 @@ def test_control_c_writes_a_checkpoint_and_the_next_run_goes_on(trained: Project
     assert "going on after" in (metrics.parent / "log.txt").read_text()
 
 
-def test_held_out_rows_may_not_be_trained_on(trained: Project) -> None:
-    write(trained, ", held_out: full")
-    with pytest.raises(StageError, match=r"15 rows of .*full.jsonl are also in .*good.jsonl"):
+def test_held_out_rows_are_not_trained_on(trained: Project) -> None:
+    write(trained, ", held_out: top", more="")
+    text = trained.recipe.read_text().replace("full: {}", "full: {}, top: {threshold: {rating: 5}}")
+    trained.recipe.write_text(text)
+    found = trained.run().results["training"]["good"]
+    assert (found["rows"], found["rows_held_out"], found["held_out"]["rows"]) == (10, 5, 5)
+    assert found["held_out"]["dataset"] == "top"
+    with pytest.raises(StageError, match=r"no row of .*good.jsonl can be trained on: 0 are longer .*, 5 are held out"):
+        trained.recipe.write_text(text.replace("{rating: 3}", "{rating: 5}"))
         trained.run()
 
 

@@ -13,10 +13,11 @@ from alpaqual.trainers.fsdp_job.texts import Examples, encode, read_rows
 
 @dataclass(frozen=True)
 class Data:
-    """The same on every process."""
+    """The same on every process. `kept_out` rows of the dataset are held out, and not trained on."""
 
     examples: Examples
     held_out: Examples | None
+    kept_out: int
     order: Order
 
 
@@ -25,28 +26,25 @@ def read_data(job: Job, folder: Path, tokenizer: Any) -> Data:
 
     Raises ValueError where there is nothing to learn or to measure.
     """
-    examples = encode(read_rows(folder / job.data), tokenizer, job.text)
+    rows = read_rows(folder / job.data)
+    held_out, kept_out = None, 0
+    if job.held_out is not None:
+        apart = read_rows(folder / job.held_out)
+        held_out = encode(apart, tokenizer, job.text)
+        if not held_out.all:
+            raise ValueError(
+                f"no row of {job.held_out} can be measured: it has none, or all are longer than training.max_length"
+            )
+        ids = {row["id"] for row in apart}
+        kept_out = sum(row["id"] in ids for row in rows)
+        rows = [row for row in rows if row["id"] not in ids]
+    examples = encode(rows, tokenizer, job.text)
     if not examples.all:
         raise ValueError(
             f"no row of {job.data} can be trained on: {len(examples.dropped)} are longer than training.max_length"
+            + (f", {kept_out} are held out" if kept_out else "")
         )
-    held_out = None
-    if job.held_out is not None:
-        held_out = encode(read_rows(folder / job.held_out), tokenizer, job.text)
-        _check_apart(examples, held_out, job)
-    ids = tuple(each.id for each in examples.all)
-    return Data(examples, held_out, Order(ids, job.steps.batch_size, job.steps.epochs, job.steps.seed))
-
-
-def _check_apart(examples: Examples, held_out: Examples, job: Job) -> None:
-    """The loss of rows that are trained on would tell nothing."""
-    both = {each.id for each in examples.all} & {each.id for each in held_out.all}
-    if both:
-        raise ValueError(
-            f"{len(both)} rows of {job.held_out} are also in {job.data} (the first: {min(both)}): "
-            "training.held_out must name a dataset that shares no row with those that are trained on"
-        )
-    if not held_out.loss_tokens:
-        raise ValueError(
-            f"no row of {job.held_out} can be measured: it has none, or all are longer than training.max_length"
-        )
+    ids_in_order = tuple(each.id for each in examples.all)
+    return Data(
+        examples, held_out, kept_out, Order(ids_in_order, job.steps.batch_size, job.steps.epochs, job.steps.seed)
+    )

@@ -70,6 +70,7 @@ def facts(job: Job, data: Data, metrics: Metrics, ranks: Ranks, after: float | N
             "rows": len(examples.all),
             "rows_truncated": len(examples.truncated),
             "rows_dropped": len(examples.dropped),
+            "rows_held_out": data.kept_out,
             "tokens": tokens,
             "loss_tokens": sum(line["loss_tokens"] for line in steps),
             "steps": len(steps),
