@@ -79,7 +79,7 @@ def grade_with_model(
         finally:
             await model.close()
 
-    with rarely_collecting():
+    with rarely_collecting(), database.one_thread():
         return to_the_end(work())
 
 

@@ -79,6 +79,16 @@ class Database:
             names = [column[0] for column in cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
+    @contextmanager
+    def one_thread(self) -> Iterator[None]:
+        """While this lasts queries run on one thread: rows that are handed out a few at a time are not read far ahead."""
+        threads = self.rows("SELECT current_setting('threads')")[0][0]
+        self.execute("SET threads = 1", "reading slowly")
+        try:
+            yield
+        finally:
+            self.execute(f"SET threads = {threads}", "reading on")
+
     def batches(self, sql: str, size: int) -> Iterator[list[tuple[Any, ...]]]:
         """The rows of a query, `size` at a time: memory does not grow with the rows."""
         with self.asking("query") as cursor:
