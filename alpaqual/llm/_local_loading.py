@@ -97,6 +97,9 @@ def read_model(place: Place, dtype: Any, **more: Any) -> Any:
     if found["missing_keys"]:
         # transformers would fill them with random numbers and go on.
         raise MachineError(f"{place.name}: the weights lack {len(found['missing_keys'])} tensors of the model")
+    if place.gguf is not None and (quantizer := getattr(model, "hf_quantizer", None)) is not None:
+        # The numbers are whole by now: what still says that they are packed keeps the model from being saved.
+        quantizer.remove_quantization_config(model)
     return model
 
 

@@ -168,7 +168,7 @@ class Training(Words, frozen=True, kw_only=True):
     ] = None
     compile: Annotated[bool | None, Meta(description="torch.compile each layer; on CUDA alone where left out.")] = None
     attention: Annotated[
-        Literal["auto", "varlen", "flash_attention_2", "sdpa", "eager"],
+        Literal["auto", "varlen", "by_row", "flash_attention_2", "sdpa", "eager"],
         Meta(description="Kernel of attention; auto takes the quickest that keeps rows of a micro-batch apart."),
     ] = "auto"
     cross_entropy: Annotated[

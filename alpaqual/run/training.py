@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import signal
@@ -133,6 +134,7 @@ class _Training:
 
     def done(self) -> Trained:
         started = time.monotonic()
+        self.check_free()
         self.put_aside()
         _write(self.plugin.files(self.job), self.folder)
         manifest = _manifest(self.folder)
@@ -160,6 +162,15 @@ class _Training:
         facts = {**manifest["training"], "curve": _curve(self.folder / "metrics.jsonl")}
         facts["model"] = f"training/{self.job.dataset}/model"
         return Trained("done", facts=facts, reused=reused, seconds=seconds)
+
+    def check_free(self) -> None:
+        """Raises StageError where a job is at work in the folder, which holds its lock for as long as it lives."""
+        with contextlib.suppress(OSError), (self.folder / ".lock").open("r") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                message = f"training.{self.job.dataset}: another process is training in {self.folder}; let it end first"
+                raise StageError(message) from None
 
     def put_aside(self) -> None:
         """Move what another job left here to training/earlier/, and back what this one left there."""
@@ -253,12 +264,15 @@ def _filled(plan: Plan, stage: Stage, store: Store, folder: Path) -> Job:
     job = stage.job
     digest = store.digest(folder / "datasets" / job.data)
     held_out = None if job.held_out is None else store.digest(folder / "datasets" / job.held_out)
+    # Every score, with the reply of the ledger that it was read from where the grader keeps it.
+    grades = folder / "tables" / "grades.parquet"
     lineage = {
         "recipe": {"name": plan.recipe.name, "sha256": fingerprint(msgspec.to_builtins(plan.recipe.text))},
         "fingerprint": stage.fingerprint,
         "inputs": dict(stage.inputs),
         "sources": [{"name": facts.name, "sha256": [file.digest for file in facts.files]} for facts in plan.sources],
         "graders": {each.name: each.fingerprint for each in plan.stages if each.verb == "grading"},
+        "grades_sha256": store.digest(grades) if grades.is_file() else None,
         "base_model": job.model.digest or job.model.name or "random weights",
     }
     key = fingerprint({"settings": stage.settings, "data": digest, "held_out": held_out})

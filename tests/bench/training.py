@@ -718,7 +718,7 @@ def summary(spec: Spec, known: dict[str, Any], runs: list[Run]) -> str:
     what = f"{spec.size} ({known['parameters'] / 1e6:,.1f} M parameters, {known['trained'] / 1e6:,.1f} M trained), {spec.method}, {known['precision']}, {known['device']}: "
     what += f"{known['rows']:,} rows, {known['tokens']:,} tokens ({known['loss_tokens']:,} learned), {known['steps']} steps of {spec.batch} rows"
     what += f", the first {spec.warm_up} not timed" if spec.warm_up else ""
-    what += f". {known['rows_of_other_tokens']} rows are other tokens to the others{', who were given alpaqual’s' if spec.same_tokens else ''}."
+    what += f". {known['rows_of_other_tokens']} rows become other tokens as Alpaca's script writes them{' (here all get those of alpaqual)' if spec.same_tokens else ''}."
     lines = [what, "", table(heads, rows), ""]
     lines += [f"- {run.contender}: {run.settings}" for run in good if run.round == 1]
     return "\n".join([*lines, *verdicts(spec, known, good, speeds)])

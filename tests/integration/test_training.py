@@ -196,9 +196,9 @@ def test_a_real_model_learns_from_real_rows_and_answers(tmp_path: Path) -> None:
     model = next(Path(str(file.locate())) for file in files if str(file).endswith(".gguf"))
     job = tiny_job(
         model, model=Model(path=str(model)), method="lora", rank=16, alpha=32, prompt="chat", batch_size=25, epochs=1,
-        learning_rate=3e-4, max_length=96, micro_batch_tokens=1024,
+        learning_rate=3e-4, max_length=80, micro_batch_tokens=1024,
     )  # fmt: skip
-    folder = Folder.of(tmp_path / "job", job, 200).run(1, threads=2)
+    folder = Folder.of(tmp_path / "job", job, 200).run(1)
     facts = folder.manifest["training"]
     assert facts["rows"] + facts["rows_dropped"] == 200 and facts["rows"] > 150
     assert facts["held_out"]["after"] < facts["held_out"]["before"] - 0.05

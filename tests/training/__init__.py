@@ -98,22 +98,22 @@ class Folder:
         (path / "job.json").write_text(to_json(job), encoding="utf-8")
         return cls(path)
 
-    def start(self, processes: int, threads: int = 1) -> subprocess.Popen[bytes]:
+    def start(self, processes: int) -> subprocess.Popen[bytes]:
         """Start the job with torchrun; what it says is in log.txt."""
         words = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
         with (self.path / "log.txt").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, *words, "-m", "alpaqual.trainers.fsdp_job", "job.json"],
                 cwd=self.path,
-                env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
 
-    def run(self, processes: int, *, fails: bool = False, threads: int = 1) -> Folder:
+    def run(self, processes: int, *, fails: bool = False) -> Folder:
         """Run the job to its end."""
-        process = self.start(processes, threads)
+        process = self.start(processes)
         try:
             code = process.wait(600)
         finally:

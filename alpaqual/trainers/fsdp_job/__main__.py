@@ -55,7 +55,10 @@ def main(path: Path) -> int:
         return failed(folder, ranks, EXIT_RECIPE, str(error))
     except FloatingPointError as error:
         return failed(folder, ranks, EXIT_STAGE, str(error))
-    except torch.OutOfMemoryError as error:
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        # On a CPU the allocator raises what every other mistake of torch is, too.
+        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+            raise
         # Any process may be the one: the others wait for it and are ended by torchrun.
         where = f"out of memory on {device_name(ranks.device)} of process {ranks.rank}"
         return failed(folder, None, EXIT_MACHINE, f"{where}: {memory.advice(job)} ({str(error).splitlines()[0]})")
@@ -122,8 +125,7 @@ def read_model(base: Base, data: Data, ranks: Ranks) -> tuple[Learner, Speed]:
     # A forward pass alone leaves some weights whole, and an optimiser over those would learn nothing that is kept.
     learner.reshard()
     say(ranks, f"{device_name(ranks.device)}, {ranks.world} processes; {chosen}")
-    compiled = ranks.device.type == "cuda" if job.machine.compile is None else job.machine.compile
-    for block in blocks(learner.model) if compiled else ():
+    for block in blocks(learner.model) if memory.compiles(job, ranks) else ():
         block.compile()
     return learner, speed
 

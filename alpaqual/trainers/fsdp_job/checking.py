@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
 from alpaqual.errors import MachineError
 from alpaqual.job import Machine
+from alpaqual.trainers.fsdp_job.attention import candidates, use
 from alpaqual.trainers.fsdp_job.batches import micro_batch
 from alpaqual.trainers.fsdp_job.loss import Learner, tensors
 from alpaqual.trainers.fsdp_job.texts import Example
 
 _CLOSE = {torch.float32: 1e-4, torch.bfloat16: 0.1}
 """Largest distance of logits, of their length, by what is computed with."""
-VARLEN = "alpaqual_varlen"
 
 
 def sample(examples: Sequence[Example], tokens: int = 48) -> list[Example]:
@@ -39,7 +37,6 @@ def prove(learner: Learner, said: torch.Tensor, rows: Sequence[Example], machine
     packed = tensors(micro_batch(rows), device)
     mixed = dict(packed, positions=torch.arange(packed["tokens"].shape[1], device=device)[None])
     mixed["starts"] = torch.tensor([0, packed["tokens"].shape[1]], dtype=torch.int32, device=device)
-    _use(learner, "sdpa", longest)
     alone = torch.cat([learner(tensors(micro_batch([row]), device), logits=True).detach() for row in rows])
     if _distance(alone, said) > _CLOSE[compute]:
         raise MachineError(
@@ -49,9 +46,9 @@ def prove(learner: Learner, said: torch.Tensor, rows: Sequence[Example], machine
     second = slice(len(rows[0].tokens), None)
     seen = _distance(learner(mixed, logits=True)[second].detach(), alone[second])
     refused = {}
-    for attention in _candidates(machine.attention, device):
+    for attention in candidates(machine.attention, device):
         try:
-            _use(learner, attention, longest)
+            use(learner, attention, longest)
             apart = _distance(learner(packed, logits=True).detach()[second], alone[second])
         except (RuntimeError, ValueError, ImportError, TypeError) as error:
             refused[attention] = " ".join(str(error).split())[:200]
@@ -61,9 +58,9 @@ def prove(learner: Learner, said: torch.Tensor, rows: Sequence[Example], machine
             break
         refused[attention] = f"rows of a micro-batch see each other (logits {apart:.1%} apart)"
     else:
-        reasons = "; ".join(f"{_name(attention)}: {reason}" for attention, reason in refused.items())
+        reasons = "; ".join(f"{attention}: {reason}" for attention, reason in refused.items())
         raise MachineError(f"training.attention: no kernel keeps rows of a micro-batch apart for this model: {reasons}")
-    return f"attention {_name(attention)}, cross entropy {_choose_loss(learner, packed, machine, compute)}"
+    return f"attention {attention}, cross entropy {_choose_loss(learner, packed, machine, compute)}"
 
 
 def _choose_loss(learner: Learner, batch: dict[str, torch.Tensor], machine: Machine, compute: torch.dtype) -> str:
@@ -86,49 +83,6 @@ def _choose_loss(learner: Learner, batch: dict[str, torch.Tensor], machine: Mach
         raise MachineError(f"training.cross_entropy: {wanted} is not right for this model: {reason}; leave it out")
     learner.cross_entropy = "model"
     return "model"
-
-
-def _candidates(wanted: str, device: torch.device) -> list[str]:
-    """Kernels by speed."""
-    if wanted != "auto":
-        return [VARLEN if wanted == "varlen" else wanted]
-    if device.type != "cuda":
-        return ["sdpa", "eager"]
-    return ["flash_attention_2", VARLEN, "sdpa", "eager"]
-
-
-def _use(learner: Learner, attention: str, longest: int) -> None:
-    if attention == VARLEN:
-        from transformers import AttentionInterface
-
-        AttentionInterface.register(VARLEN, _varlen)
-    told = attention in (VARLEN, "flash_attention_2")
-    learner.longest = longest if told else None
-    learner.model.set_attn_implementation(attention)
-
-
-def _varlen(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **words: Any) -> tuple[Any, None]:
-    """torch's own attention over rows of different lengths; (1, heads, T, width) in, (1, T, heads, width) out."""
-    from torch.nn.attention.varlen import varlen_attn
-
-    groups = query.shape[1] // key.shape[1]
-    if groups > 1:
-        key, value = (each.repeat_interleave(groups, dim=1) for each in (key, value))
-    parts = [each[0].transpose(0, 1) for each in (query, key, value)]
-    starts, longest, window = words["cu_seq_lens_q"], words["max_length_q"], words.get("sliding_window")
-    known = inspect.signature(varlen_attn).parameters
-    more: dict[str, Any] = {"scale": words.get("scaling")} if "scale" in known else {}
-    if "window_size" in known:
-        more["window_size"] = (-1 if window is None else window - 1, 0)
-    elif window is None:
-        more["is_causal"] = True
-    else:
-        raise ValueError("this torch has no attention over a sliding window")
-    return varlen_attn(*parts, starts, starts, longest, longest, **more)[None], None
-
-
-def _name(attention: str) -> str:
-    return "varlen" if attention == VARLEN else attention
 
 
 def _distance(found: torch.Tensor, wanted: torch.Tensor) -> float:

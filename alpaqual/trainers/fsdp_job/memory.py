@@ -14,9 +14,6 @@ from alpaqual.trainers.fsdp_job.ranks import Ranks
 _GIB = 2**30
 # What of a device's memory a program can have, beside the driver's part and gaps between tensors.
 _USABLE = 0.92
-# Numbers of one token that a layer keeps for the backward pass, in widths of the model: Korthikanti et al. 2022, equation 1
-# without attention's own matrix, which no kernel here keeps (34 bytes at 2 bytes a number).
-_KEPT = 17
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class Estimate:
         )
 
 
-def estimate(job: Job, model: Any, shards: int) -> Estimate:
+def estimate(job: Job, model: Any, shards: int, compiled: bool) -> Estimate:
     """Of a model without memory (on the meta device, adapters in it), sharded over so many processes."""
     compute = 2 if job.precision == "bf16" else 4
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
@@ -57,7 +54,11 @@ def estimate(job: Job, model: Any, shards: int) -> Estimate:
     # The outermost weights and two layers are whole at once, and one layer's gradient in fp32.
     gathered = round((outer + 2 * (numbers - outer) / layers) * compute + max(trained / layers, 0) * 4)
     tokens = max(job.machine.micro_batch_tokens, job.text.max_length)
-    layer = tokens * width * _KEPT * compute
+    # Numbers of one token that a layer keeps for the backward pass. As modules compute it: both norms (their input in fp32, and
+    # what comes of it), query, key and value before and after the rotation, attention's result, two sums, and four of the inner
+    # width; compiled, what is cheap to compute again is not kept. Attention's own matrix is kept by no kernel here.
+    inner = getattr(text, "intermediate_size", None) or 4 * width
+    layer = tokens * compute * (8 * width + 3 * inner if compiled else 18 * width + 4 * inner)
     logits = min(tokens, 1024) * vocabulary * 12
     inputs = tokens * width * compute * layers
     return Estimate(state, gathered, layer * layers + logits, inputs + layer + logits)
@@ -82,7 +83,8 @@ def fit(job: Job, outline: Any, ranks: Ranks) -> tuple[bool, str]:
 
     Raises MachineError where the weights alone cannot fit.
     """
-    guess, there = estimate(job, outline, ranks.mesh.size(-1)), room(ranks.device)
+    compiled = compiles(job, ranks)
+    guess, there = estimate(job, outline, ranks.mesh.size(-1), compiled), room(ranks.device)
     checkpointing = job.machine.activation_checkpointing
     if checkpointing is None:
         checkpointing = there is not None and guess.total(False) > there
@@ -93,6 +95,11 @@ def fit(job: Job, outline: Any, ranks: Ranks) -> tuple[bool, str]:
         raise MachineError(f"{words}; a device has {there / _GIB:.1f} GiB: {advice(job)}")
     tight = f": if it runs out, {advice(job)}" if guess.total(checkpointing) > there else ""
     return checkpointing, f"{words}; there are {there / _GIB:.1f}{tight}"
+
+
+def compiles(job: Job, ranks: Ranks) -> bool:
+    """Whether layers are compiled: on CUDA, unless the job says otherwise."""
+    return ranks.device.type == "cuda" if job.machine.compile is None else job.machine.compile
 
 
 def advice(job: Job) -> str:

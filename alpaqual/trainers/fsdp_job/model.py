@@ -52,11 +52,9 @@ class Base:
         config = self.job.model.config
         if config is None:
             return read_model(self.place, dtype)
-        from transformers import AutoModelForCausalLM
-
         torch.manual_seed(self.job.steps.seed)
         with device:
-            return AutoModelForCausalLM.from_config(self.config(), dtype=dtype, attn_implementation="sdpa")
+            return _made(self.config(), dtype)
 
     def config(self) -> Any:
         """The model's configuration. Raises MachineError where there is none, or it is none of a language model."""
@@ -70,14 +68,15 @@ class Base:
         except (KeyError, TypeError, ValueError) as error:
             raise MachineError(f"training.base_model.config is none that transformers knows: {error}") from None
 
-    def outline(self, config: Any, dtype: torch.dtype) -> Any:
-        """The model with its adapters and without memory (on the meta device)."""
-        from transformers import AutoModelForCausalLM
-
+    def empty(self, config: Any, dtype: torch.dtype) -> Any:
+        """The model without memory (on the meta device)."""
         with torch.device("meta"):
-            return with_adapters(
-                AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa"), self.job
-            )
+            return _made(config, dtype)
+
+    def outline(self, config: Any, dtype: torch.dtype) -> Any:
+        """The same with its adapters."""
+        with torch.device("meta"):
+            return with_adapters(self.empty(config, dtype), self.job)
 
     def quantised(self, ranks: Ranks, dtype: torch.dtype) -> Any:
         """The model in 4 bits (NF4), whole on this process's device; 4-bit numbers are stored as `dtype`, so that no cast ever touches them."""
@@ -96,6 +95,16 @@ class Base:
                 "method: qlora reads safetensors alone: name a folder or hub name as base_model, or use lora"
             )
         return read_model(self.place, dtype, quantization_config=settings, device_map={"": str(ranks.device)})
+
+
+def _made(config: Any, dtype: torch.dtype) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    try:
+        return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")
+    except ValueError:
+        # Some models have attention of their own alone.
+        return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="eager")
 
 
 def _place(model: ModelOfJob, path: str | None, folder: Path, name: str | None = None) -> Place:

@@ -27,20 +27,22 @@ _PACKAGES = ("alpaqual", "torch", "transformers", "safetensors", "numpy", "peft"
 
 def save_model(base: Base, learner: Learner, tokenizer: Any, ranks: Ranks, folder: Path, said: dict[str, Any]) -> None:
     """Write the model into `folder` (under another name until it is whole), with a manifest that has what is `said` of it."""
-    options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+    job = base.job
+    # Random weights lie nowhere else; others are read again, as they were before they became bf16 or 4 bits.
+    drawn = job.model.config is not None and job.lora.output == "merged"
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=not drawn)
     weights = get_model_state_dict(learner, options=options)
     if not ranks.first:
         return
     weights = {name.removeprefix("model."): weight for name, weight in weights.items()}
     half = folder.with_name(f"{folder.name}.tmp")
     shutil.rmtree(half, ignore_errors=True)
-    job = base.job
     if job.method == "full":
         model: Any = learner.model
         kept = {name: weight.to(_output(job)) for name, weight in weights.items()}
         _save(model, half, kept)
     else:
-        _save_adapted(base, weights, half)
+        _save_adapted(base, learner.model.config, weights, half)
     tokenizer.save_pretrained(half)
     manifest = {**said, "files": _digests(half)}
     (half / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -124,23 +126,25 @@ def _save(model: Any, folder: Path, weights: dict[str, Any] | None) -> None:
         model.config._attn_implementation, model.config.dtype = attention, dtype
 
 
-def _save_adapted(base: Base, weights: dict[str, Any], folder: Path) -> None:
+def _save_adapted(base: Base, config: Any, weights: dict[str, Any], folder: Path) -> None:
     """The adapters by themselves, or added to the weights that they were trained over (of qlora: to those before they became 4 bits)."""
     from peft import get_peft_model
 
-    job = base.job
+    job, merged = base.job, base.job.lora.output == "merged"
     gc.collect()
-    whole = base.whole(torch.device("cpu"), torch.float32)
+    if merged and job.model.config is None:
+        whole = base.whole(torch.device("cpu"), torch.float32)
+    else:
+        whole = base.empty(config, torch.float32)
     model = get_peft_model(whole, lora_config(job.lora), autocast_adapter_dtype=False)
-    missing = model.get_base_model().load_state_dict(weights, strict=False)
-    assert not missing.unexpected_keys, missing.unexpected_keys[:3]
-    lost = [name for name in missing.missing_keys if "lora_" in name]
+    found = model.get_base_model().load_state_dict(weights, strict=False, assign=True)
+    lost = [name for name in found.missing_keys if "lora_" in name] + found.unexpected_keys
     assert not lost, lost[:3]
-    if job.lora.output == "adapter":
+    if not merged:
         model.save_pretrained(folder)
         return
-    merged = model.merge_and_unload().to(_output(job))
-    _save(merged, folder, merged.state_dict())
+    added = model.merge_and_unload()
+    _save(added, folder, {name: weight.to(_output(job)) for name, weight in added.state_dict().items()})
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -228,7 +228,11 @@ def test_names_and_percentages_end_where_they_end(kind):
         for schema in walk(definition)
         if "pattern" in schema and isinstance(schema["pattern"], str)
     }
-    launching = {r"^[A-Za-z0-9_.-]+:[0-9]{1,5}(?!\n)$", r"^[0-9]+([:-][0-9]+)*(?!\n)$", r"^[A-Za-z_][A-Za-z0-9_]*(?!\n)$"}
+    launching = {
+        r"^[A-Za-z0-9_.-]+:[0-9]{1,5}(?!\n)$",
+        r"^[0-9]+([:-][0-9]+)*(?!\n)$",
+        r"^[A-Za-z_][A-Za-z0-9_]*(?!\n)$",
+    }
     others = {r"^[a-z_]+/.+", r"^[0-9]+(\.[0-9]+)? ?(MB|GB|MiB|GiB)(?!\n)$"}
     assert patterns <= {NAME, PERCENT, *others, *launching}
 

@@ -63,9 +63,10 @@ def test_the_loss_is_the_models_own(cross_entropy, job, ranks):
 
     learner, said, chosen, data = built(job, ranks)
     words = prove(learner, said, chosen, replace(job[1].machine, cross_entropy=cross_entropy), 256)
-    assert words == f"attention sdpa, cross entropy {'model' if cross_entropy == 'model' else 'chunked'}"
+    assert words == f"attention by_row, cross entropy {'model' if cross_entropy == 'model' else 'chunked'}"
     found = data.examples.all[:4]
     loss = learner(tensors(micro_batch(found), ranks.device)).detach()
+    learner.model.set_attn_implementation("eager")
     wanted = 0.0
     for each in found:
         logits = learner.model(input_ids=torch.tensor([each.tokens])).logits[0, each.learned - 1 : -1]
@@ -75,6 +76,29 @@ def test_the_loss_is_the_models_own(cross_entropy, job, ranks):
             ).detach()
         )
     assert float(loss) == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("attention", ["by_row", "sdpa", "eager"])
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "gemma2", "mistral"])
+def test_every_kernel_that_is_taken_keeps_rows_apart(attention, kind, job, ranks):
+    from alpaqual.trainers.fsdp_job.batches import micro_batch
+    from alpaqual.trainers.fsdp_job.checking import prove
+    from alpaqual.trainers.fsdp_job.loss import tensors
+
+    model = Model(config={**TINY, "model_type": kind, "head_dim": 16}, tokenizer=job[1].model.tokenizer)
+    learner, said, chosen, data = built(job, ranks, model=model)
+    found = data.examples.all[:5]
+    machine = replace(job[1].machine, attention=attention)
+    if kind == "gemma2" and attention != "eager":
+        # It caps what attention is made of, which other kernels leave out.
+        with pytest.raises(MachineError, match=r"training\.attention: no kernel"):
+            prove(learner, said, chosen, machine, 256)
+        return
+    assert prove(learner, said, chosen, machine, 256).startswith(f"attention {attention}")
+    packed = learner(tensors(micro_batch(found), ranks.device), logits=True).detach()
+    learner.model.set_attn_implementation("eager")
+    alone = torch.cat([learner.model(input_ids=torch.tensor([each.tokens])).logits[0].detach() for each in found])
+    assert float((packed - alone).abs().max()) < 1e-5
 
 
 @pytest.mark.parametrize("cross_entropy", ["chunked", "model"])
@@ -175,13 +199,13 @@ def test_the_estimate_of_memory_is_near_what_a_model_takes(job, ranks):
     }  # fmt: skip
     made = replace(made, model=Model(config=llama, tokenizer=made.model.tokenizer), precision="bf16")
     base = Base(replace(made, machine=replace(made.machine, micro_batch_tokens=4096)), folder)
-    whole = estimate(base.job, base.outline(base.config(), torch.float32), 1)
+    whole = estimate(base.job, base.outline(base.config(), torch.float32), 1, True)
     # 6.74 billion weights, each with gradient and two moments in fp32: 107.8 GB (Rajbhandari et al. 2020, section 3.1).
     assert whole.state == pytest.approx(6_738_415_616 * 16)
-    assert estimate(base.job, base.outline(base.config(), torch.float32), 8).state == whole.state // 8
+    assert estimate(base.job, base.outline(base.config(), torch.float32), 8, True).state == whole.state // 8
     assert whole.checkpointed < whole.activations / 5
     adapters = Base(replace(base.job, method="lora"), folder)
-    assert estimate(adapters.job, adapters.outline(base.config(), torch.float32), 1).state < whole.state / 6
+    assert estimate(adapters.job, adapters.outline(base.config(), torch.float32), 1, True).state < whole.state / 6
 
 
 def test_operations_of_a_token_are_those_of_its_weights(job):

@@ -1,0 +1,82 @@
+"""Jobs that end before their time: checkpoints that are pruned, a folder that is taken, memory that is not there."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="needs the extra 'train'")
+from training import TINY, Folder, tiny_job, write_tokenizer
+
+from alpaqual.job import Model, from_json, to_json
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+
+
+def alone(folder: Folder, **more) -> subprocess.CompletedProcess[str]:
+    """The job as one process that nobody started but us."""
+    words = [sys.executable, "-m", "alpaqual.trainers.fsdp_job", "job.json"]
+    return subprocess.run(
+        words, cwd=folder.path, capture_output=True, encoding="utf-8", timeout=120, check=False, **more
+    )
+
+
+def test_a_job_on_disk_is_the_job(tokenizer):
+    job = tiny_job(tokenizer, method="lora", targets=("q_proj", "v_proj"))
+    assert from_json(to_json(job)) == job
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"version": 2}', '{"version": 1, "model": 3}'])
+def test_what_is_no_job_is_told(text):
+    with pytest.raises(ValueError, match=r"it is|Expecting"):
+        from_json(text)
+
+
+def test_as_many_checkpoints_are_kept_as_asked_for(tokenizer, tmp_path):
+    folder = Folder.of(tmp_path / "job", tiny_job(tokenizer, checkpoint_steps=1, checkpoints_kept=2, epochs=3))
+    process = folder.start(1)
+    try:
+        folder.wait_for(9, process)
+    finally:
+        folder.kill(process)
+    there = sorted(path.name for path in (folder.path / "checkpoint").glob("step-*") if path.suffix != ".tmp")
+    assert 2 <= len(there) <= 3 and int(there[-1][5:]) >= 7
+    pointed = json.loads((folder.path / "checkpoint" / "latest").read_text())["checkpoint"]
+    assert pointed in there
+
+
+def test_two_jobs_never_work_in_one_folder(tokenizer, tmp_path):
+    folder = Folder.of(tmp_path / "job", tiny_job(tokenizer))
+    with (folder.path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = alone(folder)
+    assert done.returncode == 2 and "another process is training in" in done.stderr
+
+
+def test_memory_that_is_not_there_names_the_setting(tokenizer, tmp_path):
+    big = {
+        **TINY,
+        "hidden_size": 4096,
+        "intermediate_size": 16384,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 32,
+        "num_hidden_layers": 16,
+    }
+    folder = Folder.of(tmp_path / "job", tiny_job(tokenizer, model=Model(config=big, tokenizer=str(tokenizer))))
+    limit = 8 * 2**30
+    done = alone(folder, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
+    told = json.loads((folder.path / "failure.json").read_text())
+    assert done.returncode == told["exit_code"] == 3
+    assert (
+        "out of memory on CPU" in told["message"] and "lower training.micro_batch_tokens (it is 512)" in told["message"]
+    )
+    assert "GiB a device" in done.stdout
