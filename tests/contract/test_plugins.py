@@ -8,6 +8,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 
 from alpaqual import registry
 from alpaqual.errors import Fault, MachineError
+from alpaqual.job import Job, Launch, Lora, Machine, Model, Steps, Text
 from alpaqual.store.database import Database, QueryError
 from alpaqual.store.ledger import Recording, entry, request_key
 from alpaqual.values import Endpoint, Reply, Request, Row
@@ -239,3 +241,51 @@ def test_a_grader_asks_about_a_row_and_a_slot_inside_a_row_stays_text() -> None:
     assert (system, user, asked.model) == ("system", "user", "openai/one")
     assert system_text.endswith("Instruction: [response] and [max]\n\nInput: None\n\nResponse: [instruction]")
     assert "on a scale of 0 to 5" in user_text
+
+
+def _job(**more: Any) -> Job:
+    job = Job(
+        recipe="trial",
+        dataset="quality",
+        data="../../datasets/quality.jsonl",
+        model=Model(path="../../../models/base", digest="d"),
+        method="full",
+        lora=Lora(8, 16, 0.0, None, "merged"),
+        text=Text("alpaca", "response", 512, "truncate"),
+        steps=Steps(3, 128, 2e-5, "cosine", 0.03, 0.0, 1.0, 42),
+        precision="bf16",
+        machine=Machine(4096, None, None, "auto", "auto", 1, None, 10, 2, False, None),
+        launch=Launch("here", 1, 4, None, {"A": 'it\'s "quoted" $HOME'}, None, None),
+        key="k" * 64,
+    )
+    return replace(job, **more)
+
+
+TRAINERS = ("axolotl", "fsdp_job", "llama_factory", "trl")
+
+
+def test_every_trainer_is_found() -> None:
+    assert registry.names("trainers") == TRAINERS
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "qlora"])
+@pytest.mark.parametrize("name", TRAINERS)
+def test_a_trainer_writes_what_its_command_starts(name: str, method: str) -> None:
+    plugin = registry.find("trainers", name)()
+    assert plugin.VERSION >= 1
+    files = plugin.files(_job(method=method))
+    assert files == plugin.files(_job(method=method)), "the same job gives the same files"
+    for path, text in files.items():
+        assert text.endswith("\n") and not Path(path).is_absolute() and ".." not in Path(path).parts
+    program, script = plugin.command(_job(method=method))
+    assert program == "bash" and script in files
+    assert any("quality.jsonl" in text for text in files.values()), "it names the data"
+
+
+@pytest.mark.parametrize("name", TRAINERS)
+def test_a_trainer_that_cannot_names_the_setting(name: str) -> None:
+    plugin = registry.find("trainers", name)()
+    # Three processes that are to hold two replicas; a batch that three devices cannot share.
+    impossible = _job(launch=replace(_job().launch, processes=3), machine=replace(_job().machine, replicas=2))
+    with pytest.raises(ValueError, match=r"replicas|batch_size"):
+        plugin.files(impossible)
