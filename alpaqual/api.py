@@ -32,7 +32,7 @@ from alpaqual.run.means import Means, Watcher
 from alpaqual.run.results import build_results
 from alpaqual.run.run import Outcome
 from alpaqual.run.run import Run as FinishedRun
-from alpaqual.run.training import Trained, check_trainer, is_trained, train, write_exports
+from alpaqual.run.training import Trained, busy_jobs, check_trainer, is_trained, train, write_exports
 from alpaqual.store.store import Store, project_folder, write_whole
 from alpaqual.store.tables import Rows, read_rows
 from alpaqual.values import State
@@ -136,7 +136,12 @@ def execute(
     folder = out or store.project / "runs" / plan.recipe.name
     training = any(stage.job is not None for stage in plan.stages) and until in (None, "training")
     if training:
-        check_trainer(plan)
+        check_trainer(plan, folder)
+    if busy := busy_jobs(plan, folder):
+        raise StageError(
+            f"a job is training on {', '.join(busy)} in {folder}: its data stays as it is until it has ended; run again then, or "
+            "give this run a folder of its own with --out"
+        )
     clear_reports(folder)
     trained: dict[str, Trained] = {}
     try:

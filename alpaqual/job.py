@@ -11,6 +11,10 @@ from typing import Any
 VERSION = 1
 
 
+class JobError(ValueError):
+    """A job asks for what cannot be done; the message names the setting or the file."""
+
+
 @dataclass(frozen=True)
 class Model:
     """What is trained: a folder or GGUF file (`path`), a name on the hub (`name`), or random weights of a `config`.
@@ -23,7 +27,9 @@ class Model:
     config: Mapping[str, Any] | None = None
     tokenizer: str | None = None
     digest: str = ""
-    """sha256 over the files of `path` (and of a tokenizer of its own); empty for a hub name."""
+    """sha256 over the files of `path`; empty for a hub name or random weights."""
+    tokenizer_digest: str = ""
+    """The same of a tokenizer of its own."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,7 @@ class Job:
     key: str = ""
     data_sha256: str = ""
     held_out: str | None = None
+    held_out_sha256: str = ""
     lineage: Mapping[str, Any] = field(default_factory=dict)
     """What the model's manifest says of where the data comes from."""
     version: int = VERSION
@@ -126,16 +133,16 @@ def to_json(job: Job) -> str:
 def from_json(text: str) -> Job:
     """The job of a `job.json`.
 
-    Raises ValueError where the text is no job of this version.
+    Raises JobError where the text is no job of this version.
     """
     try:
         values = json.loads(text)
         if values.get("version") != VERSION:
-            raise ValueError(f"it is of version {values.get('version')}, this alpaqual reads {VERSION}")
+            raise JobError(f"it is of version {values.get('version')}, this alpaqual reads {VERSION}")
         parts = {"model": Model, "lora": Lora, "text": Text, "steps": Steps, "machine": Machine, "launch": Launch}
         read = {name: part(**values[name]) for name, part in parts.items()}
         if read["lora"].targets is not None:
             read["lora"] = dataclasses.replace(read["lora"], targets=tuple(read["lora"].targets))
         return Job(**{**values, **read})
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"it is no job: {error}") from None
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise JobError(f"it is no job: {error}") from None

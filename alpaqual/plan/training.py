@@ -73,10 +73,11 @@ def training_settings(job: Job, trainer: str, version: int) -> dict[str, Any]:
     """All of a job that decides what is learned, beside the rows: no path, and nothing of the machine."""
     model = job.model
     known = model.config if model.config is not None else model.digest or model.name
+    words = model.tokenizer_digest or model.tokenizer
     return {
         "trainer": [trainer, version],
         "model": known,
-        "tokenizer": None if model.tokenizer is None else model.digest or model.tokenizer,
+        "tokenizer": words,
         "method": job.method,
         "lora": None if job.method == "full" else _plain(job.lora),
         "text": _plain(job.text),
@@ -87,12 +88,12 @@ def training_settings(job: Job, trainer: str, version: int) -> dict[str, Any]:
 
 def _model(training: Training, digests: Mapping[str, str]) -> Model:
     base, tokenizer = training.base_model, training.tokenizer
-    digest = "+".join(digests[each] for each in (base, tokenizer) if isinstance(each, str) and each in digests)
+    words: dict[str, Any] = {"tokenizer": tokenizer, "tokenizer_digest": digests.get(tokenizer or "", "")}
     if isinstance(base, RandomModel):
-        return Model(config=dict(base.config), tokenizer=tokenizer, digest=digest)
+        return Model(config=dict(base.config), **words)
     if base in digests:
-        return Model(path=base, tokenizer=tokenizer, digest=digest)
-    return Model(name=base, tokenizer=tokenizer, digest=digest)
+        return Model(path=base, digest=digests[base], **words)
+    return Model(name=base, **words)
 
 
 def _plain(part: Any) -> dict[str, Any]:

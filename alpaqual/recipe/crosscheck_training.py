@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from alpaqual.errors import Problem
 from alpaqual.recipe.explain import suggest
-from alpaqual.recipe.training import Training
+from alpaqual.recipe.training import Lora, Training
 from alpaqual.recipe.yaml_nodes import Document, Path
 from alpaqual.registry import names
 
@@ -29,6 +29,9 @@ def check_training(
             message = f"the dataset '{training.held_out}' is trained on: hold another one out"
         if message:
             yield document.problem(("training", "held_out"), message)
+    if training.method == "full" and training.lora != Lora():
+        message = "adapters are trained with method: lora or qlora; with method: full they have no effect"
+        yield document.problem(("training", "lora"), message)
     yield from _trainers(training, document)
     launch = training.launch
     if launch.processes is not None and launch.nodes * launch.processes % launch.replicas:

@@ -48,10 +48,10 @@ class Trained:
     error: AlpaqualError | None = None
 
 
-def check_trainer(plan: Plan) -> None:
+def check_trainer(plan: Plan, folder: Path) -> None:
     """Raises MachineError where this machine cannot train what it is to start, before anything is done or paid for."""
     training = plan.recipe.text.training
-    if training is None or _elsewhere(training):
+    if training is None or _elsewhere(training) or all(is_trained(folder, stage) for stage in _stages(plan)):
         return
     wanted = ["torch", "transformers", "safetensors", "numpy"]
     wanted += ["peft"] if training.method != "full" else []
@@ -113,7 +113,7 @@ def measured_speed(folder: Path, job: Job) -> float | None:
             for word in ("method", "precision", "text", "launch")
         )
         # The first step is also the one in which everything is compiled and laid out.
-        if other is not None and same and other["model"]["digest"] == job.model.digest and len(lines) > 1:
+        if same and len(lines) > 1:
             speeds.append(sum(line["tokens"] for line in lines[1:]) / sum(line["seconds"] for line in lines[1:]))
     return speeds[-1] if speeds else None
 
@@ -134,7 +134,8 @@ class _Training:
 
     def done(self) -> Trained:
         started = time.monotonic()
-        self.check_free()
+        if self.is_busy():
+            return Trained("waiting", f"another process is training in {self.folder}; look again when it has ended")
         self.put_aside()
         _write(self.plugin.files(self.job), self.folder)
         manifest = _manifest(self.folder)
@@ -142,7 +143,7 @@ class _Training:
             self.listen(self.stage.name, "reused", 0.0)
             return self.result(manifest, reused=True, seconds=0.0)
         if _elsewhere(self.training):
-            return Trained("written", f"start it where it is to be trained: bash {self.folder / 'launch.sh'}")
+            return Trained("written", f"start it where it is to be trained: {self.started_by()}")
         self.listen(self.stage.name, "start", 0.0)
         try:
             self.start()
@@ -158,19 +159,23 @@ class _Training:
         self.listen(self.stage.name, "done", seconds)
         return self.result(manifest, reused=False, seconds=seconds)
 
+    def started_by(self) -> str:
+        """What a person is to run."""
+        launch = self.training.launch
+        if launch.slurm is not None:
+            return f"cd {self.folder} && sbatch slurm.sh"
+        if launch.kubernetes is not None:
+            return f"kubectl apply -f {self.folder / 'kubernetes.yaml'}"
+        return f"bash {self.folder / 'launch.sh'}" + (" on each node" if launch.nodes > 1 else "")
+
     def result(self, manifest: Mapping[str, Any], *, reused: bool, seconds: float) -> Trained:
         facts = {**manifest["training"], "curve": _curve(self.folder / "metrics.jsonl")}
         facts["model"] = f"training/{self.job.dataset}/model"
         return Trained("done", facts=facts, reused=reused, seconds=seconds)
 
-    def check_free(self) -> None:
-        """Raises StageError where a job is at work in the folder, which holds its lock for as long as it lives."""
-        with contextlib.suppress(OSError), (self.folder / ".lock").open("r") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                message = f"training.{self.job.dataset}: another process is training in {self.folder}; let it end first"
-                raise StageError(message) from None
+    def is_busy(self) -> bool:
+        """Whether a job is at work in the folder, whose lock it holds for as long as it lives."""
+        return _locked(self.folder)
 
     def put_aside(self) -> None:
         """Move what another job left here to training/earlier/, and back what this one left there."""
@@ -255,7 +260,9 @@ def _stages(plan: Plan) -> list[Stage]:
 
 
 def _elsewhere(training: Training) -> bool:
-    return training.launch.start == "elsewhere" or training.launch.nodes > 1
+    """Whether the jobs are only written: a script for a scheduler is not started by what writes it."""
+    launch = training.launch
+    return launch.start == "elsewhere" or launch.nodes > 1 or launch.slurm is not None or launch.kubernetes is not None
 
 
 def _filled(plan: Plan, stage: Stage, store: Store, folder: Path) -> Job:
@@ -276,7 +283,7 @@ def _filled(plan: Plan, stage: Stage, store: Store, folder: Path) -> Job:
         "base_model": job.model.digest or job.model.name or "random weights",
     }
     key = fingerprint({"settings": stage.settings, "data": digest, "held_out": held_out})
-    return dataclasses.replace(job, key=key, data_sha256=digest, lineage=lineage)
+    return dataclasses.replace(job, key=key, data_sha256=digest, held_out_sha256=held_out or "", lineage=lineage)
 
 
 def _beside(job: Job, plan: Plan, run: Path, folder: Path) -> Job:
@@ -298,6 +305,23 @@ def _beside(job: Job, plan: Plan, run: Path, folder: Path) -> Job:
         held_out=None if job.held_out is None else path(data / job.held_out),
         model=dataclasses.replace(job.model, path=model(job.model.path), tokenizer=model(job.model.tokenizer)),
     )
+
+
+def busy_jobs(plan: Plan, folder: Path) -> list[str]:
+    """Datasets of a run folder that a job is reading at this moment."""
+    names = [stage.job.dataset for stage in _stages(plan) if stage.job is not None]
+    return [name for name in names if _locked(folder / "training" / name)]
+
+
+def _locked(folder: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError, PermissionError), (folder / ".lock").open("r") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+    return False
 
 
 def _write(files: Mapping[str, str], folder: Path) -> None:

@@ -123,9 +123,10 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(tokenizer: Path,
     folder = Folder.of(tmp_path / "job", tiny_job(tokenizer, checkpoint_steps=1))
     chance = random.Random(7)
     for step in (1, 4, 7):
+        said = len(folder.log) if (folder.path / "log.txt").exists() else 0
         process = folder.start(2)
         try:
-            folder.wait_for(step, process)
+            folder.wait_for(step, process, said)
             # Within a step, a checkpoint, or between both.
             time.sleep(chance.random() * 0.7)
         finally:
@@ -158,13 +159,39 @@ def test_adapters_learn_and_the_rest_stays(output: str, tokenizer: Path, two: Fo
     assert changed == {name for name in folder.weights if "_proj" in name}
 
 
-def test_adapters_over_four_bits_learn(tokenizer: Path, two: Folder, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["lora", "qlora"])
+def test_adapters_that_were_stopped_go_on_bit_by_bit(method: str, tokenizer: Path, two: Folder, tmp_path: Path) -> None:
     pytest.importorskip("bitsandbytes")
     base = Model(path=str(two.path / "model"))
-    found = tiny_job(tokenizer, method="qlora", model=base, epochs=1, output="adapter")
+    job = tiny_job(tokenizer, method=method, model=base, output="adapter", dropout=0.1, checkpoint_steps=1)
+    whole, broken = Folder.of(tmp_path / "whole", job).run(1), Folder.of(tmp_path / "broken", job)
+    process = broken.start(1)
+    try:
+        broken.wait_for(3, process)
+    finally:
+        broken.kill(process)
+    broken.run(1)
+    assert "going on after" in broken.log
+    assert broken.losses == whole.losses and distance(broken, whole) == 0.0
+    facts = whole.manifest["training"]["held_out"]
+    assert facts["after"] < facts["before"]
+
+
+def test_adapters_over_four_bits_are_the_same_on_two_processes(tokenizer: Path, two: Folder, tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    base = Model(path=str(two.path / "model"))
+    found = tiny_job(tokenizer, method="qlora", model=base, epochs=1, output="merged")
     one, pair = Folder.of(tmp_path / "one", found).run(1), Folder.of(tmp_path / "pair", found).run(2)
     assert one.losses == pytest.approx(pair.losses, abs=1e-5)
-    assert pair.manifest["training"]["held_out"]["after"] < pair.manifest["training"]["held_out"]["before"]
+    assert distance(one, pair) < 1e-5
+    changed = {name for name, weight in pair.weights.items() if not torch.equal(weight, two.weights[name])}
+    assert changed == {name for name in pair.weights if "_proj" in name}
+
+
+def test_a_job_whose_data_changed_is_not_trained(tokenizer: Path, tmp_path: Path) -> None:
+    folder = Folder.of(tmp_path / "job", tiny_job(tokenizer, data_sha256="0" * 64))
+    folder.run(1, fails=True)
+    assert "holds other rows than this job was written for" in folder.log
 
 
 def test_a_loss_that_is_no_number_stops_it_with_the_rows(tokenizer: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -106,13 +107,49 @@ def test_a_job_for_elsewhere_is_written_and_runs_there(launch: str, trained: Pro
     assert not (folder / "model").exists()
     if "nodes" in launch:
         return
-    # Elsewhere: what was written needs nothing of alpaqual's but its code.
-    moved = trained.folder / "elsewhere"
-    (trained.folder / "runs" / "trial").rename(moved)
-    (trained.folder / "words").rename(trained.folder / "words2")
-    (trained.folder / "words").symlink_to(trained.folder / "words2")
-    job = json.loads((moved / "training" / "good" / "job.json").read_text())
-    assert job["data"] == "../../datasets/good.jsonl"
+    # Elsewhere: what was written needs alpaqual's code and the model, and is found again when it comes back.
+    done = subprocess.run(
+        ["bash", "launch.sh"],
+        cwd=folder,
+        env={**os.environ, "PYTHON": sys.executable},
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert trained.run().results["training"]["good"]["state"] == "done"
+
+
+def test_a_job_at_work_keeps_its_data(trained: Project) -> None:
+    import fcntl
+
+    run = trained.run()
+    write(trained, threshold=4)
+    with (run.folder / "training" / "good" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(StageError, match="a job is training on good"):
+            trained.run()
+    assert len((run.folder / "datasets" / "good.jsonl").read_text().splitlines()) == 15
+    assert (run.folder / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["base_model=a/c", "tokenizer=a/c", "method=lora", "prompt=chat", "seed=1", "max_length=100", "precision=bf16"],
+)
+def test_what_decides_the_weights_is_in_the_fingerprint(change: str, trained: Project) -> None:
+    text = trained.recipe.read_text().replace(f"{{config: {SMALL}}}", "a/b")
+    trained.recipe.write_text(text)
+    before, after = (alpaqual.plan_recipe(trained.recipe, sets=sets) for sets in ([], [f"training.{change}"]))
+    assert before.stage("training.good").fingerprint != after.stage("training.good").fingerprint
+
+
+@pytest.mark.parametrize(
+    "change", ["micro_batch_tokens=64", "price_per_gpu_hour=3", "launch.processes=2", "checkpoints.keep=5"]
+)
+def test_what_does_not_decide_them_is_not(change: str, trained: Project) -> None:
+    before, after = (alpaqual.plan_recipe(trained.recipe, sets=sets) for sets in ([], [f"training.{change}"]))
+    assert before.stage("training.good").fingerprint == after.stage("training.good").fingerprint
 
 
 def test_exports_stand_beside_the_jobs(trained: Project) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -130,11 +131,12 @@ class Folder:
                 continue
         process.wait(30)
 
-    def wait_for(self, step: int, process: subprocess.Popen[bytes]) -> None:
-        """Wait until a step is done."""
+    def wait_for(self, step: int, process: subprocess.Popen[bytes], said: int = 0) -> None:
+        """Wait until a step is done, told of in the log behind its first `said` letters."""
         ends = time.monotonic() + 120
         while time.monotonic() < ends and process.poll() is None:
-            if any(line["step"] >= step for line in self.metrics):
+            told = re.findall(r"^step (\d+)/", self.log[said:], re.MULTILINE)
+            if any(int(each) >= step for each in told):
                 return
             time.sleep(0.05)
         raise AssertionError(f"step {step} was not seen: {self.log[-3000:]}")

@@ -23,7 +23,7 @@ import torch
 import torch.distributed as dist
 
 from alpaqual.errors import EXIT_MACHINE, EXIT_RECIPE, EXIT_STAGE, MachineError
-from alpaqual.job import Job, from_json
+from alpaqual.job import Job, JobError, from_json
 from alpaqual.trainers.fsdp_job import memory, saving
 from alpaqual.trainers.fsdp_job.batches import lay_out, micro_batch
 from alpaqual.trainers.fsdp_job.checking import prove, sample
@@ -33,7 +33,7 @@ from alpaqual.trainers.fsdp_job.loss import Learner, tensors
 from alpaqual.trainers.fsdp_job.measuring import Metrics, Speed, device_name
 from alpaqual.trainers.fsdp_job.model import Base, blocks, build, check_sharded, still
 from alpaqual.trainers.fsdp_job.ranks import Ranks, join
-from alpaqual.trainers.fsdp_job.stopping import FAILURE, STOPPED, Stop, failed, only_job
+from alpaqual.trainers.fsdp_job.stopping import STOPPED, Stop, failed, only_job
 from alpaqual.trainers.fsdp_job.texts import Example, Examples
 
 _BEGAN = time.monotonic()
@@ -41,33 +41,32 @@ _BEGAN = time.monotonic()
 
 def main(path: Path) -> int:
     """Train the job of a `job.json`; an exit code."""
-    job, folder = from_json(path.read_text(encoding="utf-8")), path.resolve().parent
-    if _is_trained(job, folder):
-        print(f"{folder / 'model'} is trained already")
-        return 0
-    stop, ranks = Stop(), join(job.machine.replicas)
+    folder, rank = path.resolve().parent, int(os.environ.get("RANK", "0"))
+    stop = Stop()
     try:
+        job = from_json(path.read_text(encoding="utf-8"))
+        if _is_trained(job, folder):
+            print(f"{folder / 'model'} is trained already")
+            return 0
+        ranks = join(job.machine.replicas)
         with only_job(folder, ranks):
             return train(job, folder, ranks, stop)
     except MachineError as error:
-        return failed(folder, ranks, EXIT_MACHINE, str(error))
-    except ValueError as error:
-        return failed(folder, ranks, EXIT_RECIPE, str(error))
+        return failed(folder, EXIT_MACHINE, str(error), rank)
+    except JobError as error:
+        return failed(folder, EXIT_RECIPE, str(error), rank)
     except FloatingPointError as error:
-        return failed(folder, ranks, EXIT_STAGE, str(error))
+        return failed(folder, EXIT_STAGE, str(error), rank)
     except (torch.OutOfMemoryError, RuntimeError) as error:
         # On a CPU the allocator raises what every other mistake of torch is, too.
         if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
             raise
-        # Any process may be the one: the others wait for it and are ended by torchrun.
-        where = f"out of memory on {device_name(ranks.device)} of process {ranks.rank}"
-        return failed(folder, None, EXIT_MACHINE, f"{where}: {memory.advice(job)} ({str(error).splitlines()[0]})")
+        where = f"out of memory on {device_name(ranks.device)} of process {rank}"
+        return failed(folder, EXIT_MACHINE, f"{where}: {memory.advice(job)} ({str(error).splitlines()[0]})", rank)
 
 
 def train(job: Job, folder: Path, ranks: Ranks, stop: Stop) -> int:
     """All of it, in order."""
-    if ranks.first:
-        (folder / FAILURE).unlink(missing_ok=True)
     base = Base(job, folder)
     tokenizer = base.tokenizer()
     data = read_data(job, folder, tokenizer)
@@ -88,12 +87,12 @@ def train(job: Job, folder: Path, ranks: Ranks, stop: Stop) -> int:
         if metrics is not None:
             metrics.write({"step": 0, "held_out_loss": before, "elapsed_seconds": 0.0})
 
-    state = State(learner, optimizer, schedule, checkpoints)
+    state = State(learner, optimizer, schedule, checkpoints, metrics)
     if not loop(job, data, state, ranks, stop, speed, metrics, done):
-        checkpoints.wait()
-        return failed(
-            folder, ranks, STOPPED, "stopped as asked; what was learned is kept: start it again and it goes on"
+        kept = (
+            "what was learned is kept" if checkpoints.wait() else "what was learned since the last checkpoint is lost"
         )
+        return failed(folder, STOPPED, f"stopped as asked; {kept}: start it again and it goes on")
 
     still(learner)
     after = mean_loss(learner, data.held_out, job, ranks) if data.held_out is not None else None
@@ -121,12 +120,16 @@ def read_model(base: Base, data: Data, ranks: Ranks) -> tuple[Learner, Speed]:
     learner, said = build(base, config, ranks, [each.tokens for each in rows], checkpointing)
     gc.collect()
     still(learner)
-    chosen = prove(learner, said, rows, job.machine, job.text.max_length)
+    chosen = prove(learner, said, rows, job.machine, job.text.max_length, ranks)
     # A forward pass alone leaves some weights whole, and an optimiser over those would learn nothing that is kept.
     learner.reshard()
     say(ranks, f"{device_name(ranks.device)}, {ranks.world} processes; {chosen}")
-    for block in blocks(learner.model) if memory.compiles(job, ranks) else ():
-        block.compile()
+    if memory.compiles(job, ranks):
+        # Layers share their code, and lengths, gradients and kinds of attention make variants of it: eight are not enough,
+        # and what is over the limit would never be compiled.
+        torch._dynamo.config.recompile_limit = 64
+        for block in blocks(learner.model):
+            block.compile()
     return learner, speed
 
 
@@ -138,9 +141,12 @@ class State:
     optimizer: torch.optim.Optimizer
     schedule: Any
     checkpoints: Checkpoints
+    metrics: Metrics | None
 
     def save(self, step: int) -> None:
         """Begin to write it."""
+        if self.metrics is not None:
+            self.metrics.flush()
         self.checkpoints.save(step, self.learner, self.optimizer, self.schedule)
 
 

@@ -93,7 +93,10 @@ class MicroBatch:
 
 
 def micro_batch(examples: Sequence[Example]) -> MicroBatch:
-    """Pack rows. Of no rows: one token that nothing is learned from, since every process has to take part."""
+    """Pack rows. Of no rows: two tokens that nothing is learned from, since every process has to take part.
+
+    Two, for layers that are compiled are compiled anew for a length of one.
+    """
     made = MicroBatch([], [], [0], [], [])
     for example in examples:
         offset = len(made.tokens)
@@ -103,5 +106,5 @@ def micro_batch(examples: Sequence[Example]) -> MicroBatch:
         made.at.extend(range(offset + example.learned - 1, offset + len(example.tokens) - 1))
         made.targets.extend(example.tokens[example.learned :])
     if not made.tokens:
-        return MicroBatch([0], [0], [0, 1], [], [])
+        return MicroBatch([0, 0], [0, 1], [0, 2], [], [])
     return made

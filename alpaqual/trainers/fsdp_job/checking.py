@@ -11,6 +11,7 @@ from alpaqual.job import Machine
 from alpaqual.trainers.fsdp_job.attention import candidates, use
 from alpaqual.trainers.fsdp_job.batches import micro_batch
 from alpaqual.trainers.fsdp_job.loss import Learner, tensors
+from alpaqual.trainers.fsdp_job.ranks import Ranks
 from alpaqual.trainers.fsdp_job.texts import Example
 
 _CLOSE = {torch.float32: 1e-4, torch.bfloat16: 0.1}
@@ -26,7 +27,9 @@ def sample(examples: Sequence[Example], tokens: int = 48) -> list[Example]:
     ]
 
 
-def prove(learner: Learner, said: torch.Tensor, rows: Sequence[Example], machine: Machine, longest: int) -> str:
+def prove(
+    learner: Learner, said: torch.Tensor, rows: Sequence[Example], machine: Machine, longest: int, ranks: Ranks
+) -> str:
     """Choose the quickest attention and loss that are right for this model; what was chosen, in words.
 
     `said` are the logits of `rows`, read one by one before the model was sharded; `longest` is the most tokens of a row.
@@ -45,18 +48,20 @@ def prove(learner: Learner, said: torch.Tensor, rows: Sequence[Example], machine
         )
     second = slice(len(rows[0].tokens), None)
     seen = _distance(learner(mixed, logits=True)[second].detach(), alone[second])
-    refused = {}
+    refused: dict[str, str] = {}
     for attention in candidates(machine.attention, device):
         try:
             use(learner, attention, longest)
             apart = _distance(learner(packed, logits=True).detach()[second], alone[second])
-        except (RuntimeError, ValueError, ImportError, TypeError) as error:
+            # In bf16 two kernels differ a little; rows that see each other differ as much as when nothing keeps them apart.
+            close = compute is torch.bfloat16 and apart <= min(_CLOSE[compute], seen / 2)
+            if apart > _CLOSE[torch.float32] and not close:
+                refused[attention] = f"rows of a micro-batch see each other (logits {apart:.1%} apart)"
+        except (RuntimeError, ValueError, ImportError, TypeError, OSError) as error:
             refused[attention] = " ".join(str(error).split())[:200]
-            continue
-        # In bf16 two kernels differ a little; rows that see each other differ as much as when nothing keeps them apart.
-        if apart <= _CLOSE[torch.float32] or (compute is torch.bfloat16 and apart <= min(_CLOSE[compute], seen / 2)):
+        # What one process cannot do none does: they gather each other's weights.
+        if ranks.total(attention in refused) == [0.0]:
             break
-        refused[attention] = f"rows of a micro-batch see each other (logits {apart:.1%} apart)"
     else:
         reasons = "; ".join(f"{attention}: {reason}" for attention, reason in refused.items())
         raise MachineError(f"training.attention: no kernel keeps rows of a micro-batch apart for this model: {reasons}")

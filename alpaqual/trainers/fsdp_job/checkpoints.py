@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed.checkpoint as dcp
 from torch import nn
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 
+from alpaqual.job import JobError
 from alpaqual.trainers.fsdp_job.ranks import Ranks
 
 _LATEST = "latest"
 _OPTIONS = StateDictOptions(ignore_frozen_params=True)
+# Frozen weights are in no checkpoint; that none of the others is missing is looked at by itself.
+_TAKING = StateDictOptions(ignore_frozen_params=True, strict=False)
 
 
 class Checkpoints:
@@ -31,11 +36,12 @@ class Checkpoints:
         self.keep = keep
         self.ranks = ranks
         self.writing: tuple[int, Any] | None = None
+        self.whole = True
 
     def load(self, learner: nn.Module, optimizer: torch.optim.Optimizer, schedule: Any) -> int:
         """Take up the latest state, whatever the number of processes that wrote it; the steps done, 0 where there is none.
 
-        Raises ValueError where the folder holds another job's.
+        Raises JobError where the folder holds another job's.
         """
         name = self.ranks.told(self._latest())
         if name is None:
@@ -43,15 +49,17 @@ class Checkpoints:
         state = self._state(learner, optimizer, {"schedule": schedule.state_dict(), "step": 0, "key": ""})
         dcp.load(state, checkpoint_id=self.folder / name)
         if state["job"]["key"] != self.key:
-            raise ValueError(
+            raise JobError(
                 f"{self.folder} holds the state of another job (other data or settings): move it away, or go on with that job"
             )
+        lost = {name for name, weight in learner.named_parameters() if weight.requires_grad} - {*state["model"]}
+        assert not lost, f"the checkpoint lacks {sorted(lost)[:3]}"
         set_state_dict(
             learner,
             optimizer,
             model_state_dict=state["model"],
             optim_state_dict=state["optimizer"],
-            options=_OPTIONS,
+            options=_TAKING,
         )
         schedule.load_state_dict(state["job"]["schedule"])
         return int(state["job"]["step"])
@@ -74,15 +82,12 @@ class Checkpoints:
         if self.writing is not None and self.writing[1].done() and self.ranks.first:
             self._finish()
 
-    def wait(self) -> None:
-        """Wait for the one that is being written.
-
-        Raises what went wrong with it.
-        """
-        if self.writing is None:
-            return
-        self.writing[1].result()
-        self._finish()
+    def wait(self) -> bool:
+        """Wait for the one that is being written; whether there is none, or it is whole. All processes come here together."""
+        if self.writing is not None:
+            self._finish()
+        whole, self.whole = bool(self.ranks.told(self.whole)), True
+        return whole
 
     def clear(self) -> None:
         """Take all of them away, once there is nothing left to go on with."""
@@ -93,12 +98,23 @@ class Checkpoints:
     def _finish(self) -> None:
         assert self.writing is not None
         (step, future), self.writing = self.writing, None
-        # The first process hears of the end once all others have written their part.
-        future.result()
+        try:
+            # The first process hears of the end once all others have written their part.
+            future.result()
+        except (CheckpointException, OSError, RuntimeError) as error:
+            if self.ranks.first:
+                self.whole = False
+                shutil.rmtree(self._path(step, ".tmp"), ignore_errors=True)
+                print(
+                    f"the checkpoint after step {step} could not be written: {_reason(error)}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+            return
         if not self.ranks.first:
             return
         self._path(step, ".tmp").rename(self._path(step))
-        _flush(self.folder)
+        flush(self.folder)
         self._point(self._path(step).name)
         for old in self._whole()[: -self.keep]:
             shutil.rmtree(old, ignore_errors=True)
@@ -123,9 +139,9 @@ class Checkpoints:
     def _point(self, name: str) -> None:
         pointer = self.folder / f"{_LATEST}.tmp"
         pointer.write_text(json.dumps({"checkpoint": name}) + "\n", encoding="utf-8")
-        _flush(pointer)
+        flush(pointer)
         pointer.replace(self.folder / _LATEST)
-        _flush(self.folder)
+        flush(self.folder)
 
     def _path(self, step: int, ending: str = "") -> Path:
         return self.folder / f"step-{step:08d}{ending}"
@@ -135,7 +151,14 @@ class Checkpoints:
         return {"model": model, "optimizer": optim, "job": job}
 
 
-def _flush(path: Path) -> None:
+def _reason(error: BaseException) -> str:
+    """The first cause, in one line."""
+    inner = getattr(error, "failures", None)
+    cause = next(iter(inner.values()))[0] if inner else error
+    return " ".join(str(cause).split())[:300]
+
+
+def flush(path: Path) -> None:
     """Wait until the disk has a file, or the names in a folder."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,6 +115,16 @@ class Metrics:
         for word, value in line.items() if self.writer is not None else ():
             if word != "step" and isinstance(value, int | float):
                 self.writer.add_scalar(word, value, line["step"])
+
+    def flush(self) -> None:
+        """Wait until the disk has every line: a checkpoint that is there has its steps' lines."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+
+    @property
+    def held_out_before(self) -> float | None:
+        """The loss of held-out rows before the first step."""
+        return next((line["held_out_loss"] for line in self.kept if not line["step"]), None)
 
     def line(self, steps: int) -> str:
         """The last of so many steps for a person."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -223,10 +222,18 @@ def with_adapters(model: Any, job: Job) -> Any:
 def _shard(learner: Learner, ranks: Ranks, policy: MixedPrecisionPolicy, checkpointing: bool) -> None:
     for block in blocks(learner.model):
         if checkpointing:
-            block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+            block.forward = _recomputed(block.forward)
         fully_shard(block, mesh=ranks.mesh, mp_policy=policy)
     fully_shard(learner, mesh=ranks.mesh, mp_policy=policy)
     check_sharded(learner, ranks)
+
+
+def _recomputed(forward: Any) -> Any:
+    # A function of its own, not functools.partial: without a Python frame to begin with nothing would be compiled.
+    def twice(*values: Any, **words: Any) -> Any:
+        return checkpoint(forward, *values, use_reentrant=False, **words)
+
+    return twice
 
 
 def check_sharded(learner: nn.Module, ranks: Ranks) -> None:

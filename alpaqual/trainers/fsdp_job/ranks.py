@@ -11,6 +11,8 @@ import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
+from alpaqual.job import JobError
+
 # The first process reads a model while the others wait for it.
 _PATIENCE = timedelta(hours=1)
 
@@ -53,7 +55,7 @@ class Ranks:
 def join(replicas: int) -> Ranks:
     """Meet the other processes that torchrun started; alone where nobody did.
 
-    Raises ValueError where the processes cannot be split into so many replicas.
+    Raises JobError where the processes cannot be split into so many replicas.
     """
     cuda = torch.cuda.is_available()
     local = int(os.environ.get("LOCAL_RANK", "0"))
@@ -67,9 +69,7 @@ def join(replicas: int) -> Ranks:
     dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_PATIENCE, **more)
     world = dist.get_world_size()
     if world % replicas:
-        raise ValueError(
-            f"launch.replicas: {world} processes cannot be split into {replicas} replicas of the same size"
-        )
+        raise JobError(f"launch.replicas: {world} processes cannot be split into {replicas} replicas of the same size")
     shape, names = ((world,), ("shard",)) if replicas == 1 else ((replicas, world // replicas), ("replicate", "shard"))
     mesh = init_device_mesh(device.type, shape, mesh_dim_names=names)
     return Ranks(dist.get_rank(), world, device, mesh, dist.new_group(backend="gloo", timeout=_PATIENCE))

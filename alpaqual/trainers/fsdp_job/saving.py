@@ -15,6 +15,7 @@ import torch
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
 from alpaqual.job import Job
+from alpaqual.trainers.fsdp_job.checkpoints import flush
 from alpaqual.trainers.fsdp_job.data import Data
 from alpaqual.trainers.fsdp_job.loss import Learner
 from alpaqual.trainers.fsdp_job.measuring import Metrics, device_name
@@ -46,8 +47,12 @@ def save_model(base: Base, learner: Learner, tokenizer: Any, ranks: Ranks, folde
     tokenizer.save_pretrained(half)
     manifest = {**said, "files": _digests(half)}
     (half / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    # On the disk before the last checkpoint goes.
+    for path in (*half.iterdir(), half):
+        flush(path)
     shutil.rmtree(folder, ignore_errors=True)
     half.rename(folder)
+    flush(folder.parent)
 
 
 def facts(job: Job, data: Data, metrics: Metrics, ranks: Ranks, after: float | None, lived: float) -> dict[str, Any]:
@@ -77,16 +82,15 @@ def facts(job: Job, data: Data, metrics: Metrics, ranks: Ranks, after: float | N
             "loss_tokens": sum(line["loss_tokens"] for line in steps),
             "steps": len(steps),
             "seconds": seconds,
-            "tokens_per_second": tokens / seconds,
-            "mfu": sum(busy) / seconds if busy else None,
+            "tokens_per_second": tokens / seconds if seconds else None,
+            "mfu": sum(busy) / seconds if busy and seconds else None,
             "processes": ranks.world,
             "device": device_name(ranks.device),
             "memory_bytes": max((line["memory_bytes"] or 0 for line in steps), default=0) or None,
-            "loss_first": steps[0]["loss"],
-            "loss_last": steps[-1]["loss"],
+            "loss_first": steps[0]["loss"] if steps else None,
+            "loss_last": steps[-1]["loss"] if steps else None,
             "cost_usd": None if price is None else paid / 3600 * ranks.world * price,
-            "held_out": held_out
-            and {"rows": len(held_out.all), "before": metrics.kept[0]["held_out_loss"], "after": after},
+            "held_out": held_out and {"rows": len(held_out.all), "before": metrics.held_out_before, "after": after},
         },
     }
 

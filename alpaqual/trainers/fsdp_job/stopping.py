@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from alpaqual.job import JobError
 from alpaqual.trainers.fsdp_job.ranks import Ranks
 
 STOPPED = 75
@@ -35,7 +36,7 @@ class Stop:
 def only_job(folder: Path, ranks: Ranks) -> Iterator[None]:
     """While this lasts no other job works in the folder; the system drops the lock however a process ends.
 
-    Raises ValueError where another one does.
+    Raises JobError where another one does.
     """
     with contextlib.ExitStack() as stack:
         free = True
@@ -48,14 +49,16 @@ def only_job(folder: Path, ranks: Ranks) -> Iterator[None]:
             except OSError:
                 # A file system without locks: nobody is kept out.
                 pass
+            if free:
+                (folder / FAILURE).unlink(missing_ok=True)
         if not ranks.told(free):
-            raise ValueError(f"another process is training in {folder}: let it end first")
+            raise JobError(f"another process is training in {folder}: let it end first")
         yield
 
 
-def failed(folder: Path, ranks: Ranks | None, code: int, message: str) -> int:
-    """Tell why a job ended, by the first process or, without `ranks`, by whoever calls; the exit code."""
-    if ranks is None or ranks.first:
+def failed(folder: Path, code: int, message: str, rank: int = 0) -> int:
+    """Tell why a job ended, once: by whichever process comes first; the exit code."""
+    with contextlib.suppress(FileExistsError, OSError), (folder / FAILURE).open("x", encoding="utf-8") as file:
+        file.write(json.dumps({"exit_code": code, "message": message, "rank": rank}) + "\n")
         print(message if code == STOPPED else f"error: {message}", file=sys.stderr, flush=True)
-        (folder / FAILURE).write_text(json.dumps({"exit_code": code, "message": message}) + "\n", encoding="utf-8")
     return code

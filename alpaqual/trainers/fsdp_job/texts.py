@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alpaqual.job import Text
+from alpaqual.job import JobError, Text
 
 # The prompts of Stanford Alpaca's train.py, which the paper trains with (section 3.2).
 WITH_INPUT = (
@@ -75,7 +75,7 @@ def alpaca_prompt(row: Mapping[str, str]) -> str:
 def chat_texts(row: Mapping[str, str], tokenizer: Any) -> tuple[str, str]:
     """Prompt and response of a row in the tokenizer's chat template.
 
-    Raises ValueError where the template does not put the response behind what it asks with.
+    Raises JobError where the template does not put the response behind what it asks with.
     """
     asked = row["instruction"] + (f"\n\n{row['input']}" if row["input"] else "")
     turns = [{"role": "user", "content": asked}]
@@ -84,7 +84,7 @@ def chat_texts(row: Mapping[str, str], tokenizer: Any) -> tuple[str, str]:
         [*turns, {"role": "assistant", "content": row["output"]}], tokenize=False, add_generation_prompt=False
     )
     if not whole.startswith(prompt):
-        raise ValueError(
+        raise JobError(
             f"row {row['id']}: the chat template writes another prompt when a response follows it; train with prompt: alpaca"
         )
     return prompt, whole[len(prompt) :]
@@ -93,12 +93,12 @@ def chat_texts(row: Mapping[str, str], tokenizer: Any) -> tuple[str, str]:
 def encode(rows: Sequence[Mapping[str, str]], tokenizer: Any, text: Text) -> Examples:
     """Every row as tokens.
 
-    Raises ValueError where the tokenizer cannot do what is asked.
+    Raises JobError where the tokenizer cannot do what is asked.
     """
     if text.prompt == "chat" and not tokenizer.chat_template:
-        raise ValueError("the tokenizer has no chat template: train with prompt: alpaca")
+        raise JobError("the tokenizer has no chat template: train with prompt: alpaca")
     if text.prompt == "alpaca" and tokenizer.eos_token_id is None:
-        raise ValueError("the tokenizer has no end-of-text token, so that a model would never learn to stop")
+        raise JobError("the tokenizer has no end-of-text token, so that a model would never learn to stop")
     kept, truncated, dropped = [], [], []
     for row, (prompt, response) in zip(rows, _token_pairs(rows, tokenizer, text.prompt), strict=True):
         tokens = (*prompt, *response)

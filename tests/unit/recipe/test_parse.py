@@ -319,6 +319,10 @@ NUMBERS_AND_NAMES = {
         BASE + "training: {base_model: a/b, datasets: [quality], launch: {processes: 4, replicas: 3}}\n",
         "13:83: 4 processes cannot be split into 3 replicas of the same size",
     ),
+    "adapters that are not trained": (
+        BASE + "training: {base_model: a/b, datasets: [quality], lora: {rank: 8}}\n",
+        "13:56: adapters are trained with method: lora or qlora; with method: full they have no effect",
+    ),
     "training without a model": (
         BASE + "training: {datasets: [quality]}\n",
         "13:11: the key 'base_model' is missing",

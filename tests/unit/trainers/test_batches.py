@@ -92,6 +92,6 @@ def test_a_micro_batch_holds_what_each_row_is_to_learn(shapes):
     assert made.positions == [place for row in rows for place in range(len(row.tokens))]
 
 
-def test_a_process_without_rows_gets_one_token_and_learns_nothing():
+def test_a_process_without_rows_gets_tokens_and_learns_nothing():
     made = micro_batch([])
-    assert len(made.tokens) == 1 and not made.at and not made.targets
+    assert len(made.tokens) == made.starts[-1] == 2 and not made.at and not made.targets

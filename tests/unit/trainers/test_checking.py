@@ -29,7 +29,7 @@ def job(tmp_path_factory):
     return folder, tiny_job(write_tokenizer(folder / "tokenizer"), held_out=None)
 
 
-def built(job, ranks, **more):
+def built(job, ranks, checkpointing=False, **more):
     """(learner, what the whole model said, examples) of a job."""
     from alpaqual.trainers.fsdp_job.checking import sample
     from alpaqual.trainers.fsdp_job.data import read_data
@@ -39,7 +39,7 @@ def built(job, ranks, **more):
     base = Base(replace(made, **more), folder)
     data = read_data(base.job, folder, base.tokenizer())
     chosen = sample(data.examples.all)
-    learner, said = build(base, base.config(), ranks, [each.tokens for each in chosen], False)
+    learner, said = build(base, base.config(), ranks, [each.tokens for each in chosen], checkpointing)
     still(learner)
     return learner, said, chosen, data
 
@@ -62,7 +62,7 @@ def test_the_loss_is_the_models_own(cross_entropy, job, ranks):
     from alpaqual.trainers.fsdp_job.loss import tensors
 
     learner, said, chosen, data = built(job, ranks)
-    words = prove(learner, said, chosen, replace(job[1].machine, cross_entropy=cross_entropy), 256)
+    words = prove(learner, said, chosen, replace(job[1].machine, cross_entropy=cross_entropy), 256, ranks)
     assert words == f"attention by_row, cross entropy {'model' if cross_entropy == 'model' else 'chunked'}"
     found = data.examples.all[:4]
     loss = learner(tensors(micro_batch(found), ranks.device)).detach()
@@ -92,9 +92,9 @@ def test_every_kernel_that_is_taken_keeps_rows_apart(attention, kind, job, ranks
     if kind == "gemma2" and attention != "eager":
         # It caps what attention is made of, which other kernels leave out.
         with pytest.raises(MachineError, match=r"training\.attention: no kernel"):
-            prove(learner, said, chosen, machine, 256)
+            prove(learner, said, chosen, machine, 256, ranks)
         return
-    assert prove(learner, said, chosen, machine, 256).startswith(f"attention {attention}")
+    assert prove(learner, said, chosen, machine, 256, ranks).startswith(f"attention {attention}")
     packed = learner(tensors(micro_batch(found), ranks.device), logits=True).detach()
     learner.model.set_attn_implementation("eager")
     alone = torch.cat([learner.model(input_ids=torch.tensor([each.tokens])).logits[0].detach() for each in found])
@@ -126,9 +126,9 @@ def test_a_head_that_scales_its_logits_keeps_its_own_loss(job, ranks):
     granite = {**TINY, "model_type": "granite", "logits_scaling": 4.0}
     model = Model(config=granite, tokenizer=job[1].model.tokenizer)
     learner, said, chosen, _ = built(job, ranks, model=model)
-    assert prove(learner, said, chosen, job[1].machine, 256).endswith("cross entropy model")
+    assert prove(learner, said, chosen, job[1].machine, 256, ranks).endswith("cross entropy model")
     with pytest.raises(MachineError, match="chunked is not right for this model"):
-        prove(learner, said, chosen, replace(job[1].machine, cross_entropy="chunked"), 256)
+        prove(learner, said, chosen, replace(job[1].machine, cross_entropy="chunked"), 256, ranks)
 
 
 def test_a_model_that_changed_when_it_was_sharded_is_not_trained(job, ranks):
@@ -141,7 +141,7 @@ def test_a_model_that_changed_when_it_was_sharded_is_not_trained(job, ranks):
             # What a model that was made without memory has where nobody fills its tables.
             buffer.zero_()
     with pytest.raises(MachineError, match="says something else once it is sharded"):
-        prove(learner, said, chosen, job[1].machine, 256)
+        prove(learner, said, chosen, job[1].machine, 256, ranks)
 
 
 def test_an_attention_that_mixes_rows_is_refused(job, ranks, monkeypatch):
@@ -158,7 +158,7 @@ def test_an_attention_that_mixes_rows_is_refused(job, ranks, monkeypatch):
     AttentionInterface.register("mixing", mixing)
     learner, said, chosen, _ = built(job, ranks)
     with pytest.raises(MachineError, match="see each other"):
-        prove(learner, said, chosen, replace(job[1].machine, attention="mixing"), 256)
+        prove(learner, said, chosen, replace(job[1].machine, attention="mixing"), 256, ranks)
 
 
 def test_a_weight_that_is_not_sharded_is_seen(job, ranks):
@@ -176,7 +176,7 @@ def test_a_forward_pass_leaves_whole_weights_that_no_optimiser_may_hold(job, ran
     from alpaqual.trainers.fsdp_job.model import check_sharded
 
     learner, said, chosen, _ = built(job, ranks)
-    prove(learner, said, chosen, job[1].machine, 256)
+    prove(learner, said, chosen, job[1].machine, 256, ranks)
     with pytest.raises(AssertionError, match="not sharded"):
         check_sharded(learner, ranks)
 
@@ -217,3 +217,30 @@ def test_operations_of_a_token_are_those_of_its_weights(job):
     # A layer: q 64x64, k and v 64x32, o 64x64, three of 64x128.
     assert layers == 6 * 2 * (64 * 64 * 2 + 64 * 32 * 2 + 3 * 64 * 128) + 6 * 2 * 64 * 100
     assert head == 6 * 64 * 512
+
+
+@pytest.mark.filterwarnings("ignore")  # of what dynamo looks at
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_layers_are_really_compiled(checkpointing, job, ranks):
+    from alpaqual.trainers.fsdp_job.batches import micro_batch
+    from alpaqual.trainers.fsdp_job.loss import tensors
+    from alpaqual.trainers.fsdp_job.model import blocks
+
+    graphs = []
+
+    def counting(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    learner, _, _, data = built(job, ranks, checkpointing)
+    learner.train()
+    plain = learner(tensors(micro_batch(data.examples.all[:3]), ranks.device))
+    plain.backward()
+    learner.zero_grad()
+    for block in blocks(learner.model):
+        block.compile(backend=counting)
+    loss = learner(tensors(micro_batch(data.examples.all[:3]), ranks.device))
+    loss.backward()
+    assert graphs
+    assert float(loss.detach()) == pytest.approx(float(plain.detach()), rel=1e-5)
