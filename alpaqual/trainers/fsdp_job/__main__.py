@@ -116,6 +116,8 @@ def read_model(base: Base, data: Data, ranks: Ranks) -> tuple[Learner, Speed]:
     speed = Speed.of(outline, data.examples.tokens / len(data.examples.all), ranks)
     checkpointing, why = memory.fit(job, outline, ranks)
     say(ranks, why)
+    if short := memory.space(job, outline, base.folder):
+        say(ranks, short)
     rows = sample(data.examples.all)
     learner, said = build(base, config, ranks, [each.tokens for each in rows], checkpointing)
     gc.collect()

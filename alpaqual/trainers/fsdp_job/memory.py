@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -95,6 +97,20 @@ def fit(job: Job, outline: Any, ranks: Ranks) -> tuple[bool, str]:
         raise MachineError(f"{words}; a device has {there / _GIB:.1f} GiB: {advice(job)}")
     tight = f": if it runs out, {advice(job)}" if guess.total(checkpointing) > there else ""
     return checkpointing, f"{words}; there are {there / _GIB:.1f}{tight}"
+
+
+def space(job: Job, outline: Any, folder: Path) -> str:
+    """What to say where checkpoints may not find room on the disk: weights and two moments in fp32, one more than are kept."""
+    if job.machine.checkpoint_steps is None and job.machine.checkpoint_minutes is None:
+        return ""
+    one = 12 * sum(weight.numel() for weight in outline.parameters() if weight.requires_grad)
+    wanted, free = one * (job.machine.checkpoints_kept + 1), shutil.disk_usage(folder).free
+    if wanted <= free:
+        return ""
+    return (
+        f"checkpoints of {one / _GIB:.1f} GiB each may fill the disk: up to {job.machine.checkpoints_kept + 1} lie beside each other, and "
+        f"{free / _GIB:.1f} GiB are free; one that cannot be written is left out. training.checkpoints says how many are kept"
+    )
 
 
 def compiles(job: Job, ranks: Ranks) -> bool:

@@ -208,6 +208,25 @@ def test_the_estimate_of_memory_is_near_what_a_model_takes(job, ranks):
     assert estimate(adapters.job, adapters.outline(base.config(), torch.float32), 1, True).state < whole.state / 6
 
 
+def test_checkpoints_without_room_are_told_of(job, monkeypatch):
+    import shutil
+    from collections import namedtuple
+
+    from alpaqual.trainers.fsdp_job.memory import space
+    from alpaqual.trainers.fsdp_job.model import Base
+
+    folder, made = job
+    outline = Base(made, folder).outline(Base(made, folder).config(), torch.float32)
+    one = 12 * sum(weight.numel() for weight in outline.parameters())
+    often = replace(made, machine=replace(made.machine, checkpoint_steps=5, checkpoints_kept=2))
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(0, 0, 3 * one))
+    assert space(often, outline, folder) == space(made, outline, folder) == ""
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(0, 0, 3 * one - 1))
+    assert "up to 3 lie beside each other" in space(often, outline, folder)
+    assert space(made, outline, folder) == ""
+
+
 def test_operations_of_a_token_are_those_of_its_weights(job):
     from alpaqual.trainers.fsdp_job.measuring import flops_a_token
     from alpaqual.trainers.fsdp_job.model import Base

@@ -80,3 +80,12 @@ def test_memory_that_is_not_there_names_the_setting(tokenizer, tmp_path):
         "out of memory on CPU" in told["message"] and "lower training.micro_batch_tokens (it is 512)" in told["message"]
     )
     assert "GiB a device" in done.stdout
+
+
+def test_a_checkpoint_that_cannot_be_written_is_told_and_training_goes_on(tokenizer, tmp_path):
+    folder = Folder.of(tmp_path / "job", tiny_job(tokenizer, checkpoint_steps=4, epochs=1))
+    # A file where the folder of checkpoints would be.
+    (folder.path / "checkpoint").write_text("")
+    folder.run(1)
+    assert "the checkpoint after step 4 could not be written" in folder.log
+    assert (folder.path / "model" / "model.safetensors").is_file()
