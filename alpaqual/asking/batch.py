@@ -18,6 +18,7 @@ from alpaqual.asking.asker import Tally, clean
 from alpaqual.asking.budget import Budget
 from alpaqual.asking.pace import backoff
 from alpaqual.contracts import BatchModel, BatchState, Ledger
+from alpaqual.disk import flush
 from alpaqual.errors import Fault, FaultKind, StageError
 from alpaqual.llm._faults import keys_digest
 from alpaqual.values import Reply, Request
@@ -398,18 +399,9 @@ def write_state(folder: Path, sent: Sent) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         new.replace(file)
-        _sync(folder)
+        flush(folder)
     except OSError as error:
         raise StageError(f"{file} cannot be written: {error.strerror}; no batch is sent without it") from None
-
-
-def _sync(folder: Path) -> None:
-    """Wait until the disk has the folder's names."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _state(folder: Path, sent: Sent) -> Path:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from alpaqual.disk import flush
 from alpaqual.errors import StoreError
 from alpaqual.store.ledger import _short as short_key
 from alpaqual.store.ledger import entry, entry_of
@@ -65,14 +66,14 @@ def compact(folder: Path) -> Compacted:
         places, duplicates, torn = _first_lines(files, set(quiet))
         # A reply that is only in a file of a run counts from there on: the disk shall have it before its copy goes.
         for file in written:
-            _flush(file)
+            flush(file)
         merged = folder / COMPACTED
         if places:
             _write(merged, places)
         for file, size in quiet.items():
             if file != merged or not places:
                 _unless_written(file, size, file.unlink)
-        _flush(folder)
+        flush(folder)
     return Compacted(len(files), len(quiet), len(places), duplicates, torn, tuple(file.name for file in written))
 
 
@@ -108,7 +109,7 @@ def prune(folder: Path, models: Collection[str], keys: Collection[str], shown: N
                 named = [(line.start, line.length) for line in lines_of(file) if _is_named(line, models, keys)]
                 if named and not _without(file, size, named):
                     held += len(named)
-        _flush(folder)
+        flush(folder)
     return Named(found.sums, held)
 
 
@@ -213,7 +214,7 @@ def _write(target: Path, places: dict[bytes, _Place], form: Callable[[bytes], by
     with contextlib.closing(_Lines()) as lines, _part(target) as part:
         _fill(part, ((form or _verbatim)(lines.read(places[short])) for short in sorted(places)))
         part.replace(target)
-        _flush(target.parent)
+        flush(target.parent)
 
 
 def _without(file: Path, size: int, named: Sequence[tuple[int, int]]) -> bool:
@@ -296,15 +297,6 @@ class _Lines:
 
 _OPEN = 200
 """Every system lets a process open 256 files."""
-
-
-def _flush(path: Path) -> None:
-    """Wait until the disk has a file, or knows which files a folder holds."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alpaqual.disk import flush
 from alpaqual.errors import StoreError
 
 SEAL = "seal.json"
@@ -108,7 +109,7 @@ class Store:
         """Make a result of a folder: flush its files, write the seal, rename it into place."""
         files = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
         for name in files:
-            _flush(folder / name)
+            flush(folder / name)
             # The run folder shows these same files under other names: an editor should ask before it changes one.
             (folder / name).chmod(0o444)
         seal = {
@@ -119,7 +120,7 @@ class Store:
             "inputs": inputs,
         }
         (folder / SEAL).write_text(json.dumps(seal, ensure_ascii=False, indent=1, sort_keys=True), encoding="utf-8")
-        _flush(folder / SEAL)
+        flush(folder / SEAL)
         target = self.results / fingerprint[:2] / fingerprint
         target.parent.mkdir(parents=True, exist_ok=True)
         # Another process may have made the same result meanwhile: it holds the same rows, so the first one stays.
@@ -187,14 +188,6 @@ def place_file(source: Path, target: Path) -> None:
     except OSError:
         shutil.copyfile(source, temporary)
     temporary.replace(target)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def clear_halves(folder: Path) -> None:

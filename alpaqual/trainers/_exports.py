@@ -9,17 +9,6 @@ from typing import Any
 from alpaqual.job import Job
 from alpaqual.trainers._yaml import quoted
 
-WITH_INPUT = (
-    "Below is an instruction that describes a task, paired with an input that provides further context. "
-    "Write a response that appropriately completes the request.\n\n"
-    "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:"
-)
-WITHOUT_INPUT = (
-    "Below is an instruction that describes a task. "
-    "Write a response that appropriately completes the request.\n\n"
-    "### Instruction:\n{instruction}\n\n### Response:"
-)
-"""PROMPT_DICT of Stanford Alpaca's train.py, to the letter: the response follows the colon."""
 BETWEEN = "\n\n"
 """What stands between an instruction and its input where a chat template renders them."""
 

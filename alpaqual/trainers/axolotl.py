@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alpaqual.job import Job
+from alpaqual.trainers import _alpaca
 from alpaqual.trainers import _exports as exports
 from alpaqual.trainers._yaml import document
 
@@ -113,8 +114,8 @@ def _dataset(job: Job, path: str, prepared: str) -> dict[str, Any]:
         "field_instruction": "instruction",
         "field_input": "input",
         "field_output": "output",
-        "format": exports.WITH_INPUT,
-        "no_input_format": exports.WITHOUT_INPUT,
+        "format": _alpaca.WITH_INPUT,
+        "no_input_format": _alpaca.WITHOUT_INPUT,
     }
     return {"path": path, "ds_type": "json", "split": "train", "type": prompt}
 

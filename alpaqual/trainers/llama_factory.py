@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alpaqual.job import Job
+from alpaqual.trainers import _alpaca
 from alpaqual.trainers import _exports as exports
 from alpaqual.trainers._yaml import document
 
@@ -14,7 +15,7 @@ VERSION_READ = "LLaMA-Factory 0.9.5"
 MERGE = ["llamafactory-cli", "export", "merge.yaml"]
 # Its template `alpaca` knows no input and one first sentence. With the sentence given for each row, and the input as part of
 # the instruction, it renders all of the prompt but the newline that it puts behind "### Response:".
-_SENTENCES = tuple(ascii(text.partition("### ")[0]) for text in (exports.WITH_INPUT, exports.WITHOUT_INPUT))
+_SENTENCES = tuple(ascii(text.partition("### ")[0]) for text in (_alpaca.WITH_INPUT, _alpaca.WITHOUT_INPUT))
 _MADE = {
     "alpaca": (
         f'sentence = {_SENTENCES[0]} if row["input"] else {_SENTENCES[1]}',

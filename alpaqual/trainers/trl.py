@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alpaqual.job import Job
+from alpaqual.trainers import _alpaca
 from alpaqual.trainers import _exports as exports
 from alpaqual.trainers._yaml import document
 
@@ -126,7 +127,7 @@ class Plugin:
                 "take `precision: bf16`, or `method: lora`"
             )
         train = ["torchrun", *exports.torchrun(job), "train.py", "--config", "config.yaml"]
-        prompts = {"with_input": ascii(exports.WITH_INPUT), "without_input": ascii(exports.WITHOUT_INPUT)}
+        prompts = {"with_input": ascii(_alpaca.WITH_INPUT), "without_input": ascii(_alpaca.WITHOUT_INPUT)}
         files = {
             "config.yaml": document(exports.head(job, VERSION_READ, train, MERGE, _notes(job)), _values(job)),
             "train.py": _TRAIN.format(**prompts, asked=exports.asked()),

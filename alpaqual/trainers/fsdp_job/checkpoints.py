@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import nn
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 
+from alpaqual.disk import flush
 from alpaqual.job import JobError
 from alpaqual.trainers.fsdp_job.ranks import Ranks
 
@@ -156,12 +156,3 @@ def _reason(error: BaseException) -> str:
     inner = getattr(error, "failures", None)
     cause = next(iter(inner.values()))[0] if inner else error
     return " ".join(str(cause).split())[:300]
-
-
-def flush(path: Path) -> None:
-    """Wait until the disk has a file, or the names in a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

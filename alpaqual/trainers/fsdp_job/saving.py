@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
+from alpaqual.disk import flush
 from alpaqual.job import Job
-from alpaqual.trainers.fsdp_job.checkpoints import flush
 from alpaqual.trainers.fsdp_job.data import Data
 from alpaqual.trainers.fsdp_job.loss import Learner
 from alpaqual.trainers.fsdp_job.measuring import Metrics, device_name

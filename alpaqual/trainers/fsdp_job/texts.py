@@ -9,18 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from alpaqual.job import JobError, Text
+from alpaqual.trainers._alpaca import WITH_INPUT, WITHOUT_INPUT
 
-# The prompts of Stanford Alpaca's train.py, which the paper trains with (section 3.2).
-WITH_INPUT = (
-    "Below is an instruction that describes a task, paired with an input that provides further context. "
-    "Write a response that appropriately completes the request.\n\n"
-    "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:"
-)
-WITHOUT_INPUT = (
-    "Below is an instruction that describes a task. "
-    "Write a response that appropriately completes the request.\n\n"
-    "### Instruction:\n{instruction}\n\n### Response:"
-)
 _AT_ONCE = 1_000
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from alpaqual import registry
 from alpaqual.job import Job, Launch, Lora, Machine, Model, Steps, Text
-from alpaqual.trainers import _exports
+from alpaqual.trainers import _alpaca, _exports
 from alpaqual.trainers._yaml import document, quoted
 
 GOLDENS = Path(__file__).parent / "exports"
@@ -227,20 +227,14 @@ def test_prepared_rows_hold_the_prompt(tmp_path: Path, monkeypatch: pytest.Monke
         for row in prepared("llama_factory", "alpaca")
     ]
     assert whole == [
-        _exports.WITH_INPUT.format(**rows[0]) + "\n",
-        _exports.WITHOUT_INPUT.format(**rows[1]) + "\n",
+        _alpaca.WITH_INPUT.format(**rows[0]) + "\n",
+        _alpaca.WITHOUT_INPUT.format(**rows[1]) + "\n",
     ]
     chats = ["Add {x}\n\n1\u2028", "I"]
     assert [row["instruction"] for row in prepared("llama_factory", "chat")] == chats
     turns = [row["messages"] for row in prepared("axolotl", "chat")]
     assert [[turn["role"] for turn in both] for both in turns] == [["user", "assistant"]] * 2
     assert [both[0]["content"] for both in turns] == chats
-
-
-def test_the_prompt_is_the_one_that_alpaqual_trains_with() -> None:
-    from alpaqual.trainers.fsdp_job import texts
-
-    assert (_exports.WITH_INPUT, _exports.WITHOUT_INPUT) == (texts.WITH_INPUT, texts.WITHOUT_INPUT)
 
 
 SCALARS = st.one_of(
