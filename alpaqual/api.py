@@ -136,7 +136,7 @@ def execute(
     folder = out or store.project / "runs" / plan.recipe.name
     training = any(stage.job is not None for stage in plan.stages) and until in (None, "training")
     if training:
-        check_trainer(plan, folder)
+        check_trainer(plan, store, folder)
     if busy := busy_jobs(plan, folder):
         raise StageError(
             f"a job is training on {', '.join(busy)} in {folder}: its data stays as it is until it has ended; run again then, or "
@@ -280,7 +280,7 @@ def explain(plan: Plan) -> list[Explained]:
     with contextlib.suppress(OSError, ValueError):
         before = json.loads((store.project / "runs" / plan.recipe.name / "stages.json").read_text(encoding="utf-8"))
     folder = store.project / "runs" / plan.recipe.name
-    trained = {stage.fingerprint for stage in plan.stages if stage.job is not None and is_trained(folder, stage)}
+    trained = {stage.fingerprint for stage in plan.stages if stage.job is not None and is_trained(folder, stage, store)}
     return explain_plan(plan, lambda key: key in trained or store.find(key) is not None, before)
 
 

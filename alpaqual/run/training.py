@@ -48,10 +48,10 @@ class Trained:
     error: AlpaqualError | None = None
 
 
-def check_trainer(plan: Plan, folder: Path) -> None:
+def check_trainer(plan: Plan, store: Store, folder: Path) -> None:
     """Raises MachineError where this machine cannot train what it is to start, before anything is done or paid for."""
     training = plan.recipe.text.training
-    if training is None or _elsewhere(training) or all(is_trained(folder, stage) for stage in _stages(plan)):
+    if training is None or _elsewhere(training) or all(is_trained(folder, stage, store) for stage in _stages(plan)):
         return
     wanted = ["torch", "transformers", "safetensors", "numpy"]
     wanted += ["peft"] if training.method != "full" else []
@@ -97,10 +97,27 @@ def train(
     return trained
 
 
-def is_trained(folder: Path, stage: Stage) -> bool:
-    """Whether a run folder has the model of a stage, by the stage's fingerprint."""
-    manifest = _manifest(folder / "training" / stage.name.partition(".")[2])
-    return manifest is not None and manifest.get("lineage", {}).get("fingerprint") == stage.fingerprint
+def is_trained(folder: Path, stage: Stage, store: Store) -> bool:
+    """Whether a run folder has the model of a stage: of the rows that the store has for it, however they were asked for."""
+    assert stage.job is not None
+    digests = []
+    for data in (stage.job.data, stage.job.held_out):
+        result = None if data is None else store.find(stage.inputs[f"selecting.{data.removesuffix('.jsonl')}"])
+        if data is not None and result is None:
+            return False
+        digests.append(None if result is None else store.digest(result.folder / f"dataset.{data}"))
+    key, dataset = _key_of(stage, *digests), stage.job.dataset
+    places = (folder / "training" / dataset, _earlier(folder, dataset, key))
+    return any((_read_json(place / "model" / MANIFEST) or {}).get("key") == key for place in places)
+
+
+def _key_of(stage: Stage, data: str | None, held_out: str | None) -> str:
+    return fingerprint({"settings": stage.settings, "data": data, "held_out": held_out})
+
+
+def _earlier(run: Path, dataset: str, key: str) -> Path:
+    """Where a job that is not asked for now is kept."""
+    return run / "training" / "earlier" / f"{dataset}-{key[:12]}"
 
 
 def measured_speed(folder: Path, job: Job) -> float | None:
@@ -179,16 +196,15 @@ class _Training:
 
     def put_aside(self) -> None:
         """Move what another job left here to training/earlier/, and back what this one left there."""
-        earlier = self.run / "training" / "earlier"
         there = _key(self.folder)
         if there is not None and there != self.job.key:
-            target = earlier / f"{self.job.dataset}-{there[:12]}"
-            earlier.mkdir(parents=True, exist_ok=True)
+            target = _earlier(self.run, self.job.dataset, there)
+            target.parent.mkdir(parents=True, exist_ok=True)
             if target.exists():
                 # What is here was begun again from nothing, so the one before it has come as far or further.
-                target = earlier / f"{self.job.dataset}-{there[:12]}-{time.time_ns()}"
+                target = target.with_name(f"{target.name}-{time.time_ns()}")
             self.folder.rename(target)
-        before = earlier / f"{self.job.dataset}-{self.job.key[:12]}"
+        before = _earlier(self.run, self.job.dataset, self.job.key)
         if before.is_dir() and _key(self.folder) is None:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             before.rename(self.folder)
@@ -282,7 +298,7 @@ def _filled(plan: Plan, stage: Stage, store: Store, folder: Path) -> Job:
         "grades_sha256": store.digest(grades) if grades.is_file() else None,
         "base_model": job.model.digest or job.model.name or "random weights",
     }
-    key = fingerprint({"settings": stage.settings, "data": digest, "held_out": held_out})
+    key = _key_of(stage, digest, held_out)
     return dataclasses.replace(job, key=key, data_sha256=digest, held_out_sha256=held_out or "", lineage=lineage)
 
 

@@ -53,7 +53,7 @@ class TrainingEstimate:
 
 def estimate_training(plan: Plan, store: Store, folder: Path) -> list[TrainingEstimate]:
     """What each job that is not done yet will take. `folder` is the run folder, where jobs of the same model were measured."""
-    jobs = [stage for stage in plan.stages if stage.job is not None and not is_trained(folder, stage)]
+    jobs = [stage for stage in plan.stages if stage.job is not None and not is_trained(folder, stage, store)]
     return [_of(plan, store, folder, stage) for stage in jobs]
 
 

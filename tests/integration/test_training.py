@@ -163,7 +163,7 @@ def test_adapters_learn_and_the_rest_stays(output: str, tokenizer: Path, two: Fo
 def test_adapters_that_were_stopped_go_on_bit_by_bit(method: str, tokenizer: Path, two: Folder, tmp_path: Path) -> None:
     pytest.importorskip("bitsandbytes")
     base = Model(path=str(two.path / "model"))
-    job = tiny_job(tokenizer, method=method, model=base, output="adapter", dropout=0.1, checkpoint_steps=1)
+    job = tiny_job(tokenizer, method=method, model=base, output="adapter", dropout=0.1, checkpoint_minutes=0.001)
     whole, broken = Folder.of(tmp_path / "whole", job).run(1), Folder.of(tmp_path / "broken", job)
     process = broken.start(1)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -85,6 +86,15 @@ def test_the_data_decides_and_not_how_it_was_asked_for(trained: Project) -> None
     assert back.results["training"]["good"]["rows"] == 15
     assert first.stat().st_ino == inode
     assert [each.reused for each in back.outcomes if each.stage == "training.good"] == [True]
+
+
+def test_the_plan_says_so_where_other_words_ask_for_the_same_rows(trained: Project) -> None:
+    trained.run()
+    assert "do     training.good" in trained.command("plan", "recipe.yaml", "-q", "--set", "training.seed=1").stdout
+    write(trained, more="categories: [{category: all, pattern: e}]")
+    trained.run(until="selecting")
+    said = trained.command("plan", "recipe.yaml", "-q").stdout
+    assert re.search(r"reuse +training.good +its model is in the run folder", said) and "training good:" not in said
 
 
 def test_data_that_is_not_good_is_not_trained_on(trained: Project) -> None:

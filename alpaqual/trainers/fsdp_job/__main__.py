@@ -100,7 +100,7 @@ def train(job: Job, folder: Path, ranks: Ranks, stop: Stop) -> int:
     facts: dict[str, Any] = {}
     if metrics is not None:
         metrics.close()
-        facts = saving.facts(job, data, metrics, ranks, after, time.monotonic() - _BEGAN)
+        facts = saving.facts(job, data, metrics, ranks, after, metrics.lived(time.monotonic() - _BEGAN))
     saving.save_model(base, learner, tokenizer, ranks, folder / "model", facts)
     ranks.told(None)
     checkpoints.clear()
@@ -176,6 +176,7 @@ def loop(  # noqa: PLR0913 - what a step needs, each of its own kind
             metrics.step(
                 step + 1, data.order, rows, speed, {"loss": loss, "gradient_norm": norm, "learning_rate": rate}
             )
+            metrics.lived(time.monotonic() - _BEGAN)
             print(metrics.line(data.order.steps), flush=True)
         state.checkpoints.poll()
         if step + 1 == data.order.steps:

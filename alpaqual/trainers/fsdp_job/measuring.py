@@ -69,8 +69,8 @@ class Metrics:
         self.kept = [line for line in read_metrics(path) if line["step"] <= done] if done else []
         self.spent: float = self.kept[-1]["elapsed_seconds"] if self.kept else 0.0
         """Seconds of the steps that count."""
-        self.spent_here = 0.0
-        """Those of this process."""
+        self.lived_file = folder / "lived.json"
+        self.lived_before = _lived(self.lived_file)
         half = path.with_suffix(".tmp")
         half.write_text("".join(json.dumps(line) + "\n" for line in self.kept), encoding="utf-8")
         half.replace(path)
@@ -91,7 +91,6 @@ class Metrics:
         now = time.perf_counter()
         seconds, self.last = now - self.last, now
         self.spent += seconds
-        self.spent_here += seconds
         tokens, learned = sum(len(row.tokens) for row in rows), sum(row.loss_tokens for row in rows)
         self.write({
             "step": number,
@@ -115,6 +114,14 @@ class Metrics:
         for word, value in line.items() if self.writer is not None else ():
             if word != "step" and isinstance(value, int | float):
                 self.writer.add_scalar(word, value, line["step"])
+
+    def lived(self, seconds: float) -> float:
+        """Seconds of all attempts, this one's being so many; what it comes to is kept for the next one."""
+        total = self.lived_before + seconds
+        half = self.lived_file.with_suffix(".tmp")
+        half.write_text(json.dumps({"seconds": total}) + "\n", encoding="utf-8")
+        half.replace(self.lived_file)
+        return total
 
     def flush(self) -> None:
         """Wait until the disk has every line: a checkpoint that is there has its steps' lines."""
@@ -141,6 +148,13 @@ class Metrics:
         self.file.close()
         if self.writer is not None:
             self.writer.close()
+
+
+def _lived(path: Path) -> float:
+    try:
+        return float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

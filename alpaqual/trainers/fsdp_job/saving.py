@@ -56,15 +56,15 @@ def save_model(base: Base, learner: Learner, tokenizer: Any, ranks: Ranks, folde
 
 
 def facts(job: Job, data: Data, metrics: Metrics, ranks: Ranks, after: float | None, lived: float) -> dict[str, Any]:
-    """What the manifest and the report say of a finished job, whose last process has `lived` so many seconds.
+    """What the manifest and the report say of a finished job.
 
-    `seconds` are those of all steps that count; the cost is also of the time around this process's steps.
+    `seconds` are those of the steps that count; the cost is of the seconds that all attempts `lived`.
     """
     steps = [line for line in metrics.kept if line["step"]]
     seconds, examples, held_out = metrics.spent, data.examples, data.held_out
     tokens = sum(line["tokens"] for line in steps)
     busy = [line["mfu"] * line["seconds"] for line in steps if line["mfu"] is not None]
-    price, paid = job.machine.price_per_gpu_hour, seconds + max(lived - metrics.spent_here, 0.0)
+    price = job.machine.price_per_gpu_hour
     return {
         "key": job.key,
         "recipe": job.recipe,
@@ -89,7 +89,7 @@ def facts(job: Job, data: Data, metrics: Metrics, ranks: Ranks, after: float | N
             "memory_bytes": max((line["memory_bytes"] or 0 for line in steps), default=0) or None,
             "loss_first": steps[0]["loss"] if steps else None,
             "loss_last": steps[-1]["loss"] if steps else None,
-            "cost_usd": None if price is None else paid / 3600 * ranks.world * price,
+            "cost_usd": None if price is None else lived / 3600 * ranks.world * price,
             "held_out": held_out and {"rows": len(held_out.all), "before": metrics.held_out_before, "after": after},
         },
     }
