@@ -136,6 +136,8 @@ class Trainer(Protocol):
 
     VERSION: int
     """Part of every fingerprint: raised when the same job gives another model."""
+    TRAINS: bool
+    """Whether its command leaves a model and a manifest where `run` looks for them; others write for people who train elsewhere."""
 
     def files(self, job: Job) -> Mapping[str, str]:
         """The text of each file, by its path in the job's folder; those that end in .sh are made executable.

@@ -282,6 +282,9 @@ class _Compiler:
     def training_on(self, dataset: str, training: Training) -> None:
         job = training_job(self.recipe, training, dataset, self.digests)
         plugin = find("trainers", training.trainer)()
+        if not plugin.TRAINS:
+            message = f"{training.trainer} is trained with elsewhere: name it in 'exports', and leave 'trainer' out"
+            self.problems.append(self.recipe.problem(("training", "trainer"), message))
         for trainer in (training.trainer, *training.exports):
             try:
                 find("trainers", trainer)().files(job)

@@ -22,6 +22,7 @@ class Plugin:
     """Writes axolotl's configuration."""
 
     VERSION = 1
+    TRAINS = False
 
     def files(self, job: Job) -> Mapping[str, str]:
         """`config.yaml` and `train.sh`; for the chat prompt also `prepare.py`, which writes rows as messages."""

@@ -34,6 +34,7 @@ class Plugin:
     """Writes LLaMA-Factory's configuration."""
 
     VERSION = 1
+    TRAINS = False
 
     def files(self, job: Job) -> Mapping[str, str]:
         """`config.yaml`, `dataset_info.json`, `prepare.py` and `train.sh`; `merge.yaml` where adapters are merged."""

@@ -118,6 +118,7 @@ class Plugin:
     """Writes TRL's configuration, and the script that hands it to TRL's trainer."""
 
     VERSION = 1
+    TRAINS = False
 
     def files(self, job: Job) -> Mapping[str, str]:
         """`config.yaml`, `train.py` and `train.sh`; `merge.py` where adapters are merged."""

@@ -272,7 +272,7 @@ def test_every_trainer_is_found() -> None:
 @pytest.mark.parametrize("name", TRAINERS)
 def test_a_trainer_writes_what_its_command_starts(name: str, method: str) -> None:
     plugin = registry.find("trainers", name)()
-    assert plugin.VERSION >= 1
+    assert plugin.VERSION >= 1 and (name == "fsdp_job") == plugin.TRAINS
     files = plugin.files(_job(method=method))
     assert files == plugin.files(_job(method=method)), "the same job gives the same files"
     for path, text in files.items():

@@ -168,6 +168,12 @@ def test_exports_stand_beside_the_jobs(trained: Project) -> None:
         trained.run()
 
 
+def test_a_program_that_only_gets_files_is_no_trainer(trained: Project) -> None:
+    write(trained, ", trainer: trl")
+    with pytest.raises(RecipeError, match="trl is trained with elsewhere: name it in 'exports'"):
+        alpaqual.plan_recipe(trained.recipe)
+
+
 def test_a_job_that_fails_says_why_and_keeps_the_data(trained: Project) -> None:
     write(trained, ", clip: null, warmup_ratio: 0".replace("learning_rate", ""), datasets="[good, rest]")
     text = trained.recipe.read_text().replace("learning_rate: 0.001", "learning_rate: 1.0e+30")

@@ -12,6 +12,7 @@ class Plugin:
     """Writes what starts a job; what trains it is `__main__.py`, the only part that knows torch."""
 
     VERSION = 1
+    TRAINS = True
 
     def files(self, job: Job) -> Mapping[str, str]:
         """`job.json` and `launch.sh`, with `slurm.sh` and `kubernetes.yaml` where the recipe asks for them.
