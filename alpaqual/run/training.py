@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
-import json
 import os
 import signal
 import subprocess
@@ -26,12 +24,11 @@ from alpaqual.plan.plan import Plan, Stage, fingerprint
 from alpaqual.recipe.training import Training
 from alpaqual.registry import find
 from alpaqual.run.execute import Listener
+from alpaqual.run.job_folder import MANIFEST, curve_in, is_locked, key_in, last_lines, manifest_in, read_json, steps_in
 from alpaqual.run.means import TrainingProgress, Watcher
 from alpaqual.store.store import Store, write_whole
 
-MANIFEST = "alpaqual-manifest.json"
 _LOOK_EVERY = 0.5
-_CURVE = 200
 _SAID = 15
 
 
@@ -108,7 +105,7 @@ def is_trained(folder: Path, stage: Stage, store: Store) -> bool:
         digests.append(None if result is None else store.digest(result.folder / f"dataset.{data}"))
     key, dataset = _key_of(stage, *digests), stage.job.dataset
     places = (folder / "training" / dataset, _earlier(folder, dataset, key))
-    return any((_read_json(place / "model" / MANIFEST) or {}).get("key") == key for place in places)
+    return any((read_json(place / "model" / MANIFEST) or {}).get("key") == key for place in places)
 
 
 def _key_of(stage: Stage, data: str | None, held_out: str | None) -> str:
@@ -124,7 +121,7 @@ def measured_speed(folder: Path, job: Job) -> float | None:
     """Tokens a second that jobs of a run folder reached with the same model, settings and launch; None where there is none."""
     speeds = []
     for path in sorted((folder / "training").glob("*/job.json")):
-        other, lines = _read_json(path), _metrics(path.with_name("metrics.jsonl"))
+        other, lines = read_json(path), steps_in(path.with_name("metrics.jsonl"))
         same = other is not None and all(
             other.get(word) == msgspec.to_builtins(getattr(job, word))
             for word in ("method", "precision", "text", "launch")
@@ -155,7 +152,7 @@ class _Training:
             return Trained("waiting", f"another process is training in {self.folder}; look again when it has ended")
         self.put_aside()
         _write(self.plugin.files(self.job), self.folder)
-        manifest = _manifest(self.folder)
+        manifest = manifest_in(self.folder)
         if manifest is not None:
             self.listen(self.stage.name, "reused", 0.0)
             return self.result(manifest, reused=True, seconds=0.0)
@@ -166,7 +163,7 @@ class _Training:
             self.start()
         except AlpaqualError as error:
             return Trained("failed", str(error), error=error, seconds=time.monotonic() - started)
-        manifest = _manifest(self.folder)
+        manifest = manifest_in(self.folder)
         if manifest is None:
             lost = StageError(
                 f"training.{self.job.dataset} ended and left no model; its log: {self.folder / 'log.txt'}"
@@ -186,17 +183,17 @@ class _Training:
         return f"bash {self.folder / 'launch.sh'}" + (" on each node" if launch.nodes > 1 else "")
 
     def result(self, manifest: Mapping[str, Any], *, reused: bool, seconds: float) -> Trained:
-        facts = {**manifest["training"], "curve": _curve(self.folder / "metrics.jsonl")}
+        facts = {**manifest["training"], "curve": curve_in(self.folder / "metrics.jsonl")}
         facts["model"] = f"training/{self.job.dataset}/model"
         return Trained("done", facts=facts, reused=reused, seconds=seconds)
 
     def is_busy(self) -> bool:
         """Whether a job is at work in the folder, whose lock it holds for as long as it lives."""
-        return _locked(self.folder)
+        return is_locked(self.folder)
 
     def put_aside(self) -> None:
         """Move what another job left here to training/earlier/, and back what this one left there."""
-        there = _key(self.folder)
+        there = key_in(self.folder)
         if there is not None and there != self.job.key:
             target = _earlier(self.run, self.job.dataset, there)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -205,7 +202,7 @@ class _Training:
                 target = target.with_name(f"{target.name}-{time.time_ns()}")
             self.folder.rename(target)
         before = _earlier(self.run, self.job.dataset, self.job.key)
-        if before.is_dir() and _key(self.folder) is None:
+        if before.is_dir() and key_in(self.folder) is None:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             before.rename(self.folder)
 
@@ -233,10 +230,10 @@ class _Training:
         code = process.returncode
         if code == 0:
             return
-        if (told := _read_json(failure)) is not None:
+        if (told := read_json(failure)) is not None:
             kind = MachineError if told.get("exit_code") == EXIT_MACHINE else StageError
             raise kind(f"training.{self.job.dataset}: {told['message']}")
-        last = "\n".join(_tail(self.folder / "log.txt", _SAID))
+        last = "\n".join(last_lines(self.folder / "log.txt", _SAID))
         raise StageError(
             f"training.{self.job.dataset} failed (exit code {code}); run again and it goes on from its last checkpoint; "
             f"all it said is in {self.folder / 'log.txt'}, at last:\n{last}"
@@ -250,7 +247,7 @@ class _Training:
                 process.wait(_LOOK_EVERY)
             if self.watch is not None and metrics.is_file() and metrics.stat().st_size != seen:
                 seen = metrics.stat().st_size
-                if lines := _metrics(metrics):
+                if lines := steps_in(metrics):
                     self.watch(self.progress(lines))
             if process.returncode is not None:
                 return
@@ -326,18 +323,7 @@ def _beside(job: Job, plan: Plan, run: Path, folder: Path) -> Job:
 def busy_jobs(plan: Plan, folder: Path) -> list[str]:
     """Datasets of a run folder that a job is reading at this moment."""
     names = [stage.job.dataset for stage in _stages(plan) if stage.job is not None]
-    return [name for name in names if _locked(folder / "training" / name)]
-
-
-def _locked(folder: Path) -> bool:
-    with contextlib.suppress(FileNotFoundError, PermissionError), (folder / ".lock").open("r") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-    return False
+    return [name for name in names if is_locked(folder / "training" / name)]
 
 
 def _write(files: Mapping[str, str], folder: Path) -> None:
@@ -346,48 +332,6 @@ def _write(files: Mapping[str, str], folder: Path) -> None:
         write_whole(folder / name, text)
         if name.endswith(".sh"):
             (folder / name).chmod(0o755)
-
-
-def _manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a finished model that belongs to the job in this folder."""
-    manifest = _read_json(folder / "model" / MANIFEST)
-    return manifest if manifest is not None and manifest.get("key") == _key(folder) else None
-
-
-def _key(folder: Path) -> str | None:
-    job = _read_json(folder / "job.json")
-    return None if job is None else str(job.get("key"))
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    with contextlib.suppress(OSError, ValueError):
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else None
-    return None
-
-
-def _metrics(path: Path) -> list[dict[str, Any]]:
-    """The steps so far; a line that is being written is left out."""
-    found: list[dict[str, Any]] = []
-    if not path.is_file():
-        return found
-    for line in path.read_text(encoding="utf-8").splitlines():
-        with contextlib.suppress(ValueError):
-            found.append(json.loads(line))
-    return [line for line in found if line["step"]]
-
-
-def _curve(path: Path) -> list[dict[str, Any]]:
-    steps = _metrics(path)
-    every = max(1, -(-len(steps) // _CURVE))
-    chosen = [line for line in steps if line["step"] % every == 0 or line is steps[-1] or line is steps[0]][-_CURVE:]
-    return [{word: line[word] for word in ("step", "loss", "learning_rate", "gradient_norm")} for line in chosen]
-
-
-def _tail(path: Path, lines: int) -> list[str]:
-    with contextlib.suppress(OSError):
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
-    return []
 
 
 def _extra(missing: list[str]) -> str:
