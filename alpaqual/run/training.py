@@ -27,6 +27,7 @@ from alpaqual.run.execute import Listener
 from alpaqual.run.job_folder import MANIFEST, curve_in, is_locked, key_in, last_lines, manifest_in, read_json, steps_in
 from alpaqual.run.means import TrainingProgress, Watcher
 from alpaqual.store.store import Store, write_whole
+from alpaqual.trainers._packages import extra_of
 
 _LOOK_EVERY = 0.5
 _SAID = 15
@@ -119,17 +120,20 @@ def _earlier(run: Path, dataset: str, key: str) -> Path:
 
 def measured_speed(folder: Path, job: Job) -> float | None:
     """Tokens a second that jobs of a run folder reached with the same model, settings and launch; None where there is none."""
-    speeds = []
+    speeds, asked = [], msgspec.to_builtins(job)
     for path in sorted((folder / "training").glob("*/job.json")):
         other, lines = read_json(path), steps_in(path.with_name("metrics.jsonl"))
-        same = other is not None and all(
-            other.get(word) == msgspec.to_builtins(getattr(job, word))
-            for word in ("method", "precision", "text", "launch")
-        )
+        words = ("model", "method", "lora", "precision", "text", "launch")
+        same = other is not None and all(_comparable(other, word) == _comparable(asked, word) for word in words)
         # The first step is also the one in which everything is compiled and laid out.
         if same and len(lines) > 1:
             speeds.append(sum(line["tokens"] for line in lines[1:]) / sum(line["seconds"] for line in lines[1:]))
     return speeds[-1] if speeds else None
+
+
+def _comparable(job: Mapping[str, Any], word: str) -> Any:
+    """A part of a job without the paths of its model, which digests stand for."""
+    return {**job[word], "path": None, "tokenizer": None} if word == "model" else job[word]
 
 
 class _Training:
@@ -254,12 +258,11 @@ class _Training:
 
     def progress(self, lines: list[dict[str, Any]]) -> TrainingProgress:
         at = lines[-1]
-        steps = round(at["step"] / at["epoch"] * self.job.steps.epochs) if at["epoch"] else at["step"]
-        left = (steps - at["step"]) * at["elapsed_seconds"] / at["step"]
+        left = (at["steps"] - at["step"]) * at["elapsed_seconds"] / at["step"]
         return TrainingProgress(
             self.job.dataset,
             at["step"],
-            steps,
+            at["steps"],
             at["loss"],
             at["tokens_per_second"],
             at["mfu"],
@@ -335,8 +338,7 @@ def _write(files: Mapping[str, str], folder: Path) -> None:
 
 
 def _extra(missing: list[str]) -> str:
-    extras = {"peft": "lora", "bitsandbytes": "qlora", "tensorboard": "tensorboard", "liger_kernel": "liger"}
-    return ",".join(dict.fromkeys(extras.get(package, "train") for package in missing))
+    return ",".join(dict.fromkeys(extra_of(package) for package in missing))
 
 
 @contextlib.contextmanager

@@ -94,6 +94,7 @@ class Metrics:
         tokens, learned = sum(len(row.tokens) for row in rows), sum(row.loss_tokens for row in rows)
         self.write({
             "step": number,
+            "steps": order.steps,
             "epoch": round(number / order.steps_of_epoch, 4),
             **found,
             "rows": len(rows),

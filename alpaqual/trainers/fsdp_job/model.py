@@ -20,6 +20,7 @@ from alpaqual.job import Job, Lora
 from alpaqual.job import Model as ModelOfJob
 from alpaqual.llm._local_files import Place
 from alpaqual.llm._local_loading import read_config, read_model, read_tokenizer
+from alpaqual.trainers._packages import extra_of
 from alpaqual.trainers.fsdp_job.loss import Learner
 from alpaqual.trainers.fsdp_job.ranks import Ranks
 
@@ -118,9 +119,7 @@ def require_package(package: str, asked: str) -> None:
     from importlib.util import find_spec
 
     if find_spec(package) is None:
-        raise MachineError(
-            f"{asked} needs {package}: pip install 'alpaqual[{'lora' if package == 'peft' else package}]'"
-        )
+        raise MachineError(f"{asked} needs {package}: pip install 'alpaqual[{extra_of(package)}]'")
 
 
 def adapted(model: Any, method: str, lora: Lora) -> Any:
