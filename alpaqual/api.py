@@ -120,6 +120,11 @@ def _planned(recipe: Recipe | str | Path, sets: Sequence[str], offline: bool) ->
     return compile_plan(read, facts, digests), store
 
 
+def run_folder(plan: Plan, store: Store) -> Path:
+    """Where a run leaves what it made, unless it is told otherwise."""
+    return store.project / "runs" / plan.recipe.name
+
+
 def execute(
     plan: Plan,
     store: Store,
@@ -133,7 +138,7 @@ def execute(
 
     Raises StageError where a stage fails: what was done before is kept, and the next run goes on from there.
     """
-    folder = out or store.project / "runs" / plan.recipe.name
+    folder = out or run_folder(plan, store)
     training = any(stage.job is not None for stage in plan.stages) and until in (None, "training")
     if training:
         check_trainer(plan, store, folder)
@@ -277,9 +282,9 @@ def explain(plan: Plan) -> list[Explained]:
     """Each stage of a plan: reused, or to be done and why."""
     store = Store(project_folder(Path(plan.recipe.file)))
     before: dict[str, Any] = {}
+    folder = run_folder(plan, store)
     with contextlib.suppress(OSError, ValueError):
-        before = json.loads((store.project / "runs" / plan.recipe.name / "stages.json").read_text(encoding="utf-8"))
-    folder = store.project / "runs" / plan.recipe.name
+        before = json.loads((folder / "stages.json").read_text(encoding="utf-8"))
     trained = {stage.fingerprint for stage in plan.stages if stage.job is not None and is_trained(folder, stage, store)}
     return explain_plan(plan, lambda key: key in trained or store.find(key) is not None, before)
 
@@ -303,7 +308,7 @@ def estimate_jobs(plan: Plan) -> list[TrainingEstimate]:
     from alpaqual.run.training_estimate import estimate_training
 
     store = Store(project_folder(Path(plan.recipe.file)))
-    return estimate_training(plan, store, store.project / "runs" / plan.recipe.name)
+    return estimate_training(plan, store, run_folder(plan, store))
 
 
 def commands(plan: Plan) -> dict[str, str]:
@@ -311,7 +316,7 @@ def commands(plan: Plan) -> dict[str, str]:
     training = plan.recipe.text.training
     if training is None:
         return {}
-    runs = Store(project_folder(Path(plan.recipe.file))).project / "runs" / plan.recipe.name / "training"
+    runs = run_folder(plan, Store(project_folder(Path(plan.recipe.file)))) / "training"
     trainer = find("trainers", training.trainer)()
     jobs = {stage.name: stage.job for stage in plan.stages if stage.job is not None}
     return {

@@ -270,8 +270,8 @@ class _Results:
             assert job is not None
             model = job.model
             found[name] = {
-                "state": "waiting" if each.error is not None else each.state,
-                "why": f"it failed: {each.why}" if each.error is not None else each.why,
+                "state": each.state,
+                "why": each.why,
                 "base_model": model.path or model.name or f"random {(model.config or {}).get('model_type', 'weights')}",
                 "method": job.method,
                 "precision": job.precision,
@@ -289,7 +289,7 @@ class _Results:
                     **each.facts["held_out"],
                 }
             if each.error is not None:
-                self.reason(State.ERROR, each.why, self.recipe.place(("training",)))
+                self.reason(State.ERROR, str(each.error), self.recipe.place(("training",)))
         return found
 
     def provenance(self) -> dict[str, Any]:

@@ -35,7 +35,7 @@ _SAID = 15
 
 @dataclass(frozen=True)
 class Trained:
-    """How the training of one dataset stands: done, written, waiting or failed; `why` is for all but the first."""
+    """How the training of one dataset stands: done, written or waiting; `why` is for all but the first, `error` where it failed."""
 
     state: str
     why: str = ""
@@ -44,6 +44,11 @@ class Trained:
     reused: bool = False
     seconds: float = 0.0
     error: AlpaqualError | None = None
+
+
+def failed(error: AlpaqualError) -> Trained:
+    """A job that is still to be trained, because of an error."""
+    return Trained("waiting", f"it failed: {error}", error=error)
 
 
 def check_trainer(plan: Plan, store: Store, folder: Path) -> None:
@@ -142,7 +147,6 @@ class _Training:
         assert training is not None
         self.training = training
         self.stage = stage
-        self.job = job
         self.run = run
         self.folder = run / "training" / job.dataset
         self.watch = watch
@@ -152,7 +156,7 @@ class _Training:
 
     def done(self) -> Trained:
         started = time.monotonic()
-        if self.is_busy():
+        if is_locked(self.folder):
             return Trained("waiting", f"another process is training in {self.folder}; look again when it has ended")
         self.put_aside()
         _write(self.plugin.files(self.job), self.folder)
@@ -166,13 +170,13 @@ class _Training:
         try:
             self.start()
         except AlpaqualError as error:
-            return Trained("failed", str(error), error=error, seconds=time.monotonic() - started)
+            return failed(error)
         manifest = manifest_in(self.folder)
         if manifest is None:
             lost = StageError(
                 f"training.{self.job.dataset} ended and left no model; its log: {self.folder / 'log.txt'}"
             )
-            return Trained("failed", str(lost), error=lost)
+            return failed(lost)
         seconds = time.monotonic() - started
         self.listen(self.stage.name, "done", seconds)
         return self.result(manifest, reused=False, seconds=seconds)
@@ -190,10 +194,6 @@ class _Training:
         facts = {**manifest["training"], "curve": curve_in(self.folder / "metrics.jsonl")}
         facts["model"] = f"training/{self.job.dataset}/model"
         return Trained("done", facts=facts, reused=reused, seconds=seconds)
-
-    def is_busy(self) -> bool:
-        """Whether a job is at work in the folder, whose lock it holds for as long as it lives."""
-        return is_locked(self.folder)
 
     def put_aside(self) -> None:
         """Move what another job left here to training/earlier/, and back what this one left there."""

@@ -1,4 +1,4 @@
-"""What the exports share: the Alpaca prompt, the split of a batch, the launcher, and what no export can do."""
+"""What the exports share: the split of a batch, the launcher, and what no export can do."""
 
 from __future__ import annotations
 
@@ -107,6 +107,17 @@ def alpha(job: Job) -> int:
             "training.lora.rank and training.learning_rate with it"
         )
     return int(job.lora.alpha)
+
+
+def fsdp_config(recomputed: bool) -> dict[str, Any]:
+    """FSDP2 as transformers' trainer is told of it; whether activations are computed twice."""
+    return {
+        "version": 2,
+        "reshard_after_forward": True,
+        "cpu_ram_efficient_loading": False,
+        "state_dict_type": "FULL_STATE_DICT",
+        "activation_checkpointing": recomputed,
+    }
 
 
 def torchrun(job: Job) -> list[str]:

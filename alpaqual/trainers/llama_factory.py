@@ -160,13 +160,7 @@ def _machine(job: Job) -> dict[str, Any]:
     values["disable_gradient_checkpointing"] = not again or exports.sharded(job)
     if exports.sharded(job):
         values["fsdp"] = "full_shard auto_wrap"
-        values["fsdp_config"] = {
-            "version": 2,
-            "reshard_after_forward": True,
-            "cpu_ram_efficient_loading": False,
-            "state_dict_type": "FULL_STATE_DICT",
-            "activation_checkpointing": again,
-        }
+        values["fsdp_config"] = exports.fsdp_config(again)
     return values
 
 

@@ -212,13 +212,7 @@ def _machine(job: Job) -> dict[str, Any]:
     values["gradient_checkpointing"] = again and not exports.sharded(job)
     if exports.sharded(job):
         values["fsdp"] = True
-        values["fsdp_config"] = {
-            "version": 2,
-            "reshard_after_forward": True,
-            "cpu_ram_efficient_loading": False,
-            "state_dict_type": "FULL_STATE_DICT",
-            "activation_checkpointing": again,
-        }
+        values["fsdp_config"] = exports.fsdp_config(again)
     return values
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from hostile_rows import HOSTILE, RECIPE, SCRIPT, Made, expected, made_rows, shown_as
@@ -27,29 +25,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
     run = alpaqual.run(folder / "recipe.yaml", out=folder / "out")
     return Made(rows, dict(run.results), folder / "out" / "report.html")
-
-
-def missing(what: str) -> NoReturn:
-    """A machine of a developer may do without a browser; the one that decides about a change may not."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(what)
-    pytest.skip(what)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        missing("chromium is not installed (apt-get install chromium)")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing("playwright is not installed (pip install playwright)")
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-        started = playwright.chromium.launch(executable_path=found, args=arguments)
-        yield started
-        started.close()
 
 
 @dataclass

@@ -54,7 +54,7 @@ def estimate(job: Job, model: Any, shards: int, compiled: bool) -> Estimate:
     numbers = trained + frozen
     outer = min(numbers, 2 * vocabulary * width)
     # The outermost weights and two layers are whole at once, and one layer's gradient in fp32.
-    gathered = round((outer + 2 * (numbers - outer) / layers) * compute + max(trained / layers, 0) * 4)
+    gathered = round((outer + 2 * (numbers - outer) / layers) * compute + trained / layers * 4)
     tokens = max(job.machine.micro_batch_tokens, job.text.max_length)
     # Numbers of one token that a layer keeps for the backward pass. As modules compute it: both norms (their input in fp32, and
     # what comes of it), query, key and value before and after the rotation, attention's result, two sums, and four of the inner

@@ -154,9 +154,6 @@ def _save_adapted(base: Base, config: Any, weights: dict[str, Any], folder: Path
 def _digests(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.iterdir()):
-        whole = hashlib.sha256()
         with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                whole.update(block)
-        found[path.name] = whole.hexdigest()
+            found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
