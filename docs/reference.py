@@ -146,7 +146,8 @@ def cli_page() -> str:
 
 
 def _help(command: click.Command, name: str) -> str:
-    context = click.Context(command, info_name=name, max_content_width=100, terminal_width=100)
+    # As under the group: click keeps the help option that a command was first asked with, whoever asked.
+    context = click.Context(command, info_name=name, terminal_width=100, **cli.context_settings)
     return f"```\n{command.get_help(context)}\n```\n"
 
 
