@@ -57,6 +57,14 @@ class Ledger(Protocol):
         """Write a reply down at once, with the model that was asked: a process that is killed now loses none."""
         ...
 
+    def claim(self, key: str) -> bool:
+        """Say that this process asks for a reply; False while another process does. What that one wrote can then be had."""
+        ...
+
+    def release(self, key: str) -> None:
+        """Let others ask for a reply again."""
+        ...
+
     def flush(self) -> None:
         """Wait until the disk has all that was added: a machine that loses power now loses none."""
         ...

@@ -20,6 +20,9 @@ _PATIENT = 2
 _LOOK_EVERY = 1.0
 TIMEOUT = "timeout"
 """Reason of a request that got nothing in time."""
+_LOOK_AT_OTHERS = 0.05
+_OTHERS = 300.0
+"""Seconds that another process may take for a reply before it is asked for twice."""
 _REFUSED_AT_START = 5
 """So many refused requests and not one answered: the settings are wrong, not the rows."""
 
@@ -98,7 +101,7 @@ class Asker:
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self.flying[key] = answer
         try:
-            reply = await self.send(request, key)
+            reply = await self.elsewhere(key) or await self.send(request, key)
             answer.set_result(reply)
             return reply
         except (Fault, BudgetReached) as error:
@@ -106,8 +109,19 @@ class Asker:
             answer.exception()  # whoever waits for it is told; nobody has to
             raise
         finally:
+            self.ledger.release(key)
             answer.cancel()
             del self.flying[key]
+
+    async def elsewhere(self, key: str) -> Reply | None:
+        """The reply that another process has got meanwhile, waited for while it asks; None where this one is to ask."""
+        ends = time.monotonic() + _OTHERS
+        while not self.ledger.claim(key):
+            # One that was stopped, or hangs, keeps its claims.
+            if self.pace.closed.is_set() or time.monotonic() > ends:
+                return None
+            await self.pace.rest(_LOOK_AT_OTHERS)
+        return self.known(key)
 
     async def send(self, request: Request, key: str) -> Reply:
         """Ask the model until it answers or will not.

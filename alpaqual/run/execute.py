@@ -99,7 +99,7 @@ class _Executor:
     @cached_property
     def ledger(self) -> Ledger:
         """The project's replies."""
-        return Ledger(self.store.replies)
+        return Ledger(self.store.replies, self.store.claims)
 
     def stage(self, stage: Stage) -> None:
         started = time.monotonic()

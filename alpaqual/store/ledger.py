@@ -19,8 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from alpaqual.errors import StoreError
-from alpaqual.store.locking import mark_written, sharing
+from alpaqual.store.claims import Claims
+from alpaqual.store.locking import is_written, mark_written, sharing
 from alpaqual.values import Reply, Request, whole
+
+_TICKS = 1_000_000_000
+"""Nanoseconds: more than what any file system's clock counts in."""
 
 
 def request_key(request: Request) -> str:
@@ -36,12 +40,18 @@ def request_key(request: Request) -> str:
 class Ledger:
     """Replies of one ledger file, or of every `.jsonl` of a folder. Of two replies to one key the first counts.
 
-    Keeps in memory where each reply lies, not the replies: about 200 bytes each.
+    Keeps in memory where each reply lies, not the replies: about 200 bytes each. `claims` is the file in which the
+    processes that share the folder tell each other what they ask; without it nobody is told.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, claims: Path | None = None) -> None:
         self.path = path
+        self._claims = None if claims is None else Claims(claims)
         self._files: list[Path] = []
+        self._ends: dict[int, int] = {}
+        self._growing: set[int] = set()
+        self._taken_in: set[int] = set()
+        self._listed = 0
         self._read: dict[int, int] = {}
         self._places: dict[bytes, tuple[int, int, int]] = {}
         self._models: dict[str, None] = {}
@@ -96,10 +106,33 @@ class Ledger:
         self._models[asked or reply.model] = None
         self._end += len(line)
 
+    def claim(self, key: str) -> bool:
+        """Say that this process asks for a reply; False while another process does.
+
+        What others have written until then can be had by `get`. Raises StoreError.
+        """
+        if self._claims is None:
+            return True
+        try:
+            claimed = self._claims.take(key)
+            if claimed:
+                self._take_in()
+        except FileNotFoundError:
+            self._load()
+        except OSError as error:
+            raise StoreError(f"the replies in {self.path} cannot be read: {error.strerror}") from None
+        return claimed
+
+    def release(self, key: str) -> None:
+        """Let others ask for a reply again."""
+        if self._claims is not None:
+            self._claims.drop(key)
+
     def flush(self) -> None:
-        """Wait until the disk has every reply that was added."""
-        if self._written is not None:
-            os.fsync(self._descriptor(self._written))
+        """Wait until the disk has every reply that was added, and those of other processes that were taken in."""
+        for number in [*self._taken_in, *([] if self._written is None else [self._written])]:
+            os.fsync(self._descriptor(number))
+        self._taken_in.clear()
 
     def close(self) -> None:
         """Close the files."""
@@ -113,15 +146,43 @@ class Ledger:
             folder = self.path.is_dir() or not self.path.exists()
             files = sorted(self.path.glob("*.jsonl")) if folder else [self.path]
             self._places.clear()
+            self._ends.clear()
+            self._growing.clear()
             for number in [number for number in self._read if number != self._written]:
                 os.close(self._read.pop(number))
             numbers = {file: number for number, file in enumerate(dict.fromkeys([*self._files, *files]))}
             self._files = list(numbers)
             for file in files:
-                number = numbers[file]
-                for key, _, asked, start, length in entries(file):
-                    self._places.setdefault(_short(key), (number, start, length))
-                    self._models[asked] = None
+                self._read_from_the_start(numbers[file])
+
+    def _take_in(self) -> None:
+        """Read what other processes have written since. Raises FileNotFoundError where files were taken away."""
+        changed = self.path.stat().st_mtime_ns
+        if changed != self._listed:
+            # A change within the same tick of the clock would leave no trace: look again until there was time enough.
+            self._listed = changed if time.time_ns() - changed > _TICKS else 0
+            for file in sorted({*self.path.glob("*.jsonl")}.difference(self._files)):
+                self._files.append(file)
+                self._read_from_the_start(len(self._files) - 1)
+        for number in self._growing:
+            if self._files[number].stat().st_size > self._ends[number]:
+                self._read_on(number)
+                self._taken_in.add(number)
+
+    def _read_from_the_start(self, number: int) -> None:
+        file = self._files[number]
+        self._ends[number] = 0
+        # An empty one was only just made: its process has yet to lock it.
+        if self._claims is not None and number != self._written and (is_written(file) or not file.stat().st_size):
+            self._growing.add(number)
+        self._read_on(number)
+
+    def _read_on(self, number: int) -> None:
+        """Find the places of the replies of a file that were not found before."""
+        for key, _, asked, start, length in entries(self._files[number], self._ends[number]):
+            self._places.setdefault(_short(key), (number, start, length))
+            self._models[asked] = None
+            self._ends[number] = start + length
 
     def _reply(self, key: str) -> Reply | None:
         place = self._places.get(_short(key))
@@ -178,15 +239,15 @@ def entry(key: str, reply: Reply, asked: str = "") -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def entries(file: Path) -> Iterator[tuple[str, Reply, str, int, int]]:
-    """Key, reply, model that was asked, start and length in bytes of each line of one file.
+def entries(file: Path, start: int = 0) -> Iterator[tuple[str, Reply, str, int, int]]:
+    """Key, reply, model that was asked, start and length in bytes of each line of one file, from byte `start` on.
 
     Raises StoreError at a line that is no entry; a torn last line, which a killed process leaves, is passed over.
     """
-    start = 0
     try:
         with file.open("rb") as stream:
-            for number, line in enumerate(stream, 1):
+            stream.seek(start)
+            for line in stream:
                 if line.strip():
                     try:
                         value = json.loads(line)
@@ -195,6 +256,7 @@ def entries(file: Path) -> Iterator[tuple[str, Reply, str, int, int]]:
                     except (ValueError, KeyError, TypeError, RecursionError):
                         if not line.endswith(b"\n"):
                             return
+                        number = file.read_bytes()[:start].count(b"\n") + 1
                         raise StoreError(f"{file}:{number}: not an entry of a ledger (key, model, text)") from None
                 start += len(line)
     except OSError as error:

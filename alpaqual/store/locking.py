@@ -70,6 +70,13 @@ def mark_written(descriptor: int) -> bool:
     return os.fstat(descriptor).st_nlink > 0
 
 
+def is_written(file: Path) -> bool:
+    """Whether a process writes a file; where the file system has no locks nobody is known to."""
+    with contextlib.suppress(StoreError), unwritten(file) as size:
+        return size is None
+    return False
+
+
 @contextmanager
 def unwritten(file: Path) -> Iterator[int | None]:
     """The size in bytes of a file that no process writes, and while this lasts none will; None where a process does.

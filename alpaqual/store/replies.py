@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alpaqual.errors import Problem, RecipeError, StoreError
+from alpaqual.errors import Problem, RecipeError
 from alpaqual.store.ledger import _short as short_key
 from alpaqual.store.ledger import entries
-from alpaqual.store.locking import sharing, unwritten
+from alpaqual.store.locking import is_written, sharing
 from alpaqual.store.store import Store, project_folder
 from alpaqual.values import Reply
 
@@ -114,7 +113,7 @@ def survey(folder: Path) -> Survey:
     with sharing(folder):
         files = files_of(folder)
         for file in files:
-            live = _is_written(file)
+            live = is_written(file)
             end = 0
             for line in lines_of(file):
                 _count(models, seen, line)
@@ -132,13 +131,6 @@ def survey(folder: Path) -> Survey:
         tuple(written),
         tuple(sorted(models.values(), key=lambda found: found.model)),
     )
-
-
-def _is_written(file: Path) -> bool:
-    # Whoever only looks need not be refused where there are no locks.
-    with suppress(StoreError), unwritten(file) as size:
-        return size is None
-    return False
 
 
 def _count(models: dict[str, ModelReplies], seen: set[bytes], line: Line) -> None:

@@ -60,6 +60,7 @@ class Store:
         self.results = self.root / "store"
         self.replies = self.root / "replies"
         self.unfinished = self.results / "unfinished"
+        self.claims = self.results / "asked.lock"
 
     def find(self, fingerprint: str) -> Result | None:
         """The result of this fingerprint, if there is one.

@@ -490,17 +490,41 @@ def test_control_c_keeps_what_was_in_flight(project: Project, server: Server) ->
     assert requests(server) == 400 - paid
 
 
-def test_two_processes_at_once_share_what_they_pay_for(project: Project, server: Server) -> None:
-    server.settings(latency_ms=5)
-    ask(project, server, 200)
-    both = [start(project, "--out", str(project.folder / name)) for name in ("one", "two")]
-    for process in both:
+def test_processes_at_once_pay_for_a_reply_once(project: Project, server: Server) -> None:
+    server.settings(latency_ms=20, faults={"error": 0.05, "reset": 0.05}, seed=4)
+    ask(project, server, 400, "concurrency: 8")
+    names = ("one", "two", "three")
+    running = [start(project, "--out", str(project.folder / name)) for name in names]
+    for process in running:
         _, errors = process.communicate(timeout=100)
         assert process.returncode == 0, errors
+    made = [json.loads((project.folder / name / "results.json").read_text())["graders"]["g"] for name in names]
+    # Each reply was paid for by one of them and is in one file; a process that came late may find all there.
+    assert sum(grader["calls_made"] for grader in made) == 400
+    assert [grader["scored"] for grader in made] == [400] * 3
+    lines = [path.read_text().splitlines() for path in (project.folder / ".alpaqual/replies").glob("*.jsonl")]
+    assert sum(map(len, lines)) == 400
+    assert max(grader["calls_made"] for grader in made) < 400, "they did not run at once"
     requests(server)
     subprocess.run(["rm", "-rf", project.folder / ".alpaqual" / "store"], check=True)
-    assert found(project.run())["calls_reused"] == 200
+    assert found(project.run())["calls_reused"] == 400
     assert requests(server) == 0
+
+
+def test_what_a_killed_process_was_asking_others_ask(project: Project, server: Server) -> None:
+    server.settings(latency_ms=800)
+    ask(project, server, 80, "concurrency: 8")
+    first = start(project, "--out", str(project.folder / "one"))
+    wait_for(lambda: int(server.stats()["requests"]) >= 8)
+    second = start(project, "--out", str(project.folder / "two"))
+    wait_for(lambda: int(server.stats()["requests"]) >= 32)
+    assert first.poll() is None
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    _, errors = second.communicate(timeout=60)
+    assert second.returncode == 0, errors
+    assert json.loads((project.folder / "two" / "results.json").read_text())["graders"]["g"]["scored"] == 80
+    assert requests(server) <= 88
 
 
 # Batches
