@@ -13,6 +13,7 @@ from alpaqual.plan.grading import NOT_ASKED, asked_rows, doubtful
 from alpaqual.plan.plan import Kind, Query
 from alpaqual.quote import literal, name, number
 from alpaqual.recipe.graders import Grader, Health, Scale
+from alpaqual.recipe.scales import common_steps
 
 FEW = 3
 """A correlation of fewer rows is not taken: two always lie on a line."""
@@ -41,12 +42,6 @@ def assessing_queries(grader_name: str, graders: Mapping[str, Grader], dropping:
         asked = asked_rows(grader, dropping, cascade=False)
         queries.append(Query("spared", f"SELECT COUNT(*) AS rows FROM {certain} AND {asked}", Kind.FACTS))
     return queries
-
-
-def common_steps(one: Grader, other: Grader) -> Scale | None:
-    """The scale of both graders where it is the same and has steps: only there can scores be equal or so many steps apart."""
-    scale = one.scale_of_thresholds
-    return scale if scale.step is not None and scale == other.scale_of_thresholds else None
 
 
 def _agreement_queries(grader_name: str, other_name: str, graders: Mapping[str, Grader]) -> list[Query]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from alpaqual.errors import Problem
 from alpaqual.recipe.explain import suggest
 from alpaqual.recipe.graders import Grader
-from alpaqual.recipe.scales import on_scale, scale_problem
+from alpaqual.recipe.scales import common_steps, on_scale, scale_problem
 from alpaqual.recipe.yaml_nodes import Document, Path
 
 PROVIDERS = ("anthropic", "local", "openai", "recorded")
@@ -104,6 +104,7 @@ def _others(name: str, graders: Mapping[str, Grader], document: Document) -> Ite
             )
     if grader.health.agreement is not None:
         named.append(((*place, "health", "agreement", "with"), grader.health.agreement.with_))
+        yield from _kappa(grader, graders.get(grader.health.agreement.with_), document, (*place, "health", "agreement"))
     for spot, other in named:
         if other == name:
             yield document.problem(spot, f"'{name}' is this grader itself")
@@ -114,6 +115,19 @@ def _others(name: str, graders: Mapping[str, Grader], document: Document) -> Ite
                 yield document.problem(spot, f"nothing defines the grader '{other}'{suggest(other, known) or listed}")
         elif "health" not in spot and not _same_scale(grader, graders[other]):
             yield document.problem(spot, f"'{other}' has another scale than '{name}'")
+
+
+def _kappa(grader: Grader, other: Grader | None, document: Document, place: Path) -> Iterator[Problem]:
+    """A limit that no score can be held against."""
+    agreement = grader.health.agreement
+    if agreement is None or other is None or (agreement.kappa.warn is None and agreement.kappa.fail is None):
+        return
+    if common_steps(grader, other) is None:
+        yield document.problem(
+            (*place, "kappa"),
+            f"kappa compares steps, and '{agreement.with_}' has another scale, or scores between the steps: "
+            "give both the same scale with a step, or set limits on 'spearman'",
+        )
 
 
 def _same_scale(one: Grader, other: Grader) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from alpaqual.recipe.graders import Scale
+from alpaqual.recipe.graders import Grader, Scale
 
 
 def exact(number: float) -> Fraction:
@@ -19,6 +19,12 @@ def on_scale(score: float, scale: Scale) -> str:
     if scale.step and (exact(score) - exact(scale.min)) % exact(scale.step):
         return f"is no step of the scale {scale.min:g} to {scale.max:g} by {scale.step:g}"
     return ""
+
+
+def common_steps(one: Grader, other: Grader) -> Scale | None:
+    """The scale of both graders where it is the same and has steps: only there can scores be equal or so many steps apart."""
+    scale = one.scale_of_thresholds
+    return scale if scale.step is not None and scale == other.scale_of_thresholds else None
 
 
 def scale_problem(scale: Scale) -> str:

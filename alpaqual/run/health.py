@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from alpaqual.plan.assessing import FEW, assesses, common_steps
+from alpaqual.plan.assessing import FEW, assesses
 from alpaqual.plan.grading import BINS
 from alpaqual.recipe.graders import Agreement, Grader, HighLimits, LowLimits, ShareLimits
-from alpaqual.recipe.scales import exact
+from alpaqual.recipe.scales import common_steps, exact
 from alpaqual.run.limits import rate, share_beyond
 from alpaqual.run.selected import Facts
 from alpaqual.values import State

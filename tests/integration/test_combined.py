@@ -87,6 +87,7 @@ WRONG = {
     "{kind: length, column: a}": "leave 'column' out",
     "{column: a, cascade: {first: b, threshold: 4, band: 1}}": "'cascade' is for graders that ask a model",
     "{model: openai/m, cascade: {first: b, threshold: 7, band: 1}}": "lies off the scale",
+    "{column: a, health: {agreement: {with: b, kappa: {warn: 0.5}}}}": "kappa compares steps",
     "{model: openai/m, kind: ifd}": "use local/PATH",
     "{model: openai/m, scoring: expectation}": "use local/PATH",
     "{model: local/m, mode: batch}": "local has no batch API",
