@@ -41,7 +41,7 @@ def dataset_numbers(dataset: Mapping[str, Any]) -> dict[str, str]:
     return {
         "rows": count(dataset["rows"]),
         "keep rate": percent(dataset["rows"], dataset["eligible"]),
-        "by threshold alone": count(dataset["at_threshold"]),
+        "by threshold alone": count(dataset["at_threshold"]) if dataset["threshold"] else "–",
         "added by quota": count(dataset["below_threshold"]),
         "removed by quota": count(dataset["fates"].get(Fate.REMOVED_BY_QUOTA, 0)),
         "shortfall": count(dataset["shortfall"]),
