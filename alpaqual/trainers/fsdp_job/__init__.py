@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from alpaqual.job import Job, to_json
+from alpaqual.job_folder import JOB
 from alpaqual.trainers.fsdp_job.launching import check, kubernetes_yaml, launch_sh, slurm_sh
 
 
@@ -20,7 +21,7 @@ class Plugin:
         Raises ValueError, with the setting, where two settings contradict each other or one cannot be written safely.
         """
         check(job)
-        files = {"job.json": to_json(job), "launch.sh": launch_sh(job)}
+        files = {JOB: to_json(job), "launch.sh": launch_sh(job)}
         if job.launch.slurm is not None:
             files["slurm.sh"] = slurm_sh(job)
         if job.launch.kubernetes is not None:

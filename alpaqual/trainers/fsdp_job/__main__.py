@@ -6,10 +6,8 @@ Needs torch, transformers, safetensors and numpy; peft, bitsandbytes, liger-kern
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import hashlib
-import json
 import math
 import os
 import sys
@@ -24,6 +22,7 @@ import torch.distributed as dist
 
 from alpaqual.errors import EXIT_MACHINE, EXIT_RECIPE, EXIT_STAGE, MachineError
 from alpaqual.job import Job, JobError, from_json
+from alpaqual.job_folder import MODEL, manifest_in
 from alpaqual.trainers.fsdp_job import memory, saving
 from alpaqual.trainers.fsdp_job.batches import lay_out, micro_batch
 from alpaqual.trainers.fsdp_job.checking import prove, sample
@@ -45,8 +44,8 @@ def main(path: Path) -> int:
     stop = Stop()
     try:
         job = from_json(path.read_text(encoding="utf-8"))
-        if _is_trained(job, folder):
-            print(f"{folder / 'model'} is trained already")
+        if manifest_in(folder, job.key) is not None:
+            print(f"{folder / MODEL} is trained already")
             return 0
         ranks = join(job.machine.replicas)
         with only_job(folder, ranks):
@@ -101,10 +100,10 @@ def train(job: Job, folder: Path, ranks: Ranks, stop: Stop) -> int:
     if metrics is not None:
         metrics.close()
         facts = saving.facts(job, data, metrics, ranks, after, metrics.lived(time.monotonic() - _BEGAN))
-    saving.save_model(base, learner, tokenizer, ranks, folder / "model", facts)
+    saving.save_model(base, learner, tokenizer, ranks, folder / MODEL, facts)
     ranks.told(None)
     checkpoints.clear()
-    say(ranks, f"trained: {folder / 'model'}")
+    say(ranks, f"trained: {folder / MODEL}")
     return 0
 
 
@@ -260,12 +259,6 @@ def say(ranks: Ranks, words: str) -> None:
 
 def _listed(ids: list[str]) -> str:
     return ", ".join(ids[:50]) + (f" and {len(ids) - 50} more" if len(ids) > 50 else "")
-
-
-def _is_trained(job: Job, folder: Path) -> bool:
-    with contextlib.suppress(OSError, ValueError):
-        return bool(json.loads((folder / "model" / saving.MANIFEST).read_text(encoding="utf-8"))["key"] == job.key)
-    return False
 
 
 def _end(code: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 import torch
 
+from alpaqual.job_folder import METRICS, metrics_in
 from alpaqual.trainers._devices import peak_of
 from alpaqual.trainers.fsdp_job import memory
 from alpaqual.trainers.fsdp_job.batches import Order
@@ -65,8 +66,8 @@ class Metrics:
     """`metrics.jsonl` of a folder: one line a step; lines of steps that a resumed job does again are taken out."""
 
     def __init__(self, folder: Path, done: int, *, tensorboard: bool) -> None:
-        path = folder / "metrics.jsonl"
-        self.kept = [line for line in read_metrics(path) if line["step"] <= done] if done else []
+        path = folder / METRICS
+        self.kept = [line for line in metrics_in(folder) if line["step"] <= done] if done else []
         self.spent: float = self.kept[-1]["elapsed_seconds"] if self.kept else 0.0
         """Seconds of the steps that count."""
         self.lived_file = folder / "lived.json"
@@ -156,15 +157,3 @@ def _lived(path: Path) -> float:
         return float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0.0
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a `metrics.jsonl`; a last line that was torn by a kill is left out."""
-    found: list[dict[str, Any]] = []
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                found.append(json.loads(line))
-            except ValueError:
-                break
-    return found

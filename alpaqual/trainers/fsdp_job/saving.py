@@ -16,13 +16,13 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 
 from alpaqual.disk import flush
 from alpaqual.job import Job
+from alpaqual.job_folder import MANIFEST
 from alpaqual.trainers.fsdp_job.data import Data
 from alpaqual.trainers.fsdp_job.loss import Learner
 from alpaqual.trainers.fsdp_job.measuring import Metrics, device_name
 from alpaqual.trainers.fsdp_job.model import Base, lora_config
 from alpaqual.trainers.fsdp_job.ranks import Ranks
 
-MANIFEST = "alpaqual-manifest.json"
 _PACKAGES = ("alpaqual", "torch", "transformers", "safetensors", "numpy", "peft", "bitsandbytes", "liger-kernel")
 
 
