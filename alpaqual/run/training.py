@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -69,11 +69,15 @@ def check_trainer(plan: Plan, store: Store, folder: Path) -> None:
         )
 
 
-def write_exports(plan: Plan, store: Store, folder: Path) -> None:
-    """Write what other trainers read: exports/<trainer>/<dataset>/ of the run folder."""
+def fill_jobs(plan: Plan, store: Store, folder: Path) -> list[Job]:
+    """The jobs of a plan, with what is known once their rows lie in the run folder: digests, key, and where all of it comes from."""
+    return [_filled(plan, stage, store, folder) for stage in _stages(plan)]
+
+
+def write_exports(plan: Plan, jobs: Sequence[Job], folder: Path) -> None:
+    """Write what other trainers read of filled jobs: exports/<trainer>/<dataset>/ of the run folder."""
     training = plan.recipe.text.training
-    for stage in _stages(plan):
-        job = _filled(plan, stage, store, folder)
+    for job in jobs:
         for name in training.exports if training is not None else ():
             plugin: Trainer = find("trainers", name)()
             target = folder / "exports" / name / job.dataset
@@ -81,22 +85,21 @@ def write_exports(plan: Plan, store: Store, folder: Path) -> None:
 
 
 def train(
-    plan: Plan, store: Store, folder: Path, *, bad: bool, watch: Watcher | None, listen: Listener
+    plan: Plan, jobs: Sequence[Job], folder: Path, *, bad: bool, watch: Watcher | None, listen: Listener
 ) -> dict[str, Trained]:
-    """Train each dataset of a plan whose data lies in a run folder; `bad` data is not trained on. The first job that fails is the last.
+    """Do the filled jobs of a plan in its run folder; `bad` data is not trained on. The first job that fails is the last.
 
     A finished job is not done again, an unfinished one goes on; a model of other data or settings is moved aside, never lost.
     """
     trained: dict[str, Trained] = {}
-    for stage in _stages(plan):
-        job = _filled(plan, stage, store, folder)
+    for job in jobs:
         if bad:
             trained[job.dataset] = Trained("waiting", "the data is not good, so nothing was trained on it")
             continue
         if any(each.error is not None for each in trained.values()):
             trained[job.dataset] = Trained("waiting", "another job failed")
             continue
-        trained[job.dataset] = _Training(plan, stage, job, folder, watch, listen).done()
+        trained[job.dataset] = _Training(plan, job, folder, watch, listen).done()
     return trained
 
 
@@ -142,11 +145,11 @@ def _comparable(job: Mapping[str, Any], word: str) -> Any:
 
 
 class _Training:
-    def __init__(self, plan: Plan, stage: Stage, job: Job, run: Path, watch: Watcher | None, listen: Listener) -> None:
+    def __init__(self, plan: Plan, job: Job, run: Path, watch: Watcher | None, listen: Listener) -> None:
         training = plan.recipe.text.training
         assert training is not None
         self.training = training
-        self.stage = stage
+        self.name = f"training.{job.dataset}"
         self.run = run
         self.folder = run / "training" / job.dataset
         self.watch = watch
@@ -162,23 +165,21 @@ class _Training:
         _write(self.plugin.files(self.job), self.folder)
         manifest = job_folder.manifest_in(self.folder, self.job.key)
         if manifest is not None:
-            self.listen(self.stage.name, "reused", 0.0)
+            self.listen(self.name, "reused", 0.0)
             return self.result(manifest, reused=True, seconds=0.0)
         if _elsewhere(self.training):
             return Trained("written", f"start it where it is to be trained: {self.started_by()}")
-        self.listen(self.stage.name, "start", 0.0)
+        self.listen(self.name, "start", 0.0)
         try:
             self.start()
         except AlpaqualError as error:
             return failed(error)
         manifest = job_folder.manifest_in(self.folder, self.job.key)
         if manifest is None:
-            lost = StageError(
-                f"training.{self.job.dataset} ended and left no model; its log: {self.folder / job_folder.LOG}"
-            )
+            lost = StageError(f"{self.name} ended and left no model; its log: {self.folder / job_folder.LOG}")
             return failed(lost)
         seconds = time.monotonic() - started
-        self.listen(self.stage.name, "done", seconds)
+        self.listen(self.name, "done", seconds)
         return self.result(manifest, reused=False, seconds=seconds)
 
     def started_by(self) -> str:
@@ -236,10 +237,10 @@ class _Training:
             return
         if (told := job_folder.read_json(failure)) is not None:
             kind = MachineError if told.get("exit_code") == EXIT_MACHINE else StageError
-            raise kind(f"training.{self.job.dataset}: {told['message']}")
+            raise kind(f"{self.name}: {told['message']}")
         last = "\n".join(job_folder.log_in(self.folder, _SAID))
         raise StageError(
-            f"training.{self.job.dataset} failed (exit code {code}); run again and it goes on from its last checkpoint; "
+            f"{self.name} failed (exit code {code}); run again and it goes on from its last checkpoint; "
             f"all it said is in {self.folder / job_folder.LOG}, at last:\n{last}"
         )
 
@@ -282,7 +283,6 @@ def _elsewhere(training: Training) -> bool:
 
 
 def _filled(plan: Plan, stage: Stage, store: Store, folder: Path) -> Job:
-    """The job with what is known once there are rows: their digests, its key, and where all of it comes from."""
     assert stage.job is not None
     job = stage.job
     digest = store.digest(folder / "datasets" / job.data)
