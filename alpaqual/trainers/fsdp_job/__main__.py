@@ -121,7 +121,7 @@ def read_model(base: Base, data: Data, ranks: Ranks) -> tuple[Learner, Speed]:
     learner, said = build(base, config, ranks, [each.tokens for each in rows], checkpointing)
     gc.collect()
     still(learner)
-    chosen = prove(learner, said, rows, job.machine, job.text.max_length, ranks)
+    chosen = prove(learner, said, rows, job, ranks)
     # A forward pass alone leaves some weights whole, and an optimiser over those would learn nothing that is kept.
     learner.reshard()
     say(ranks, f"{device_name(ranks.device)}, {ranks.world} processes; {chosen}")

@@ -132,6 +132,11 @@ def adapted(model: Any, method: str, lora: Lora) -> Any:
     return get_peft_model(model, lora_config(lora), autocast_adapter_dtype=False).get_base_model()
 
 
+def dtype_of(job: Job) -> torch.dtype:
+    """What a job computes with."""
+    return torch.bfloat16 if job.precision == "bf16" else torch.float32
+
+
 def lora_config(lora: Lora) -> Any:
     """peft's settings of adapters."""
     from peft import LoraConfig
@@ -164,7 +169,7 @@ def build(
     Trained weights are kept in fp32, frozen ones as they are computed with. Raises MachineError.
     """
     job = base.job
-    compute = torch.bfloat16 if job.precision == "bf16" else torch.float32
+    compute = dtype_of(job)
     policy = MixedPrecisionPolicy(param_dtype=compute, reduce_dtype=torch.float32)
     if job.method == "qlora":
         learner = Learner(with_adapters(base.quantised(ranks, compute), job))
