@@ -122,19 +122,28 @@ def require_package(package: str, asked: str) -> None:
         raise MachineError(f"{asked} needs {package}: pip install 'alpaqual[{extra_of(package)}]'")
 
 
-def adapted(model: Any, method: str, lora: Lora) -> Any:
-    """The model with adapters in its linear layers, its own weights frozen. In place."""
-    if method == "full":
-        return model
-    require_package("peft", f"method: {method}")
-    from peft import get_peft_model
-
-    return get_peft_model(model, lora_config(lora), autocast_adapter_dtype=False).get_base_model()
-
-
 def dtype_of(job: Job) -> torch.dtype:
     """What a job computes with."""
     return torch.bfloat16 if job.precision == "bf16" else torch.float32
+
+
+def with_adapters(model: Any, job: Job) -> Any:
+    """The model, with adapters in its linear layers and its own weights frozen where a job asks for them. In place.
+
+    The first weights of adapters, in fp32, are the same on every process and in every run. Raises MachineError.
+    """
+    if job.method == "full":
+        return model
+    require_package("peft", f"method: {job.method}")
+    from peft import get_peft_model
+
+    torch.manual_seed(job.steps.seed)
+    model = get_peft_model(model, lora_config(job.lora), autocast_adapter_dtype=False).get_base_model()
+    for name, weight in model.named_parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.to(torch.float32)
+            assert "lora_" in name
+    return model
 
 
 def lora_config(lora: Lora) -> Any:
@@ -210,17 +219,6 @@ def apart(model: Any, rows: Sequence[Sequence[int]]) -> torch.Tensor:
     still(model)
     found = [model(input_ids=torch.tensor([row], device=device), use_cache=False).logits[0].detach() for row in rows]
     return torch.cat(found).float()
-
-
-def with_adapters(model: Any, job: Job) -> Any:
-    """With adapters, whose first weights are the same on every process and in every run."""
-    torch.manual_seed(job.steps.seed)
-    model = adapted(model, job.method, job.lora)
-    for name, weight in model.named_parameters():
-        if weight.requires_grad and job.method != "full":
-            weight.data = weight.data.to(torch.float32)
-            assert "lora_" in name
-    return model
 
 
 def _shard(learner: Learner, ranks: Ranks, policy: MixedPrecisionPolicy, checkpointing: bool) -> None:
