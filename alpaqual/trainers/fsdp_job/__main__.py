@@ -80,14 +80,14 @@ def train(job: Job, folder: Path, ranks: Ranks, stop: Stop) -> int:
     say(
         ranks, f"{data.order.steps} steps of {job.steps.batch_size} rows" + (f", going on after {done}" if done else "")
     )
-    metrics = Metrics(folder, done, tensorboard=job.machine.tensorboard) if ranks.first else None
+    metrics = Metrics(folder, done, speed, tensorboard=job.machine.tensorboard) if ranks.first else None
     if data.held_out is not None and done == 0:
         before = mean_loss(learner, data.held_out, job, ranks)
         if metrics is not None:
             metrics.write({"step": 0, "held_out_loss": before, "elapsed_seconds": 0.0})
 
     state = State(learner, optimizer, schedule, checkpoints, metrics)
-    if not loop(job, data, state, ranks, stop, speed, metrics, done):
+    if not loop(job, data, state, ranks, stop, done):
         kept = (
             "what was learned is kept" if checkpoints.wait() else "what was learned since the last checkpoint is lost"
         )
@@ -136,7 +136,7 @@ def read_model(base: Base, data: Data, ranks: Ranks) -> tuple[Learner, Speed]:
 
 @dataclass(frozen=True)
 class State:
-    """What a checkpoint holds, and who writes it."""
+    """What a checkpoint holds, and who writes it; `metrics` is None on all processes but the first."""
 
     learner: Learner
     optimizer: torch.optim.Optimizer
@@ -151,11 +151,10 @@ class State:
         self.checkpoints.save(step, self.learner, self.optimizer, self.schedule)
 
 
-def loop(  # noqa: PLR0913 - what a step needs, each of its own kind
-    job: Job, data: Data, state: State, ranks: Ranks, stop: Stop, speed: Speed, metrics: Metrics | None, done: int
-) -> bool:
-    """Every step that is left; whether it came to the end, or was asked to stop and has a checkpoint under way."""
+def loop(job: Job, data: Data, state: State, ranks: Ranks, stop: Stop, done: int) -> bool:
+    """Every step after those that are `done`; whether it came to the end, or was asked to stop and has a checkpoint under way."""
     every, minutes = job.machine.checkpoint_steps, job.machine.checkpoint_minutes
+    metrics = state.metrics
     state.learner.train()
     saved = time.monotonic()
     if metrics is not None:
@@ -172,9 +171,8 @@ def loop(  # noqa: PLR0913 - what a step needs, each of its own kind
         due = minutes is not None and time.monotonic() - saved > 60 * minutes
         stopping, writing = ranks.total(stop.asked, due and ranks.first)
         if metrics is not None:
-            metrics.step(
-                step + 1, data.order, rows, speed, {"loss": loss, "gradient_norm": norm, "learning_rate": rate}
-            )
+            found = {"loss": loss, "gradient_norm": norm, "learning_rate": rate}
+            metrics.step(step + 1, data.order, rows, found)
             metrics.lived(time.monotonic() - _BEGAN)
             print(metrics.line(data.order.steps), flush=True)
         state.checkpoints.poll()

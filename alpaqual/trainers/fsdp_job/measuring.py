@@ -65,7 +65,8 @@ class Speed:
 class Metrics:
     """`metrics.jsonl` of a folder: one line a step; lines of steps that a resumed job does again are taken out."""
 
-    def __init__(self, folder: Path, done: int, *, tensorboard: bool) -> None:
+    def __init__(self, folder: Path, done: int, speed: Speed, *, tensorboard: bool) -> None:
+        self.speed = speed
         path = folder / METRICS
         self.kept = [line for line in metrics_in(folder) if line["step"] <= done] if done else []
         self.spent: float = self.kept[-1]["elapsed_seconds"] if self.kept else 0.0
@@ -87,7 +88,7 @@ class Metrics:
         """The first step begins now."""
         self.last = time.perf_counter()
 
-    def step(self, number: int, order: Order, rows: Sequence[Example], speed: Speed, found: dict[str, float]) -> None:
+    def step(self, number: int, order: Order, rows: Sequence[Example], found: dict[str, float]) -> None:
         """A step has ended: write what was `found`, and how fast it went."""
         now = time.perf_counter()
         seconds, self.last = now - self.last, now
@@ -104,8 +105,8 @@ class Metrics:
             "seconds": seconds,
             "elapsed_seconds": self.spent,
             "tokens_per_second": tokens / seconds,
-            "mfu": speed.mfu(tokens, learned, seconds),
-            "memory_bytes": memory.used(speed.device),
+            "mfu": self.speed.mfu(tokens, learned, seconds),
+            "memory_bytes": memory.used(self.speed.device),
         })  # fmt: skip
 
     def write(self, line: dict[str, Any]) -> None:
