@@ -17,12 +17,12 @@ from torch.utils.checkpoint import checkpoint
 
 from alpaqual.errors import MachineError
 from alpaqual.job import Job, Lora
-from alpaqual.job import Model as ModelOfJob
-from alpaqual.llm._local_files import Place
+from alpaqual.llm._local_files import Place, place_of
 from alpaqual.llm._local_loading import read_config, read_model, read_tokenizer
 from alpaqual.trainers._packages import extra_of
 from alpaqual.trainers.fsdp_job.loss import Learner
 from alpaqual.trainers.fsdp_job.ranks import Ranks
+from alpaqual.values import Endpoint
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,9 @@ class Base:
 
     @property
     def place(self) -> Place:
-        """Of the weights."""
-        return _place(self.job.model, self.job.model.path, self.folder)
+        """Of the weights. Raises MachineError where there are none."""
+        model = self.job.model
+        return place_of(Endpoint("local", str(model.name if model.path is None else self.folder / model.path)))
 
     def tokenizer(self) -> Any:
         """The tokenizer. Raises MachineError where there is none."""
@@ -45,7 +46,8 @@ class Base:
                 raise MachineError("a model with random weights needs a tokenizer: name one in training.tokenizer")
             return read_tokenizer(self.place)
         path = self.folder / other
-        return read_tokenizer(_place(self.job.model, other if path.exists() else None, self.folder, other))
+        folder, gguf = path if path.is_dir() else None, path if path.is_file() else None
+        return read_tokenizer(Place(other, folder, gguf))
 
     def whole(self, device: torch.device, dtype: torch.dtype) -> Any:
         """The model as one piece. Raises MachineError where it cannot be read whole."""
@@ -90,7 +92,7 @@ class Base:
             bnb_4bit_compute_dtype=dtype,
             bnb_4bit_quant_storage=dtype,
         )
-        if self.place.gguf is not None or self.job.model.config is not None:
+        if self.job.model.config is not None or self.place.gguf is not None:
             raise MachineError(
                 "method: qlora reads safetensors alone: name a folder or hub name as base_model, or use lora"
             )
@@ -105,13 +107,6 @@ def _made(config: Any, dtype: torch.dtype) -> Any:
     except ValueError:
         # Some models have attention of their own alone.
         return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="eager")
-
-
-def _place(model: ModelOfJob, path: str | None, folder: Path, name: str | None = None) -> Place:
-    if path is None:
-        return Place(name or str(model.name))
-    at = folder / path
-    return Place(path, gguf=at) if at.is_file() else Place(path, folder=at)
 
 
 def require_package(package: str, asked: str) -> None:

@@ -49,6 +49,18 @@ def asking(job, **machine):
     return replace(job[1], machine=replace(job[1].machine, **machine))
 
 
+def test_a_base_model_that_is_not_there_is_told_by_its_path(job):
+    from alpaqual.llm._local_files import Place
+    from alpaqual.trainers.fsdp_job.model import Base
+
+    folder, made = job
+    with pytest.raises(MachineError, match=rf"no model at {folder}/models/gone"):
+        Base(replace(made, model=Model(path="models/gone")), folder).config()
+    with pytest.raises(MachineError, match=r"tokenizer has no config.json, so it is no model"):
+        Base(replace(made, model=Model(path="tokenizer")), folder).config()
+    assert Base(replace(made, model=Model(name="owner/name")), folder).place == Place("owner/name")
+
+
 def test_packed_rows_do_not_see_each_other(job, ranks):
     from alpaqual.trainers.fsdp_job.batches import micro_batch
     from alpaqual.trainers.fsdp_job.loss import tensors
