@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from alpaqual.job import Job, to_json
 from alpaqual.job_folder import JOB
-from alpaqual.trainers.fsdp_job.launching import check, kubernetes_yaml, launch_sh, slurm_sh
+from alpaqual.trainers.fsdp_job.launch_checks import check
+from alpaqual.trainers.fsdp_job.launching import kubernetes_yaml, launch_sh, slurm_sh
 
 
 class Plugin:

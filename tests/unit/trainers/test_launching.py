@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 
 from alpaqual.job import Job, Launch, Lora, Machine, Model, Steps, Text, from_json, to_json
 from alpaqual.trainers.fsdp_job import Plugin
-from alpaqual.trainers.fsdp_job.launching import GRACE, MARGIN, check, label
+from alpaqual.trainers.fsdp_job.launch_checks import check
+from alpaqual.trainers.fsdp_job.launching import GRACE, MARGIN, label
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "launch"
 BLESS = os.environ.get("ALPAQUAL_BLESS") == "1"
