@@ -28,6 +28,7 @@ from alpaqual.trainers.fsdp_job.batches import lay_out, micro_batch
 from alpaqual.trainers.fsdp_job.checking import prove, sample
 from alpaqual.trainers.fsdp_job.checkpoints import Checkpoints
 from alpaqual.trainers.fsdp_job.data import Data, read_data
+from alpaqual.trainers.fsdp_job.launching import BEGAN
 from alpaqual.trainers.fsdp_job.loss import Learner, tensors
 from alpaqual.trainers.fsdp_job.measuring import Metrics, Speed, device_name
 from alpaqual.trainers.fsdp_job.model import Base, blocks, build, check_sharded, still
@@ -35,7 +36,8 @@ from alpaqual.trainers.fsdp_job.ranks import Ranks, join
 from alpaqual.trainers.fsdp_job.stopping import STOPPED, Stop, failed, only_job
 from alpaqual.trainers.fsdp_job.texts import Example, Examples
 
-_BEGAN = time.monotonic()
+# Without a launcher that says when it began, what came before this line is not counted.
+_BEGAN = float(os.environ.get(BEGAN) or time.time())
 
 
 def main(path: Path) -> int:
@@ -80,7 +82,9 @@ def train(job: Job, folder: Path, ranks: Ranks, stop: Stop) -> int:
     say(
         ranks, f"{data.order.steps} steps of {job.steps.batch_size} rows" + (f", going on after {done}" if done else "")
     )
-    metrics = Metrics(folder, done, speed, tensorboard=job.machine.tensorboard) if ranks.first else None
+    # Nodes may be started one after the other: each costs from its own beginning, and all of them as from the mean.
+    began = ranks.total(_BEGAN)[0] / ranks.world
+    metrics = Metrics(folder, done, began, speed, tensorboard=job.machine.tensorboard) if ranks.first else None
     if data.held_out is not None and done == 0:
         before = mean_loss(learner, data.held_out, job, ranks)
         if metrics is not None:
@@ -99,7 +103,7 @@ def train(job: Job, folder: Path, ranks: Ranks, stop: Stop) -> int:
     facts: dict[str, Any] = {}
     if metrics is not None:
         metrics.close()
-        facts = saving.facts(job, data, metrics, ranks, after, metrics.lived(time.monotonic() - _BEGAN))
+        facts = saving.facts(job, data, metrics, ranks, after)
     saving.save_model(base, learner, tokenizer, ranks, folder / MODEL, facts)
     ranks.told(None)
     checkpoints.clear()
@@ -173,7 +177,7 @@ def loop(job: Job, data: Data, state: State, ranks: Ranks, stop: Stop, done: int
         if metrics is not None:
             found = {"loss": loss, "gradient_norm": norm, "learning_rate": rate}
             metrics.step(step + 1, data.order, rows, found)
-            metrics.lived(time.monotonic() - _BEGAN)
+            metrics.lived()
             print(metrics.line(data.order.steps), flush=True)
         state.checkpoints.poll()
         if step + 1 == data.order.steps:

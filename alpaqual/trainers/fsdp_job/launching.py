@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from alpaqual.job import Job
+from alpaqual.job_folder import JOB
 from alpaqual.trainers.fsdp_job.launch_checks import seconds_of
 
 GRACE = 600
@@ -22,6 +23,8 @@ GRACE = 600
 MARGIN = 60
 """Seconds for what comes after it: torchrun's own end, and Slurm, which counts in half minutes."""
 PORT = 29500
+BEGAN = "ALPAQUAL_BEGAN"
+"""By this variable the script tells the processes that it starts when it began, in seconds since 1970."""
 VOLUME = "/mnt/alpaqual"
 
 
@@ -48,7 +51,10 @@ def launch_sh(job: Job) -> str:
         "# Run again, it goes on from the last checkpoint. It ends with 0 when the model is written.",
         "set -euo pipefail",
         "",
-        "# Every path in job.json counts from this folder.",
+        "# What the job costs counts from here.",
+        f'export {BEGAN}="$(date +%s)"',
+        "",
+        f"# Every path in {JOB} counts from this folder.",
         """CDPATH='' cd -- "$(dirname -- "$0")\"""",
         "",
     ]
@@ -91,11 +97,7 @@ def _processes(processes: int | None) -> Iterator[str]:
 def _one_node() -> Iterator[str]:
     yield "# On one machine a fault comes again when it is tried again: it is shown at once (MAX_RESTARTS=3 tries three times more)."
     yield 'MAX_RESTARTS="${MAX_RESTARTS:-0}"'
-    yield ""
-    yield "# exec: torchrun takes the place of this shell, so that signals reach it."
-    yield 'exec "$PYTHON" -m torch.distributed.run \\'
-    yield '  --standalone --nnodes=1 --nproc-per-node="$NPROC" --max-restarts="$MAX_RESTARTS" \\'
-    yield '  "$@" -m alpaqual.trainers.fsdp_job job.json'
+    yield from _torchrun("--standalone --nnodes=1")
 
 
 def _several_nodes(job: Job) -> Iterator[str]:
@@ -119,12 +121,18 @@ def _several_nodes(job: Job) -> Iterator[str]:
     yield 'MAX_RESTARTS="${MAX_RESTARTS:-3}"'
     yield "# With the store that torchrun shares with its workers, a node that survives does not tell a new one where rank 0 is (torch 2.13)."
     yield 'export TORCH_DISABLE_SHARE_RDZV_TCP_STORE="${TORCH_DISABLE_SHARE_RDZV_TCP_STORE:-1}"'
+    meet = '--rdzv-backend=c10d --rdzv-endpoint="$RDZV_ENDPOINT" --rdzv-id="$RDZV_ID" --rdzv-conf="$RDZV_CONF"'
+    yield from _torchrun(f"--nnodes={job.launch.nodes}", meet)
+
+
+def _torchrun(nodes: str, *more: str) -> Iterator[str]:
+    """The end of the script: torchrun, told how many `nodes` there are, and `more`, a line each."""
     yield ""
     yield "# exec: torchrun takes the place of this shell, so that signals reach it."
     yield 'exec "$PYTHON" -m torch.distributed.run \\'
-    yield f'  --nnodes={job.launch.nodes} --nproc-per-node="$NPROC" --max-restarts="$MAX_RESTARTS" \\'
-    yield '  --rdzv-backend=c10d --rdzv-endpoint="$RDZV_ENDPOINT" --rdzv-id="$RDZV_ID" --rdzv-conf="$RDZV_CONF" \\'
-    yield '  "$@" -m alpaqual.trainers.fsdp_job job.json'
+    yield f'  {nodes} --nproc-per-node="$NPROC" --max-restarts="$MAX_RESTARTS" \\'
+    yield from (f"  {options} \\" for options in more)
+    yield f'  "$@" -m alpaqual.trainers.fsdp_job {JOB}'
 
 
 def slurm_sh(job: Job) -> str:

@@ -55,13 +55,13 @@ def save_model(base: Base, learner: Learner, tokenizer: Any, ranks: Ranks, folde
     flush(folder.parent)
 
 
-def facts(job: Job, data: Data, metrics: Metrics, ranks: Ranks, after: float | None, lived: float) -> dict[str, Any]:
+def facts(job: Job, data: Data, metrics: Metrics, ranks: Ranks, after: float | None) -> dict[str, Any]:
     """What the manifest and the report say of a finished job.
 
-    `seconds` are those of the steps that count; the cost is of the seconds that all attempts `lived`.
+    `seconds` are those of the steps that count; the cost is of every second since each attempt was started. `after` is the loss of held-out rows.
     """
     steps = [line for line in metrics.kept if line["step"]]
-    seconds, examples, held_out = metrics.spent, data.examples, data.held_out
+    seconds, lived, examples, held_out = metrics.spent, metrics.lived(), data.examples, data.held_out
     tokens = sum(line["tokens"] for line in steps)
     busy = [line["mfu"] * line["seconds"] for line in steps if line["mfu"] is not None]
     price = job.machine.price_per_gpu_hour
