@@ -32,7 +32,7 @@ from alpaqual.run.means import Means, Watcher
 from alpaqual.run.results import build_results
 from alpaqual.run.run import Outcome
 from alpaqual.run.run import Run as FinishedRun
-from alpaqual.run.training import Trained, busy_jobs, check_trainer, is_trained, train, write_exports
+from alpaqual.run.training import Trained, busy_jobs, check_trainer, fill_jobs, is_trained, train, write_exports
 from alpaqual.store.store import Store, project_folder, write_whole
 from alpaqual.store.tables import Rows, read_rows
 from alpaqual.values import State
@@ -154,11 +154,10 @@ def execute(
         fill_folder(plan, execution, store, folder)
         results = build_results(plan, execution.results, alpaqual.__version__)
         if training:
-            write_exports(plan, store, folder)
+            jobs = fill_jobs(plan, store, folder)
+            write_exports(plan, jobs, folder)
             bad = results["verdict"] == State.FAIL
-            trained = train(
-                plan, store, folder, bad=bad, watch=means.watch if means else None, listen=listen or _nobody
-            )
+            trained = train(plan, jobs, folder, bad=bad, watch=means.watch if means else None, listen=listen or _nobody)
             results = build_results(plan, execution.results, alpaqual.__version__, trained)
     except (RecipeError, MachineError):
         raise

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from alpaqual import job_folder
 from alpaqual.contracts import Trainer
 from alpaqual.errors import EXIT_MACHINE, AlpaqualError, MachineError, StageError
 from alpaqual.job import Job
@@ -24,7 +25,6 @@ from alpaqual.plan.plan import Plan, Stage, fingerprint
 from alpaqual.recipe.training import Training
 from alpaqual.registry import find
 from alpaqual.run.execute import Listener
-from alpaqual.run.job_folder import MANIFEST, curve_in, is_locked, key_in, last_lines, manifest_in, read_json, steps_in
 from alpaqual.run.means import TrainingProgress, Watcher
 from alpaqual.store.store import Store, write_whole
 from alpaqual.trainers._packages import extra_of
@@ -69,11 +69,15 @@ def check_trainer(plan: Plan, store: Store, folder: Path) -> None:
         )
 
 
-def write_exports(plan: Plan, store: Store, folder: Path) -> None:
-    """Write what other trainers read: exports/<trainer>/<dataset>/ of the run folder."""
+def fill_jobs(plan: Plan, store: Store, folder: Path) -> list[Job]:
+    """The jobs of a plan, with what is known once their rows lie in the run folder: digests, key, and where all of it comes from."""
+    return [_filled(plan, stage, store, folder) for stage in _stages(plan)]
+
+
+def write_exports(plan: Plan, jobs: Sequence[Job], folder: Path) -> None:
+    """Write what other trainers read of filled jobs: exports/<trainer>/<dataset>/ of the run folder."""
     training = plan.recipe.text.training
-    for stage in _stages(plan):
-        job = _filled(plan, stage, store, folder)
+    for job in jobs:
         for name in training.exports if training is not None else ():
             plugin: Trainer = find("trainers", name)()
             target = folder / "exports" / name / job.dataset
@@ -81,22 +85,21 @@ def write_exports(plan: Plan, store: Store, folder: Path) -> None:
 
 
 def train(
-    plan: Plan, store: Store, folder: Path, *, bad: bool, watch: Watcher | None, listen: Listener
+    plan: Plan, jobs: Sequence[Job], folder: Path, *, bad: bool, watch: Watcher | None, listen: Listener
 ) -> dict[str, Trained]:
-    """Train each dataset of a plan whose data lies in a run folder; `bad` data is not trained on. The first job that fails is the last.
+    """Do the filled jobs of a plan in its run folder; `bad` data is not trained on. The first job that fails is the last.
 
     A finished job is not done again, an unfinished one goes on; a model of other data or settings is moved aside, never lost.
     """
     trained: dict[str, Trained] = {}
-    for stage in _stages(plan):
-        job = _filled(plan, stage, store, folder)
+    for job in jobs:
         if bad:
             trained[job.dataset] = Trained("waiting", "the data is not good, so nothing was trained on it")
             continue
         if any(each.error is not None for each in trained.values()):
             trained[job.dataset] = Trained("waiting", "another job failed")
             continue
-        trained[job.dataset] = _Training(plan, stage, job, folder, watch, listen).done()
+        trained[job.dataset] = _Training(plan, job, folder, watch, listen).done()
     return trained
 
 
@@ -111,7 +114,7 @@ def is_trained(folder: Path, stage: Stage, store: Store) -> bool:
         digests.append(None if result is None else store.digest(result.folder / f"dataset.{data}"))
     key, dataset = _key_of(stage, *digests), stage.job.dataset
     places = (folder / "training" / dataset, _earlier(folder, dataset, key))
-    return any((read_json(place / "model" / MANIFEST) or {}).get("key") == key for place in places)
+    return any(job_folder.manifest_in(place, key) is not None for place in places)
 
 
 def _key_of(stage: Stage, data: str | None, held_out: str | None) -> str:
@@ -126,8 +129,8 @@ def _earlier(run: Path, dataset: str, key: str) -> Path:
 def measured_speed(folder: Path, job: Job) -> float | None:
     """Tokens a second that jobs of a run folder reached with the same model, settings and launch; None where there is none."""
     speeds, asked = [], msgspec.to_builtins(job)
-    for path in sorted((folder / "training").glob("*/job.json")):
-        other, lines = read_json(path), steps_in(path.with_name("metrics.jsonl"))
+    for path in sorted((folder / "training").glob(f"*/{job_folder.JOB}")):
+        other, lines = job_folder.read_json(path), job_folder.steps_in(path.parent)
         words = ("model", "method", "lora", "precision", "text", "launch")
         same = other is not None and all(_comparable(other, word) == _comparable(asked, word) for word in words)
         # The first step is also the one in which everything is compiled and laid out.
@@ -142,11 +145,11 @@ def _comparable(job: Mapping[str, Any], word: str) -> Any:
 
 
 class _Training:
-    def __init__(self, plan: Plan, stage: Stage, job: Job, run: Path, watch: Watcher | None, listen: Listener) -> None:
+    def __init__(self, plan: Plan, job: Job, run: Path, watch: Watcher | None, listen: Listener) -> None:
         training = plan.recipe.text.training
         assert training is not None
         self.training = training
-        self.stage = stage
+        self.name = f"training.{job.dataset}"
         self.run = run
         self.folder = run / "training" / job.dataset
         self.watch = watch
@@ -156,29 +159,27 @@ class _Training:
 
     def done(self) -> Trained:
         started = time.monotonic()
-        if is_locked(self.folder):
+        if job_folder.is_locked(self.folder):
             return Trained("waiting", f"another process is training in {self.folder}; look again when it has ended")
         self.put_aside()
         _write(self.plugin.files(self.job), self.folder)
-        manifest = manifest_in(self.folder)
+        manifest = job_folder.manifest_in(self.folder, self.job.key)
         if manifest is not None:
-            self.listen(self.stage.name, "reused", 0.0)
+            self.listen(self.name, "reused", 0.0)
             return self.result(manifest, reused=True, seconds=0.0)
         if _elsewhere(self.training):
             return Trained("written", f"start it where it is to be trained: {self.started_by()}")
-        self.listen(self.stage.name, "start", 0.0)
+        self.listen(self.name, "start", 0.0)
         try:
             self.start()
         except AlpaqualError as error:
             return failed(error)
-        manifest = manifest_in(self.folder)
+        manifest = job_folder.manifest_in(self.folder, self.job.key)
         if manifest is None:
-            lost = StageError(
-                f"training.{self.job.dataset} ended and left no model; its log: {self.folder / 'log.txt'}"
-            )
+            lost = StageError(f"{self.name} ended and left no model; its log: {self.folder / job_folder.LOG}")
             return failed(lost)
         seconds = time.monotonic() - started
-        self.listen(self.stage.name, "done", seconds)
+        self.listen(self.name, "done", seconds)
         return self.result(manifest, reused=False, seconds=seconds)
 
     def started_by(self) -> str:
@@ -191,13 +192,13 @@ class _Training:
         return f"bash {self.folder / 'launch.sh'}" + (" on each node" if launch.nodes > 1 else "")
 
     def result(self, manifest: Mapping[str, Any], *, reused: bool, seconds: float) -> Trained:
-        facts = {**manifest["training"], "curve": curve_in(self.folder / "metrics.jsonl")}
-        facts["model"] = f"training/{self.job.dataset}/model"
+        facts = {**manifest["training"], "curve": job_folder.curve_in(self.folder)}
+        facts["model"] = f"training/{self.job.dataset}/{job_folder.MODEL}"
         return Trained("done", facts=facts, reused=reused, seconds=seconds)
 
     def put_aside(self) -> None:
         """Move what another job left here to training/earlier/, and back what this one left there."""
-        there = key_in(self.folder)
+        there = job_folder.key_in(self.folder)
         if there is not None and there != self.job.key:
             target = _earlier(self.run, self.job.dataset, there)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -206,7 +207,7 @@ class _Training:
                 target = target.with_name(f"{target.name}-{time.time_ns()}")
             self.folder.rename(target)
         before = _earlier(self.run, self.job.dataset, self.job.key)
-        if before.is_dir() and key_in(self.folder) is None:
+        if before.is_dir() and job_folder.key_in(self.folder) is None:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             before.rename(self.folder)
 
@@ -215,10 +216,10 @@ class _Training:
 
         Raises StageError or MachineError where it has none.
         """
-        failure = self.folder / "failure.json"
+        failure = self.folder / job_folder.FAILURE
         failure.unlink(missing_ok=True)
         environment = {**os.environ, "PYTHON": sys.executable, "PYTHONUNBUFFERED": "1"}
-        with (self.folder / "log.txt").open("ab") as log:
+        with (self.folder / job_folder.LOG).open("ab") as log:
             # A session of its own: Control-C in this terminal is ours to pass on, once.
             process = subprocess.Popen(
                 self.plugin.command(self.job),
@@ -234,24 +235,24 @@ class _Training:
         code = process.returncode
         if code == 0:
             return
-        if (told := read_json(failure)) is not None:
+        if (told := job_folder.read_json(failure)) is not None:
             kind = MachineError if told.get("exit_code") == EXIT_MACHINE else StageError
-            raise kind(f"training.{self.job.dataset}: {told['message']}")
-        last = "\n".join(last_lines(self.folder / "log.txt", _SAID))
+            raise kind(f"{self.name}: {told['message']}")
+        last = "\n".join(job_folder.log_in(self.folder, _SAID))
         raise StageError(
-            f"training.{self.job.dataset} failed (exit code {code}); run again and it goes on from its last checkpoint; "
-            f"all it said is in {self.folder / 'log.txt'}, at last:\n{last}"
+            f"{self.name} failed (exit code {code}); run again and it goes on from its last checkpoint; "
+            f"all it said is in {self.folder / job_folder.LOG}, at last:\n{last}"
         )
 
     def follow(self, process: subprocess.Popen[bytes]) -> None:
         seen = 0
-        metrics = self.folder / "metrics.jsonl"
+        metrics = self.folder / job_folder.METRICS
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_LOOK_EVERY)
             if self.watch is not None and metrics.is_file() and metrics.stat().st_size != seen:
                 seen = metrics.stat().st_size
-                if lines := steps_in(metrics):
+                if lines := job_folder.steps_in(self.folder):
                     self.watch(self.progress(lines))
             if process.returncode is not None:
                 return
@@ -282,7 +283,6 @@ def _elsewhere(training: Training) -> bool:
 
 
 def _filled(plan: Plan, stage: Stage, store: Store, folder: Path) -> Job:
-    """The job with what is known once there are rows: their digests, its key, and where all of it comes from."""
     assert stage.job is not None
     job = stage.job
     digest = store.digest(folder / "datasets" / job.data)
@@ -326,7 +326,7 @@ def _beside(job: Job, plan: Plan, run: Path, folder: Path) -> Job:
 def busy_jobs(plan: Plan, folder: Path) -> list[str]:
     """Datasets of a run folder that a job is reading at this moment."""
     names = [stage.job.dataset for stage in _stages(plan) if stage.job is not None]
-    return [name for name in names if is_locked(folder / "training" / name)]
+    return [name for name in names if job_folder.is_locked(folder / "training" / name)]
 
 
 def _write(files: Mapping[str, str], folder: Path) -> None:

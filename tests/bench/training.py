@@ -216,11 +216,11 @@ def start_model(job: Any, base: Any) -> Any:
     import torch
     from peft import get_peft_model, prepare_model_for_kbit_training
 
-    from alpaqual.trainers.fsdp_job.model import lora_config
+    from alpaqual.trainers.fsdp_job.model import dtype_of, lora_config
 
     cuda = torch.cuda.is_available()
     device = torch.device("cuda" if cuda else "cpu")
-    compute = torch.bfloat16 if job.precision == "bf16" else torch.float32
+    compute = dtype_of(job)
     if job.method == "full":
         return base.whole(device, torch.float32)
     if job.method == "qlora":

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from alpaqual.job import Job, to_json
-from alpaqual.trainers.fsdp_job.launching import check, kubernetes_yaml, launch_sh, slurm_sh
+from alpaqual.job_folder import JOB
+from alpaqual.trainers.fsdp_job.launch_checks import check
+from alpaqual.trainers.fsdp_job.launching import kubernetes_yaml, launch_sh, slurm_sh
 
 
 class Plugin:
@@ -20,7 +22,7 @@ class Plugin:
         Raises ValueError, with the setting, where two settings contradict each other or one cannot be written safely.
         """
         check(job)
-        files = {"job.json": to_json(job), "launch.sh": launch_sh(job)}
+        files = {JOB: to_json(job), "launch.sh": launch_sh(job)}
         if job.launch.slurm is not None:
             files["slurm.sh"] = slurm_sh(job)
         if job.launch.kubernetes is not None:

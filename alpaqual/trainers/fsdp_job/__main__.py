@@ -6,10 +6,8 @@ Needs torch, transformers, safetensors and numpy; peft, bitsandbytes, liger-kern
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import hashlib
-import json
 import math
 import os
 import sys
@@ -24,11 +22,13 @@ import torch.distributed as dist
 
 from alpaqual.errors import EXIT_MACHINE, EXIT_RECIPE, EXIT_STAGE, MachineError
 from alpaqual.job import Job, JobError, from_json
+from alpaqual.job_folder import MODEL, manifest_in
 from alpaqual.trainers.fsdp_job import memory, saving
 from alpaqual.trainers.fsdp_job.batches import lay_out, micro_batch
 from alpaqual.trainers.fsdp_job.checking import prove, sample
 from alpaqual.trainers.fsdp_job.checkpoints import Checkpoints
 from alpaqual.trainers.fsdp_job.data import Data, read_data
+from alpaqual.trainers.fsdp_job.launching import BEGAN
 from alpaqual.trainers.fsdp_job.loss import Learner, tensors
 from alpaqual.trainers.fsdp_job.measuring import Metrics, Speed, device_name
 from alpaqual.trainers.fsdp_job.model import Base, blocks, build, check_sharded, still
@@ -36,7 +36,8 @@ from alpaqual.trainers.fsdp_job.ranks import Ranks, join
 from alpaqual.trainers.fsdp_job.stopping import STOPPED, Stop, failed, only_job
 from alpaqual.trainers.fsdp_job.texts import Example, Examples
 
-_BEGAN = time.monotonic()
+# Without a launcher that says when it began, what came before this line is not counted.
+_BEGAN = float(os.environ.get(BEGAN) or time.time())
 
 
 def main(path: Path) -> int:
@@ -45,8 +46,8 @@ def main(path: Path) -> int:
     stop = Stop()
     try:
         job = from_json(path.read_text(encoding="utf-8"))
-        if _is_trained(job, folder):
-            print(f"{folder / 'model'} is trained already")
+        if manifest_in(folder, job.key) is not None:
+            print(f"{folder / MODEL} is trained already")
             return 0
         ranks = join(job.machine.replicas)
         with only_job(folder, ranks):
@@ -81,14 +82,16 @@ def train(job: Job, folder: Path, ranks: Ranks, stop: Stop) -> int:
     say(
         ranks, f"{data.order.steps} steps of {job.steps.batch_size} rows" + (f", going on after {done}" if done else "")
     )
-    metrics = Metrics(folder, done, tensorboard=job.machine.tensorboard) if ranks.first else None
+    # Nodes may be started one after the other: each costs from its own beginning, and all of them as from the mean.
+    began = ranks.total(_BEGAN)[0] / ranks.world
+    metrics = Metrics(folder, done, began, speed, tensorboard=job.machine.tensorboard) if ranks.first else None
     if data.held_out is not None and done == 0:
         before = mean_loss(learner, data.held_out, job, ranks)
         if metrics is not None:
             metrics.write({"step": 0, "held_out_loss": before, "elapsed_seconds": 0.0})
 
     state = State(learner, optimizer, schedule, checkpoints, metrics)
-    if not loop(job, data, state, ranks, stop, speed, metrics, done):
+    if not loop(job, data, state, ranks, stop, done):
         kept = (
             "what was learned is kept" if checkpoints.wait() else "what was learned since the last checkpoint is lost"
         )
@@ -100,11 +103,11 @@ def train(job: Job, folder: Path, ranks: Ranks, stop: Stop) -> int:
     facts: dict[str, Any] = {}
     if metrics is not None:
         metrics.close()
-        facts = saving.facts(job, data, metrics, ranks, after, metrics.lived(time.monotonic() - _BEGAN))
-    saving.save_model(base, learner, tokenizer, ranks, folder / "model", facts)
+        facts = saving.facts(job, data, metrics, ranks, after)
+    saving.save_model(base, learner, tokenizer, ranks, folder / MODEL, facts)
     ranks.told(None)
     checkpoints.clear()
-    say(ranks, f"trained: {folder / 'model'}")
+    say(ranks, f"trained: {folder / MODEL}")
     return 0
 
 
@@ -122,7 +125,7 @@ def read_model(base: Base, data: Data, ranks: Ranks) -> tuple[Learner, Speed]:
     learner, said = build(base, config, ranks, [each.tokens for each in rows], checkpointing)
     gc.collect()
     still(learner)
-    chosen = prove(learner, said, rows, job.machine, job.text.max_length, ranks)
+    chosen = prove(learner, said, rows, job, ranks)
     # A forward pass alone leaves some weights whole, and an optimiser over those would learn nothing that is kept.
     learner.reshard()
     say(ranks, f"{device_name(ranks.device)}, {ranks.world} processes; {chosen}")
@@ -137,7 +140,7 @@ def read_model(base: Base, data: Data, ranks: Ranks) -> tuple[Learner, Speed]:
 
 @dataclass(frozen=True)
 class State:
-    """What a checkpoint holds, and who writes it."""
+    """What a checkpoint holds, and who writes it; `metrics` is None on all processes but the first."""
 
     learner: Learner
     optimizer: torch.optim.Optimizer
@@ -152,11 +155,10 @@ class State:
         self.checkpoints.save(step, self.learner, self.optimizer, self.schedule)
 
 
-def loop(  # noqa: PLR0913 - what a step needs, each of its own kind
-    job: Job, data: Data, state: State, ranks: Ranks, stop: Stop, speed: Speed, metrics: Metrics | None, done: int
-) -> bool:
-    """Every step that is left; whether it came to the end, or was asked to stop and has a checkpoint under way."""
+def loop(job: Job, data: Data, state: State, ranks: Ranks, stop: Stop, done: int) -> bool:
+    """Every step after those that are `done`; whether it came to the end, or was asked to stop and has a checkpoint under way."""
     every, minutes = job.machine.checkpoint_steps, job.machine.checkpoint_minutes
+    metrics = state.metrics
     state.learner.train()
     saved = time.monotonic()
     if metrics is not None:
@@ -173,10 +175,9 @@ def loop(  # noqa: PLR0913 - what a step needs, each of its own kind
         due = minutes is not None and time.monotonic() - saved > 60 * minutes
         stopping, writing = ranks.total(stop.asked, due and ranks.first)
         if metrics is not None:
-            metrics.step(
-                step + 1, data.order, rows, speed, {"loss": loss, "gradient_norm": norm, "learning_rate": rate}
-            )
-            metrics.lived(time.monotonic() - _BEGAN)
+            found = {"loss": loss, "gradient_norm": norm, "learning_rate": rate}
+            metrics.step(step + 1, data.order, rows, found)
+            metrics.lived()
             print(metrics.line(data.order.steps), flush=True)
         state.checkpoints.poll()
         if step + 1 == data.order.steps:
@@ -260,12 +261,6 @@ def say(ranks: Ranks, words: str) -> None:
 
 def _listed(ids: list[str]) -> str:
     return ", ".join(ids[:50]) + (f" and {len(ids) - 50} more" if len(ids) > 50 else "")
-
-
-def _is_trained(job: Job, folder: Path) -> bool:
-    with contextlib.suppress(OSError, ValueError):
-        return bool(json.loads((folder / "model" / saving.MANIFEST).read_text(encoding="utf-8"))["key"] == job.key)
-    return False
 
 
 def _end(code: int) -> None:

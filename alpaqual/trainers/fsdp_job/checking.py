@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 
 from alpaqual.errors import MachineError
-from alpaqual.job import Machine
+from alpaqual.job import Job
 from alpaqual.trainers.fsdp_job.attention import candidates, use
 from alpaqual.trainers.fsdp_job.batches import micro_batch
 from alpaqual.trainers.fsdp_job.loss import Learner, tensors
+from alpaqual.trainers.fsdp_job.model import dtype_of
 from alpaqual.trainers.fsdp_job.ranks import Ranks
 from alpaqual.trainers.fsdp_job.texts import Example
 
@@ -27,15 +28,13 @@ def sample(examples: Sequence[Example], tokens: int = 48) -> list[Example]:
     ]
 
 
-def prove(
-    learner: Learner, said: torch.Tensor, rows: Sequence[Example], machine: Machine, longest: int, ranks: Ranks
-) -> str:
+def prove(learner: Learner, said: torch.Tensor, rows: Sequence[Example], job: Job, ranks: Ranks) -> str:
     """Choose the quickest attention and loss that are right for this model; what was chosen, in words.
 
-    `said` are the logits of `rows`, read one by one before the model was sharded; `longest` is the most tokens of a row.
+    `said` are the logits of `rows` (tokens of all rows, vocabulary), read one by one before the model was sharded.
     Raises MachineError where what a recipe names is not right for this model.
     """
-    compute = _computes_with(learner)
+    compute = dtype_of(job)
     device = said.device
     packed = tensors(micro_batch(rows), device)
     mixed = dict(packed, positions=torch.arange(packed["tokens"].shape[1], device=device)[None])
@@ -49,9 +48,9 @@ def prove(
     second = slice(len(rows[0].tokens), None)
     seen = _distance(learner(mixed, logits=True)[second].detach(), alone[second])
     refused: dict[str, str] = {}
-    for attention in candidates(machine.attention, device):
+    for attention in candidates(job.machine.attention, device):
         try:
-            use(learner, attention, longest)
+            use(learner, attention, job.text.max_length)
             apart = _distance(learner(packed, logits=True).detach()[second], alone[second])
             # In bf16 two kernels differ a little; rows that see each other differ as much as when nothing keeps them apart.
             close = compute is torch.bfloat16 and apart <= min(_CLOSE[compute], seen / 2)
@@ -65,12 +64,12 @@ def prove(
     else:
         reasons = "; ".join(f"{attention}: {reason}" for attention, reason in refused.items())
         raise MachineError(f"training.attention: no kernel keeps rows of a micro-batch apart for this model: {reasons}")
-    return f"attention {attention}, cross entropy {_choose_loss(learner, packed, machine, compute)}"
+    return f"attention {attention}, cross entropy {_choose_loss(learner, packed, job)}"
 
 
-def _choose_loss(learner: Learner, batch: dict[str, torch.Tensor], machine: Machine, compute: torch.dtype) -> str:
+def _choose_loss(learner: Learner, batch: dict[str, torch.Tensor], job: Job) -> str:
     learner.cross_entropy = "model"
-    wanted = machine.cross_entropy
+    wanted = job.machine.cross_entropy
     if wanted == "model":
         return wanted
     own = learner(batch).item()
@@ -82,7 +81,7 @@ def _choose_loss(learner: Learner, batch: dict[str, torch.Tensor], machine: Mach
     else:
         reason = f"it gives {other:.6g} where the model gives {own:.6g}"
     # A head that scales or caps its logits is more than a matrix.
-    if abs(other - own) <= (1e-5 if compute is torch.float32 else 1e-2) * abs(own):
+    if abs(other - own) <= (1e-5 if dtype_of(job) is torch.float32 else 1e-2) * abs(own):
         return learner.cross_entropy
     if wanted != "auto":
         raise MachineError(f"training.cross_entropy: {wanted} is not right for this model: {reason}; leave it out")
@@ -92,9 +91,3 @@ def _choose_loss(learner: Learner, batch: dict[str, torch.Tensor], machine: Mach
 
 def _distance(found: torch.Tensor, wanted: torch.Tensor) -> float:
     return float((found - wanted).norm() / wanted.norm())
-
-
-def _computes_with(learner: Learner) -> torch.dtype:
-    """bf16 or fp32, from what the first layer's weights become in the forward pass."""
-    policy = learner._get_fsdp_state()._mp_policy
-    return policy.param_dtype or torch.float32

@@ -15,46 +15,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from alpaqual.job import Job
+from alpaqual.job_folder import JOB
+from alpaqual.trainers.fsdp_job.launch_checks import seconds_of
 
 GRACE = 600
 """Seconds for a checkpoint: 13B parameters are 156 GB with Adam's state, 520 s at 0.3 GB/s."""
 MARGIN = 60
 """Seconds for what comes after it: torchrun's own end, and Slurm, which counts in half minutes."""
 PORT = 29500
+BEGAN = "ALPAQUAL_BEGAN"
+"""By this variable the script tells the processes that it starts when it began, in seconds since 1970."""
 VOLUME = "/mnt/alpaqual"
-
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# Bash keeps these for itself: it refuses to set them, sets them anew, or reads its own lines by them.
-_OF_BASH = re.compile(
-    r"_|BASH\w*|COMP_\w+|DIRSTACK|E?UID|EPOCH\w+|FUNCNAME|GROUPS|HISTCMD|IFS|LINENO|OLDPWD|OPTARG|OPTERR|OPTIND"
-    r"|PIPESTATUS|POSIXLY_CORRECT|PPID|PWD|S?RANDOM|SECONDS|SHELLOPTS|SHLVL"
-)
-_HOST_AND_PORT = re.compile(r"[A-Za-z0-9_.-]+:([0-9]{1,5})")
-_SLURM_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,:+@/-]*")
-# What these ask for is written from settings that torchrun's line is made of too.
-_SLURM_OURS = re.compile(r"(--nodes|-N|--ntasks|--ntasks-per-node|-n|--signal)(?![a-z-])")
-_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:@-]*")
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
-_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?([kMGTPE]|[KMGTPE]i)?")
-
-
-def check(job: Job) -> None:
-    """Raises ValueError, with the setting, where a job cannot be started as it says or a value cannot be written safely."""
-    launch = job.launch
-    if launch.processes is not None and launch.nodes * launch.processes % job.machine.replicas:
-        total = f"{launch.nodes} x {launch.processes} processes (launch.nodes, launch.processes)"
-        raise ValueError(f"launch.replicas: {job.machine.replicas} groups of equal size cannot be made of {total}")
-    if launch.rendezvous is not None:
-        _want("launch.rendezvous", launch.rendezvous, _HOST_AND_PORT, "host:port, as in node0:29500")
-        if not 0 < int(launch.rendezvous.rpartition(":")[2]) < 65536:
-            raise ValueError(f"launch.rendezvous: {launch.rendezvous!r} has no port between 1 and 65535")
-    for name, value in launch.environment.items():
-        _check_variable(name, value)
-    if launch.slurm is not None:
-        _check_slurm(launch.slurm)
-    if launch.kubernetes is not None:
-        _check_kubernetes(job, launch.kubernetes)
 
 
 def label(job: Job) -> str:
@@ -80,7 +51,10 @@ def launch_sh(job: Job) -> str:
         "# Run again, it goes on from the last checkpoint. It ends with 0 when the model is written.",
         "set -euo pipefail",
         "",
-        "# Every path in job.json counts from this folder.",
+        "# What the job costs counts from here.",
+        f'export {BEGAN}="$(date +%s)"',
+        "",
+        f"# Every path in {JOB} counts from this folder.",
         """CDPATH='' cd -- "$(dirname -- "$0")\"""",
         "",
     ]
@@ -123,11 +97,7 @@ def _processes(processes: int | None) -> Iterator[str]:
 def _one_node() -> Iterator[str]:
     yield "# On one machine a fault comes again when it is tried again: it is shown at once (MAX_RESTARTS=3 tries three times more)."
     yield 'MAX_RESTARTS="${MAX_RESTARTS:-0}"'
-    yield ""
-    yield "# exec: torchrun takes the place of this shell, so that signals reach it."
-    yield 'exec "$PYTHON" -m torch.distributed.run \\'
-    yield '  --standalone --nnodes=1 --nproc-per-node="$NPROC" --max-restarts="$MAX_RESTARTS" \\'
-    yield '  "$@" -m alpaqual.trainers.fsdp_job job.json'
+    yield from _torchrun("--standalone --nnodes=1")
 
 
 def _several_nodes(job: Job) -> Iterator[str]:
@@ -151,12 +121,18 @@ def _several_nodes(job: Job) -> Iterator[str]:
     yield 'MAX_RESTARTS="${MAX_RESTARTS:-3}"'
     yield "# With the store that torchrun shares with its workers, a node that survives does not tell a new one where rank 0 is (torch 2.13)."
     yield 'export TORCH_DISABLE_SHARE_RDZV_TCP_STORE="${TORCH_DISABLE_SHARE_RDZV_TCP_STORE:-1}"'
+    meet = '--rdzv-backend=c10d --rdzv-endpoint="$RDZV_ENDPOINT" --rdzv-id="$RDZV_ID" --rdzv-conf="$RDZV_CONF"'
+    yield from _torchrun(f"--nnodes={job.launch.nodes}", meet)
+
+
+def _torchrun(nodes: str, *more: str) -> Iterator[str]:
+    """The end of the script: torchrun, told how many `nodes` there are, and `more`, a line each."""
     yield ""
     yield "# exec: torchrun takes the place of this shell, so that signals reach it."
     yield 'exec "$PYTHON" -m torch.distributed.run \\'
-    yield f'  --nnodes={job.launch.nodes} --nproc-per-node="$NPROC" --max-restarts="$MAX_RESTARTS" \\'
-    yield '  --rdzv-backend=c10d --rdzv-endpoint="$RDZV_ENDPOINT" --rdzv-id="$RDZV_ID" --rdzv-conf="$RDZV_CONF" \\'
-    yield '  "$@" -m alpaqual.trainers.fsdp_job job.json'
+    yield f'  {nodes} --nproc-per-node="$NPROC" --max-restarts="$MAX_RESTARTS" \\'
+    yield from (f"  {options} \\" for options in more)
+    yield f'  "$@" -m alpaqual.trainers.fsdp_job {JOB}'
 
 
 def slurm_sh(job: Job) -> str:
@@ -234,21 +210,11 @@ def _sbatch(job: Job, slurm: Mapping[str, Any]) -> Iterator[str]:
     time = slurm.get("time", "04:00:00")
     yield f"--time={time}"
     # A short job is warned in its last quarter.
-    limit = _seconds(time)
+    limit = seconds_of(time)
     yield f"--signal=B:USR1@{min(GRACE + MARGIN, max(1, limit // 4)) if limit else GRACE + MARGIN}"
     # Preempted, or its node lost: the same again.
     yield "--requeue"
     yield from slurm.get("options") or ()
-
-
-def _seconds(time: str) -> int:
-    """Seconds of a time as Slurm writes it; 0 is no limit."""
-    head, dash, tail = time.rpartition("-")
-    parts = tail.split(":")
-    units = (3600, 60, 1) if dash or len(parts) == 3 else (60, 1)
-    if len(parts) > len(units) or not re.fullmatch(r"([0-9]+-)?[0-9]+(:[0-9]+)*", time):
-        raise ValueError(f"launch.slurm.time: {time!r} is no time of Slurm's, as 90 (minutes), 02:00:00 or 1-12:00:00")
-    return int(head or 0) * 86400 + sum(int(part) * unit for part, unit in zip(parts, units, strict=False))
 
 
 def kubernetes_yaml(job: Job) -> str:
@@ -362,55 +328,6 @@ def _environment(job: Job, kubernetes: Mapping[str, Any]) -> list[str]:
 def _working_dir(job: Job, kubernetes: Mapping[str, Any]) -> str:
     """The job's folder in the container. The whole volume is mounted: what the run reads may lie beside its folder."""
     return posixpath.normpath(posixpath.join(VOLUME, kubernetes.get("path", ".").lstrip("/"), "training", job.dataset))
-
-
-def _check_variable(name: str, value: str) -> None:
-    if not _VARIABLE.fullmatch(name):
-        raise ValueError(f"launch.environment: {name!r} is no name of a variable")
-    if _OF_BASH.fullmatch(name):
-        raise ValueError(f"launch.environment: {name} is bash's own, which starts the job")
-    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-        raise ValueError(f"launch.environment: the value of {name} has a character that no environment can hold")
-
-
-def _check_slurm(slurm: Mapping[str, Any]) -> None:
-    for name in ("partition", "account", "memory"):
-        if slurm.get(name):
-            _want(f"launch.slurm.{name}", slurm[name], _SLURM_WORD, "a word")
-    _seconds(slurm.get("time", "04:00:00"))
-    for option in slurm.get("options") or ():
-        if not option.startswith("-") or not option.isprintable():
-            raise ValueError(f"launch.slurm.options: {option!r} is no option of sbatch on one line, as --qos=high")
-        if ours := _SLURM_OURS.match(option):
-            raise ValueError(
-                f"launch.slurm.options: {ours[1]} is written from other settings (launch.nodes, checkpoints)"
-            )
-    for line in slurm.get("setup") or ():
-        if not line.replace("\t", " ").isprintable():
-            raise ValueError(f"launch.slurm.setup: {line!r} is not one line of text")
-
-
-def _check_kubernetes(job: Job, kubernetes: Mapping[str, Any]) -> None:
-    if job.launch.processes is None:
-        raise ValueError(
-            "launch.processes: a pod is given as many GPUs as it has processes, so launch.kubernetes needs it"
-        )
-    _want("launch.kubernetes.image", kubernetes["image"], _IMAGE, "the name of an image")
-    _want("launch.kubernetes.claim", kubernetes["claim"], _SUBDOMAIN, "the name of a claim")
-    if kubernetes.get("namespace"):
-        _want("launch.kubernetes.namespace", kubernetes["namespace"], _LABEL, "the name of a namespace")
-    if kubernetes.get("memory"):
-        _want("launch.kubernetes.memory", kubernetes["memory"], _QUANTITY, "an amount of memory, as 512Gi")
-    path = kubernetes.get("path", ".")
-    if not path.isprintable() or ".." in path.split("/"):
-        raise ValueError(f"launch.kubernetes.path: {path!r} is no folder within the volume")
-    if not job.dataset.isprintable() or ".." in job.dataset.split("/"):
-        raise ValueError(f"datasets: {job.dataset!r} is no name of a folder")
-
-
-def _want(setting: str, value: str, pattern: re.Pattern[str], what: str) -> None:
-    if not pattern.fullmatch(value):
-        raise ValueError(f"{setting}: {value!r} is not {what}")
 
 
 def _quoted(value: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 import torch
 
+from alpaqual.job_folder import METRICS, metrics_in, read_json
 from alpaqual.trainers._devices import peak_of
 from alpaqual.trainers.fsdp_job import memory
 from alpaqual.trainers.fsdp_job.batches import Order
@@ -62,18 +63,24 @@ class Speed:
 
 
 class Metrics:
-    """`metrics.jsonl` of a folder: one line a step; lines of steps that a resumed job does again are taken out."""
+    """`metrics.jsonl` of a folder: one line a step; lines of steps that a resumed job does again are taken out.
 
-    def __init__(self, folder: Path, done: int, *, tensorboard: bool) -> None:
-        path = folder / "metrics.jsonl"
-        self.kept = [line for line in read_metrics(path) if line["step"] <= done] if done else []
+    `done` is how many steps go before, `began` when this attempt was started, in seconds since 1970.
+    """
+
+    def __init__(self, folder: Path, done: int, began: float, speed: Speed, *, tensorboard: bool) -> None:
+        self.speed = speed
+        path = folder / METRICS
+        self.kept = [line for line in metrics_in(folder) if line["step"] <= done] if done else []
         self.spent: float = self.kept[-1]["elapsed_seconds"] if self.kept else 0.0
         """Seconds of the steps that count."""
         self.lived_file = folder / "lived.json"
-        self.lived_before = _lived(self.lived_file)
-        half = path.with_suffix(".tmp")
-        half.write_text("".join(json.dumps(line) + "\n" for line in self.kept), encoding="utf-8")
-        half.replace(path)
+        told = read_json(self.lived_file) or {}
+        # Processes that torchrun starts again have the same launcher, whose time is counted up to here already.
+        since = max(began, told.get("until", 0.0))
+        self.started: float = time.monotonic() - max(0.0, time.time() - since) - told.get("seconds", 0.0)
+        """By this machine's clock, as if all attempts were one."""
+        _replace(path, self.kept)
         self.file: TextIO = path.open("a", encoding="utf-8")
         self.writer: Any = None
         if tensorboard:
@@ -86,7 +93,7 @@ class Metrics:
         """The first step begins now."""
         self.last = time.perf_counter()
 
-    def step(self, number: int, order: Order, rows: Sequence[Example], speed: Speed, found: dict[str, float]) -> None:
+    def step(self, number: int, order: Order, rows: Sequence[Example], found: dict[str, float]) -> None:
         """A step has ended: write what was `found`, and how fast it went."""
         now = time.perf_counter()
         seconds, self.last = now - self.last, now
@@ -103,8 +110,8 @@ class Metrics:
             "seconds": seconds,
             "elapsed_seconds": self.spent,
             "tokens_per_second": tokens / seconds,
-            "mfu": speed.mfu(tokens, learned, seconds),
-            "memory_bytes": memory.used(speed.device),
+            "mfu": self.speed.mfu(tokens, learned, seconds),
+            "memory_bytes": memory.used(self.speed.device),
         })  # fmt: skip
 
     def write(self, line: dict[str, Any]) -> None:
@@ -116,13 +123,11 @@ class Metrics:
             if word != "step" and isinstance(value, int | float):
                 self.writer.add_scalar(word, value, line["step"])
 
-    def lived(self, seconds: float) -> float:
-        """Seconds of all attempts, this one's being so many; what it comes to is kept for the next one."""
-        total = self.lived_before + seconds
-        half = self.lived_file.with_suffix(".tmp")
-        half.write_text(json.dumps({"seconds": total}) + "\n", encoding="utf-8")
-        half.replace(self.lived_file)
-        return total
+    def lived(self) -> float:
+        """Seconds of all attempts; what they come to is kept for the next one."""
+        seconds = time.monotonic() - self.started
+        _replace(self.lived_file, [{"seconds": seconds, "until": time.time()}])
+        return seconds
 
     def flush(self) -> None:
         """Wait until the disk has every line: a checkpoint that is there has its steps' lines."""
@@ -151,20 +156,7 @@ class Metrics:
             self.writer.close()
 
 
-def _lived(path: Path) -> float:
-    try:
-        return float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0.0
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a `metrics.jsonl`; a last line that was torn by a kill is left out."""
-    found: list[dict[str, Any]] = []
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                found.append(json.loads(line))
-            except ValueError:
-                break
-    return found
+def _replace(path: Path, lines: Sequence[dict[str, Any]]) -> None:
+    half = path.with_suffix(".tmp")
+    half.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    half.replace(path)

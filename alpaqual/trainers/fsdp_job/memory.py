@@ -11,6 +11,7 @@ import torch
 
 from alpaqual.errors import MachineError
 from alpaqual.job import Job
+from alpaqual.trainers.fsdp_job.model import dtype_of
 from alpaqual.trainers.fsdp_job.ranks import Ranks
 
 _GIB = 2**30
@@ -43,7 +44,7 @@ class Estimate:
 
 def estimate(job: Job, model: Any, shards: int, compiled: bool) -> Estimate:
     """Of a model without memory (on the meta device, adapters in it), sharded over so many processes."""
-    compute = 2 if job.precision == "bf16" else 4
+    compute = dtype_of(job).itemsize
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     frozen = sum(weight.numel() for weight in model.parameters() if not weight.requires_grad)
     # Weights, gradients and AdamW's two moments in fp32; frozen ones as they are computed with, or in 4 bits.

@@ -17,12 +17,12 @@ from torch.utils.checkpoint import checkpoint
 
 from alpaqual.errors import MachineError
 from alpaqual.job import Job, Lora
-from alpaqual.job import Model as ModelOfJob
-from alpaqual.llm._local_files import Place
+from alpaqual.llm._local_files import Place, place_of
 from alpaqual.llm._local_loading import read_config, read_model, read_tokenizer
 from alpaqual.trainers._packages import extra_of
 from alpaqual.trainers.fsdp_job.loss import Learner
 from alpaqual.trainers.fsdp_job.ranks import Ranks
+from alpaqual.values import Endpoint
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,9 @@ class Base:
 
     @property
     def place(self) -> Place:
-        """Of the weights."""
-        return _place(self.job.model, self.job.model.path, self.folder)
+        """Of the weights. Raises MachineError where there are none."""
+        model = self.job.model
+        return place_of(Endpoint("local", str(model.name if model.path is None else self.folder / model.path)))
 
     def tokenizer(self) -> Any:
         """The tokenizer. Raises MachineError where there is none."""
@@ -45,7 +46,8 @@ class Base:
                 raise MachineError("a model with random weights needs a tokenizer: name one in training.tokenizer")
             return read_tokenizer(self.place)
         path = self.folder / other
-        return read_tokenizer(_place(self.job.model, other if path.exists() else None, self.folder, other))
+        folder, gguf = path if path.is_dir() else None, path if path.is_file() else None
+        return read_tokenizer(Place(other, folder, gguf))
 
     def whole(self, device: torch.device, dtype: torch.dtype) -> Any:
         """The model as one piece. Raises MachineError where it cannot be read whole."""
@@ -90,7 +92,7 @@ class Base:
             bnb_4bit_compute_dtype=dtype,
             bnb_4bit_quant_storage=dtype,
         )
-        if self.place.gguf is not None or self.job.model.config is not None:
+        if self.job.model.config is not None or self.place.gguf is not None:
             raise MachineError(
                 "method: qlora reads safetensors alone: name a folder or hub name as base_model, or use lora"
             )
@@ -107,13 +109,6 @@ def _made(config: Any, dtype: torch.dtype) -> Any:
         return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="eager")
 
 
-def _place(model: ModelOfJob, path: str | None, folder: Path, name: str | None = None) -> Place:
-    if path is None:
-        return Place(name or str(model.name))
-    at = folder / path
-    return Place(path, gguf=at) if at.is_file() else Place(path, folder=at)
-
-
 def require_package(package: str, asked: str) -> None:
     """Raises MachineError where a package is missing that a setting asks for."""
     from importlib.util import find_spec
@@ -122,14 +117,28 @@ def require_package(package: str, asked: str) -> None:
         raise MachineError(f"{asked} needs {package}: pip install 'alpaqual[{extra_of(package)}]'")
 
 
-def adapted(model: Any, method: str, lora: Lora) -> Any:
-    """The model with adapters in its linear layers, its own weights frozen. In place."""
-    if method == "full":
+def dtype_of(job: Job) -> torch.dtype:
+    """What a job computes with."""
+    return torch.bfloat16 if job.precision == "bf16" else torch.float32
+
+
+def with_adapters(model: Any, job: Job) -> Any:
+    """The model, with adapters in its linear layers and its own weights frozen where a job asks for them. In place.
+
+    The first weights of adapters, in fp32, are the same on every process and in every run. Raises MachineError.
+    """
+    if job.method == "full":
         return model
-    require_package("peft", f"method: {method}")
+    require_package("peft", f"method: {job.method}")
     from peft import get_peft_model
 
-    return get_peft_model(model, lora_config(lora), autocast_adapter_dtype=False).get_base_model()
+    torch.manual_seed(job.steps.seed)
+    model = get_peft_model(model, lora_config(job.lora), autocast_adapter_dtype=False).get_base_model()
+    for name, weight in model.named_parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.to(torch.float32)
+            assert "lora_" in name
+    return model
 
 
 def lora_config(lora: Lora) -> Any:
@@ -164,7 +173,7 @@ def build(
     Trained weights are kept in fp32, frozen ones as they are computed with. Raises MachineError.
     """
     job = base.job
-    compute = torch.bfloat16 if job.precision == "bf16" else torch.float32
+    compute = dtype_of(job)
     policy = MixedPrecisionPolicy(param_dtype=compute, reduce_dtype=torch.float32)
     if job.method == "qlora":
         learner = Learner(with_adapters(base.quantised(ranks, compute), job))
@@ -205,17 +214,6 @@ def apart(model: Any, rows: Sequence[Sequence[int]]) -> torch.Tensor:
     still(model)
     found = [model(input_ids=torch.tensor([row], device=device), use_cache=False).logits[0].detach() for row in rows]
     return torch.cat(found).float()
-
-
-def with_adapters(model: Any, job: Job) -> Any:
-    """With adapters, whose first weights are the same on every process and in every run."""
-    torch.manual_seed(job.steps.seed)
-    model = adapted(model, job.method, job.lora)
-    for name, weight in model.named_parameters():
-        if weight.requires_grad and job.method != "full":
-            weight.data = weight.data.to(torch.float32)
-            assert "lora_" in name
-    return model
 
 
 def _shard(learner: Learner, ranks: Ranks, policy: MixedPrecisionPolicy, checkpointing: bool) -> None:

@@ -16,13 +16,13 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 
 from alpaqual.disk import flush
 from alpaqual.job import Job
+from alpaqual.job_folder import MANIFEST
 from alpaqual.trainers.fsdp_job.data import Data
 from alpaqual.trainers.fsdp_job.loss import Learner
 from alpaqual.trainers.fsdp_job.measuring import Metrics, device_name
-from alpaqual.trainers.fsdp_job.model import Base, lora_config
+from alpaqual.trainers.fsdp_job.model import Base, dtype_of, lora_config
 from alpaqual.trainers.fsdp_job.ranks import Ranks
 
-MANIFEST = "alpaqual-manifest.json"
 _PACKAGES = ("alpaqual", "torch", "transformers", "safetensors", "numpy", "peft", "bitsandbytes", "liger-kernel")
 
 
@@ -40,7 +40,7 @@ def save_model(base: Base, learner: Learner, tokenizer: Any, ranks: Ranks, folde
     shutil.rmtree(half, ignore_errors=True)
     if job.method == "full":
         model: Any = learner.model
-        kept = {name: weight.to(_output(job)) for name, weight in weights.items()}
+        kept = {name: weight.to(dtype_of(job)) for name, weight in weights.items()}
         _save(model, half, kept)
     else:
         _save_adapted(base, learner.model.config, weights, half)
@@ -55,13 +55,13 @@ def save_model(base: Base, learner: Learner, tokenizer: Any, ranks: Ranks, folde
     flush(folder.parent)
 
 
-def facts(job: Job, data: Data, metrics: Metrics, ranks: Ranks, after: float | None, lived: float) -> dict[str, Any]:
+def facts(job: Job, data: Data, metrics: Metrics, ranks: Ranks, after: float | None) -> dict[str, Any]:
     """What the manifest and the report say of a finished job.
 
-    `seconds` are those of the steps that count; the cost is of the seconds that all attempts `lived`.
+    `seconds` are those of the steps that count; the cost is of every second since each attempt was started. `after` is the loss of held-out rows.
     """
     steps = [line for line in metrics.kept if line["step"]]
-    seconds, examples, held_out = metrics.spent, data.examples, data.held_out
+    seconds, lived, examples, held_out = metrics.spent, metrics.lived(), data.examples, data.held_out
     tokens = sum(line["tokens"] for line in steps)
     busy = [line["mfu"] * line["seconds"] for line in steps if line["mfu"] is not None]
     price = job.machine.price_per_gpu_hour
@@ -114,10 +114,6 @@ def code_digest() -> str:
     return whole.hexdigest()
 
 
-def _output(job: Job) -> torch.dtype:
-    return torch.bfloat16 if job.precision == "bf16" else torch.float32
-
-
 def _save(model: Any, folder: Path, weights: dict[str, Any] | None) -> None:
     attention, dtype = model.config._attn_implementation, model.config.dtype
     # What the kernel was called while training says nothing about the model.
@@ -148,7 +144,7 @@ def _save_adapted(base: Base, config: Any, weights: dict[str, Any], folder: Path
         model.save_pretrained(folder)
         return
     added = model.merge_and_unload()
-    _save(added, folder, {name: weight.to(_output(job)) for name, weight in added.state_dict().items()})
+    _save(added, folder, {name: weight.to(dtype_of(job)) for name, weight in added.state_dict().items()})
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from alpaqual.job import JobError
+from alpaqual.job_folder import FAILURE, LOCK
 from alpaqual.trainers.fsdp_job.ranks import Ranks
 
 STOPPED = 75
 """Exit code of a job that was asked to stop and can go on (EX_TEMPFAIL)."""
-FAILURE = "failure.json"
-"""Why a job ended, for who started it."""
 
 
 class Stop:
@@ -41,7 +40,7 @@ def only_job(folder: Path, ranks: Ranks) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         free = True
         if ranks.first:
-            file = stack.enter_context((folder / ".lock").open("w"))
+            file = stack.enter_context((folder / LOCK).open("w"))
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -44,6 +44,23 @@ def built(job, ranks, checkpointing=False, **more):
     return learner, said, chosen, data
 
 
+def asking(job, **machine):
+    """The job with other settings of its machine."""
+    return replace(job[1], machine=replace(job[1].machine, **machine))
+
+
+def test_a_base_model_that_is_not_there_is_told_by_its_path(job):
+    from alpaqual.llm._local_files import Place
+    from alpaqual.trainers.fsdp_job.model import Base
+
+    folder, made = job
+    with pytest.raises(MachineError, match=rf"no model at {folder}/models/gone"):
+        Base(replace(made, model=Model(path="models/gone")), folder).config()
+    with pytest.raises(MachineError, match=r"tokenizer has no config.json, so it is no model"):
+        Base(replace(made, model=Model(path="tokenizer")), folder).config()
+    assert Base(replace(made, model=Model(name="owner/name")), folder).place == Place("owner/name")
+
+
 def test_packed_rows_do_not_see_each_other(job, ranks):
     from alpaqual.trainers.fsdp_job.batches import micro_batch
     from alpaqual.trainers.fsdp_job.loss import tensors
@@ -62,7 +79,7 @@ def test_the_loss_is_the_models_own(cross_entropy, job, ranks):
     from alpaqual.trainers.fsdp_job.loss import tensors
 
     learner, said, chosen, data = built(job, ranks)
-    words = prove(learner, said, chosen, replace(job[1].machine, cross_entropy=cross_entropy), 256, ranks)
+    words = prove(learner, said, chosen, asking(job, cross_entropy=cross_entropy), ranks)
     assert words == f"attention by_row, cross entropy {'model' if cross_entropy == 'model' else 'chunked'}"
     found = data.examples.all[:4]
     loss = learner(tensors(micro_batch(found), ranks.device)).detach()
@@ -88,13 +105,13 @@ def test_every_kernel_that_is_taken_keeps_rows_apart(attention, kind, job, ranks
     model = Model(config={**TINY, "model_type": kind, "head_dim": 16}, tokenizer=job[1].model.tokenizer)
     learner, said, chosen, data = built(job, ranks, model=model)
     found = data.examples.all[:5]
-    machine = replace(job[1].machine, attention=attention)
+    asked = asking(job, attention=attention)
     if kind == "gemma2" and attention != "eager":
         # It caps what attention is made of, which other kernels leave out.
         with pytest.raises(MachineError, match=r"training\.attention: no kernel"):
-            prove(learner, said, chosen, machine, 256, ranks)
+            prove(learner, said, chosen, asked, ranks)
         return
-    assert prove(learner, said, chosen, machine, 256, ranks).startswith(f"attention {attention}")
+    assert prove(learner, said, chosen, asked, ranks).startswith(f"attention {attention}")
     packed = learner(tensors(micro_batch(found), ranks.device), logits=True).detach()
     learner.model.set_attn_implementation("eager")
     alone = torch.cat([learner.model(input_ids=torch.tensor([each.tokens])).logits[0].detach() for each in found])
@@ -126,9 +143,9 @@ def test_a_head_that_scales_its_logits_keeps_its_own_loss(job, ranks):
     granite = {**TINY, "model_type": "granite", "logits_scaling": 4.0}
     model = Model(config=granite, tokenizer=job[1].model.tokenizer)
     learner, said, chosen, _ = built(job, ranks, model=model)
-    assert prove(learner, said, chosen, job[1].machine, 256, ranks).endswith("cross entropy model")
+    assert prove(learner, said, chosen, job[1], ranks).endswith("cross entropy model")
     with pytest.raises(MachineError, match="chunked is not right for this model"):
-        prove(learner, said, chosen, replace(job[1].machine, cross_entropy="chunked"), 256, ranks)
+        prove(learner, said, chosen, asking(job, cross_entropy="chunked"), ranks)
 
 
 def test_a_model_that_changed_when_it_was_sharded_is_not_trained(job, ranks):
@@ -141,7 +158,7 @@ def test_a_model_that_changed_when_it_was_sharded_is_not_trained(job, ranks):
             # What a model that was made without memory has where nobody fills its tables.
             buffer.zero_()
     with pytest.raises(MachineError, match="says something else once it is sharded"):
-        prove(learner, said, chosen, job[1].machine, 256, ranks)
+        prove(learner, said, chosen, job[1], ranks)
 
 
 def test_an_attention_that_mixes_rows_is_refused(job, ranks, monkeypatch):
@@ -158,7 +175,7 @@ def test_an_attention_that_mixes_rows_is_refused(job, ranks, monkeypatch):
     AttentionInterface.register("mixing", mixing)
     learner, said, chosen, _ = built(job, ranks)
     with pytest.raises(MachineError, match="see each other"):
-        prove(learner, said, chosen, replace(job[1].machine, attention="mixing"), 256, ranks)
+        prove(learner, said, chosen, asking(job, attention="mixing"), ranks)
 
 
 def test_a_weight_that_is_not_sharded_is_seen(job, ranks):
@@ -176,7 +193,7 @@ def test_a_forward_pass_leaves_whole_weights_that_no_optimiser_may_hold(job, ran
     from alpaqual.trainers.fsdp_job.model import check_sharded
 
     learner, said, chosen, _ = built(job, ranks)
-    prove(learner, said, chosen, job[1].machine, 256, ranks)
+    prove(learner, said, chosen, job[1], ranks)
     with pytest.raises(AssertionError, match="not sharded"):
         check_sharded(learner, ranks)
 

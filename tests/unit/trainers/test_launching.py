@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from hypothesis import strategies as st
 
 from alpaqual.job import Job, Launch, Lora, Machine, Model, Steps, Text, from_json, to_json
 from alpaqual.trainers.fsdp_job import Plugin
-from alpaqual.trainers.fsdp_job.launching import GRACE, MARGIN, check, label
+from alpaqual.trainers.fsdp_job.launch_checks import check
+from alpaqual.trainers.fsdp_job.launching import BEGAN, GRACE, MARGIN, label
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "launch"
 BLESS = os.environ.get("ALPAQUAL_BLESS") == "1"
@@ -186,12 +188,20 @@ def test_the_environment_is_exactly_what_the_recipe_says(printer: Path, environm
         return
     if environment.keys() & {"PATH", "PYTHON", "NPROC", "LD_PRELOAD", "LD_LIBRARY_PATH"}:
         return
+    found = told(asked, printer)
+    assert {name: found.get(name) for name in environment} == environment
+
+
+def test_the_processes_are_told_when_the_script_began(printer: Path) -> None:
+    assert 0 <= time.time() - int(told(job(processes=1), printer)[BEGAN]) < 30
+
+
+def told(asked: Job, printer: Path) -> dict[str, str]:
+    """The environment that the script gives to its processes, without a word of its own."""
     script = Plugin().files(asked)["launch.sh"]
     ran = subprocess.run(["bash", "-c", script], env={"PATH": os.environ["PATH"], "PYTHON": str(printer)}, **TEXT)
-
-    found = dict(line.split("=", 1) for line in ran.stdout.decode().split("\0") if line)
-    assert {name: found.get(name) for name in environment} == environment
     assert ran.stderr == b""
+    return dict(line.split("=", 1) for line in ran.stdout.decode().split("\0") if line)
 
 
 TEXT: dict[str, Any] = {"capture_output": True, "check": True}

@@ -4,6 +4,9 @@
 # Run again, it goes on from the last checkpoint. It ends with 0 when the model is written.
 set -euo pipefail
 
+# What the job costs counts from here.
+export ALPAQUAL_BEGAN="$(date +%s)"
+
 # Every path in job.json counts from this folder.
 CDPATH='' cd -- "$(dirname -- "$0")"
 
