@@ -576,6 +576,7 @@ def ours(folder: Path) -> Run:
     settings = next((line for line in said if "; attention" in line), "").partition("; ")[2]
     fits = next((line for line in said if "activation checkpointing" in line), "")
     settings += f", checkpointing {'with activation' in fits}"
+    settings += ", not compiled" * any(line.startswith("layers are not compiled") for line in said)
     return Run(OURS, 0, sample.wall, max(line["memory_bytes"] or 0 for line in lines), settings, steps=steps)
 
 
