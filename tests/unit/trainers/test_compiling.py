@@ -151,6 +151,22 @@ def test_layers_are_compiled_whole_and_once_for_all_lengths(job, ranks):  # noqa
     assert not torch._dynamo.utils.counters["graph_break"]
 
 
+def test_layers_over_four_bits_are_not_compiled_unless_asked_for(job):  # noqa: F811
+    from types import SimpleNamespace
+
+    from alpaqual.trainers.fsdp_job.memory import compiles
+
+    cuda, cpu = (SimpleNamespace(device=torch.device(kind)) for kind in ("cuda", "cpu"))
+    assert [compiles(replace(job[1], method=method), cuda) for method in ("full", "lora", "qlora")] == [
+        True,
+        True,
+        False,
+    ]
+    assert not compiles(job[1], cpu)
+    asked = replace(job[1], method="qlora", machine=replace(job[1].machine, compile=True))
+    assert compiles(asked, cuda) and compiles(asked, cpu)
+
+
 @pytest.mark.filterwarnings("ignore")  # of what inductor imports
 def test_where_nothing_can_be_compiled_layers_are_not_and_it_is_said(job, ranks, monkeypatch):  # noqa: F811
     from alpaqual.trainers.fsdp_job.model import blocks, compile_layers
