@@ -106,16 +106,20 @@ class Choices:
 
         logits, past = self.forward.read(rows, 1, cached=True)
         first = logits[:, -1].float().log_softmax(-1)
-        found = torch.full((len(rows), len(spellings)), -torch.inf, dtype=torch.float64)
+        found = torch.full((len(rows), len(spellings)), -torch.inf, dtype=torch.float64, device=self.forward.device)
+        ends = torch.tensor(self.ends, device=self.forward.device)
         paths = longest_paths(spellings)
         at_once = max(1, min(len(paths), _COPIES_BYTES[self.forward.device] // max(1, held(past))))
         for start in range(0, len(paths), at_once):
             some = paths[start : start + at_once]
             after = self.read_paths(past, some, len(rows))
+            ended = after[..., ends].logsumexp(-1)
             for number, spelling in enumerate(spellings):
                 lane = next((lane for lane, path in enumerate(some) if covers(path, spelling)), None)
                 if lane is not None:
-                    found[:, number] = self.total(spelling, first, after[:, lane]).double().cpu()
+                    found[:, number] = self.total(spelling, first, after[:, lane], ended[:, lane]).double()
+        # Now, and not spelling by spelling: a GPU would be waited for each time.
+        found = found.cpu()
         groups = [
             found[:, [at for at, spelling in enumerate(spellings) if spelling.choice == choice]]
             for choice in range(choices)
@@ -133,14 +137,15 @@ class Choices:
         logits = self.forward.go_on(repeated(past, len(paths)), ids)
         return logits.float().log_softmax(-1).unflatten(0, (rows, len(paths)))
 
-    def total(self, spelling: Spelling, first: Any, after: Any) -> Any:
-        """(rows): the log-probability of a spelling and its end; `first` (rows, vocabulary) is before its first token."""
+    def total(self, spelling: Spelling, first: Any, after: Any, ended: Any) -> Any:
+        """(rows): the log-probability of a spelling and its end.
+
+        `first` (rows, vocabulary) is before its first token, `after` (rows, tokens, vocabulary) and `ended` (rows, tokens) behind each.
+        """
         total = first[:, spelling.tokens[0]]
         for at, token in enumerate(spelling.tokens[1:]):
             total = total + after[:, at, token]
-        if spelling.ended:
-            return total
-        return total + after[:, len(spelling.tokens) - 1, self.ends].logsumexp(-1)
+        return total if spelling.ended else total + ended[:, len(spelling.tokens) - 1]
 
 
 def longest_paths(spellings: Sequence[Spelling]) -> list[tuple[int, ...]]:

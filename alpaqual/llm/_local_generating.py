@@ -47,9 +47,11 @@ class Generation:
         written: list[list[int]] = [[] for _ in jobs]
         logits, past = self.forward.read([job.prompt for job in jobs], 1, cached=True)
         while True:
+            # Of all rows at once: a GPU would else be waited for once a row.
+            likeliest = logits[:, -1].argmax(-1).tolist()
             new = [
-                self.forward.pad if self.ended(job, ids) else picker.pick(row[-1])
-                for job, ids, picker, row in zip(jobs, written, pickers, logits, strict=True)
+                self.forward.pad if self.ended(job, ids) else picker.pick(row[-1], best)
+                for job, ids, picker, row, best in zip(jobs, written, pickers, logits, likeliest, strict=True)
             ]
             for job, ids, token in zip(jobs, written, new, strict=True):
                 if not self.ended(job, ids):
@@ -77,12 +79,12 @@ class Picker:
         self.temperature = float(request.parameters.get("temperature") or 0)
         self.generator = torch.Generator().manual_seed(seed_of(request)) if self.temperature else None
 
-    def pick(self, logits: Any) -> int:
+    def pick(self, logits: Any, likeliest: int) -> int:
         """A token's id, by its logits (vocabulary)."""
         import torch
 
         if self.generator is None:
-            return int(logits.argmax())
+            return likeliest
         shares = (logits.double().cpu() / self.temperature).softmax(-1)
         return int(torch.multinomial(shares, 1, generator=self.generator))
 

@@ -54,7 +54,7 @@ class Difficulty:
 
     def means(self, before: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]) -> list[float]:
         """Mean negative log-likelihood, in nats, of each response's tokens but the first behind what is before it."""
-        from torch import tensor
+        from torch import stack, tensor
         from torch.nn.functional import cross_entropy
 
         # The last token predicts nothing that counts.
@@ -63,8 +63,10 @@ class Difficulty:
         found = []
         for row, response in zip(logits, responses, strict=True):
             targets = tensor(response[1:], device=self.forward.device)
-            found.append(float(cross_entropy(row[-len(targets) :].float(), targets, reduction="none").double().mean()))
-        return found
+            found.append(cross_entropy(row[-len(targets) :].float(), targets, reduction="none").double().mean())
+        # All at once: a GPU would else be waited for once a row.
+        means: list[float] = stack(found).tolist()
+        return means
 
 
 def _answer(job: Job, given: float, alone: float) -> Answer | Fault:

@@ -61,7 +61,10 @@ def read_tokenizer(place: Place) -> Any:
     from transformers import AutoTokenizer
 
     with _quiet(), _files(place) as (name, more), _saying(place):
-        return AutoTokenizer.from_pretrained(name, **more)
+        tokenizer = AutoTokenizer.from_pretrained(name, **more)
+        if place.gguf is not None and tokenizer.eos_token_id == tokenizer.bos_token_id:
+            _take_ends(tokenizer, place.gguf)
+    return tokenizer
 
 
 def read_config(place: Place) -> Any:
@@ -97,10 +100,31 @@ def read_model(place: Place, dtype: Any, **more: Any) -> Any:
     if found["missing_keys"]:
         # transformers would fill them with random numbers and go on.
         raise MachineError(f"{place.name}: the weights lack {len(found['missing_keys'])} tensors of the model")
+    if caps_attention(model.config):
+        model.set_attn_implementation("eager")
     if place.gguf is not None and (quantizer := getattr(model, "hf_quantizer", None)) is not None:
         # The numbers are whole by now: what still says that they are packed keeps the model from being saved.
         quantizer.remove_quantization_config(model)
     return model
+
+
+def caps_attention(config: Any) -> bool:
+    """Whether a model caps what attention's softmax is made of, as Gemma 2 does.
+
+    torch's own kernel leaves the cap out, and transformers before 5.23 takes that kernel for such a model without a word.
+    """
+    return bool(getattr(config.get_text_config(), "attn_logit_softcapping", None))
+
+
+def _take_ends(tokenizer: Any, gguf: Path) -> None:
+    """Begin and end of text as the file names them: transformers 5.17 gives a llama's tokenizer its begin for both."""
+    from gguf import GGUFReader
+
+    reader = GGUFReader(gguf)
+    for name in ("bos", "eos"):
+        field = reader.get_field(f"tokenizer.ggml.{name}_token_id")
+        if field is not None:
+            setattr(tokenizer, f"{name}_token", tokenizer.convert_ids_to_tokens(int(field.parts[-1][0])))
 
 
 @contextmanager

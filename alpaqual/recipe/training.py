@@ -166,7 +166,9 @@ class Training(Words, frozen=True, kw_only=True):
     activation_checkpointing: Annotated[
         bool | None, Meta(description="Compute activations twice to hold fewer; decided by memory where left out.")
     ] = None
-    compile: Annotated[bool | None, Meta(description="torch.compile each layer; on CUDA alone where left out.")] = None
+    compile: Annotated[
+        bool | None, Meta(description="torch.compile each layer; left out, on CUDA alone and not with qlora.")
+    ] = None
     attention: Annotated[
         Literal["auto", "varlen", "by_row", "flash_attention_2", "sdpa", "eager"],
         Meta(description="Kernel of attention; auto takes the quickest that keeps rows of a micro-batch apart."),

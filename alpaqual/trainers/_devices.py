@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 _PEAKS = {
+    "H200 NVL": 835e12,
+    "H100 NVL": 835e12,
+    "H100 PCIe": 756e12,
     "H200": 989e12,
     "GH200": 989e12,
     "H100": 989e12,
@@ -19,4 +24,5 @@ _PEAKS = {
 def peak_of(name: str) -> float | None:
     """FLOP/s in bf16 (fp16 where there is none) of a device of this name, without sparsity; None where nobody knows."""
     words = name.replace("-", " ").split()
-    return next((_PEAKS[word] for word in words if word in _PEAKS), None)
+    pairs = [" ".join(pair) for pair in pairwise(words)]
+    return next((_PEAKS[word] for word in (*pairs, *words) if word in _PEAKS), None)

@@ -540,6 +540,8 @@ def environment() -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        # As launch.sh has it, for everybody.
+        "PYTORCH_ALLOC_CONF": os.environ.get("PYTORCH_ALLOC_CONF", "expandable_segments:True"),
         # A host name that cannot be looked up stops nobody from meeting himself.
         "GLOO_SOCKET_IFNAME": "lo",
         "NCCL_SOCKET_IFNAME": "lo",
@@ -574,6 +576,7 @@ def ours(folder: Path) -> Run:
     settings = next((line for line in said if "; attention" in line), "").partition("; ")[2]
     fits = next((line for line in said if "activation checkpointing" in line), "")
     settings += f", checkpointing {'with activation' in fits}"
+    settings += ", not compiled" * any(line.startswith("layers are not compiled") for line in said)
     return Run(OURS, 0, sample.wall, max(line["memory_bytes"] or 0 for line in lines), settings, steps=steps)
 
 

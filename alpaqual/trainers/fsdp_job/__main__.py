@@ -31,7 +31,7 @@ from alpaqual.trainers.fsdp_job.data import Data, read_data
 from alpaqual.trainers.fsdp_job.launching import BEGAN
 from alpaqual.trainers.fsdp_job.loss import Learner, tensors
 from alpaqual.trainers.fsdp_job.measuring import Metrics, Speed, device_name
-from alpaqual.trainers.fsdp_job.model import Base, blocks, build, check_sharded, still
+from alpaqual.trainers.fsdp_job.model import Base, build, check_sharded, compile_layers, still
 from alpaqual.trainers.fsdp_job.ranks import Ranks, join
 from alpaqual.trainers.fsdp_job.stopping import STOPPED, Stop, failed, only_job
 from alpaqual.trainers.fsdp_job.texts import Example, Examples
@@ -129,12 +129,8 @@ def read_model(base: Base, data: Data, ranks: Ranks) -> tuple[Learner, Speed]:
     # A forward pass alone leaves some weights whole, and an optimiser over those would learn nothing that is kept.
     learner.reshard()
     say(ranks, f"{device_name(ranks.device)}, {ranks.world} processes; {chosen}")
-    if memory.compiles(job, ranks):
-        # Layers share their code, and lengths, gradients and kinds of attention make variants of it: eight are not enough,
-        # and what is over the limit would never be compiled.
-        torch._dynamo.config.recompile_limit = 64
-        for block in blocks(learner.model):
-            block.compile()
+    if memory.compiles(job, ranks) and (reason := compile_layers(learner.model, job.machine.compile, ranks)):
+        say(ranks, reason)
     return learner, speed
 
 
@@ -224,15 +220,16 @@ def learn(learner: Learner, rows: Sequence[Example], job: Job, ranks: Ranks, ste
 
 def mean_loss(learner: Learner, examples: Examples, job: Job, ranks: Ranks) -> float:
     """The mean loss over the learned tokens of examples; nothing is learned from them."""
-    total = 0.0
+    # Summed on the device, which would else stand still after each micro-batch.
+    total = torch.zeros((), dtype=torch.float64, device=ranks.device)
     with torch.no_grad():
         for batches in lay_out(
             [len(each.tokens) for each in examples.all], ranks.world, job.machine.micro_batch_tokens
         ):
             mine = [examples.all[position] for position in batches[ranks.rank]]
-            total += float(learner(tensors(micro_batch(mine), ranks.device)))
+            total += learner(tensors(micro_batch(mine), ranks.device))
     learner.reshard()
-    return ranks.total(total)[0] / max(examples.loss_tokens, 1)
+    return ranks.total(float(total))[0] / max(examples.loss_tokens, 1)
 
 
 def groups(learner: Learner, job: Job) -> list[dict[str, Any]]:

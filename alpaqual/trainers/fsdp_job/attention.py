@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from alpaqual.llm._local_loading import caps_attention
 from alpaqual.trainers.fsdp_job.loss import Learner
 
 _OURS = "alpaqual_"
@@ -27,7 +28,9 @@ def candidates(wanted: str, device: torch.device) -> list[str]:
 
 def use(learner: Learner, attention: str, longest: int) -> None:
     """Let the model compute attention so; `longest` is the most tokens of a row."""
-    own = {"varlen": _varlen, "by_row": _by_row}.get(attention)
+    if attention == "sdpa" and caps_attention(learner.model.config):
+        raise ValueError("the model's attention has softcap")
+    own = _varlen_of_this_torch() if attention == "varlen" else {"by_row": _by_row}.get(attention)
     if own is not None:
         from transformers import AttentionInterface
 
@@ -36,22 +39,31 @@ def use(learner: Learner, attention: str, longest: int) -> None:
     learner.model.set_attn_implementation(attention if own is None else _OURS + attention)
 
 
-def _varlen(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **words: Any) -> tuple[Any, None]:
-    """FlashAttention as torch brings it; (1, heads, T, width) in, (1, T, heads, width) out."""
+def _varlen_of_this_torch() -> Any:
+    """FlashAttention as torch brings it; (1, heads, T, width) in, (1, T, heads, width) out.
+
+    What this version of torch takes is asked here, once: in the layers, which are compiled, not every version could follow.
+    """
     from torch.nn.attention.varlen import varlen_attn
 
-    _check_plain(words)
-    parts = [each[0].transpose(0, 1) for each in (query, *_repeated(query, key, value))]
-    starts, longest, window = words["cu_seq_lens_q"], words["max_length_q"], words.get("sliding_window")
-    known = inspect.signature(varlen_attn).parameters
-    more: dict[str, Any] = {"scale": words.get("scaling")} if "scale" in known else {}
-    if "window_size" in known:
-        more["window_size"] = (-1 if window is None else window - 1, 0)
-    elif window is None or window >= longest:
-        more["is_causal"] = True
-    else:
-        raise ValueError("this torch has no attention over a sliding window")
-    return varlen_attn(*parts, starts, starts, longest, longest, **more)[None], None
+    known = frozenset(inspect.signature(varlen_attn).parameters)
+
+    def varlen(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **words: Any) -> tuple[Any, None]:
+        _check_plain(words)
+        # Repeated as the kernel reads them: its gradients have the layout of what it was given.
+        query, key, value = (each[0].transpose(0, 1) for each in (query, key, value))
+        key, value = _repeated(query, key, value)
+        starts, longest, window = words["cu_seq_lens_q"], words["max_length_q"], words.get("sliding_window")
+        more: dict[str, Any] = {"scale": words.get("scaling")} if "scale" in known else {}
+        if "window_size" in known:
+            more["window_size"] = (-1 if window is None else window - 1, 0)
+        elif window is None or window >= longest:
+            more["is_causal"] = True
+        else:
+            raise ValueError("this torch has no attention over a sliding window")
+        return varlen_attn(query, key, value, starts, starts, longest, longest, **more)[None], None
+
+    return varlen
 
 
 def _by_row(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **words: Any) -> tuple[Any, None]:
@@ -75,7 +87,7 @@ def _check_plain(words: dict[str, Any]) -> None:
 
 
 def _repeated(query: Any, key: Any, value: Any) -> tuple[Any, Any]:
-    """Keys and values for each head of the query, where several share them."""
+    """Keys and values for each head of the query, where several share them; heads are in dimension 1."""
     groups = query.shape[1] // key.shape[1]
     if groups == 1:
         return key, value

@@ -74,6 +74,8 @@ def launch_sh(job: Job) -> str:
         f'export TORCH_ELASTIC_SHUTDOWN_TIMEOUT="${{TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-{GRACE}}}"',
         "# SIGUSR1 asks for a checkpoint too: torchrun hands it on instead of dying and leaving its workers behind.",
         'export PET_SIGNALS_TO_HANDLE="${PET_SIGNALS_TO_HANDLE:-SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1}"',
+        "# Each step has other lengths: in segments that cannot grow, gaps between tensors would take memory that the job needs.",
+        'export PYTORCH_ALLOC_CONF="${PYTORCH_ALLOC_CONF:-${PYTORCH_CUDA_ALLOC_CONF:-expandable_segments:True}}"',
         "",
     ]
     return "\n".join([*lines, *(_one_node() if launch.nodes == 1 else _several_nodes(job))]) + "\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -57,12 +58,17 @@ class Learner(nn.Module):  # type: ignore[misc]
 
 def tensors(batch: MicroBatch, device: torch.device) -> dict[str, torch.Tensor]:
     """A micro-batch on a device: `tokens` and `positions` (1, T), `starts` (rows + 1,), `at` and `targets` (learned,)."""
+
+    def there(values: Sequence[Any], dtype: torch.dtype = torch.long) -> torch.Tensor:
+        # From pinned memory: else the device would have to be done with all before it, and stand still until the next layers come.
+        return torch.tensor(values, dtype=dtype, pin_memory=device.type == "cuda").to(device, non_blocking=True)
+
     return {
-        "tokens": torch.tensor([batch.tokens], device=device),
-        "positions": torch.tensor([batch.positions], device=device),
-        "starts": torch.tensor(batch.starts, dtype=torch.int32, device=device),
-        "at": torch.tensor(batch.at, dtype=torch.long, device=device),
-        "targets": torch.tensor(batch.targets, dtype=torch.long, device=device),
+        "tokens": there([batch.tokens]),
+        "positions": there([batch.positions]),
+        "starts": there(batch.starts, torch.int32),
+        "at": there(batch.at),
+        "targets": there(batch.targets),
     }
 
 

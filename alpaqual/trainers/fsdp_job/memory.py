@@ -115,8 +115,10 @@ def space(job: Job, outline: Any, folder: Path) -> str:
 
 
 def compiles(job: Job, ranks: Ranks) -> bool:
-    """Whether layers are compiled: on CUDA, unless the job says otherwise."""
-    return ranks.device.type == "cuda" if job.machine.compile is None else job.machine.compile
+    """Whether layers are compiled: unless the job says otherwise on CUDA alone, and not over 4 bits, which break a layer into dozens of pieces."""
+    if job.machine.compile is None:
+        return ranks.device.type == "cuda" and job.method != "qlora"
+    return job.machine.compile
 
 
 def advice(job: Job) -> str:

