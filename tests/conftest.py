@@ -92,3 +92,16 @@ def browser() -> Iterator[Any]:
         started = playwright.chromium.launch(executable_path=found, args=arguments)
         yield started
         started.close()
+
+
+@pytest.fixture(scope="session")
+def device_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The part of a CUDA device that is none which torch asks in C++; see the folder `devices`."""
+    import devices
+    import torch
+
+    if torch.version.cuda is not None:
+        pytest.skip("this torch knows CUDA: no device can be made up beside it")
+    if shutil.which("g++") is None:
+        missing("g++ is not installed (apt-get install g++)")
+    return devices.made(tmp_path_factory.mktemp("device"))

@@ -8,22 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-
-
-def missing_here() -> str:
-    """Why no device can be made up here; empty where it can."""
-    import torch
-
-    if torch.version.cuda is not None:
-        return "this torch knows CUDA: none can be made up beside it"
-    return "" if shutil.which("g++") else "needs g++"
 
 
 def made(folder: Path) -> Path:

@@ -1,21 +1,15 @@
 """Local models as they run on CUDA, on a device that is made up: what meets there, and how often it is waited for."""
 
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("torch", reason="the extra 'train' is not installed")
 import devices
-from conftest import missing
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> object:
-    if why := devices.missing_here():
-        missing(why)
-    return devices.made(tmp_path_factory.mktemp("device"))
-
-
-def test_a_batch_stays_on_the_device_and_is_waited_for_as_a_whole(library: object) -> None:
-    found = devices.run("grading.py", library, kind="llama")
+def test_a_batch_stays_on_the_device_and_is_waited_for_as_a_whole(device_library: Path) -> None:
+    found = devices.run("grading.py", device_library, kind="llama")
 
     assert found["devices"] == ["cuda"]
     assert found["dtypes"] == ["torch.bfloat16"]

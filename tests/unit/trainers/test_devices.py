@@ -6,25 +6,17 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra 'train'")
 import devices  # noqa: E402
-from conftest import missing  # noqa: E402
 
 from alpaqual.trainers._devices import peak_of  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    if why := devices.missing_here():
-        missing(why)
-    return devices.made(tmp_path_factory.mktemp("device"))
 
 
 @pytest.mark.parametrize(
     "settings", [{}, {"method": "lora", "dropout": 0.1, "world": 2, "activation_checkpointing": True}]
 )
-def test_a_step_stays_on_the_device_and_waits_for_it_at_its_end_alone(settings, library):
+def test_a_step_stays_on_the_device_and_waits_for_it_at_its_end_alone(settings, device_library):
     if settings.get("method") == "lora":
         pytest.importorskip("peft", reason="needs the extra 'lora'")
-    found = devices.run("training_step.py", library, **settings)
+    found = devices.run("training_step.py", device_library, **settings)
     assert found["devices"] == ["cuda"]
     assert found["dtypes"] == ["torch.float32"]
     assert found["peak"] == 989e12 * settings.get("world", 1)
