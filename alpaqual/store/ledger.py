@@ -114,14 +114,15 @@ class Ledger:
         if self._claims is None:
             return True
         try:
-            claimed = self._claims.take(key)
-            if claimed:
+            if not self._claims.take(key):
+                return False
+            try:
                 self._take_in()
-        except FileNotFoundError:
-            self._load()
+            except FileNotFoundError:
+                self._load()
         except OSError as error:
-            raise StoreError(f"the replies in {self.path} cannot be read: {error.strerror}") from None
-        return claimed
+            raise StoreError(f"the replies in {self.path} cannot be shared: {error.strerror}") from None
+        return True
 
     def release(self, key: str) -> None:
         """Let others ask for a reply again."""
