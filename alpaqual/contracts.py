@@ -61,6 +61,10 @@ class Ledger(Protocol):
         """Say that this process asks for a reply; False while another process does. What that one wrote can then be had."""
         ...
 
+    def is_news(self, key: str) -> bool:
+        """Whether another process wrote this reply while this one runs; true once for each."""
+        ...
+
     def release(self, key: str) -> None:
         """Let others ask for a reply again."""
         ...

@@ -73,6 +73,8 @@ class Asker:
             self.models[reply.model] = None
         elif reply is not None:
             self.reuse(reply)
+            if self.ledger.is_news(key):
+                self.budget.used(reply.cost_usd or 0.0)
         return reply
 
     def reuse(self, reply: Reply) -> Reply:

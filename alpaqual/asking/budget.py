@@ -16,12 +16,16 @@ _REPLY_TOKENS = 1024
 
 
 class Limit:
-    """An amount of US dollars that several graders may share, and what of it is gone or promised."""
+    """An amount of US dollars that several graders may share, and what of it is gone or promised.
 
-    def __init__(self, name: str, usd: float, spent: float = 0.0) -> None:
+    `in_all` is one for every reply that is used, whoever paid for it and when; others are for what this run pays.
+    """
+
+    def __init__(self, name: str, usd: float, *, in_all: bool = False) -> None:
         self.name = name
         self.usd = usd
-        self.spent = spent
+        self.in_all = in_all
+        self.spent = 0.0
         self.promised = 0.0
         self.promises = 0
 
@@ -51,6 +55,16 @@ class Budget:
         self.limits = limits
         self.tokens = Tokens()
         self.settled = asyncio.Event()
+
+    @property
+    def in_all(self) -> bool:
+        """Whether a limit is for replies of earlier runs and other processes, too."""
+        return any(limit.in_all for limit in self.limits)
+
+    def used(self, usd: float) -> None:
+        """Take in what replies cost that this run has not paid for."""
+        for limit in self.limits:
+            limit.spent += usd if limit.in_all else 0.0
 
     async def promise(self, request: Request) -> float:
         """The most that a request may cost, in US dollars, taken from every limit; waits while others in flight may give some back.

@@ -62,8 +62,8 @@ def grade_with_model(
             budget = budget_of(plan.recipe, grader_name, means)
             asker = Asker(model, ledger, Pace(rate_of(grader)), budget, offline=means.offline and grader.live)
             grading = Grading(grader_name, plugin, asker, database, parts, only)
-            if grader.budget_usd is not None and budget.limits:
-                budget.limits[0].spent += grading.bought(asked_besides(database, only, plugin, grader, known))
+            if budget.in_all:
+                budget.used(grading.bought(asked_besides(database, only, plugin, grader, known)))
             health: dict[str, Any] = {}
             if golden is not None:
                 health["golden"] = await golden_facts(grading, known, golden)
@@ -180,7 +180,9 @@ def budget_of(recipe: Recipe, grader_name: str, means: Means) -> Budget:
     if not grader.live:
         return Budget(FREE, [])
     price = price_of(grader)
-    limits = [] if grader.budget_usd is None else [Limit(f"budget_usd of {grader_name}", grader.budget_usd)]
+    limits = (
+        [] if grader.budget_usd is None else [Limit(f"budget_usd of {grader_name}", grader.budget_usd, in_all=True)]
+    )
     limits += [] if means.max_cost is None else [means.max_cost]
     if price is None and limits:
         message = f"{limits[0].name} cannot be held: no price of {grader.model} is known; write 'price: {{input: …, output: …}}'"

@@ -51,6 +51,7 @@ class Ledger:
         self._ends: dict[int, int] = {}
         self._growing: set[int] = set()
         self._taken_in: set[int] = set()
+        self._news: set[bytes] = set()
         self._listed = 0
         self._read: dict[int, int] = {}
         self._places: dict[bytes, tuple[int, int, int]] = {}
@@ -124,6 +125,13 @@ class Ledger:
             raise StoreError(f"the replies in {self.path} cannot be shared: {error.strerror}") from None
         return True
 
+    def is_news(self, key: str) -> bool:
+        """Whether another process wrote this reply while this one runs; true once for each."""
+        short = _short(key)
+        news = short in self._news
+        self._news.discard(short)
+        return news
+
     def release(self, key: str) -> None:
         """Let others ask for a reply again."""
         if self._claims is not None:
@@ -164,26 +172,31 @@ class Ledger:
             self._listed = changed if time.time_ns() - changed > _TICKS else 0
             for file in sorted({*self.path.glob("*.jsonl")}.difference(self._files)):
                 self._files.append(file)
-                self._read_from_the_start(len(self._files) - 1)
+                self._news.update(self._read_from_the_start(len(self._files) - 1))
         for number in self._growing:
             if self._files[number].stat().st_size > self._ends[number]:
-                self._read_on(number)
+                self._news.update(self._read_on(number))
                 self._taken_in.add(number)
 
-    def _read_from_the_start(self, number: int) -> None:
+    def _read_from_the_start(self, number: int) -> list[bytes]:
         file = self._files[number]
         self._ends[number] = 0
         # An empty one was only just made: its process has yet to lock it.
         if self._claims is not None and number != self._written and (is_written(file) or not file.stat().st_size):
             self._growing.add(number)
-        self._read_on(number)
+        return self._read_on(number)
 
-    def _read_on(self, number: int) -> None:
-        """Find the places of the replies of a file that were not found before."""
+    def _read_on(self, number: int) -> list[bytes]:
+        """Find the places of the replies of a file that were not found before; the keys that are new."""
+        new = []
         for key, _, asked, start, length in entries(self._files[number], self._ends[number]):
-            self._places.setdefault(_short(key), (number, start, length))
+            short = _short(key)
+            if short not in self._places:
+                self._places[short] = (number, start, length)
+                new.append(short)
             self._models[asked] = None
             self._ends[number] = start + length
+        return new
 
     def _reply(self, key: str) -> Reply | None:
         place = self._places.get(_short(key))
