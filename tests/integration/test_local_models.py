@@ -14,6 +14,7 @@ from alpaqual.errors import RecipeError
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
 ROWS = 200
+IFD_ROWS = 60
 
 
 def smollm() -> Path:
@@ -32,37 +33,38 @@ def shortest(count: int) -> list[dict[str, str]]:
     return sorted(rows, key=lambda row: len(json.dumps(row)))[:count]
 
 
-def test_two_hundred_rows_by_generation_by_expectation_and_ifd(project: Project) -> None:
+# So small a model seldom writes a number, and is asked three times: in few words.
+PROMPT = """Rate the [dimension] of the response from [min] to [max].
+Instruction: [instruction]
+Input: [input]
+Response: [response]
+Reply with one number."""
+
+
+def test_two_hundred_rows_by_generation_and_by_expectation(project: Project) -> None:
     model = smollm()
     project.jsonl("d.jsonl", shortest(ROWS))
+    project.write("prompt.txt", PROMPT)
     shutil.copy(model, project.folder / "small.gguf")
     scale = "scale: {min: 0, max: 5, step: 0.5}"
     graders = (
-        f"graders:\n  written: {{model: local/small.gguf, {scale}, max_tokens: 6}}\n"
-        f"  expected: {{model: local/small.gguf, {scale}, scoring: expectation}}\n"
-        "  difficulty: {model: local/small.gguf, kind: ifd}"
+        f"graders:\n  written: {{model: local/small.gguf, {scale}, max_tokens: 6, prompt: prompt.txt}}\n"
+        f"  expected: {{model: local/small.gguf, {scale}, scoring: expectation}}"
     )
     expect = "expect: [{grader: written, unscored: {max: 100%}}]"
-    project.ask(
-        "d.jsonl",
-        f"{graders}\n{expect}",
-        datasets="{good: {threshold: {expected: 2.25}}, hard: {threshold: {difficulty: 0.5}}}",
-    )
+    project.ask("d.jsonl", f"{graders}\n{expect}", datasets="{good: {threshold: {expected: 2.25}}}")
     run = project.run()
     found = run.results["graders"]
-    assert [found[name]["rows"] for name in ("written", "expected", "difficulty")] == [ROWS] * 3
+    assert [found[name]["rows"] for name in ("written", "expected")] == [ROWS] * 2
     assert found["expected"]["scored"] == ROWS
     assert found["expected"]["calls_made"] == len({row["id"].partition("-")[0] for row in run.rows(limit=1000)})
+    assert found["written"]["scored"] > ROWS / 4
     assert found["written"]["scored"] + found["written"]["unscored"] == ROWS
     assert set(found["written"]["unscored_reasons"]) <= {"no number", "out of scale", "refusal", "empty reply"}
     grades = run.grades.polars()
     expected = grades.filter(grades["grader"] == "expected")["score"].to_list()
     assert all(0 < score < 5 for score in expected)
     assert len(set(expected)) > ROWS / 2  # between the steps
-    difficulty = grades.filter((grades["grader"] == "difficulty") & grades["score"].is_not_null())["score"].to_list()
-    assert len(difficulty) > 0.9 * ROWS
-    # A response is more likely after its instruction than out of nowhere: for nearly all rows of a set like this one.
-    assert sum(score < 1 for score in difficulty) > 0.8 * len(difficulty)
     # The same model under another name is the same model.
     (project.folder / "small.gguf").rename(project.folder / "moved.gguf")
     recipe = project.recipe.read_text().replace("small.gguf", "moved.gguf")
@@ -70,6 +72,16 @@ def test_two_hundred_rows_by_generation_by_expectation_and_ifd(project: Project)
     again = project.run()
     assert all(outcome.reused for outcome in again.outcomes)
     assert again.results["graders"]["expected"]["histogram"] == found["expected"]["histogram"]
+
+
+def test_a_response_is_likelier_after_its_instruction_than_out_of_nowhere(project: Project) -> None:
+    project.jsonl("d.jsonl", shortest(IFD_ROWS))
+    shutil.copy(smollm(), project.folder / "small.gguf")
+    grader = "graders: {difficulty: {model: local/small.gguf, kind: ifd}}"
+    project.ask("d.jsonl", grader, datasets="{hard: {threshold: {difficulty: 0.5}}}")
+    scores = project.run().grades.polars()["score"].drop_nulls().to_list()
+    assert len(scores) > 0.9 * IFD_ROWS
+    assert sum(score < 1 for score in scores) > 0.8 * len(scores)
 
 
 def test_a_model_that_is_not_there_is_refused_at_its_place(project: Project) -> None:

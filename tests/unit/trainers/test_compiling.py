@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra 'train'")
 varlen = pytest.importorskip("torch.nn.attention.varlen", reason="needs torch 2.10")
-from test_checking import built, job, ranks  # noqa: E402, F401
+from test_checking import asking, built, job, ranks  # noqa: E402, F401
 from training import TINY  # noqa: E402
 
 from alpaqual.job import Model  # noqa: E402
@@ -92,8 +92,7 @@ def test_torchs_attention_over_packed_rows_keeps_them_apart(kind, job, ranks):  
     more = {"sliding_window": 8} if kind == "mistral" else {}
     model = Model(config={**TINY, "model_type": kind, **more}, tokenizer=job[1].model.tokenizer)
     learner, said, chosen, data = built(job, ranks, model=model)
-    machine = replace(job[1].machine, attention="varlen")
-    assert prove(learner, said, chosen, machine, 256, ranks).startswith("attention varlen")
+    assert prove(learner, said, chosen, asking(job, attention="varlen"), ranks).startswith("attention varlen")
     found = data.examples.all[:5]
     packed = learner(tensors(micro_batch(found), ranks.device), logits=True).detach()
     learner.model.set_attn_implementation("eager")
@@ -118,8 +117,7 @@ def test_an_older_torch_is_told_of_causality_as_it_asks(takes_scale, job, ranks,
 
     monkeypatch.setattr(varlen, "varlen_attn", old_with_scale if takes_scale else old)
     learner, said, chosen, _ = built(job, ranks)
-    machine = replace(job[1].machine, attention="varlen")
-    assert prove(learner, said, chosen, machine, 256, ranks).startswith("attention varlen")
+    assert prove(learner, said, chosen, asking(job, attention="varlen"), ranks).startswith("attention varlen")
 
 
 @pytest.mark.filterwarnings("ignore")  # of what dynamo looks at
