@@ -7,6 +7,7 @@ Every process writes a file of its own, so that none waits for another and a tor
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -18,6 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from alpaqual.disk import flush
 from alpaqual.errors import StoreError
 from alpaqual.store.claims import Claims
 from alpaqual.store.locking import is_written, mark_written, sharing
@@ -139,9 +141,13 @@ class Ledger:
 
     def flush(self) -> None:
         """Wait until the disk has every reply that was added, and those of other processes that were taken in."""
-        for number in [*self._taken_in, *([] if self._written is None else [self._written])]:
-            os.fsync(self._descriptor(number))
-        self._taken_in.clear()
+        taken_in, self._taken_in = self._taken_in, set()
+        for number in taken_in:
+            # Opened anew: this runs beside what reads, which may close its own. A file that is gone was put into another, on the disk.
+            with contextlib.suppress(FileNotFoundError):
+                flush(self._files[number])
+        if self._written is not None:
+            os.fsync(self._descriptor(self._written))
 
     def close(self) -> None:
         """Close the files."""

@@ -106,6 +106,17 @@ def test_files_put_together_meanwhile_lose_nothing(folder: Path) -> None:
     assert [ours.get(key(name)) for name in "ab"] == [reply("a"), reply("b")]
 
 
+def test_a_file_that_was_read_and_is_gone_needs_no_disk(folder: Path) -> None:
+    theirs, ours = ledger(folder), ledger(folder)
+    for name in "ab":
+        theirs.add(key(name), reply(name))
+        assert ours.claim(key(name))
+    theirs.close()
+    compact(folder)
+    ours.flush()
+    assert ours.get(key("b")) == reply("b")
+
+
 def test_a_line_of_another_s_that_is_none_is_named(folder: Path) -> None:
     theirs = ledger(folder)
     theirs.add(key("a"), reply("a"))
