@@ -65,6 +65,10 @@ class Ledger(Protocol):
         """Whether another process wrote this reply while this one runs; true once for each."""
         ...
 
+    def forget_news(self) -> None:
+        """From here on news is what is written later."""
+        ...
+
     def release(self, key: str) -> None:
         """Let others ask for a reply again."""
         ...

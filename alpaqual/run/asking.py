@@ -63,6 +63,8 @@ def grade_with_model(
             asker = Asker(model, ledger, Pace(rate_of(grader)), budget, offline=means.offline and grader.live)
             grading = Grading(grader_name, plugin, asker, database, parts, only)
             if budget.in_all:
+                # What others wrote while another grader was at work is among these, and counts once.
+                ledger.forget_news()
                 budget.used(grading.bought(asked_besides(database, only, plugin, grader, known)))
             health: dict[str, Any] = {}
             if golden is not None:

@@ -134,6 +134,10 @@ class Ledger:
         self._news.discard(short)
         return news
 
+    def forget_news(self) -> None:
+        """From here on news is what is written later."""
+        self._news.clear()
+
     def release(self, key: str) -> None:
         """Let others ask for a reply again."""
         if self._claims is not None:

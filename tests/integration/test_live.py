@@ -523,6 +523,24 @@ def test_processes_at_once_share_a_budget(project: Project, server: Server) -> N
     assert requests(server) <= 45 + 2 * 4
 
 
+def test_what_others_paid_before_a_grader_began_counts_once(project: Project, server: Server) -> None:
+    server.settings(input_tokens=100, output_tokens=10, latency_ms=150)  # 0.11 dollars a call
+    ask(project, server, 40)
+    words = f"model: openai/gpt-4o-mini, base_url: '{server.openai}', {SCALE}, price: {{input: 1000, output: 1000}}"
+    dear = f"dear: {{{words}, dimension: depth, budget_usd: 5}}"
+    project.ask("d.jsonl", f"graders: {{slow: {{{words}, concurrency: 2}}, {dear}}}")
+    first = start(project, "--out", str(project.folder / "one"))
+    wait_for(lambda: int(server.stats()["requests"]) > 4)
+    project.jsonl("few.jsonl", rows(30))
+    project.ask("few.jsonl", f"graders: {{{dear}}}")
+    # The first one takes these replies in while it is at its other grader: 3.30 of 4.40 dollars.
+    second = start(project, "--out", str(project.folder / "two"))
+    for process in (second, first):
+        _, errors = process.communicate(timeout=100)
+        assert process.returncode == 0, errors
+    assert requests(server) == 80
+
+
 def test_what_a_killed_process_was_asking_others_ask(project: Project, server: Server) -> None:
     server.settings(latency_ms=800)
     ask(project, server, 80, "concurrency: 8")

@@ -57,7 +57,7 @@ def only_job(folder: Path, ranks: Ranks) -> Iterator[None]:
 
 def failed(folder: Path, code: int, message: str, rank: int = 0) -> int:
     """Tell why a job ended, once: by whichever process comes first; the exit code."""
-    with contextlib.suppress(FileExistsError, OSError), (folder / FAILURE).open("x", encoding="utf-8") as file:
+    with contextlib.suppress(OSError), (folder / FAILURE).open("x", encoding="utf-8") as file:
         file.write(json.dumps({"exit_code": code, "message": message, "rank": rank}) + "\n")
         print(message if code == STOPPED else f"error: {message}", file=sys.stderr, flush=True)
     return code
