@@ -11,8 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import alpaqual
-from alpaqual.asking.budget import Limit
 from alpaqual.errors import AlpaqualError, MachineError, Problem, RecipeError, StageError
+from alpaqual.execution.executor import STAGES, Listener, execute_stages
+from alpaqual.execution.folder import RESULTS, clear_data, clear_reports, fill_folder, write_results
+from alpaqual.execution.inspection import inspect_sources
+from alpaqual.execution.options import RunOptions, Watcher
+from alpaqual.execution.results import build_results
+from alpaqual.execution.run import Outcome
+from alpaqual.execution.run import Run as FinishedRun
+from alpaqual.execution.training import Trained, busy_jobs, check_trainer, fill_jobs, is_trained, train, write_exports
+from alpaqual.inference.budget import Limit
 from alpaqual.plan.compile import compile_plan
 from alpaqual.plan.explain import Explained, explain_plan
 from alpaqual.plan.plan import Plan
@@ -25,21 +33,13 @@ from alpaqual.report.html import to_html
 from alpaqual.report.junit import to_junit
 from alpaqual.report.markdown import to_markdown
 from alpaqual.report.report import Report
-from alpaqual.run.execute import STAGES, Listener, execute_stages
-from alpaqual.run.folder import RESULTS, clear_data, clear_reports, fill_folder, write_results
-from alpaqual.run.looking import look_at_sources
-from alpaqual.run.means import Means, Watcher
-from alpaqual.run.results import build_results
-from alpaqual.run.run import Outcome
-from alpaqual.run.run import Run as FinishedRun
-from alpaqual.run.training import Trained, busy_jobs, check_trainer, fill_jobs, is_trained, train, write_exports
 from alpaqual.store.store import Store, project_folder, write_whole
 from alpaqual.store.tables import Rows, read_rows
 from alpaqual.values import State
 
 if TYPE_CHECKING:
-    from alpaqual.run.estimate import Estimate
-    from alpaqual.run.training_estimate import TrainingEstimate
+    from alpaqual.execution.estimate import Estimate
+    from alpaqual.execution.training_estimate import TrainingEstimate
 
 __all__ = [
     "FORMATS",
@@ -116,7 +116,7 @@ def plan_recipe(recipe: Recipe | str | Path, *, sets: Sequence[str] = (), offlin
 def _planned(recipe: Recipe | str | Path, sets: Sequence[str], offline: bool) -> tuple[Plan, Store]:
     read = recipe if isinstance(recipe, Recipe) else read_recipe(recipe, sets)
     store = Store(project_folder(Path(read.file)))
-    facts, digests = look_at_sources(read, store, offline=offline)
+    facts, digests = inspect_sources(read, store, offline=offline)
     return compile_plan(read, facts, digests), store
 
 
@@ -132,7 +132,7 @@ def execute(
     *,
     until: str | None = None,
     listen: Listener | None = None,
-    means: Means | None = None,
+    options: RunOptions | None = None,
 ) -> Run:
     """Do what a plan says and fill the run folder (`out`, or runs/<name> of the project).
 
@@ -150,14 +150,16 @@ def execute(
     clear_reports(folder)
     trained: dict[str, Trained] = {}
     try:
-        execution = execute_stages(plan, store, until=until, listen=listen, means=means)
+        execution = execute_stages(plan, store, until=until, listen=listen, options=options)
         fill_folder(plan, execution, store, folder)
         results = build_results(plan, execution.results, alpaqual.__version__)
         if training:
             jobs = fill_jobs(plan, store, folder)
             write_exports(plan, jobs, folder)
             bad = results["verdict"] == State.FAIL
-            trained = train(plan, jobs, folder, bad=bad, watch=means.watch if means else None, listen=listen or _nobody)
+            trained = train(
+                plan, jobs, folder, bad=bad, watch=options.watch if options else None, listen=listen or _nobody
+            )
             results = build_results(plan, execution.results, alpaqual.__version__, trained)
     except (RecipeError, MachineError):
         raise
@@ -230,8 +232,8 @@ def run(  # noqa: PLR0913 - one argument for each thing that a person may ask of
     """
     planned, store = _planned(recipe, sets, offline)
     limit = None if max_cost is None else Limit("--max-cost", max_cost)
-    means = Means(offline=offline, max_cost=limit, watch=watch)
-    return execute(planned, store, None if out is None else Path(out), until=until, listen=listen, means=means)
+    options = RunOptions(offline=offline, max_cost=limit, watch=watch)
+    return execute(planned, store, None if out is None else Path(out), until=until, listen=listen, options=options)
 
 
 def open_run(folder: str | Path) -> Run:
@@ -265,9 +267,9 @@ def pandera_schema(rules: str | Path) -> Any:
 
     Raises RecipeError where the file is wrong or a rule needs what a frame cannot give.
     """
-    from alpaqual.run.schema_of_rules import schema_of_rules
+    from alpaqual.execution.pandera_schema import pandera_schema
 
-    return schema_of_rules(read_rules(rules))
+    return pandera_schema(read_rules(rules))
 
 
 def render(report: Report, kind: str) -> str:
@@ -295,7 +297,7 @@ def estimate(plan: Plan) -> list[Estimate]:
     """
     if not any(grader.live for grader in plan.recipe.graders.values()):
         return []
-    from alpaqual.run.estimate import estimate_graders
+    from alpaqual.execution.estimate import estimate_graders
 
     return estimate_graders(plan, Store(project_folder(Path(plan.recipe.file))))
 
@@ -304,7 +306,7 @@ def estimate_jobs(plan: Plan) -> list[TrainingEstimate]:
     """What each training job will take; of datasets that are not selected yet, little can be told."""
     if all(stage.job is None for stage in plan.stages):
         return []
-    from alpaqual.run.training_estimate import estimate_training
+    from alpaqual.execution.training_estimate import estimate_training
 
     store = Store(project_folder(Path(plan.recipe.file)))
     return estimate_training(plan, store, run_folder(plan, store))

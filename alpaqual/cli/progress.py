@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 if TYPE_CHECKING:
-    from alpaqual.run.means import Progress as Grading
-    from alpaqual.run.means import TrainingProgress
+    from alpaqual.execution.options import Progress as Grading
+    from alpaqual.execution.options import TrainingProgress
 
 _PLAIN_EVERY = 15.0
 """Seconds between two lines of the same grader where no terminal is: a log is read afterwards."""
@@ -50,8 +50,8 @@ class Progress:
 
 def words(at: Grading | TrainingProgress) -> str:
     """How far work is: of a grader rows, rate, cost and time left; of training steps, loss, speed and time left."""
-    from alpaqual.run.estimate import duration
-    from alpaqual.run.means import TrainingProgress
+    from alpaqual.execution.estimate import duration
+    from alpaqual.execution.options import TrainingProgress
 
     if isinstance(at, TrainingProgress):
         parts = [f"training {at.dataset}: step {at.step:,} of {at.of:,}", f"loss {at.loss:.3f}"]

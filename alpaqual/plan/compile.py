@@ -9,12 +9,12 @@ import msgspec
 
 from alpaqual.errors import Problem, RecipeError
 from alpaqual.job import Job
-from alpaqual.plan.asking import asking_settings
 from alpaqual.plan.assessing import assesses, assessing_queries
 from alpaqual.plan.columns import column as quoted_column
 from alpaqual.plan.grading import asked_queries, column_queries, combined_queries, length_queries, table_queries
 from alpaqual.plan.loading import kept_type, loading_queries
 from alpaqual.plan.plan import STATEMENTS, Plan, Query, Stage, fingerprint
+from alpaqual.plan.prompts import asking_settings
 from alpaqual.plan.scanning import categorising_queries, checking_queries
 from alpaqual.plan.selecting import selecting_queries
 from alpaqual.plan.training import training_job, training_settings

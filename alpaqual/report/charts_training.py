@@ -25,7 +25,7 @@ _LABEL = 14
 _MOST_LABEL = 120
 """Pixels of a label beside a line."""
 _FEW = 20
-"""Means in a row: with fewer than two points of each there is none, and points are drawn as such."""
+"""RunOptions in a row: with fewer than two points of each there is none, and points are drawn as such."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _finite(value: float | None) -> bool:
 
 
 def means(losses: Sequence[float], epochs: Sequence[float]) -> list[float]:
-    """Means over a twentieth of all points, half of them before each.
+    """RunOptions over a twentieth of all points, half of them before each.
 
     No mean crosses the end of an epoch, where losses fall at once, unless epochs are too short for that. At the start of the
     first there are fewer: what comes after would hide how fast the loss falls there.

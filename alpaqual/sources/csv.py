@@ -9,7 +9,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from alpaqual.sources._reading import MOST_BYTES, open_bytes, relation, select_numbered
+from alpaqual.engines.duckdb_files import relation, select_numbered
+from alpaqual.sources._reading import MOST_BYTES, open_bytes
 
 
 class Plugin:

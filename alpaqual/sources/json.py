@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from alpaqual.engines.duckdb_files import cells, relation, select_numbered
 from alpaqual.sources import jsonl
-from alpaqual.sources._reading import cells, kind_of, open_bytes, relation, select_numbered
+from alpaqual.sources._reading import kind_of, open_bytes
 
 
 class Plugin:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from alpaqual.sources._reading import MOST_BYTES, cells, json_row, lines, relation, select_numbered
+from alpaqual.engines.duckdb_files import cells, relation, select_numbered
+from alpaqual.sources._reading import MOST_BYTES, json_row, lines
 
 
 class Plugin:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from alpaqual.engines.duckdb_files import relation
 from alpaqual.quote import name
-from alpaqual.sources._reading import relation
 
 
 class Plugin:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alpaqual.engines.duckdb import Database, opened
+from alpaqual.engines.duckdb_files import one_file
 from alpaqual.errors import MachineError, StageError
 from alpaqual.quote import literal
-from alpaqual.sources._reading import one_file
-from alpaqual.store.database import Database, opened
 
 if TYPE_CHECKING:
     import pandas

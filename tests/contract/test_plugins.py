@@ -16,9 +16,9 @@ import polars as pl
 import pytest
 
 from alpaqual import registry
+from alpaqual.engines.duckdb import Database, QueryError
 from alpaqual.errors import Fault, MachineError
 from alpaqual.job import Job, Launch, Lora, Machine, Model, Steps, Text
-from alpaqual.store.database import Database, QueryError
 from alpaqual.store.ledger import Recording, entry, request_key
 from alpaqual.values import Endpoint, Reply, Request, Row
 

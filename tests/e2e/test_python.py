@@ -18,7 +18,7 @@ from conftest import Project
 import alpaqual
 from alpaqual.api import Rows, open_run
 from alpaqual.errors import RecipeError, StageError
-from alpaqual.run.looking import look_at_sources
+from alpaqual.execution.inspection import inspect_sources
 from alpaqual.store.store import Store
 
 RECIPE = """\
@@ -88,7 +88,7 @@ def test_the_verbs_one_by_one(project: Project, finished: alpaqual.Run) -> None:
     recipe = alpaqual.parse_recipe(RECIPE, str(project.recipe))
     assert isinstance(recipe, alpaqual.Recipe)
     store = Store(project.folder)
-    plan = alpaqual.compile_plan(recipe, *look_at_sources(recipe, store))
+    plan = alpaqual.compile_plan(recipe, *inspect_sources(recipe, store))
     assert isinstance(plan, alpaqual.Plan)
     run = alpaqual.execute(plan, store)
     report = alpaqual.build_report(run)
@@ -188,7 +188,7 @@ def test_the_verb_run_is_also_the_room(project: Project) -> None:
     """`alpaqual.run` is a folder of modules and a verb; it stays one whatever was imported before."""
     project.jsonl("data.jsonl", ROWS)
     project.ask("data.jsonl")
-    code = f"import alpaqual.run.execute, alpaqual; print(alpaqual.run({str(project.recipe)!r}).verdict)"
+    code = f"import alpaqual.execution.executor, alpaqual; print(alpaqual.run({str(project.recipe)!r}).verdict)"
     for imports in ("", "import alpaqual.plan.compile; from alpaqual import run; "):
         assert python(imports + code).strip() == "pass"
 

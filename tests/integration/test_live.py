@@ -19,8 +19,8 @@ from conftest import Project
 from loopback import Server
 
 from alpaqual.api import Run
-from alpaqual.asking.asker import clean
 from alpaqual.errors import MachineError, StageError
+from alpaqual.inference.client import clean
 from alpaqual.values import Reply
 
 KEY = "sk-very-secret"

@@ -16,7 +16,7 @@ from conftest import Project
 from alpaqual import api
 from alpaqual.api import Run
 from alpaqual.errors import StoreError
-from alpaqual.run.execute import plan_sql
+from alpaqual.execution.executor import plan_sql
 from alpaqual.store.store import Store
 
 ROWS = [

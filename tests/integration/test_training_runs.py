@@ -244,7 +244,7 @@ def test_until_selecting_trains_nothing(trained: Project) -> None:
 
 
 def test_what_lacks_is_said_before_anything_is_done(trained: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    import alpaqual.run.training as room
+    import alpaqual.execution.training as room
 
     found = room.find_spec
     monkeypatch.setattr(room, "find_spec", lambda name: None if name in ("torch", "peft") else found(name))

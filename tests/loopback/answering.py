@@ -10,9 +10,9 @@ import json
 import sys
 from pathlib import Path
 
-from alpaqual.asking.batch import Batches, Waits
-from alpaqual.asking.budget import Budget
-from alpaqual.asking.price import FREE
+from alpaqual.inference.batch import Batches, Waits
+from alpaqual.inference.budget import Budget
+from alpaqual.inference.price import FREE
 from alpaqual.registry import find
 from alpaqual.store.ledger import Ledger
 from alpaqual.values import Endpoint, Request

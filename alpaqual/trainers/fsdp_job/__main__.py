@@ -31,7 +31,7 @@ from alpaqual.trainers.fsdp_job.data import Data, read_data
 from alpaqual.trainers.fsdp_job.launching import BEGAN
 from alpaqual.trainers.fsdp_job.loss import Learner, tensors
 from alpaqual.trainers.fsdp_job.measuring import Metrics, Speed, device_name
-from alpaqual.trainers.fsdp_job.model import Base, build, check_sharded, compile_layers, still
+from alpaqual.trainers.fsdp_job.model import Base, build, check_sharded, compile_layers, set_eval_mode
 from alpaqual.trainers.fsdp_job.ranks import Ranks, join
 from alpaqual.trainers.fsdp_job.stopping import STOPPED, Stop, failed, only_job
 from alpaqual.trainers.fsdp_job.texts import Example, Examples
@@ -97,7 +97,7 @@ def train(job: Job, folder: Path, ranks: Ranks, stop: Stop) -> int:
         )
         return failed(folder, STOPPED, f"stopped as asked; {kept}: start it again and it goes on")
 
-    still(learner)
+    set_eval_mode(learner)
     after = mean_loss(learner, data.held_out, job, ranks) if data.held_out is not None else None
     checkpoints.wait()
     facts: dict[str, Any] = {}
@@ -124,7 +124,7 @@ def read_model(base: Base, data: Data, ranks: Ranks) -> tuple[Learner, Speed]:
     rows = sample(data.examples.all)
     learner, said = build(base, config, ranks, [each.tokens for each in rows], checkpointing)
     gc.collect()
-    still(learner)
+    set_eval_mode(learner)
     chosen = prove(learner, said, rows, job, ranks)
     # A forward pass alone leaves some weights whole, and an optimiser over those would learn nothing that is kept.
     learner.reshard()

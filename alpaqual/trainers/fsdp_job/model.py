@@ -200,7 +200,7 @@ def build(
     return learner, said.to(ranks.device)
 
 
-def still(model: nn.Module) -> None:
+def set_eval_mode(model: nn.Module) -> None:
     """Make the model answer without dropout."""
     model.eval()
     for module in model.modules():
@@ -212,7 +212,7 @@ def still(model: nn.Module) -> None:
 def apart(model: Any, rows: Sequence[Sequence[int]]) -> torch.Tensor:
     """Logits (tokens of all rows, vocabulary) in fp32, each row read by itself."""
     device = next(model.parameters()).device
-    still(model)
+    set_eval_mode(model)
     found = [model(input_ids=torch.tensor([row], device=device), use_cache=False).logits[0].detach() for row in rows]
     return torch.cat(found).float()
 

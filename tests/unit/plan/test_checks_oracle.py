@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import alpaqual
+from alpaqual.engines.duckdb import Database
 from alpaqual.plan.scanning import checking_queries
 from alpaqual.quote import name
 from alpaqual.recipe.crosscheck import checks_of
 from alpaqual.recipe.model import Check, Duplicates, Length, Range, Rule
-from alpaqual.store.database import Database
 from alpaqual.store.frames import pandera_polars
 
 os.environ.setdefault("DISABLE_PANDERA_IMPORT_WARNING", "True")

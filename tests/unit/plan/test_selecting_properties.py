@@ -14,13 +14,13 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import alpaqual
+from alpaqual.engines.duckdb import Database
 from alpaqual.plan.plan import Kind
 from alpaqual.plan.selecting import selecting_queries
 from alpaqual.quote import literal, name
 from alpaqual.recipe.graders import Grader, Scale
 from alpaqual.recipe.model import Dataset, Like, Quota
 from alpaqual.recipe.recipe import dataset_order
-from alpaqual.store.database import Database
 
 CATEGORIES = ("a", "b", "c")
 GRADERS = ("accuracy", "help")

@@ -33,14 +33,14 @@ def built(job, ranks, checkpointing=False, **more):
     """(learner, what the whole model said, examples) of a job."""
     from alpaqual.trainers.fsdp_job.checking import sample
     from alpaqual.trainers.fsdp_job.data import read_data
-    from alpaqual.trainers.fsdp_job.model import Base, build, still
+    from alpaqual.trainers.fsdp_job.model import Base, build, set_eval_mode
 
     folder, made = job
     base = Base(replace(made, **more), folder)
     data = read_data(base.job, folder, base.tokenizer())
     chosen = sample(data.examples.all)
     learner, said = build(base, base.config(), ranks, [each.tokens for each in chosen], checkpointing)
-    still(learner)
+    set_eval_mode(learner)
     return learner, said, chosen, data
 
 

@@ -1,0 +1,1 @@
+"""Plan -> Run: the only package that spends time, money or disk space."""

@@ -1,0 +1,161 @@
+"""What grading would cost, before it costs anything."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from alpaqual.contracts import Ledger as Replies
+from alpaqual.engines.duckdb import opened
+from alpaqual.execution.executor import execute_stages
+from alpaqual.execution.grading import stream
+from alpaqual.execution.model_grading import price_of
+from alpaqual.execution.pilot import asked_besides, read_golden
+from alpaqual.inference.price import BATCH_DISCOUNT, Price, dollars
+from alpaqual.plan.grading import asked_rows
+from alpaqual.plan.plan import Plan
+from alpaqual.plan.prompts import grader_plugin, reply_tokens, request_model
+from alpaqual.recipe.graders import Grader
+from alpaqual.store.ledger import Ledger
+from alpaqual.store.store import Result, Store
+
+_BYTES_A_TOKEN = 4.0
+_TOKENS_A_MESSAGE = 4
+_REPLY_SECONDS = 1.0
+"""What a request is taken to last where nobody has measured it."""
+_TABLES = {"loading": ("rows", "incomplete"), "checking": ("failures",)}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A grader's work to come: `rows` to grade, `known` of them in the ledger, tokens, US dollars and seconds for the others.
+
+    Dollars are None where no price is known; `price` says what they were reckoned with.
+    """
+
+    grader: str
+    rows: int
+    known: int
+    input_tokens: int
+    output_tokens: int
+    cost: float | None
+    price: str
+    seconds: float
+    at_most: bool = False
+    more: int = 0
+    batch: bool = False
+
+    @property
+    def calls(self) -> int:
+        """Requests to be sent."""
+        return self.rows - self.known + self.more
+
+    def __str__(self) -> str:
+        if not self.rows:
+            return "its grades are in the store: nothing to ask"
+        if not self.calls:
+            return f"{self.rows:,} rows, all of them in the ledger: 0 calls to pay for"
+        known = f" ({self.known:,} of {self.rows:,} rows are in the ledger)" if self.known else ""
+        cost = (
+            "no price is listed: write 'price:'" if self.cost is None else f"about {dollars(self.cost)} ({self.price})"
+        )
+        more = f", {self.more:,} of them for golden rows and repeats" if self.more else ""
+        return (
+            f"{'at most ' if self.at_most else ''}{self.calls:,} calls{known}{more}, about {self.input_tokens:,} tokens in and "
+            f"up to {self.output_tokens:,} out, {cost}, {'within a day' if self.batch else duration(self.seconds)}"
+        )
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def estimate_graders(plan: Plan, store: Store) -> list[Estimate]:
+    """What each live grader that is not done would still ask; loads and checks the rows first.
+
+    Raises RecipeError, StageError.
+    """
+    done = execute_stages(plan, store, until="checking").results
+    ledger = Ledger(store.replies)
+    estimates = []
+    for name, grader in plan.recipe.graders.items():
+        if not grader.live:
+            continue
+        if store.find(plan.stage(f"grading.{name}").fingerprint) is not None:
+            estimates.append(Estimate(name, 0, 0, 0, 0, 0.0, "", 0.0))
+        else:
+            estimates.append(_estimate(plan, name, grader, done, ledger))
+    return estimates
+
+
+def _estimate(plan: Plan, name: str, grader: Grader, done: dict[str, Result], ledger: Replies) -> Estimate:
+    tables = {table: done[stage].table(table) for stage, names in _TABLES.items() if stage in done for table in names}
+    plugin = grader_plugin(grader, plan.recipe.prompts.get(name), request_model(str(grader.model), plan.digests))
+    # Which rows a cascade leaves to its dearer grader shows only when the first has scored them.
+    only = asked_rows(grader, plan.recipe.dropping, cascade=False)
+    seen: set[str] = set()
+    rows = known = size = learned = counted = said = 0
+    with opened(tables) as database:
+        for _, row in stream(database, only):
+            rows += 1
+            request = plugin.request(row)
+            key = ledger.key(request)
+            reply = ledger.get(key)
+            length = sum(len(text.encode()) for _, text in request.messages)
+            if reply is not None and reply.input_tokens:
+                learned, counted, said = (
+                    learned + length,
+                    counted + reply.input_tokens,
+                    said + (reply.output_tokens or 0),
+                )
+            if reply is not None or key in seen:
+                known += 1
+                continue
+            seen.add(key)
+            size += length + int(_TOKENS_A_MESSAGE * _BYTES_A_TOKEN) * len(request.messages)
+        golden = grader.health.golden
+        known_scores = read_golden(database, plan.recipe, name, golden) if golden else []
+        more = list(asked_besides(database, only, plugin, grader, known_scores))
+    lacking = [request for request in more if ledger.get(ledger.key(request)) is None]
+    size += sum(len(text.encode()) for request in lacking for _, text in request.messages)
+    calls = rows - known + len(lacking)
+    tokens_in = round(size * (counted / learned if learned else 1 / _BYTES_A_TOKEN))
+    tokens_out = round(calls * (said / known if said and known else reply_tokens(grader)))
+    price = price_of(grader)
+    if price is not None and grader.mode == "batch":
+        price = price.discounted(BATCH_DISCOUNT)
+    cost = None if price is None else price.of(tokens_in, tokens_out)
+    seconds = _seconds(grader, calls, tokens_in + tokens_out)
+    return Estimate(
+        name,
+        rows,
+        known,
+        tokens_in,
+        tokens_out,
+        cost,
+        _source(price),
+        seconds,
+        grader.cascade is not None,
+        len(lacking),
+        grader.mode == "batch",
+    )
+
+
+def _source(price: Price | None) -> str:
+    if price is None:
+        return "no price is known"
+    return f"${price.input:g} and ${price.output:g} a million, from {price.source}" if price.source else ""
+
+
+def _seconds(grader: Grader, calls: int, tokens: int) -> float:
+    """At the rate that the recipe sets, or at a second a request where it sets none."""
+    waits = [math.ceil(calls / grader.concurrency) * _REPLY_SECONDS]
+    if grader.requests_per_minute:
+        waits.append(calls / grader.requests_per_minute * 60)
+    if grader.tokens_per_minute:
+        waits.append(tokens / grader.tokens_per_minute * 60)
+    return max(waits)

@@ -1,0 +1,261 @@
+"""A look at the sources before the plan: which files, which columns, which of them make a row. Nothing is read in full."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from alpaqual.contracts import Source as SourcePlugin
+from alpaqual.engines.duckdb import Database, QueryError
+from alpaqual.errors import MachineError, Problem, RecipeError
+from alpaqual.execution.compression import verify_compressed_file
+from alpaqual.llm.local import is_hub_name, model_digest
+from alpaqual.recipe.explain import suggest
+from alpaqual.recipe.model import Fields, Source
+from alpaqual.recipe.recipe import Recipe
+from alpaqual.registry import find, names
+from alpaqual.store.store import Store
+from alpaqual.values import ROW_FIELDS, SourceFacts, SourceFile
+
+REMOTE = "hf://"
+
+_LAYOUTS: dict[str, dict[str, str]] = {
+    "alpaca": {"instruction": "instruction", "input": "input", "response": "output"},
+    "gpt4llm": {"instruction": "instruction", "input": "input", "response": "output"},
+    "dolly": {"instruction": "instruction", "input": "context", "response": "response"},
+    "sharegpt": {"messages": "conversations"},
+    "messages": {"messages": "messages"},
+}
+_SAMPLE = 1000
+
+
+def inspect_sources(recipe: Recipe, store: Store, *, offline: bool = False) -> tuple[list[SourceFacts], dict[str, str]]:
+    """What each source is, and the digest of every other file that the plan depends on, by its path in the recipe.
+
+    Raises RecipeError with every source that is not there, or is not what the recipe says.
+    """
+    inspector = _SourceInspector(recipe, store, offline)
+    try:
+        facts = [
+            inspector.look(index, source_name, source) for index, (source_name, source) in enumerate(recipe.sources)
+        ]
+        digests = inspector.other_files()
+    finally:
+        inspector.close()
+    if inspector.problems:
+        raise RecipeError(inspector.problems)
+    return [found for found in facts if found is not None], digests
+
+
+class _SourceInspector:
+    def __init__(self, recipe: Recipe, store: Store, offline: bool) -> None:
+        self.recipe = recipe
+        self.store = store
+        self.offline = offline
+        self.problems: list[Problem] = []
+        self.opened: Database | None = None
+
+    @property
+    def database(self) -> Database:
+        if self.opened is None:
+            self.opened = Database()
+        return self.opened
+
+    def close(self) -> None:
+        if self.opened is not None:
+            self.opened.close()
+
+    def problem(self, index: int, key: str, message: str) -> None:
+        self.problems.append(self.recipe.problem(("sources", index, key), message))
+
+    def look(self, index: int, source_name: str, source: Source) -> SourceFacts | None:
+        files = self.files(index, source)
+        if not files:
+            return None
+        kind = source.format or format_of(files[0].path)
+        if kind is None:
+            self.problem(
+                index,
+                "path",
+                f"cannot tell the format of {source.path}; write 'format: json', jsonl, csv or parquet",
+            )
+            return None
+        plugin: SourcePlugin = find("sources", kind)()
+        paths = [file.path for file in files]
+        columns = self.columns(index, source, plugin, paths)
+        if columns is None:
+            return None
+        fields = self.fields(index, source, columns, plugin)
+        rows = self.database.parquet_rows(paths) if plugin.CELLS == "typed" else None
+        if rows is not None and sum(rows) == 0:
+            self.problem(index, "path", f"{source.path} has no rows")
+            return None
+        return None if fields is None else SourceFacts(source_name, kind, tuple(files), columns, fields, rows)
+
+    def files(self, index: int, source: Source) -> list[SourceFile]:
+        if source.path.startswith(REMOTE):
+            if self.offline:
+                raise MachineError(
+                    f"{source.path} is on the network and --offline forbids it; download it and name the file"
+                )
+            self.database.allow_network()
+            # Without the network's word for it, the address (with its revision) stands for the content.
+            return [SourceFile(source.path, source.path, 0)]
+        # From the root, so that plan.sql finds the files wherever it is pasted.
+        folder = self.recipe.folder.absolute()
+        named = folder / source.path
+        # A glob may start anywhere, also above the recipe: pathlib globs below a folder alone. Its signs in the name of the
+        # recipe's folder, or of a file that is there, are none.
+        globbed = glob.has_magic(source.path) and not named.is_file()
+        matches = glob.glob(source.path, root_dir=folder, recursive=True) if globbed else []  # noqa: PTH207
+        paths = sorted(str(folder / match) for match in matches) if globbed else [str(named)]
+        found = [Path(path) for path in paths if Path(path).is_file()]
+        if not found:
+            self.problem(index, "path", f"no file matches {source.path} (looked in {self.recipe.folder.resolve()})")
+        empty = [path for path in found if path.stat().st_size == 0]
+        for path in empty:
+            self.problem(index, "path", f"{path.name} is an empty file")
+        return [
+            SourceFile(str(path), self.store.digest(path), path.stat().st_size) for path in found if path not in empty
+        ]
+
+    def columns(self, index: int, source: Source, plugin: SourcePlugin, paths: list[str]) -> Mapping[str, str] | None:
+        try:
+            columns = self.database.describe(plugin.look(paths))
+            if plugin.CELLS == "text" and not self.database.rows(f"SELECT 1 FROM {plugin.look(paths)} LIMIT 1"):
+                self.problem(index, "path", f"{source.path} has no rows")
+                return None
+            return columns
+        except QueryError as error:
+            first = error
+        if source.path.startswith(REMOTE):
+            self.problem(index, "path", f"{source.path} cannot be read: {first.reason}")
+            return None
+        # What DuckDB cannot describe may be readable with care: an object that holds a list, a broken line among good ones.
+        columns = {}
+        for path in paths:
+            try:
+                verify_compressed_file(path)
+                for row, _ in itertools.islice(plugin.rescue(path), _SAMPLE):
+                    for key, value in (row or {}).items():
+                        columns[key] = _wider(columns.get(key), value)
+            except ValueError as error:
+                self.problem(index, "path", f"{Path(path).name}: {error}")
+                return None
+        if not columns:
+            self.problem(index, "path", f"{source.path} has no row that can be read ({first.reason})")
+            return None
+        return {key: kind if kind != "NULL" else "VARCHAR" for key, kind in columns.items()}
+
+    def fields(
+        self, index: int, source: Source, columns: Mapping[str, str], plugin: SourcePlugin
+    ) -> Mapping[str, str] | None:
+        fields = _asked(source.fields, columns)
+        if fields is None:
+            known = ", ".join(list(columns)[:20])
+            self.problem(
+                index,
+                "path",
+                f"cannot tell which columns make a row; name them under 'fields'. {source.path} has: {known}",
+            )
+            return None
+        good = True
+        optional = ("input",) if not isinstance(source.fields, Fields) else ()
+        for field, column in list(fields.items()):
+            if column not in columns and field in optional:
+                del fields[field]
+            elif column not in columns:
+                hint = suggest(column, columns) or f"; there are: {', '.join(list(columns)[:20])}"
+                self.problems.append(
+                    self.recipe.problem(
+                        ("sources", index, "fields", field), f"{source.path} has no column '{column}'{hint}"
+                    )
+                )
+                good = False
+            elif plugin.CELLS == "typed" and field in ROW_FIELDS and columns[column] != "VARCHAR":
+                message = (
+                    f"column '{column}' of {source.path} holds {columns[column]}, not texts: it cannot be the {field}"
+                )
+                self.problems.append(self.recipe.problem(("sources", index, "fields", field), message))
+                good = False
+        return fields if good else None
+
+    def other_files(self) -> dict[str, str]:
+        """Digests of tables of scores and of recorded replies."""
+        digests: dict[str, str] = {}
+        for grader_name, grader in self.recipe.graders.items():
+            golden = grader.health.golden
+            if golden is not None:
+                self.add_digest(digests, golden.file, golden.file, ("graders", grader_name, "health", "golden", "file"))
+            if grader.table is not None:
+                self.add_digest(digests, grader.table, grader.table, ("graders", grader_name, "table"))
+            elif grader.model is not None and grader.model.startswith("recorded/"):
+                self.add_digest(
+                    digests,
+                    grader.model,
+                    grader.model.removeprefix("recorded/"),
+                    ("graders", grader_name, "model"),
+                )
+            elif grader.model is not None and grader.model.startswith("local/"):
+                path = grader.model.partition("/")[2]
+                self.add_local_model(digests, grader.model, path, ("graders", grader_name, "model"))
+        training = self.recipe.text.training
+        for word in ("base_model", "tokenizer") if training is not None else ():
+            path = getattr(training, word)
+            if isinstance(path, str):
+                self.add_local_model(digests, path, path, ("training", word))
+        return digests
+
+    def add_local_model(self, digests: dict[str, str], key: str, path: str, place: Any) -> None:
+        """A model goes by what its files hold; one that is no path here goes by its name on the hub."""
+        target = self.recipe.folder / path
+        if target.exists():
+            try:
+                digests[key] = model_digest(target, self.store.digest)
+            except MachineError as error:
+                self.problems.append(self.recipe.problem(place, str(error)))
+        elif not is_hub_name(path):
+            message = f"there is no model {target.name} (looked in {target.parent.resolve()})"
+            self.problems.append(self.recipe.problem(place, message))
+
+    def add_digest(self, digests: dict[str, str], key: str, path: str, place: Any) -> None:
+        target = self.recipe.folder / path
+        if target.is_dir():
+            digests[key] = "+".join(self.store.digest(file) for file in sorted(target.glob("*.jsonl")))
+        elif target.is_file():
+            digests[key] = self.store.digest(target)
+        else:
+            self.problems.append(
+                self.recipe.problem(place, f"there is no file {path} (looked in {self.recipe.folder.resolve()})")
+            )
+
+
+def format_of(path: str) -> str | None:
+    """The source plug-in whose endings a file name has."""
+    stem = path.removesuffix(".gz").removesuffix(".zst")
+    return next((kind for kind in names("sources") if stem.lower().endswith(find("sources", kind).SUFFIXES)), None)
+
+
+def _asked(fields: Fields | str | None, columns: Mapping[str, str]) -> dict[str, str] | None:
+    """Which column is which part of a row: as the recipe says, or as the columns' names tell."""
+    if isinstance(fields, str):
+        return dict(_LAYOUTS[fields])
+    if fields is not None:
+        given = {field: getattr(fields, field) for field in (*ROW_FIELDS, "messages")}
+        return {field: column for field, column in given.items() if column is not None}
+    for layout in ("alpaca", "dolly", "sharegpt", "messages"):
+        wanted = _LAYOUTS[layout]
+        if all(column in columns for field, column in wanted.items() if field != "input"):
+            return {field: column for field, column in wanted.items() if column in columns}
+    own = {field: field for field in ROW_FIELDS if field in columns}
+    return own if {"instruction", "response"} <= own.keys() else None
+
+
+def _wider(kind: str | None, value: Any) -> str:
+    found = {bool: "BOOLEAN", int: "DOUBLE", float: "DOUBLE", str: "VARCHAR", type(None): kind or "NULL"}.get(
+        type(value), "JSON"
+    )
+    return found if kind in (None, "NULL", found) else "VARCHAR"

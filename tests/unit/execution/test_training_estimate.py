@@ -1,0 +1,106 @@
+"""What training will take, told before it starts."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from conftest import Project
+
+import alpaqual
+from alpaqual.api import commands, estimate_jobs
+from alpaqual.execution.training import measured_speed
+from alpaqual.job import to_json
+from alpaqual.llm.local import count_weights
+
+LLAMA = (
+    "{model_type: llama, hidden_size: 4096, intermediate_size: 11008, num_hidden_layers: 32, num_attention_heads: 32, "
+    "vocab_size: 32000}"
+)
+
+
+def recipe(project: Project, **training: str) -> alpaqual.Plan:
+    project.jsonl(
+        "d.jsonl", [{"instruction": "i" * 400, "input": "", "output": f"{n}" + "o" * 399} for n in range(300)]
+    )
+    words = {"base_model": f"{{config: {LLAMA}}}", "tokenizer": "a/b", "datasets": "[full]", **training}
+    project.ask("d.jsonl", f"training: {{{', '.join(f'{word}: {value}' for word, value in words.items())}}}")
+    return alpaqual.plan_recipe(project.recipe)
+
+
+def test_rows_that_are_not_selected_yet_are_said_so(project: Project) -> None:
+    (found,) = estimate_jobs(recipe(project))
+    assert found.rows is None and "rows are not selected yet" in str(found)
+
+
+def test_steps_tokens_time_and_cost_are_told(project: Project) -> None:
+    plan = recipe(project, price_per_gpu_hour="3", launch="{processes: 4, start: elsewhere}")
+    alpaqual.run(project.recipe, until="selecting")
+    (found,) = estimate_jobs(plan)
+    assert (found.rows, found.steps) == (300, 9)
+    # 800 bytes and the prompt, three times.
+    assert found.tokens == 300 * (200 + 45) * 3
+    assert found.weights == 6_738_415_616
+    assert found.bytes == 6_738_415_616 * 16 // 4
+    assert found.seconds == pytest.approx(6 * found.weights * found.tokens / (4 * 989e12 * 0.4))
+    assert found.usd == pytest.approx(found.seconds / 3600 * 4 * 3)
+    assert "6.74 billion weights, about 25.1 GiB a device before activations" in str(found)
+    assert "4 x H100 at 40% of its speed" in str(found)
+
+
+def test_without_a_gpu_no_time_is_made_up(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    plan = recipe(project)
+    alpaqual.run(project.recipe, until="selecting")
+    (found,) = estimate_jobs(plan)
+    assert found.seconds is None and "no GPU here, and nothing measured yet" in str(found)
+
+
+@pytest.mark.parametrize(("method", "a_weight"), [("full", 16.0), ("lora", 2.0), ("qlora", 0.55)])
+def test_adapters_take_less_memory(method: str, a_weight: float, project: Project) -> None:
+    plan = recipe(project, method=method)
+    (found,) = estimate_jobs(plan)
+    assert found.bytes == round(6_738_415_616 * a_weight)
+
+
+def test_the_plan_tells_the_command(project: Project) -> None:
+    plan = recipe(project)
+    folder = project.folder / "runs" / "trial" / "training" / "full"
+    assert commands(plan) == {"training.full": f"cd {folder} && bash launch.sh"}
+    said = project.command("plan", "recipe.yaml", "-q").stdout
+    assert f"training.full is: cd {folder} && bash launch.sh" in said
+    told = json.loads(project.command("plan", "recipe.yaml", "--json").stdout)
+    assert told["training"][0]["weights"] == 6_738_415_616 and list(told["commands"]) == ["training.full"]
+
+
+def test_the_weights_of_a_folder_are_counted_without_reading_them(tmp_path) -> None:
+    table = {"a": {"shape": [3, 4]}, "b": {"shape": [5]}, "__metadata__": {"format": "pt"}}
+    text = json.dumps(table).encode()
+    (tmp_path / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text)
+    assert count_weights(tmp_path) == 17
+    assert count_weights(tmp_path / "model.safetensors") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "measured"),
+    [
+        ({}, True),
+        ({"seed": "7"}, True),
+        ({"base_model": "a/other"}, False),
+        ({"base_model": f"{{config: {LLAMA}}}"}, False),
+        ({"method": "lora"}, False),
+        ({"max_length": "100"}, False),
+        ({"launch": "{processes: 2}"}, False),
+    ],
+)
+def test_the_speed_of_another_model_is_no_measure(change: dict[str, str], measured: bool, project: Project) -> None:
+    (stage,) = [each for each in recipe(project, base_model="a/model").stages if each.job is not None]
+    assert stage.job is not None
+    folder = project.folder / "run" / "training" / "full"
+    folder.mkdir(parents=True)
+    (folder / "job.json").write_text(to_json(stage.job))
+    lines = [{"step": step, "tokens": 100, "seconds": 2.0} for step in (1, 2, 3)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (other,) = [each for each in recipe(project, **{"base_model": "a/model", **change}).stages if each.job is not None]
+    assert other.job is not None
+    assert measured_speed(project.folder / "run", other.job) == (50.0 if measured else None)

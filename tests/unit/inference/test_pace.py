@@ -1,0 +1,212 @@
+"""How fast requests go out: what is in flight, what a 429 changes, and when a server counts as down."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from alpaqual.errors import Fault, FaultKind
+from alpaqual.inference.pace import Pace, Rate, backoff
+
+DOWN = Fault(FaultKind.TRANSIENT, "no connection")
+
+
+def throttled(retry_after: float | None = None) -> Fault:
+    return Fault(FaultKind.THROTTLED, "rate limit", retry_after=retry_after)
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(work)
+
+
+def warm(pace: Pace) -> None:
+    """A first answer has come."""
+    pace.succeeded()
+
+
+def test_the_first_request_goes_alone_and_then_as_many_as_may() -> None:
+    async def work() -> tuple[int, int]:
+        pace = Pace(Rate(8))
+        tasks = [asyncio.create_task(pace.enter(1)) for _ in range(20)]
+        await asyncio.sleep(0.01)
+        alone = pace.in_flight
+        pace.succeeded()
+        pace.leave()
+        await asyncio.sleep(0.01)
+        among = pace.in_flight
+        for task in tasks:
+            task.cancel()
+        return alone, among
+
+    assert run(work()) == (1, 8)
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 7, 64])
+def test_no_more_than_asked_for_are_ever_in_flight(concurrency: int) -> None:
+    async def work() -> tuple[int, int]:
+        pace, most, done = Pace(Rate(concurrency)), 0, 0
+
+        async def one() -> None:
+            nonlocal most, done
+            await pace.enter(1)
+            most = max(most, pace.in_flight)
+            await asyncio.sleep(0.0005)
+            pace.succeeded()
+            pace.leave()
+            done += 1
+
+        await asyncio.gather(*(one() for _ in range(300)))
+        return most, done
+
+    most, done = run(work())
+    assert most == concurrency
+    assert done == 300
+
+
+def test_a_pause_that_the_server_asks_for_holds_everybody() -> None:
+    async def work() -> float:
+        pace = Pace(Rate(4))
+        warm(pace)
+        pace.failed(throttled(0.2))
+        started = time.monotonic()
+        await asyncio.gather(*(pace.enter(1) for _ in range(2)))
+        return time.monotonic() - started
+
+    assert run(work()) >= 0.19
+
+
+def test_a_burst_of_refusals_slows_down_once_and_success_gives_back_all() -> None:
+    async def work() -> tuple[float, float]:
+        pace = Pace(Rate(64))
+        warm(pace)
+        for _ in range(64):
+            pace.failed(throttled(0.0))
+        slowed = pace.limit
+        for _ in range(5_000):
+            pace.succeeded()
+        return slowed, pace.limit
+
+    assert run(work()) == (pytest.approx(64 * 0.7), 64)
+
+
+def test_even_the_slowest_pace_grows_again() -> None:
+    async def work() -> float:
+        pace = Pace(Rate(10))
+        warm(pace)
+        pace.limit = pace.ceiling = 1.0
+        for _ in range(100):
+            pace.succeeded()
+        return pace.limit
+
+    assert run(work()) == 10
+
+
+def test_single_faults_among_answers_open_no_circuit() -> None:
+    async def work() -> bool:
+        pace = Pace(Rate(8))
+        for _ in range(1_000):
+            pace.failed(DOWN)
+            pace.succeeded()
+        return pace.suspicious
+
+    assert run(work()) is False
+
+
+def test_a_server_that_is_down_is_tried_by_one_request_at_a_time_and_given_up() -> None:
+    async def work() -> tuple[bool, float, str]:
+        pace = Pace(Rate(8, patience=0.3))
+        warm(pace)
+        for _ in range(8):
+            pace.failed(DOWN)
+        pace.down(DOWN)
+        was, limit = pace.suspicious, pace.limit
+        await asyncio.sleep(0.35)
+        pace.failed(DOWN)
+        with pytest.raises(Fault, match="no answer for") as fault:
+            pace.down(DOWN)
+        assert fault.value.kind is FaultKind.FATAL
+        return was, limit, fault.value.detail
+
+    assert run(work()) == (True, 1.0, "the last fault was: no connection")
+
+
+def test_a_server_that_is_there_after_all_gets_as_much_as_before() -> None:
+    async def work() -> float:
+        pace = Pace(Rate(8))
+        warm(pace)
+        for _ in range(8):
+            pace.failed(DOWN)
+        pace.down(DOWN)
+        pace.there()
+        assert not pace.suspicious
+        return pace.limit
+
+    assert run(work()) == 8
+
+
+def test_a_pause_that_was_asked_for_tries_nobody_s_patience() -> None:
+    async def work() -> None:
+        pace = Pace(Rate(8, patience=0.1))
+        for _ in range(5):
+            pace.failed(throttled(0.2))
+            await asyncio.sleep(0.2)
+
+    run(work())
+
+
+def test_requests_per_minute_are_kept_and_spread() -> None:
+    async def work() -> list[float]:
+        pace = Pace(Rate(64, requests_per_minute=1_200))
+        warm(pace)
+        started, times = time.monotonic(), []
+
+        async def one() -> None:
+            await pace.enter(1)
+            times.append(time.monotonic() - started)
+            pace.leave()
+
+        await asyncio.gather(*(one() for _ in range(50)))
+        return times
+
+    times = sorted(run(work()))
+    # Twenty a second: the first twenty may go at once, the others wait for their time.
+    assert times[-1] >= 1.4
+    assert sum(moment < 0.5 for moment in times) <= 31
+
+
+def test_tokens_per_minute_are_kept_and_a_request_larger_than_a_minute_still_goes() -> None:
+    async def work() -> float:
+        pace = Pace(Rate(4, tokens_per_minute=6_000))
+        warm(pace)
+        started = time.monotonic()
+        for tokens in (1_000_000, 50):
+            await pace.enter(tokens)
+            pace.leave()
+        return time.monotonic() - started
+
+    assert run(work()) >= 0.4
+
+
+def test_closing_lets_nobody_in_and_ends_every_wait() -> None:
+    async def work() -> list[Any]:
+        pace = Pace(Rate(1))
+        await pace.enter(1)
+        waiting = [asyncio.create_task(pace.enter(1)) for _ in range(3)] + [asyncio.create_task(pace.rest(60))]
+        await asyncio.sleep(0.01)
+        pace.close()
+        return await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 1)
+
+    *entering, resting = run(work())
+    assert [type(each) for each in entering] == [Fault] * 3
+    assert resting is None
+
+
+def test_waits_double_with_jitter_and_end_somewhere() -> None:
+    for attempt, middle in ((1, 0.5), (2, 1.0), (3, 2.0), (20, 30.0)):
+        waits = [backoff(attempt) for _ in range(200)]
+        assert all(middle / 2 <= wait <= middle * 1.5 for wait in waits)
+        assert max(waits) - min(waits) > middle / 4
