@@ -10,20 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import alpaqual
 from alpaqual.errors import AlpaqualError, MachineError, Problem, RecipeError, StageError
-from alpaqual.execution.executor import STAGES, Listener, execute_stages
-from alpaqual.execution.folder import RESULTS, clear_data, clear_reports, fill_folder, write_results
+from alpaqual.execution.execution import Execution, Listener
+from alpaqual.execution.folder import RESULTS, RunFolder
+from alpaqual.execution.folder import STAGES as STAGE_RECORD
 from alpaqual.execution.inspection import inspect_sources
 from alpaqual.execution.options import RunOptions, Watcher
-from alpaqual.execution.results import build_results
-from alpaqual.execution.run import Outcome
 from alpaqual.execution.run import Run as FinishedRun
-from alpaqual.execution.training import Trained, busy_jobs, check_trainer, fill_jobs, is_trained, train, write_exports
 from alpaqual.inference.budget import Limit
 from alpaqual.plan.compile import compile_plan
 from alpaqual.plan.explain import Explained, explain_plan
 from alpaqual.plan.plan import Plan
+from alpaqual.plan.stages import STAGES
+from alpaqual.plan.training import TrainStage
 from alpaqual.recipe.parse import parse_recipe, read_recipe, read_rules
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.registry import find
@@ -33,7 +32,7 @@ from alpaqual.report.html import to_html
 from alpaqual.report.junit import to_junit
 from alpaqual.report.markdown import to_markdown
 from alpaqual.report.report import Report
-from alpaqual.store.store import Store, project_folder, write_whole
+from alpaqual.store.store import Store, project_folder
 from alpaqual.store.tables import Rows, read_rows
 from alpaqual.values import State
 
@@ -121,7 +120,7 @@ def _planned(recipe: Recipe | str | Path, sets: Sequence[str], offline: bool) ->
 
 
 def run_folder(plan: Plan, store: Store) -> Path:
-    """Where a run leaves what it made, unless it is told otherwise."""
+    """The default run folder: runs/<name> of the project."""
     return store.project / "runs" / plan.recipe.name
 
 
@@ -134,70 +133,40 @@ def execute(
     listen: Listener | None = None,
     options: RunOptions | None = None,
 ) -> Run:
-    """Do what a plan says and fill the run folder (`out`, or runs/<name> of the project).
+    """Execute a plan and fill the run folder (`out`, or runs/<name> of the project).
 
-    Raises StageError where a stage fails: what was done before is kept, and the next run goes on from there.
+    Raises StageError where a stage fails: results so far are kept, and the next run resumes there.
     """
-    folder = out or run_folder(plan, store)
-    training = any(stage.job is not None for stage in plan.stages) and until in (None, "training")
-    if training:
-        check_trainer(plan, store, folder)
-    if busy := busy_jobs(plan, folder):
-        raise StageError(
-            f"a job is training on {', '.join(busy)} in {folder}: its data stays as it is until it has ended; run again then, or "
-            "give this run a folder of its own with --out"
-        )
-    clear_reports(folder)
-    trained: dict[str, Trained] = {}
+    folder = RunFolder.open(out or run_folder(plan, store))
+    execution = Execution(plan, store, folder, options=options, listen=listen)
     try:
-        execution = execute_stages(plan, store, until=until, listen=listen, options=options)
-        fill_folder(plan, execution, store, folder)
-        results = build_results(plan, execution.results, alpaqual.__version__)
-        if training:
-            jobs = fill_jobs(plan, store, folder)
-            write_exports(plan, jobs, folder)
-            bad = results["verdict"] == State.FAIL
-            trained = train(
-                plan, jobs, folder, bad=bad, watch=options.watch if options else None, listen=listen or _nobody
-            )
-            results = build_results(plan, execution.results, alpaqual.__version__, trained)
+        execution.prepare(until)
+        folder.remove_reports()
+        execution.run(until)
+        execution.fill_folder()
     except (RecipeError, MachineError):
         raise
     except AlpaqualError as error:
-        give_up(folder, _failed(plan, error))
+        write_failure(folder, plan, error)
         raise
     except OSError as error:
-        raise StageError(f"{error.strerror or error}: {error.filename or folder}") from error
-    outcomes = [Outcome(f"training.{name}", each.reused, each.seconds) for name, each in trained.items() if each.facts]
-    finished = Run(folder, results, (*execution.outcomes, *outcomes))
-    if until in (None, "training"):
-        write_reports(finished)
-    write_results(folder, results)
-    # The data is as it should be and its report is written: what failed is told all the same.
-    for each in trained.values():
+        raise StageError(f"{error.strerror or error}: {error.filename or folder.path}") from error
+    finished = Run(folder.path, execution.build_results(), tuple(execution.outcomes))
+    if until in (None, STAGES[-1]):
+        write_reports(finished, folder)
+    folder.write_results(finished.results)
+    # The data is complete and its report is written: only then is the error of a training job raised.
+    for each in execution.trained.values():
         if each.error is not None:
             raise each.error
     return finished
 
 
-def _nobody(stage: str, event: str, seconds: float) -> None:
-    """Listens to nothing."""
-
-
-def give_up(folder: Path, results: dict[str, Any]) -> None:
-    """What a run leaves that a stage ended: a report that says why, and no data of an earlier one that could be taken for this one's."""
-    clear_data(folder)
-    report = build_report(FinishedRun(folder, results))
-    write_whole(folder / "report.md", to_markdown(report))
-    write_whole(folder / "junit.xml", to_junit(report))
-    write_results(folder, results)
-
-
-def _failed(plan: Plan, error: AlpaqualError) -> dict[str, Any]:
-    """The results of a run that a stage ended: nothing but the verdict and why."""
+def write_failure(folder: RunFolder, plan: Plan, error: AlpaqualError) -> None:
+    """Write a report that says why a stage failed, and remove the data of earlier runs, which is not this run's."""
     recipe = {"name": plan.recipe.name, "title": plan.recipe.text.title, "file": plan.recipe.file}
     reason = {"state": State.ERROR, "text": str(error), "place": ""}
-    return {
+    results: dict[str, Any] = {
         "version": 1,
         "recipe": recipe,
         "verdict": State.ERROR,
@@ -205,14 +174,19 @@ def _failed(plan: Plan, error: AlpaqualError) -> dict[str, Any]:
         "source": {"rows": 0},
         "datasets": {},
     }
+    folder.remove_data()
+    report = build_report(FinishedRun(folder.path, results))
+    folder.write("report.md", to_markdown(report))
+    folder.write("junit.xml", to_junit(report))
+    folder.write_results(results)
 
 
-def write_reports(finished: Run) -> None:
+def write_reports(finished: Run, folder: RunFolder) -> None:
     """Write every report into the run folder."""
     report = build_report(finished)
-    write_whole(finished.folder / "report.md", to_markdown(report))
-    write_whole(finished.folder / "report.html", to_html(report))
-    write_whole(finished.folder / "junit.xml", to_junit(report))
+    folder.write("report.md", to_markdown(report))
+    folder.write("report.html", to_html(report))
+    folder.write("junit.xml", to_junit(report))
 
 
 def run(  # noqa: PLR0913 - one argument for each thing that a person may ask of a run
@@ -280,14 +254,14 @@ def render(report: Report, kind: str) -> str:
 
 
 def explain(plan: Plan) -> list[Explained]:
-    """Each stage of a plan: reused, or to be done and why."""
+    """Each stage of a plan: reused, or why it runs."""
     store = Store(project_folder(Path(plan.recipe.file)))
     before: dict[str, Any] = {}
     folder = run_folder(plan, store)
     with contextlib.suppress(OSError, ValueError):
-        before = json.loads((folder / "stages.json").read_text(encoding="utf-8"))
-    trained = {stage.fingerprint for stage in plan.stages if stage.job is not None and is_trained(folder, stage, store)}
-    return explain_plan(plan, lambda key: key in trained or store.find(key) is not None, before)
+        before = json.loads((folder / STAGE_RECORD).read_text(encoding="utf-8"))
+    execution = Execution(plan, store, RunFolder(folder, ()))
+    return explain_plan(plan, lambda stage: execution.handler(stage).exists(), before)
 
 
 def estimate(plan: Plan) -> list[Estimate]:
@@ -304,7 +278,7 @@ def estimate(plan: Plan) -> list[Estimate]:
 
 def estimate_jobs(plan: Plan) -> list[TrainingEstimate]:
     """What each training job will take; of datasets that are not selected yet, little can be told."""
-    if all(stage.job is None for stage in plan.stages):
+    if not plan.of(TrainStage):
         return []
     from alpaqual.execution.training_estimate import estimate_training
 
@@ -319,10 +293,9 @@ def commands(plan: Plan) -> dict[str, str]:
         return {}
     runs = run_folder(plan, Store(project_folder(Path(plan.recipe.file)))) / "training"
     trainer = find("trainers", training.trainer)()
-    jobs = {stage.name: stage.job for stage in plan.stages if stage.job is not None}
     return {
-        name: f"cd {shlex.quote(str(runs / job.dataset))} && {shlex.join(trainer.command(job))}"
-        for name, job in jobs.items()
+        stage.name: f"cd {shlex.quote(str(runs / stage.dataset))} && {shlex.join(trainer.command(stage.job))}"
+        for stage in plan.of(TrainStage)
     }
 
 

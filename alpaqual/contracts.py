@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from alpaqual.errors import Fault
 from alpaqual.job import Job
-from alpaqual.values import Grade, Reply, Request, Row
+from alpaqual.values import FilesFound, Grade, Reply, Request, Row, Scan
+
+RowReader = Callable[[str], Iterator[tuple[dict[str, Any] | None, str]]]
+"""Yields each row of a file: (its values, "") or (None, why it cannot be read and where). Raises ValueError for the whole file."""
 
 
 class Source(Protocol):
@@ -19,25 +24,91 @@ class Source(Protocol):
     SUFFIXES: tuple[str, ...]
     """Endings of file names, without .gz and .zst."""
     CELLS: Literal["json", "text", "typed"]
-    """What a cell of `scan` is: JSON, a text, or of the type that the file gives its column."""
+    """What a cell is: JSON, a text, or of the type that the file gives its column. A source that yields rows has JSON."""
 
-    def look(self, files: Sequence[str]) -> str:
-        """A relation (SQL) with the files' columns, to be described."""
-        ...
+    def rows(self, file: str) -> Iterator[tuple[dict[str, Any] | None, str]]:
+        """Yield every row of a file: (its values, "") or (None, why it cannot be read and where).
 
-    def scan(self, files: Sequence[str], columns: Sequence[str], file_rows: Sequence[int]) -> str:
-        """A query (SQL) that gives `position` (from 1, over all files) and `columns`, and fails where a file is broken.
-
-        `file_rows` has the rows of each file for typed formats.
-        """
-        ...
-
-    def rescue(self, file: str) -> Iterator[tuple[dict[str, Any] | None, str]]:
-        """Every row of a file, read with care: (its values, "") or (None, why it cannot be read and where).
-
+        An engine with a reader of its own for the format uses this for files that its reader refuses.
         Raises ValueError, with the place, where the file as a whole cannot be read.
         """
         ...
+
+
+class Engine(Protocol):
+    """Runs the statements of a plan: `alpaqual/engines/<name>.py` with a class `Plugin(memory=, threads=, spill=)`.
+
+    Statements are in DuckDB's SQL. Every method raises QueryError with the engine's reason.
+    """
+
+    def reads(self, kind: str) -> bool:
+        """Whether the engine has a reader of its own for a source format."""
+        ...
+
+    def describe(self, kind: str, files: Sequence[str]) -> FilesFound:
+        """Columns and types of files of a format that `reads` has; their rows are not read."""
+        ...
+
+    def load(self, scan: Scan, rows: RowReader) -> Sequence[tuple[int, str]]:
+        """Make `scan.table`. Files that the engine cannot read alone come row by row from `rows`.
+
+        Returns (position, reason) of each row that cannot be read. Raises ValueError where a file as a whole cannot.
+        """
+        ...
+
+    def scan_sql(self, scan: Scan) -> str | None:
+        """The query that reads the files, for a person to run again; None where only `rows` reads them."""
+        ...
+
+    def check_files(self, scan: Scan) -> Iterator[tuple[str, str]]:
+        """Read each typed file to its end: yields (path, reason) of each that is damaged."""
+        ...
+
+    def view(self, table: str, files: Sequence[Path]) -> None:
+        """Make stored Parquet files readable as one table."""
+        ...
+
+    def create(self, table: str, query: str, what: str) -> None:
+        """Make a temporary table of a query's rows."""
+        ...
+
+    def insert(self, table: str, rows: Sequence[Sequence[str | int | float | None]], what: str) -> None:
+        """Append rows to a temporary table."""
+        ...
+
+    def table(self, table: str, query: str, path: Path, what: str) -> None:
+        """Store a query's rows as a Parquet file and make it readable as `table`."""
+        ...
+
+    def drop(self, table: str) -> None:
+        """Drop a temporary table or a view, where there is one."""
+        ...
+
+    def export(self, query: str, path: Path, what: str) -> None:
+        """Write a query's rows as JSON Lines."""
+        ...
+
+    def facts(self, query: str, what: str) -> list[dict[str, Any]]:
+        """All rows of a small query, by column name."""
+        ...
+
+    def columns(self, table: str) -> Mapping[str, str]:
+        """Columns of a table and their types."""
+        ...
+
+    def rows(self, query: str, size: int) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows of a query in lists of `size`: memory does not grow with their number."""
+        ...
+
+    def streaming(self) -> AbstractContextManager[None]:
+        """Read ahead as little as possible while rows are taken a few at a time."""
+        ...
+
+    def allow_network(self) -> None:
+        """Make `hf://` paths readable. Raises MachineError where they cannot be."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class Ledger(Protocol):

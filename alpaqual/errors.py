@@ -4,6 +4,7 @@ AlpaqualError            what the command line prints without a traceback       
 ├── RecipeError          the recipe is wrong; .problems has all, with places     exit 2
 ├── MachineError         this machine lacks something; says what to run          exit 3
 └── StageError           a stage failed; what was done is kept                   exit 4
+    ├── QueryError       an engine refused a statement; .reason has its words    exit 4
     └── StoreError       a stored result is missing or not what its seal says    exit 4
 
 Two more never reach a user, because whoever asks models catches them:
@@ -66,6 +67,14 @@ class MachineError(AlpaqualError):
 
 class StageError(AlpaqualError):
     """A stage failed. What was done before is kept; run again and it goes on."""
+
+
+class QueryError(StageError):
+    """An engine refused a statement; `reason` has its words without the statement."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"{what}: {reason}")
 
 
 class StoreError(StageError):

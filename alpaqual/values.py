@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 ROW_FIELDS = ("instruction", "input", "response")
 """The three texts of a row, as the paper names them (section 2.2)."""
@@ -117,11 +117,40 @@ class SourceFile:
 
 
 @dataclass(frozen=True)
+class Scan:
+    """The files of a source and what is read of them, as data: engines turn it into a table.
+
+    The table has `position` (from 1, over all files in their order) and one cell for each of `columns`: JSON, a text, or of the
+    type that the file gives its column, as `cells` says.
+    """
+
+    table: str
+    source: str
+    format: str
+    cells: Literal["json", "text", "typed"]
+    files: tuple[SourceFile, ...]
+    columns: tuple[str, ...]
+    file_rows: tuple[int, ...] = ()
+    """Rows of each file, for formats that tell without being read."""
+    copied: bool = True
+    """Whether the cells are copied into a table before anything else reads them; otherwise they are read in place."""
+
+
+@dataclass(frozen=True)
+class FilesFound:
+    """What an engine tells of files without reading all of them: columns with their types, and rows of each file."""
+
+    columns: Mapping[str, str]
+    file_rows: tuple[int, ...] | None = None
+    empty: bool = False
+
+
+@dataclass(frozen=True)
 class SourceFacts:
-    """What was found when a source was looked at, before anything was read in full.
+    """What is known of a source before anything is read in full.
 
     `fields` maps instruction, input and response (or messages) to the source's columns; `columns` maps each column
-    to its DuckDB type; `file_rows` has the rows of each file where the format says so without reading it.
+    to its SQL type; `file_rows` has the rows of each file where the format tells them without being read.
     """
 
     name: str

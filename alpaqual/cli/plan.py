@@ -30,7 +30,7 @@ def plan(recipe: Path, sets: tuple[str, ...], offline: bool, as_json: bool, quie
     Where a model is to be asked: how many rows, tokens, US dollars and how long; the rows are loaded and counted for it.
     """
     from alpaqual import api
-    from alpaqual.execution.executor import plan_sql
+    from alpaqual.execution.plan_sql import plan_sql
 
     path = find_recipe(recipe)
     planned = api.plan_recipe(path, sets=sets, offline=offline)

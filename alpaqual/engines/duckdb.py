@@ -1,34 +1,28 @@
-"""DuckDB, one connection for one stage: views over stored Parquet in, Parquet or rows out."""
+"""DuckDB as an engine: views over stored Parquet in; Parquet, JSON Lines or rows out."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
-from alpaqual.engines.duckdb_files import one_file
-from alpaqual.errors import MachineError, StageError
+from alpaqual.contracts import RowReader
+from alpaqual.engines._duckdb_readers import READERS, one_file
+from alpaqual.errors import MachineError, QueryError
 from alpaqual.quote import literal, name
+from alpaqual.values import FilesFound, Scan, whole
+
+ROW_GROUP = 24_576
+_INSERTED = 1_000
+_LONGEST_LINE = 128 * 2**20
 
 
-class QueryError(StageError):
-    """A query failed; `reason` is DuckDB's word for it without the statement."""
-
-    def __init__(self, what: str, error: BaseException) -> None:
-        self.reason = plain_reason(error)
-        super().__init__(f"{what}: {self.reason}")
-
-
-def plain_reason(error: BaseException) -> str:
-    """The first line of a DuckDB error, without its class and without the statement that it quotes."""
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return re.sub(r"^[A-Z][A-Za-z ]+ Error: ", "", first)[:500]
-
-
-class Database:
-    """One in-memory DuckDB with this machine's limits; what does not fit in memory spills into `spill`."""
+class Plugin:
+    """One in-memory DuckDB with this machine's limits; what exceeds its memory spills into the folder `spill`."""
 
     def __init__(self, *, memory: str | None = None, threads: int | None = None, spill: Path | None = None) -> None:
         import duckdb
@@ -42,14 +36,64 @@ class Database:
             config["temp_directory"] = str(spill)
         self.errors: tuple[type[BaseException], ...] = (duckdb.Error, UnicodeDecodeError)
         self.connection = duckdb.connect(":memory:", config=config)
+        self.spill = spill
 
     def close(self) -> None:
         self.connection.close()
 
+    # Files
+
+    def reads(self, kind: str) -> bool:
+        """Whether DuckDB has a reader for a source format."""
+        return kind in READERS
+
+    def describe(self, kind: str, files: Sequence[str]) -> FilesFound:
+        """Columns and types of files; rows of each Parquet file, from its footer."""
+        relation = READERS[kind].relation(files)
+        columns = self._described(relation)
+        if kind == "parquet":
+            return FilesFound(columns, self._footers(files))
+        empty = kind == "csv" and not self.all_rows(f"SELECT 1 FROM {relation} LIMIT 1")
+        return FilesFound(columns, empty=empty)
+
+    def load(self, scan: Scan, rows: RowReader) -> Sequence[tuple[int, str]]:
+        """Make `scan.table`: DuckDB's reader for all files at once, else row by row; (position, reason) of unreadable rows."""
+        query, what = self.scan_sql(scan), f"loading: {scan.source}"
+        if query is not None and not scan.copied:
+            self.execute(f"CREATE OR REPLACE VIEW {name(scan.table)} AS {query}", what)
+            return ()
+        if query is not None:
+            with suppress(QueryError):
+                self.create(scan.table, query, what)
+                return ()
+        if self.spill is not None:
+            self.spill.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.spill) as folder:
+            cells = Path(folder) / "cells.jsonl"
+            unreadable = _write_cells(scan, rows, cells)
+            self.create(scan.table, _cells_query(scan, cells), what)
+        return unreadable
+
+    def scan_sql(self, scan: Scan) -> str | None:
+        """The query that reads the files; None where DuckDB has no reader for the format."""
+        files = [file.path for file in scan.files]
+        return READERS[scan.format].query(scan, files) if self.reads(scan.format) else None
+
+    def check_files(self, scan: Scan) -> Iterator[tuple[str, str]]:
+        """Read each typed local file to its end: yields (path, reason) of each that is damaged."""
+        for file in scan.files if scan.cells == "typed" else ():
+            if file.path.startswith("hf://"):
+                continue
+            try:
+                query = READERS[scan.format].query(scan, [file.path])
+                self.all_rows(f"SELECT MAX(HASH(COLUMNS(*))) FROM ({query})", "reading to the end")
+            except QueryError as error:
+                yield file.path, error.reason
+
     def allow_network(self) -> None:
         """Load DuckDB's httpfs for `hf://` paths.
 
-        Raises MachineError where it cannot be had.
+        Raises MachineError where it cannot be installed.
         """
         try:
             self.execute("INSTALL httpfs", "network")
@@ -60,41 +104,90 @@ class Database:
                 "with a network, run: python -c \"import duckdb; duckdb.sql('INSTALL httpfs')\""
             ) from None
 
+    # Tables
+
+    def view(self, table: str, files: Sequence[Path]) -> None:
+        """Make Parquet files readable as one table."""
+        listed = ", ".join(literal(one_file(str(file))) for file in files)
+        self.execute(
+            f"CREATE OR REPLACE VIEW {name(table)} AS SELECT * FROM read_parquet([{listed}])", f"opening {table}"
+        )
+
+    def create(self, table: str, query: str, what: str) -> None:
+        """Make a temporary table of a query's rows."""
+        self.execute(f"CREATE OR REPLACE TABLE {name(table)} AS {query}", what)
+
+    def insert(self, table: str, rows: Sequence[Sequence[str | int | float | None]], what: str) -> None:
+        """Append rows to a temporary table."""
+        for start in range(0, len(rows), _INSERTED):
+            values = ", ".join(f"({', '.join(map(literal, row))})" for row in rows[start : start + _INSERTED])
+            self.execute(f"INSERT INTO {name(table)} VALUES {values}", what)
+
+    def table(self, table: str, query: str, path: Path, what: str) -> None:
+        """Write a query's rows as Parquet, and make the file readable as `table`.
+
+        Row groups are small enough that two cores share a table of some ten thousand rows. lz4 packs about as well as snappy
+        here and takes a fifth less time over a table of fates.
+        """
+        options = f"FORMAT parquet, PARQUET_VERSION v2, COMPRESSION lz4, ROW_GROUP_SIZE {ROW_GROUP}"
+        self.execute(f"COPY (\n{query}\n) TO {literal(str(path))} ({options})", what)
+        self.view(table, [path])
+
+    def drop(self, table: str) -> None:
+        """Drop a table or a view, where there is one."""
+        found = self.all_rows(
+            f"SELECT table_type FROM information_schema.tables WHERE table_name = {literal(table)}", "cleaning up"
+        )
+        for (kind,) in found:
+            self.execute(f"DROP {'VIEW' if kind == 'VIEW' else 'TABLE'} {name(table)}", "cleaning up")
+
+    def columns(self, table: str) -> Mapping[str, str]:
+        """Columns of a table and their types."""
+        return self._described(name(table))
+
+    # Results
+
+    def export(self, query: str, path: Path, what: str) -> None:
+        """Write a query's rows as JSON Lines."""
+        self.execute(f"COPY (\n{query}\n) TO {literal(str(path))} (FORMAT json)", what)
+
+    def facts(self, query: str, what: str = "query") -> list[dict[str, Any]]:
+        """All rows of a query, by column name."""
+        with self.cursor(what) as cursor:
+            cursor.execute(query)
+            names = [column[0] for column in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def rows(self, query: str, size: int) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows of a query in lists of `size`: memory does not grow with their number."""
+        with self.cursor("query") as cursor:
+            cursor.execute(query)
+            while batch := cursor.fetchmany(size):
+                yield batch
+
+    def all_rows(self, query: str, what: str = "query") -> list[tuple[Any, ...]]:
+        """All rows of a query, as tuples."""
+        with self.cursor(what) as cursor:
+            return cast("list[tuple[Any, ...]]", cursor.execute(query).fetchall())
+
+    @contextmanager
+    def streaming(self) -> Iterator[None]:
+        """Run queries on one thread, which reads least ahead of rows that are taken a few at a time."""
+        threads = self.all_rows("SELECT current_setting('threads')")[0][0]
+        self.execute("SET threads = 1", "streaming")
+        try:
+            yield
+        finally:
+            self.execute(f"SET threads = {threads}", "streaming")
+
+    # Statements
+
     def execute(self, sql: str, what: str) -> None:
         """Run a statement to its end.
 
         Raises QueryError, which says what was being done.
         """
-        self.rows(sql, what)
-
-    def rows(self, sql: str, what: str = "query") -> list[tuple[Any, ...]]:
-        """All rows of a query."""
-        with self.cursor(what) as cursor:
-            return cast("list[tuple[Any, ...]]", cursor.execute(sql).fetchall())
-
-    def records(self, sql: str, what: str = "query") -> list[dict[str, Any]]:
-        """All rows of a query, by column name."""
-        with self.cursor(what) as cursor:
-            cursor.execute(sql)
-            names = [column[0] for column in cursor.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-    @contextmanager
-    def one_thread(self) -> Iterator[None]:
-        """While this lasts queries run on one thread: rows that are handed out a few at a time are not read far ahead."""
-        threads = self.rows("SELECT current_setting('threads')")[0][0]
-        self.execute("SET threads = 1", "reading slowly")
-        try:
-            yield
-        finally:
-            self.execute(f"SET threads = {threads}", "reading on")
-
-    def batches(self, sql: str, size: int) -> Iterator[list[tuple[Any, ...]]]:
-        """The rows of a query, `size` at a time: memory does not grow with the rows."""
-        with self.cursor("query") as cursor:
-            cursor.execute(sql)
-            while batch := cursor.fetchmany(size):
-                yield batch
+        self.all_rows(sql, what)
 
     @contextmanager
     def cursor(self, what: str) -> Iterator[Any]:
@@ -108,7 +201,7 @@ class Database:
         except self.errors as error:
             if "INTERRUPT" in str(error):
                 raise KeyboardInterrupt from error
-            raise QueryError(what, error) from error
+            raise QueryError(what, plain_reason(error)) from error
         except RuntimeError as error:
             if "interrupted" in str(error):
                 raise KeyboardInterrupt from error
@@ -116,55 +209,51 @@ class Database:
         finally:
             cursor.close()
 
-    def view(self, table: str, path: Path) -> None:
-        """Make a Parquet file readable as a table."""
-        self.execute(
-            f"CREATE OR REPLACE VIEW {name(table)} AS SELECT * FROM read_parquet({literal(one_file(str(path)))})",
-            f"opening {table}",
-        )
+    def _described(self, relation: str) -> dict[str, str]:
+        return {row[0]: row[1] for row in self.all_rows(f"DESCRIBE SELECT * FROM {relation}", "describing")}
 
-    def view_folder(self, table: str, folder: Path) -> None:
-        """Make all Parquet files of a folder readable as one table."""
-        files = ", ".join(literal(one_file(str(path))) for path in sorted(folder.glob("*.parquet")))
-        self.execute(
-            f"CREATE OR REPLACE VIEW {name(table)} AS SELECT * FROM read_parquet([{files}])", f"opening {table}"
-        )
-
-    def describe(self, relation: str) -> dict[str, str]:
-        """Columns of a relation and their types."""
-        return {row[0]: row[1] for row in self.rows(f"DESCRIBE SELECT * FROM {relation}", "describing")}
-
-    def parquet_rows(self, files: list[str]) -> tuple[int, ...]:
-        """Rows of each Parquet file, from its footer."""
+    def _footers(self, files: Sequence[str]) -> tuple[int, ...]:
         listed = ", ".join(literal(one_file(file)) for file in files)
-        found = dict(self.rows(f"SELECT file_name, num_rows FROM parquet_file_metadata([{listed}])", "reading footers"))
+        query = f"SELECT file_name, num_rows FROM parquet_file_metadata([{listed}])"
+        found = dict(self.all_rows(query, "reading footers"))
         return tuple(found[file] for file in files)
 
-    def write_parquet(self, query: str, path: Path, what: str) -> None:
-        """Write a query's result as Parquet, in row groups small enough that two cores share a middling table.
 
-        lz4 packs about as well as snappy here and takes a fifth less time over a table of fates.
-        """
-        self.execute(
-            f"COPY (\n{query}\n) TO {literal(str(path))} (FORMAT parquet, PARQUET_VERSION v2, COMPRESSION lz4, ROW_GROUP_SIZE {ROW_GROUP})",
-            what,
-        )
-
-    def write_jsonl(self, query: str, path: Path, what: str) -> None:
-        """Write a query's result as JSON Lines."""
-        self.execute(f"COPY (\n{query}\n) TO {literal(str(path))} (FORMAT json)", what)
+def plain_reason(error: BaseException) -> str:
+    """The first line of a DuckDB error, without its class and without the statement that it quotes."""
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return re.sub(r"^[A-Z][A-Za-z ]+ Error: ", "", first)[:500]
 
 
-ROW_GROUP = 24_576
+def _write_cells(scan: Scan, rows: RowReader, target: Path) -> list[tuple[int, str]]:
+    """Write position and cells of every readable row as JSON lists; (position, reason) of each other row.
+
+    Raises ValueError, with the file's name, where a file as a whole cannot be read.
+    """
+    unreadable: list[tuple[int, str]] = []
+    position = 0
+    with target.open("w", encoding="utf-8") as stream:
+        for file in scan.files:
+            shown = Path(file.path).name
+            try:
+                for row, reason in rows(file.path):
+                    position += 1
+                    if row is None:
+                        unreadable.append((position, f"{shown} {reason}"))
+                        continue
+                    cells = [position, *(row.get(column) for column in scan.columns)]
+                    # JSON can spell lone surrogates, UTF-8 cannot: they become the replacement character.
+                    stream.write(whole(json.dumps(cells, ensure_ascii=False)) + "\n")
+            except ValueError as error:
+                raise ValueError(f"{shown}: {error}") from None
+    return unreadable
 
 
-@contextmanager
-def opened(tables: Mapping[str, Path], **limits: Any) -> Iterator[Database]:
-    """A database with `tables` as views, closed at the end."""
-    database = Database(**limits)
-    try:
-        for table, path in tables.items():
-            database.view(table, path)
-        yield database
-    finally:
-        database.close()
+def _cells_query(scan: Scan, file: Path) -> str:
+    options = f"format = 'newline_delimited', maximum_object_size = {_LONGEST_LINE}"
+    lines = f"SELECT json AS line FROM read_json_objects({literal(one_file(str(file)))}, {options})"
+    arrow = "->>" if scan.cells == "text" else "->"
+    picked = "".join(
+        f", NULLIF(line {arrow} {index}, 'null') AS {name(column)}" for index, column in enumerate(scan.columns, 1)
+    )
+    return f"SELECT CAST(line ->> 0 AS BIGINT) AS position{picked} FROM ({lines})"

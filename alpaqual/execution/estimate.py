@@ -1,36 +1,38 @@
-"""What grading would cost, before it costs anything."""
+"""Estimates what grading will cost; estimating is free."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from alpaqual.contracts import Ledger as Replies
-from alpaqual.engines.duckdb import opened
-from alpaqual.execution.executor import execute_stages
+from alpaqual.engines import viewing
+from alpaqual.execution.execution import Execution
 from alpaqual.execution.grading import stream
 from alpaqual.execution.model_grading import price_of
 from alpaqual.execution.pilot import asked_besides, read_golden
 from alpaqual.inference.price import BATCH_DISCOUNT, Price, dollars
-from alpaqual.plan.grading import asked_rows
+from alpaqual.plan.checking import CheckStage
+from alpaqual.plan.grading import GradeStage, asked_rows
+from alpaqual.plan.loading import LoadStage
 from alpaqual.plan.plan import Plan
 from alpaqual.plan.prompts import grader_plugin, reply_tokens, request_model
 from alpaqual.recipe.graders import Grader
 from alpaqual.store.ledger import Ledger
-from alpaqual.store.store import Result, Store
+from alpaqual.store.store import Store
 
 _BYTES_A_TOKEN = 4.0
 _TOKENS_A_MESSAGE = 4
 _REPLY_SECONDS = 1.0
-"""What a request is taken to last where nobody has measured it."""
-_TABLES = {"loading": ("rows", "incomplete"), "checking": ("failures",)}
+"""Assumed time of a request, in seconds."""
 
 
 @dataclass(frozen=True)
 class Estimate:
     """A grader's work to come: `rows` to grade, `known` of them in the ledger, tokens, US dollars and seconds for the others.
 
-    Dollars are None where no price is known; `price` says what they were reckoned with.
+    Dollars are None where no price is known; `price` is the price that they follow from.
     """
 
     grader: str
@@ -67,7 +69,7 @@ class Estimate:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Seconds in the unit that a person would use."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -79,27 +81,31 @@ def estimate_graders(plan: Plan, store: Store) -> list[Estimate]:
 
     Raises RecipeError, StageError.
     """
-    done = execute_stages(plan, store, until="checking").results
+    execution = Execution(plan, store)
+    execution.prepare(until=CheckStage.kind)
+    execution.run(until=CheckStage.kind)
+    stages = [*plan.of(LoadStage), *plan.of(CheckStage)]
+    tables = {table.name: execution.stored(stage).table(table.name) for stage in stages for table in stage.tables}
     ledger = Ledger(store.replies)
     estimates = []
     for name, grader in plan.recipe.graders.items():
         if not grader.live:
             continue
-        if store.find(plan.stage(f"grading.{name}").fingerprint) is not None:
+        stage = plan.find(GradeStage, name)
+        if stage is not None and store.find(stage.fingerprint) is not None:
             estimates.append(Estimate(name, 0, 0, 0, 0, 0.0, "", 0.0))
         else:
-            estimates.append(_estimate(plan, name, grader, done, ledger))
+            estimates.append(_estimate(plan, name, grader, tables, ledger))
     return estimates
 
 
-def _estimate(plan: Plan, name: str, grader: Grader, done: dict[str, Result], ledger: Replies) -> Estimate:
-    tables = {table: done[stage].table(table) for stage, names in _TABLES.items() if stage in done for table in names}
+def _estimate(plan: Plan, name: str, grader: Grader, tables: dict[str, Path], ledger: Replies) -> Estimate:
     plugin = grader_plugin(grader, plan.recipe.prompts.get(name), request_model(str(grader.model), plan.digests))
-    # Which rows a cascade leaves to its dearer grader shows only when the first has scored them.
+    # The first grader of a cascade decides which rows remain, and it has not scored them yet: this is the most.
     only = asked_rows(grader, plan.recipe.dropping, cascade=False)
     seen: set[str] = set()
     rows = known = size = learned = counted = said = 0
-    with opened(tables) as database:
+    with viewing(tables) as database:
         for _, row in stream(database, only):
             rows += 1
             request = plugin.request(row)

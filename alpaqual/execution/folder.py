@@ -1,99 +1,135 @@
-"""The run folder: stored tables under their public names, and the texts beside them; `results.json` comes last."""
+"""The run folder: files of stored results under their public names, the texts beside them, and a list of what runs made.
+
+A run replaces and removes only files that a run made. The list is in a marker file; it is written before the files are.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from alpaqual.engines.duckdb import opened
-from alpaqual.execution.executor import Execution, plan_sql, stage_record
-from alpaqual.plan.plan import Plan, fingerprint
-from alpaqual.quote import name
-from alpaqual.store.store import Result, Store, clear_halves, place_file, write_whole
+from alpaqual import job_folder
+from alpaqual.errors import Problem, RecipeError, StageError
+from alpaqual.store.store import clear_partial_files, place_file, write_whole
 
+MARKER = ".alpaqual-run.json"
 RESULTS = "results.json"
 STAGES = "stages.json"
+REPORTS = ("report.md", "report.html", "junit.xml")
+TABLES = "tables"
+DATASETS = "datasets"
+_VERSION = 1
+_TABLES_BEFORE = ("rows", "quarantine", "failures", "members", "grades", "fates")
+"""Tables of run folders from before there was a marker."""
 
 
-def fill_folder(plan: Plan, execution: Execution, store: Store, folder: Path) -> None:
-    """Put everything but `results.json` and the reports into the run folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    results = execution.results
-    tables = folder / "tables"
-    for stage, table in (
-        ("loading", "rows"),
-        ("loading", "quarantine"),
-        ("checking", "failures"),
-        ("categorising", "members"),
-    ):
-        if stage in results:
-            place_file(results[stage].table(table), tables / f"{table}.parquet")
-    graders = {
-        g: results[f"grading.{g}"].table(f"grades.{g}") for g in plan.recipe.graders if f"grading.{g}" in results
-    }
-    if graders:
-        place_file(_joined_grades(store, results, graders), tables / "grades.parquet")
-    datasets = [dataset for dataset in plan.recipe.datasets if f"selecting.{dataset}" in results]
-    if datasets:
-        place_file(_joined_fates(store, results, datasets), tables / "fates.parquet")
-    _place_datasets(results, datasets, folder / "datasets")
-    write_whole(folder / "plan.sql", plan_sql(plan))
-    write_whole(folder / STAGES, stage_record(plan))
+class RunFolder:
+    """A folder that runs write into. `made` has the paths, relative to it, of the files that runs made."""
+
+    def __init__(self, path: Path, made: Iterable[str]) -> None:
+        self.path = path
+        self.made = set(made)
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """The run folder at a path: a new or empty folder, or one that a run made.
+
+        Raises RecipeError where the folder holds other files, StageError where a training job reads its data.
+        """
+        if path.exists() and not path.is_dir():
+            raise _refused(path, "is not a folder: name another one with --out")
+        made = _made_in(path)
+        if made is None and path.is_dir() and any(path.iterdir()):
+            raise _refused(path, "is not empty and no run made it: name another folder with --out, or empty this one")
+        if busy := _training_jobs(path):
+            raise StageError(
+                f"a job is training on {', '.join(busy)} in {path}: its data stays as it is until the job has ended; "
+                "run again then, or give this run a folder of its own with --out"
+            )
+        return cls(path, made or ())
+
+    def write(self, name: str, text: str) -> None:
+        """Write a text file of the run. Raises StageError where a file of that name is not a run's."""
+        self._claim(name)
+        write_whole(self.path / name, text)
+
+    def place(self, stored: Path, name: str) -> None:
+        """Put a stored file under a name of the run. Raises StageError where a file of that name is not a run's."""
+        self._claim(name)
+        place_file(stored, self.path / name)
+
+    def remove(self, *names: str) -> None:
+        """Delete files that runs made."""
+        for name in names:
+            if name in self.made:
+                (self.path / name).unlink(missing_ok=True)
+
+    def remove_reports(self) -> None:
+        """Delete the last run's verdict and reports before a new run starts: what is there is never out of date."""
+        self.remove(RESULTS, *REPORTS)
+        for folder in {(self.path / name).parent for name in self.made}:
+            clear_partial_files(folder)
+
+    def remove_data(self, keep: Iterable[str] = ()) -> None:
+        """Delete the tables and datasets of earlier runs but those to keep; the store has all of them."""
+        kept = set(keep)
+        self.remove(*(name for name in self.made if name.split("/")[0] in (TABLES, DATASETS) and name not in kept))
+
+    def write_results(self, results: Mapping[str, Any]) -> None:
+        """Write `results.json`."""
+        self.write(RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+
+    def _claim(self, name: str) -> None:
+        """Note a file as a run's before it is there."""
+        if name in self.made:
+            return
+        self.made |= _made_in(self.path) or set()
+        if name not in self.made and (self.path / name).exists():
+            raise StageError(f"{self.path / name} is there and no run made it: move it away and run again")
+        self.made.add(name)
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_whole(self.path / MARKER, json.dumps({"version": _VERSION, "files": sorted(self.made)}, indent=1) + "\n")
 
 
-def write_results(folder: Path, results: Mapping[str, Any]) -> None:
-    """Write `results.json`."""
-    write_whole(folder / RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+def _made_in(path: Path) -> set[str] | None:
+    """The files that runs made in a folder; None where no run made it."""
+    marker = job_folder.read_json(path / MARKER)
+    if marker is not None and isinstance(marker.get("files"), list):
+        return {name for name in marker["files"] if isinstance(name, str) and _is_inside(name)}
+    return _made_before_markers(path)
 
 
-def _place_datasets(results: Mapping[str, Result], datasets: list[str], target: Path) -> None:
-    for dataset in datasets:
-        place_file(results[f"selecting.{dataset}"].folder / f"dataset.{dataset}.jsonl", target / f"{dataset}.jsonl")
-    for stale in target.glob("*.jsonl") if target.is_dir() else ():
-        if stale.stem not in datasets:
-            stale.unlink()
+def _is_inside(name: str) -> bool:
+    """Whether a name of a marker stays in its folder: a marker may come from elsewhere."""
+    parts = Path(name).parts
+    return bool(parts) and not Path(name).is_absolute() and ".." not in parts
 
 
-def _joined_grades(store: Store, results: Mapping[str, Result], graders: Mapping[str, Path]) -> Path:
-    """One table of all graders' grades, kept in the store like a stage's result."""
-    return _joined(
-        store,
-        "grades",
-        {g: results[f"grading.{g}"].fingerprint for g in graders},
-        {f"grades.{g}": path for g, path in graders.items()},
-    )
+def _made_before_markers(path: Path) -> set[str] | None:
+    """The files of a run folder of an earlier version, which has a record of its stages or results and no marker."""
+    stages, results = job_folder.read_json(path / STAGES), job_folder.read_json(path / RESULTS)
+    if results is not None and not ({"version", "verdict", "recipe"} <= results.keys()):
+        return None
+    if results is None and (stages is None or "loading" not in stages):
+        return None
+    datasets = {name.partition(".")[2] for name in stages or () if name.startswith("selecting.")}
+    made = {RESULTS, STAGES, "plan.sql", *REPORTS}
+    made |= {f"{TABLES}/{table}.parquet" for table in _TABLES_BEFORE}
+    made |= {f"{DATASETS}/{dataset}.jsonl" for dataset in datasets | set((results or {}).get("datasets", ()))}
+    for folder in (path / "training", path / "exports"):
+        made |= {str(file.relative_to(path)) for file in folder.rglob("*") if file.is_file()}
+    return made
 
 
-def _joined_fates(store: Store, results: Mapping[str, Result], datasets: list[str]) -> Path:
-    tables = {f"fates.{d}": results[f"selecting.{d}"].table(f"fates.{d}") for d in datasets}
-    return _joined(store, "fates", {d: results[f"selecting.{d}"].fingerprint for d in datasets}, tables)
+def _training_jobs(path: Path) -> list[str]:
+    """The datasets of a run folder that a training job reads now."""
+    with contextlib.suppress(OSError):
+        return sorted(job.name for job in (path / "training").iterdir() if job_folder.is_locked(job))
+    return []
 
 
-def _joined(store: Store, table: str, inputs: Mapping[str, str], tables: Mapping[str, Path]) -> Path:
-    if len(tables) == 1:
-        return next(iter(tables.values()))
-    key = fingerprint({"joined": table, "inputs": dict(inputs)})
-    result = store.find(key)
-    if result is None:
-        with store.making() as folder, opened(tables) as database:
-            selects = [f"SELECT * FROM {name(part)}" for part in tables]
-            database.write_parquet("\nUNION ALL\n".join(selects), folder / f"{table}.parquet", f"joining {table}")
-            result = store.seal(folder, key, {}, {"joined": table}, inputs)
-    return result.table(table)
-
-
-def clear_reports(folder: Path) -> None:
-    """Take the last run's verdict and reports away before a new one starts: what is there is never out of date."""
-    for stale in (RESULTS, "report.md", "report.html", "junit.xml"):
-        (folder / stale).unlink(missing_ok=True)
-    for part in (folder, folder / "tables", folder / "datasets"):
-        clear_halves(part)
-
-
-def clear_data(folder: Path) -> None:
-    """Take the tables and datasets of an earlier run away; the store has them all."""
-    for part in ("tables", "datasets"):
-        for path in (folder / part).glob("*.*"):
-            path.unlink(missing_ok=True)
+def _refused(path: Path, why: str) -> RecipeError:
+    return RecipeError([Problem(str(path), 0, 0, why)])

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from alpaqual.contracts import Engine
 from alpaqual.contracts import Grader as GraderPlugin
-from alpaqual.engines.duckdb import Database
 from alpaqual.errors import BudgetReached, Fault, FaultKind, StageError, StoreError
 from alpaqual.execution.options import Progress
 from alpaqual.inference.client import InferenceClient
@@ -47,7 +47,7 @@ class Grading:
         name: str,
         plugin: GraderPlugin,
         client: InferenceClient,
-        database: Database,
+        database: Engine,
         parts: GradeParts,
         only: str = "TRUE",
     ) -> None:
@@ -57,7 +57,7 @@ class Grading:
         self.database = database
         self.parts = parts
         self.only = only
-        self.rows = int(database.rows(f"SELECT COUNT(*) FROM rows WHERE {only}")[0][0])
+        self.rows = int(database.facts(f"SELECT COUNT(*) AS rows FROM rows WHERE {only}", name)[0]["rows"])
         self.done = self.unscored = 0
         self.asked_again: list[str] = []
         self.in_a_row = 0
@@ -274,9 +274,9 @@ class Grading:
                 loop.remove_signal_handler(signal.SIGINT)
 
 
-def stream(database: Database, condition: str) -> Iterator[tuple[int, Row]]:
+def stream(database: Engine, condition: str) -> Iterator[tuple[int, Row]]:
     """The rows that meet a condition (SQL), with their numbers; few of them in memory."""
-    for batch in database.batches(f"{_ROWS} WHERE {condition}", _BATCH):
+    for batch in database.rows(f"{_ROWS} WHERE {condition}", _BATCH):
         for n, *texts in batch:
             yield n, Row(*texts)
 

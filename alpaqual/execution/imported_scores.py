@@ -1,72 +1,92 @@
-"""Scores that a file brings in, validated before they enter the store."""
+"""Scores that a file brings in, validated before they enter the store; and small tables that a recipe names."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from alpaqual.engines.duckdb import Database, QueryError
-from alpaqual.errors import RecipeError
+from alpaqual.contracts import Engine
+from alpaqual.errors import QueryError, RecipeError
 from alpaqual.execution.compression import verify_compressed_file
 from alpaqual.execution.inspection import format_of
-from alpaqual.plan.columns import stored_column
-from alpaqual.quote import name
+from alpaqual.plan.loading import cell_text
+from alpaqual.plan.source_columns import stored_column
+from alpaqual.plan.tables import ROWS, Table
 from alpaqual.recipe.explain import suggest
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.recipe import Recipe
+from alpaqual.recipe.yaml_nodes import Path as Place
 from alpaqual.registry import find
 from alpaqual.store.frames import write_imported
+from alpaqual.values import Scan, SourceFile
 
 _BATCH = 2_000
 
 
-def import_table(database: Database, recipe: Recipe, grader_name: str, target: Path) -> None:
-    """Read a file of scores, validate it and write it to `target` as (key, score).
+def import_scores(engine: Engine, recipe: Recipe, grader_name: str, target: Path) -> None:
+    """Read a grader's file of scores, validate it and write it to `target` as (key, score).
 
-    Raises RecipeError where it has no such columns, StageError where pandera finds it wrong.
+    Raises RecipeError where it cannot be read or lacks a column, StageError where pandera finds it wrong.
     """
     grader = recipe.graders[grader_name]
-    path = recipe.folder / str(grader.table)
-    place = ("graders", grader_name, "table")
-    kind = format_of(str(path))
+    place: Place = ("graders", grader_name, "table")
+    with reading_table(engine, recipe, str(grader.table), place, (grader.key, grader.score)) as texts:
+        key, score = texts[grader.key], texts[grader.score]
+        query = f"SELECT {_key(engine, grader, key)}, {_number(score)} FROM {_TABLE}"
+        write_imported(engine.rows(query, _BATCH), target, str(grader.table))
+
+
+_TABLE = Table("table_file")
+
+
+@contextmanager
+def reading_table(
+    engine: Engine, recipe: Recipe, file: str, place: Place, wanted: Sequence[str], optional: Sequence[str] = ()
+) -> Iterator[Mapping[str, str]]:
+    """Load a small file that a recipe names as the table `table_file`; yields SQL of the text of each column.
+
+    Raises RecipeError, at `place` of the recipe, where it cannot be read or lacks a column that is wanted.
+    """
+    path = str(recipe.folder / file)
+    kind = format_of(path)
     if kind is None:
-        raise RecipeError(
-            [recipe.problem(place, f"cannot tell the format of {grader.table}: use .csv, .json, .jsonl or .parquet")]
-        )
-    relation = find("sources", kind)().look([str(path)])
+        message = f"cannot tell the format of {file}: use .csv, .json, .jsonl or .parquet"
+        raise RecipeError([recipe.problem(place, message)])
     try:
-        columns = database.describe(relation)
+        verify_compressed_file(path)
+        columns = engine.describe(kind, [path]).columns
+        missing = [
+            f"{file} has no column '{column}'{suggest(column, columns) or '; there are: ' + ', '.join(columns)}"
+            for column in wanted
+            if column not in columns
+        ]
+        if missing:
+            raise RecipeError([recipe.problem(place, message) for message in missing])
+        read = tuple(dict.fromkeys(column for column in (*wanted, *optional) if column in columns))
+        plugin = find("sources", kind)()
+        scan = Scan(_TABLE.name, file, kind, plugin.CELLS, (SourceFile(path, "", 0),), read)
+        unreadable = engine.load(scan, plugin.rows)
+        if unreadable:
+            raise RecipeError([recipe.problem(place, f"{file} cannot be read: {unreadable[0][1]}")])
+        yield {column: cell_text(plugin.CELLS, column) for column in read}
     except QueryError as error:
-        raise RecipeError([recipe.problem(place, f"{grader.table} cannot be read: {error.reason}")]) from None
-    try:
-        verify_compressed_file(str(path))
+        raise RecipeError([recipe.problem(place, f"{file} cannot be read: {error.reason}")]) from None
     except ValueError as error:
-        raise RecipeError([recipe.problem(place, str(error))]) from None
-    missing = [
-        recipe.problem(
-            place,
-            f"{grader.table} has no column '{column}'{suggest(column, columns) or '; there are: ' + ', '.join(columns)}",
-        )
-        for column in (grader.key, grader.score)
-        if column not in columns
-    ]
-    if missing:
-        raise RecipeError(missing)
-    rows = database.batches(f"SELECT {_key(database, grader)}, {_number(name(grader.score))} FROM {relation}", _BATCH)
-    try:
-        write_imported(rows, target, str(grader.table))
-    except QueryError as error:
-        raise RecipeError([recipe.problem(place, f"{grader.table} cannot be read: {error.reason}")]) from None
+        raise RecipeError([recipe.problem(place, f"{file}: {error}")]) from None
+    finally:
+        engine.drop(_TABLE.name)
 
 
-def _key(database: Database, grader: Grader) -> str:
-    """The key as the rows show theirs: they keep every number as DOUBLE, and write the 7 of a table as 7.0."""
-    text = f"CAST({name(grader.key)} AS VARCHAR)"
-    kind = database.describe("rows").get(stored_column(grader.key.removeprefix("source.")), "VARCHAR")
+def _key(engine: Engine, grader: Grader, key: str) -> str:
+    """SQL: the key as rows show theirs. Rows keep every number as DOUBLE, so the 7 of a table is 7.0."""
+    text = f"CAST({key} AS VARCHAR)"
+    kind = engine.columns(ROWS.name).get(stored_column(grader.key.removeprefix("source.")), "VARCHAR")
     return text if kind == "VARCHAR" else f"COALESCE(CAST(TRY_CAST({text} AS {kind}) AS VARCHAR), {text})"
 
 
 def _number(score: str) -> str:
-    """The score as a number. What is there and is none becomes NaN, so that it is not taken for one that is missing."""
+    """SQL: the score as a number. A value that is not a number becomes NaN: it is not the same as a missing one."""
     text = f"LOWER(TRIM(CAST({score} AS VARCHAR)))"
     number = f"COALESCE(TRY_CAST({text} AS DOUBLE), CAST('nan' AS DOUBLE))"
     cases = f"WHEN {text} IS NULL OR {text} = '' THEN NULL WHEN {text} = 'true' THEN 1 WHEN {text} = 'false' THEN 0"

@@ -1,4 +1,4 @@
-"""A look at the sources before the plan: which files, which columns, which of them make a row. Nothing is read in full."""
+"""Inspects the sources before planning: their files, columns and fields. Rows are not read."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from alpaqual.contracts import Engine
 from alpaqual.contracts import Source as SourcePlugin
-from alpaqual.engines.duckdb import Database, QueryError
-from alpaqual.errors import MachineError, Problem, RecipeError
+from alpaqual.engines import open_engine
+from alpaqual.errors import MachineError, Problem, QueryError, RecipeError
 from alpaqual.execution.compression import verify_compressed_file
 from alpaqual.llm.local import is_hub_name, model_digest
 from alpaqual.recipe.explain import suggest
@@ -18,7 +19,7 @@ from alpaqual.recipe.model import Fields, Source
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.registry import find, names
 from alpaqual.store.store import Store
-from alpaqual.values import ROW_FIELDS, SourceFacts, SourceFile
+from alpaqual.values import ROW_FIELDS, FilesFound, SourceFacts, SourceFile
 
 REMOTE = "hf://"
 
@@ -40,7 +41,7 @@ def inspect_sources(recipe: Recipe, store: Store, *, offline: bool = False) -> t
     inspector = _SourceInspector(recipe, store, offline)
     try:
         facts = [
-            inspector.look(index, source_name, source) for index, (source_name, source) in enumerate(recipe.sources)
+            inspector.inspect(index, source_name, source) for index, (source_name, source) in enumerate(recipe.sources)
         ]
         digests = inspector.other_files()
     finally:
@@ -56,12 +57,12 @@ class _SourceInspector:
         self.store = store
         self.offline = offline
         self.problems: list[Problem] = []
-        self.opened: Database | None = None
+        self.opened: Engine | None = None
 
     @property
-    def database(self) -> Database:
+    def engine(self) -> Engine:
         if self.opened is None:
-            self.opened = Database()
+            self.opened = open_engine()
         return self.opened
 
     def close(self) -> None:
@@ -71,7 +72,7 @@ class _SourceInspector:
     def problem(self, index: int, key: str, message: str) -> None:
         self.problems.append(self.recipe.problem(("sources", index, key), message))
 
-    def look(self, index: int, source_name: str, source: Source) -> SourceFacts | None:
+    def inspect(self, index: int, source_name: str, source: Source) -> SourceFacts | None:
         files = self.files(index, source)
         if not files:
             return None
@@ -85,15 +86,16 @@ class _SourceInspector:
             return None
         plugin: SourcePlugin = find("sources", kind)()
         paths = [file.path for file in files]
-        columns = self.columns(index, source, plugin, paths)
-        if columns is None:
+        found = self.describe(index, source, kind, plugin, paths)
+        if found is None:
             return None
-        fields = self.fields(index, source, columns, plugin)
-        rows = self.database.parquet_rows(paths) if plugin.CELLS == "typed" else None
-        if rows is not None and sum(rows) == 0:
+        if found.empty or (found.file_rows is not None and sum(found.file_rows) == 0):
             self.problem(index, "path", f"{source.path} has no rows")
             return None
-        return None if fields is None else SourceFacts(source_name, kind, tuple(files), columns, fields, rows)
+        fields = self.fields(index, source, found.columns, plugin)
+        if fields is None:
+            return None
+        return SourceFacts(source_name, kind, tuple(files), found.columns, fields, found.file_rows)
 
     def files(self, index: int, source: Source) -> list[SourceFile]:
         if source.path.startswith(REMOTE):
@@ -101,14 +103,14 @@ class _SourceInspector:
                 raise MachineError(
                     f"{source.path} is on the network and --offline forbids it; download it and name the file"
                 )
-            self.database.allow_network()
-            # Without the network's word for it, the address (with its revision) stands for the content.
+            self.engine.allow_network()
+            # The address (with its revision) is the digest: the content is not downloaded to hash it.
             return [SourceFile(source.path, source.path, 0)]
         # From the root, so that plan.sql finds the files wherever it is pasted.
         folder = self.recipe.folder.absolute()
         named = folder / source.path
-        # A glob may start anywhere, also above the recipe: pathlib globs below a folder alone. Its signs in the name of the
-        # recipe's folder, or of a file that is there, are none.
+        # A glob may start above the recipe, which pathlib does not do. Glob characters in the name of the recipe's folder,
+        # or of a file that exists, are plain characters.
         globbed = glob.has_magic(source.path) and not named.is_file()
         matches = glob.glob(source.path, root_dir=folder, recursive=True) if globbed else []  # noqa: PTH207
         paths = sorted(str(folder / match) for match in matches) if globbed else [str(named)]
@@ -122,38 +124,41 @@ class _SourceInspector:
             SourceFile(str(path), self.store.digest(path), path.stat().st_size) for path in found if path not in empty
         ]
 
-    def columns(self, index: int, source: Source, plugin: SourcePlugin, paths: list[str]) -> Mapping[str, str] | None:
-        try:
-            columns = self.database.describe(plugin.look(paths))
-            if plugin.CELLS == "text" and not self.database.rows(f"SELECT 1 FROM {plugin.look(paths)} LIMIT 1"):
-                self.problem(index, "path", f"{source.path} has no rows")
+    def describe(
+        self, index: int, source: Source, kind: str, plugin: SourcePlugin, paths: list[str]
+    ) -> FilesFound | None:
+        """Columns and types: from the engine's reader, else from the rows that the plug-in yields."""
+        reason = ""
+        if self.engine.reads(kind):
+            try:
+                return self.engine.describe(kind, paths)
+            except QueryError as error:
+                reason = error.reason
+            if source.path.startswith(REMOTE):
+                self.problem(index, "path", f"{source.path} cannot be read: {reason}")
                 return None
-            return columns
-        except QueryError as error:
-            first = error
-        if source.path.startswith(REMOTE):
-            self.problem(index, "path", f"{source.path} cannot be read: {first.reason}")
-            return None
-        # What DuckDB cannot describe may be readable with care: an object that holds a list, a broken line among good ones.
-        columns = {}
+        # The engine's reader refuses a file for one broken line; the plug-in reads the others. A format that only the
+        # plug-in reads is described from all of its rows.
+        most = _SAMPLE if reason else None
+        columns: dict[str, str] = {}
         for path in paths:
             try:
                 verify_compressed_file(path)
-                for row, _ in itertools.islice(plugin.rescue(path), _SAMPLE):
+                for row, _ in itertools.islice(plugin.rows(path), most):
                     for key, value in (row or {}).items():
                         columns[key] = _wider(columns.get(key), value)
             except ValueError as error:
                 self.problem(index, "path", f"{Path(path).name}: {error}")
                 return None
         if not columns:
-            self.problem(index, "path", f"{source.path} has no row that can be read ({first.reason})")
+            self.problem(index, "path", f"{source.path} has no row that can be read{f' ({reason})' if reason else ''}")
             return None
-        return {key: kind if kind != "NULL" else "VARCHAR" for key, kind in columns.items()}
+        return FilesFound({key: kind if kind != "NULL" else "VARCHAR" for key, kind in columns.items()})
 
     def fields(
         self, index: int, source: Source, columns: Mapping[str, str], plugin: SourcePlugin
     ) -> Mapping[str, str] | None:
-        fields = _asked(source.fields, columns)
+        fields = _fields_of(source.fields, columns)
         if fields is None:
             known = ", ".join(list(columns)[:20])
             self.problem(
@@ -239,7 +244,7 @@ def format_of(path: str) -> str | None:
     return next((kind for kind in names("sources") if stem.lower().endswith(find("sources", kind).SUFFIXES)), None)
 
 
-def _asked(fields: Fields | str | None, columns: Mapping[str, str]) -> dict[str, str] | None:
+def _fields_of(fields: Fields | str | None, columns: Mapping[str, str]) -> dict[str, str] | None:
     """Which column is which part of a row: as the recipe says, or as the columns' names tell."""
     if isinstance(fields, str):
         return dict(_LAYOUTS[fields])

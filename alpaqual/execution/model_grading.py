@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from alpaqual.contracts import Model
-from alpaqual.engines.duckdb import Database
+from alpaqual.contracts import Engine, Model
 from alpaqual.errors import MachineError, RecipeError
 from alpaqual.execution.batch_grading import fetch_replies
 from alpaqual.execution.grading import OTHER_ROWS, PILOT, PILOT_ROWS, Grading, first_rows
@@ -35,7 +34,7 @@ Result = TypeVar("Result")
 
 
 def grade_with_model(
-    database: Database, plan: Plan, grader_name: str, folder: Path, options: RunOptions, ledger: Ledger
+    database: Engine, plan: Plan, grader_name: str, folder: Path, options: RunOptions, ledger: Ledger
 ) -> Mapping[str, Any]:
     """Ask the grader's model about every row, and leave the grades as Parquet files in `folder`.
 
@@ -47,9 +46,7 @@ def grade_with_model(
         ledger = Recording(plan.recipe.folder / str(grader.model).partition("/")[2])
     parts = GradeParts(grader_name, folder, grader.scale.min, grader.scale.max)
     only = asked_rows(grader, plan.recipe.dropping)
-    database.execute(
-        f"CREATE OR REPLACE TABLE {PILOT} AS {first_rows(only, rows_before(grader))}", "choosing the pilot"
-    )
+    database.create(PILOT, first_rows(only, rows_before(grader)), "choosing the pilot")
     golden = grader.health.golden if grader.live else None
     known = read_golden(database, plan.recipe, grader_name, golden) if golden else []
 
@@ -83,7 +80,7 @@ def grade_with_model(
         finally:
             await model.close()
 
-    with rarely_collecting(), database.one_thread():
+    with rarely_collecting(), database.streaming():
         return to_the_end(work())
 
 
@@ -128,14 +125,13 @@ class Missing:
         """Nothing is open."""
 
 
-def check_models(plan: Plan, has: Callable[[str], bool], ledger: Ledger, *, offline: bool) -> None:
-    """Look before anything is paid for whether every model that may be asked can be.
+def check_model(recipe: Recipe, grader: Grader, graded: Callable[[], bool], ledger: Ledger, *, offline: bool) -> None:
+    """Check before any stage runs that the model of a live grader can be used.
 
-    Raises MachineError where this machine lacks what one needs, and there are no replies that could do without it.
+    Raises MachineError where this machine lacks what the model needs, unless stored grades or replies can do without it.
     """
-    for name, grader in plan.recipe.graders.items():
-        if grader.live and not offline and not len(ledger) and not has(plan.stage(f"grading.{name}").fingerprint):
-            to_the_end(open_model(plan.recipe, grader).close())
+    if not offline and not len(ledger) and not graded():
+        to_the_end(open_model(recipe, grader).close())
 
 
 def open_model(recipe: Recipe, grader: Grader, *, offline: bool = False) -> Model:

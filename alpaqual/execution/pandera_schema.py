@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from alpaqual.engines.duckdb import opened
+from alpaqual.engines import viewing
 from alpaqual.plan.checks import failing
 from alpaqual.quote import name as quoted
 from alpaqual.recipe.crosscheck import checks_of
@@ -77,10 +77,9 @@ def _holding(rule: Rule) -> Any:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "rows.parquet"
             numbered.with_columns(id=pl.format("{}-", pl.col("n"))).write_parquet(path)
-            with opened({"rows": path}) as database:
-                rows = database.rows(
-                    f"WITH {', '.join(helpers)} SELECT NOT ({predicate}) FROM rows ORDER BY n", rule.id
-                )
-        return pl.LazyFrame({"holds": [bool(row[0]) for row in rows]})
+            with viewing({"rows": path}) as database:
+                query = f"WITH {', '.join(helpers)} SELECT NOT ({predicate}) AS holds FROM rows ORDER BY n"
+                rows = database.facts(query, rule.id)
+        return pl.LazyFrame({"holds": [bool(row["holds"]) for row in rows]})
 
     return holds

@@ -6,20 +6,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from alpaqual.contracts import Engine
 from alpaqual.contracts import Grader as GraderPlugin
-from alpaqual.engines.duckdb import Database, QueryError
 from alpaqual.errors import RecipeError, StageError
 from alpaqual.execution.batch_grading import next_request
 from alpaqual.execution.grading import OTHER_ROWS, Grading, first_rows, stream
-from alpaqual.execution.inspection import format_of
+from alpaqual.execution.imported_scores import reading_table
 from alpaqual.execution.limits import share_beyond
-from alpaqual.quote import name
-from alpaqual.recipe.explain import suggest
 from alpaqual.recipe.graders import Golden, Grader, Repeats, ShareLimits
 from alpaqual.recipe.recipe import Recipe
-from alpaqual.registry import find
 from alpaqual.values import Request, Row
 
+_BATCH = 2_000
+_RESPONSE = ("response", "output")
 _FEW = 20
 """A share of fewer rows says nothing about a grader."""
 
@@ -32,29 +31,23 @@ class Known:
     score: float
 
 
-def read_golden(database: Database, recipe: Recipe, grader_name: str, golden: Golden) -> list[Known]:
+def read_golden(database: Engine, recipe: Recipe, grader_name: str, golden: Golden) -> list[Known]:
     """The rows of a golden file.
 
     Raises RecipeError where it lacks a column, or a row has no instruction, no response or no score on the scale.
     """
     place = ("graders", grader_name, "health", "golden", "file")
     scale = recipe.graders[grader_name].scale
-    kind = format_of(golden.file) or "jsonl"
-    relation = find("sources", kind)().look([str(recipe.folder / golden.file)])
-    try:
-        columns = database.describe(relation)
-        response = "output" if "output" in columns and "response" not in columns else "response"
-        missing = [column for column in ("instruction", response, "score") if column not in columns]
-        if missing:
-            hint = suggest(missing[0], columns) or f"; there are: {', '.join(columns)}"
-            raise RecipeError([recipe.problem(place, f"{golden.file} has no column '{missing[0]}'{hint}")])
-        given = name("input") if "input" in columns else "''"
-        texts = (
-            f"CAST(instruction AS VARCHAR), COALESCE(CAST({given} AS VARCHAR), ''), CAST({name(response)} AS VARCHAR)"
+    with reading_table(database, recipe, golden.file, place, ("instruction", "score"), ("input", *_RESPONSE)) as texts:
+        response = next((texts[column] for column in _RESPONSE if column in texts), None)
+        if response is None:
+            raise RecipeError([recipe.problem(place, f"{golden.file} has no column 'response'")])
+        given = f"COALESCE(CAST({texts['input']} AS VARCHAR), '')" if "input" in texts else "''"
+        query = (
+            f"SELECT CAST({texts['instruction']} AS VARCHAR), {given}, CAST({response} AS VARCHAR), "
+            f"TRY_CAST({texts['score']} AS DOUBLE) FROM table_file"
         )
-        rows = database.rows(f"SELECT {texts}, TRY_CAST(score AS DOUBLE) FROM {relation}")
-    except QueryError as error:
-        raise RecipeError([recipe.problem(place, f"{golden.file} cannot be read: {error.reason}")]) from None
+        rows = [row for batch in database.rows(query, _BATCH) for row in batch]
     for number, (instruction, _, response, score) in enumerate(rows, 1):
         if instruction is None or response is None or score is None or not scale.min <= score <= scale.max:
             message = f"row {number} of {golden.file} needs an instruction, a response and a score from {scale.min:g} to {scale.max:g}"
@@ -110,13 +103,13 @@ async def repeats_facts(grading: Grading, repeats: Repeats) -> dict[str, Any]:
     return facts
 
 
-def repeated_rows(database: Database, only: str, repeats: Repeats) -> list[Row]:
+def repeated_rows(database: Engine, only: str, repeats: Repeats) -> list[Row]:
     """The rows that are asked about twice: the first of the pilot, which has as many or more."""
     return [row for _, row in stream(database, f"n IN ({first_rows(only, repeats.rows)})")]
 
 
 def asked_besides(
-    database: Database, only: str, plugin: GraderPlugin, grader: Grader, known: Iterable[Known]
+    database: Engine, only: str, plugin: GraderPlugin, grader: Grader, known: Iterable[Known]
 ) -> Iterator[Request]:
     """What is asked besides the rows that meet a condition (SQL): golden rows, and the same question twice."""
     for each in known:

@@ -12,6 +12,7 @@ from alpaqual.execution.health import agreement_result, cascade_result, health_c
 from alpaqual.execution.limits import beyond, rate
 from alpaqual.execution.training import Trained
 from alpaqual.plan.plan import Plan
+from alpaqual.plan.training import TrainStage
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.model import Dataset, Expectation, Like
 from alpaqual.recipe.recipe import Recipe
@@ -144,7 +145,7 @@ class _Results:
     def categories(self) -> dict[str, Any]:
         if "categorising" not in self.facts:
             return {}
-        counted = {row["category"]: row["rows"] for row in self.facts["categorising"]["members"]}
+        counted = {row["category"]: row["rows"] for row in self.facts["categorising"]["category_rows"]}
         hits: dict[str, dict[int, int]] = defaultdict(dict)
         for row in self.facts["categorising"].get("keywords", ()):
             hits[row["category"]][row["keyword"]] = row["rows"]
@@ -266,8 +267,9 @@ class _Results:
         """How each dataset's training stands, and what was measured of it."""
         found: dict[str, Any] = {}
         for name, each in self.trained.items():
-            job = self.plan.stage(f"training.{name}").job
-            assert job is not None
+            stage = self.plan.find(TrainStage, name)
+            assert stage is not None
+            job = stage.job
             model = job.model
             found[name] = {
                 "state": each.state,

@@ -1,4 +1,4 @@
-"""Trains what was selected: one job a dataset, written where a person can read it, started here or handed over."""
+"""Training jobs: one a dataset, written into the run folder and run by torchrun, here or elsewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,42 +20,46 @@ import msgspec
 from alpaqual import job_folder
 from alpaqual.contracts import Trainer
 from alpaqual.errors import EXIT_MACHINE, AlpaqualError, MachineError, StageError
-from alpaqual.execution.executor import Listener
+from alpaqual.execution.folder import DATASETS, TABLES, RunFolder
 from alpaqual.execution.options import TrainingProgress, Watcher
 from alpaqual.job import Job
-from alpaqual.plan.plan import Plan, Stage, fingerprint
+from alpaqual.plan.grading import GradeStage
+from alpaqual.plan.plan import Plan
+from alpaqual.plan.selecting import SelectStage
+from alpaqual.plan.stage import Export, fingerprint
+from alpaqual.plan.training import TrainStage
 from alpaqual.recipe.training import Training
 from alpaqual.registry import find
-from alpaqual.store.store import Store, write_whole
+from alpaqual.store.store import Result, Store
 from alpaqual.trainers._packages import extra_of
 
-_LOOK_EVERY = 0.5
-_SAID = 15
+_POLL_SECONDS = 0.5
+_LOG_LINES = 15
 
 
 @dataclass(frozen=True)
 class Trained:
-    """How the training of one dataset stands: done, written or waiting; `why` is for all but the first, `error` where it failed."""
+    """The state of one job: done, written or waiting. `why` is the reason for the last two, `error` for a job that failed."""
 
     state: str
     why: str = ""
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Of the manifest, and `curve`: step, loss, learning_rate and gradient_norm of at most 200 steps."""
-    reused: bool = False
-    seconds: float = 0.0
     error: AlpaqualError | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is a model."""
+        return self.state == "done"
 
 
 def failed(error: AlpaqualError) -> Trained:
-    """A job that is still to be trained, because of an error."""
+    """A job that failed: a later run resumes it."""
     return Trained("waiting", f"it failed: {error}", error=error)
 
 
-def check_trainer(plan: Plan, store: Store, folder: Path) -> None:
-    """Raises MachineError where this machine cannot train what it is to start, before anything is done or paid for."""
-    training = plan.recipe.text.training
-    if training is None or _elsewhere(training) or all(is_trained(folder, stage, store) for stage in _stages(plan)):
-        return
+def check_packages(training: Training) -> None:
+    """Raises MachineError where this machine lacks a package that training needs here."""
     wanted = ["torch", "transformers", "safetensors", "numpy"]
     wanted += ["peft"] if training.method != "full" else []
     wanted += ["bitsandbytes"] if training.method == "qlora" else []
@@ -69,121 +73,111 @@ def check_trainer(plan: Plan, store: Store, folder: Path) -> None:
         )
 
 
-def fill_jobs(plan: Plan, store: Store, folder: Path) -> list[Job]:
-    """The jobs of a plan, with what is known once their rows lie in the run folder: digests, key, and where all of it comes from."""
-    return [_filled(plan, stage, store, folder) for stage in _stages(plan)]
-
-
-def write_exports(plan: Plan, jobs: Sequence[Job], folder: Path) -> None:
-    """Write what other trainers read of filled jobs: exports/<trainer>/<dataset>/ of the run folder."""
+def write_exports(plan: Plan, job: Job, folder: RunFolder) -> None:
+    """Write what other trainers read of a job whose rows are selected: exports/<trainer>/<dataset>/ of the run folder."""
     training = plan.recipe.text.training
-    for job in jobs:
-        for name in training.exports if training is not None else ():
-            plugin: Trainer = find("trainers", name)()
-            target = folder / "exports" / name / job.dataset
-            _write(plugin.files(_beside(job, plan, folder, target)), target)
+    for name in training.exports if training is not None else ():
+        plugin: Trainer = find("trainers", name)()
+        target = f"exports/{name}/{job.dataset}"
+        _write(plugin.files(_beside(job, plan, folder.path, folder.path / target)), folder, target)
 
 
-def train(
-    plan: Plan, jobs: Sequence[Job], folder: Path, *, bad: bool, watch: Watcher | None, listen: Listener
-) -> dict[str, Trained]:
-    """Do the filled jobs of a plan in its run folder; `bad` data is not trained on. The first job that fails is the last.
-
-    A finished job is not done again, an unfinished one goes on; a model of other data or settings is moved aside, never lost.
-    """
-    trained: dict[str, Trained] = {}
-    for job in jobs:
-        if bad:
-            trained[job.dataset] = Trained("waiting", "the data is not good, so nothing was trained on it")
-            continue
-        if any(each.error is not None for each in trained.values()):
-            trained[job.dataset] = Trained("waiting", "another job failed")
-            continue
-        trained[job.dataset] = _Training(plan, job, folder, watch, listen).done()
-    return trained
-
-
-def is_trained(folder: Path, stage: Stage, store: Store) -> bool:
-    """Whether a run folder has the model of a stage: of the rows that the store has for it, however they were asked for."""
-    assert stage.job is not None
-    digests = []
-    for data in (stage.job.data, stage.job.held_out):
-        result = None if data is None else store.find(stage.inputs[f"selecting.{data.removesuffix('.jsonl')}"])
-        if data is not None and result is None:
-            return False
-        digests.append(None if result is None else store.digest(result.folder / f"dataset.{data}"))
-    key, dataset = _key_of(stage, *digests), stage.job.dataset
-    places = (folder / "training" / dataset, _earlier(folder, dataset, key))
+def is_trained(folder: Path, stage: TrainStage, store: Store) -> bool:
+    """Whether a run folder has the stage's model of the rows that the store has for its datasets."""
+    data = _stored_data(stage, stage.dataset, store)
+    held_out = None if stage.held_out is None else _stored_data(stage, stage.held_out, store)
+    if data is None or (held_out is None and stage.held_out is not None):
+        return False
+    key = _key_of(stage, store.digest(data), None if held_out is None else store.digest(held_out))
+    places = (folder / "training" / stage.dataset, _earlier(folder, stage.dataset, key))
     return any(job_folder.manifest_in(place, key) is not None for place in places)
 
 
-def _key_of(stage: Stage, data: str | None, held_out: str | None) -> str:
-    return fingerprint({"settings": stage.settings, "data": data, "held_out": held_out})
+def _stored_data(stage: TrainStage, dataset: str, store: Store) -> Path | None:
+    """The JSON Lines of a dataset in the store; None where the dataset is not selected yet."""
+    selecting = next(each for each in stage.inputs if isinstance(each, SelectStage) and each.dataset == dataset)
+    result = store.find(selecting.fingerprint)
+    return None if result is None else exported_file(selecting, result)
+
+
+def exported_file(stage: SelectStage, result: Result) -> Path:
+    """The JSON Lines that a selection left in the store."""
+    export = next(statement for statement in stage.statements if isinstance(statement, Export))
+    return result.folder / f"{export.table.name}.jsonl"
+
+
+def _key_of(stage: TrainStage, data: str | None, held_out: str | None) -> str:
+    return fingerprint({"settings": stage.all_settings, "data": data, "held_out": held_out})
 
 
 def _earlier(run: Path, dataset: str, key: str) -> Path:
-    """Where a job that is not asked for now is kept."""
+    """Where a job of other rows or settings is kept."""
     return run / "training" / "earlier" / f"{dataset}-{key[:12]}"
 
 
 def measured_speed(folder: Path, job: Job) -> float | None:
-    """Tokens a second that jobs of a run folder reached with the same model, settings and launch; None where there is none."""
+    """Tokens a second of jobs in a run folder with the same model, settings and launch; None where there are none."""
     speeds, asked = [], msgspec.to_builtins(job)
     for path in sorted((folder / "training").glob(f"*/{job_folder.JOB}")):
         other, lines = job_folder.read_json(path), job_folder.steps_in(path.parent)
         words = ("model", "method", "lora", "precision", "text", "launch")
         same = other is not None and all(_comparable(other, word) == _comparable(asked, word) for word in words)
-        # The first step is also the one in which everything is compiled and laid out.
+        # The first step includes compilation and allocation.
         if same and len(lines) > 1:
             speeds.append(sum(line["tokens"] for line in lines[1:]) / sum(line["seconds"] for line in lines[1:]))
     return speeds[-1] if speeds else None
 
 
 def _comparable(job: Mapping[str, Any], word: str) -> Any:
-    """A part of a job without the paths of its model, which digests stand for."""
+    """A part of a job; of a model, the digests in place of the paths."""
     return {**job[word], "path": None, "tokenizer": None} if word == "model" else job[word]
 
 
-class _Training:
-    def __init__(self, plan: Plan, job: Job, run: Path, watch: Watcher | None, listen: Listener) -> None:
+class TrainingRun:
+    """One job in the run folder: its files, the process that trains, and what became of it."""
+
+    def __init__(self, plan: Plan, job: Job, folder: RunFolder, watch: Watcher | None) -> None:
         training = plan.recipe.text.training
         assert training is not None
         self.training = training
         self.name = f"training.{job.dataset}"
-        self.run = run
-        self.folder = run / "training" / job.dataset
+        self.run = folder
+        self.path = f"training/{job.dataset}"
+        self.folder = folder.path / self.path
         self.watch = watch
-        self.listen = listen
         self.plugin: Trainer = find("trainers", training.trainer)()
-        self.job = _beside(job, plan, run, self.folder)
+        self.job = _beside(job, plan, folder.path, self.folder)
 
-    def done(self) -> Trained:
-        started = time.monotonic()
-        if job_folder.is_locked(self.folder):
-            return Trained("waiting", f"another process is training in {self.folder}; look again when it has ended")
-        self.put_aside()
-        _write(self.plugin.files(self.job), self.folder)
+    @property
+    def locked(self) -> bool:
+        """Whether another process is training in the job's folder."""
+        return job_folder.is_locked(self.folder)
+
+    def write(self) -> None:
+        """Write the job's files; a job of other rows or settings is moved to training/earlier/ first."""
+        self.set_aside()
+        _write(self.plugin.files(self.job), self.run, self.path)
+
+    def finished(self) -> Trained | None:
+        """The model of this job, where there is one."""
         manifest = job_folder.manifest_in(self.folder, self.job.key)
-        if manifest is not None:
-            self.listen(self.name, "reused", 0.0)
-            return self.result(manifest, reused=True, seconds=0.0)
-        if _elsewhere(self.training):
-            return Trained("written", f"start it where it is to be trained: {self.started_by()}")
-        self.listen(self.name, "start", 0.0)
+        if manifest is None:
+            return None
+        facts = {**manifest["training"], "curve": job_folder.curve_in(self.folder)}
+        facts["model"] = f"{self.path}/{job_folder.MODEL}"
+        return Trained("done", facts=facts)
+
+    def train(self) -> Trained:
+        """Run the job to its end."""
         try:
             self.start()
         except AlpaqualError as error:
             return failed(error)
-        manifest = job_folder.manifest_in(self.folder, self.job.key)
-        if manifest is None:
-            lost = StageError(f"{self.name} ended and left no model; its log: {self.folder / job_folder.LOG}")
-            return failed(lost)
-        seconds = time.monotonic() - started
-        self.listen(self.name, "done", seconds)
-        return self.result(manifest, reused=False, seconds=seconds)
+        lost = StageError(f"{self.name} ended and left no model; its log: {self.folder / job_folder.LOG}")
+        return self.finished() or failed(lost)
 
-    def started_by(self) -> str:
-        """What a person is to run."""
+    def command(self) -> str:
+        """The command that starts the job elsewhere."""
         launch = self.training.launch
         if launch.slurm is not None:
             return f"cd {self.folder} && sbatch slurm.sh"
@@ -191,22 +185,17 @@ class _Training:
             return f"kubectl apply -f {self.folder / 'kubernetes.yaml'}"
         return f"bash {self.folder / 'launch.sh'}" + (" on each node" if launch.nodes > 1 else "")
 
-    def result(self, manifest: Mapping[str, Any], *, reused: bool, seconds: float) -> Trained:
-        facts = {**manifest["training"], "curve": job_folder.curve_in(self.folder)}
-        facts["model"] = f"training/{self.job.dataset}/{job_folder.MODEL}"
-        return Trained("done", facts=facts, reused=reused, seconds=seconds)
-
-    def put_aside(self) -> None:
-        """Move what another job left here to training/earlier/, and back what this one left there."""
+    def set_aside(self) -> None:
+        """Move a job of another key to training/earlier/, and an earlier job of this key back."""
         there = job_folder.key_in(self.folder)
         if there is not None and there != self.job.key:
-            target = _earlier(self.run, self.job.dataset, there)
+            target = _earlier(self.run.path, self.job.dataset, there)
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.exists():
-                # What is here was begun again from nothing, so the one before it has come as far or further.
+                # The job here started again from step 0, so the earlier one is as far or further: both are kept.
                 target = target.with_name(f"{target.name}-{time.time_ns()}")
             self.folder.rename(target)
-        before = _earlier(self.run, self.job.dataset, self.job.key)
+        before = _earlier(self.run.path, self.job.dataset, self.job.key)
         if before.is_dir() and job_folder.key_in(self.folder) is None:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             before.rename(self.folder)
@@ -220,7 +209,7 @@ class _Training:
         failure.unlink(missing_ok=True)
         environment = {**os.environ, "PYTHON": sys.executable, "PYTHONUNBUFFERED": "1"}
         with (self.folder / job_folder.LOG).open("ab") as log:
-            # A session of its own: Control-C in this terminal is ours to pass on, once.
+            # A session of its own: this process forwards Control-C of the terminal once.
             process = subprocess.Popen(
                 self.plugin.command(self.job),
                 cwd=self.folder,
@@ -230,18 +219,18 @@ class _Training:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-            with _passing_on(process):
+            with _forwarding_signals(process):
                 self.follow(process)
         code = process.returncode
         if code == 0:
             return
-        if (told := job_folder.read_json(failure)) is not None:
-            kind = MachineError if told.get("exit_code") == EXIT_MACHINE else StageError
-            raise kind(f"{self.name}: {told['message']}")
-        last = "\n".join(job_folder.log_in(self.folder, _SAID))
+        if (reported := job_folder.read_json(failure)) is not None:
+            kind = MachineError if reported.get("exit_code") == EXIT_MACHINE else StageError
+            raise kind(f"{self.name}: {reported['message']}")
+        last = "\n".join(job_folder.log_in(self.folder, _LOG_LINES))
         raise StageError(
-            f"{self.name} failed (exit code {code}); run again and it goes on from its last checkpoint; "
-            f"all it said is in {self.folder / job_folder.LOG}, at last:\n{last}"
+            f"{self.name} failed (exit code {code}); run again to resume from its last checkpoint; "
+            f"its log is {self.folder / job_folder.LOG}, which ends with:\n{last}"
         )
 
     def follow(self, process: subprocess.Popen[bytes]) -> None:
@@ -249,7 +238,7 @@ class _Training:
         metrics = self.folder / job_folder.METRICS
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_LOOK_EVERY)
+                process.wait(_POLL_SECONDS)
             if self.watch is not None and metrics.is_file() and metrics.stat().st_size != seen:
                 seen = metrics.stat().st_size
                 if lines := job_folder.steps_in(self.folder):
@@ -272,29 +261,25 @@ class _Training:
         )
 
 
-def _stages(plan: Plan) -> list[Stage]:
-    return [stage for stage in plan.stages if stage.verb == "training"]
-
-
-def _elsewhere(training: Training) -> bool:
-    """Whether the jobs are only written: a script for a scheduler is not started by what writes it."""
+def trains_elsewhere(training: Training) -> bool:
+    """Whether jobs are only written: a person submits scripts for a scheduler or several nodes."""
     launch = training.launch
     return launch.start == "elsewhere" or launch.nodes > 1 or launch.slurm is not None or launch.kubernetes is not None
 
 
-def _filled(plan: Plan, stage: Stage, store: Store, folder: Path) -> Job:
-    assert stage.job is not None
+def fill_job(plan: Plan, stage: TrainStage, store: Store, folder: Path) -> Job:
+    """The stage's job with what is known once its rows are in the run folder: digests, key and lineage."""
     job = stage.job
-    digest = store.digest(folder / "datasets" / job.data)
-    held_out = None if job.held_out is None else store.digest(folder / "datasets" / job.held_out)
+    digest = store.digest(folder / DATASETS / job.data)
+    held_out = None if job.held_out is None else store.digest(folder / DATASETS / job.held_out)
     # Every score, with the reply of the ledger that it was read from where the grader keeps it.
-    grades = folder / "tables" / "grades.parquet"
+    grades = folder / TABLES / "grades.parquet"
     lineage = {
         "recipe": {"name": plan.recipe.name, "sha256": fingerprint(msgspec.to_builtins(plan.recipe.text))},
         "fingerprint": stage.fingerprint,
-        "inputs": dict(stage.inputs),
+        "inputs": stage.input_fingerprints,
         "sources": [{"name": facts.name, "sha256": [file.digest for file in facts.files]} for facts in plan.sources],
-        "graders": {each.name: each.fingerprint for each in plan.stages if each.verb == "grading"},
+        "graders": {each.name: each.fingerprint for each in plan.of(GradeStage)},
         "grades_sha256": store.digest(grades) if grades.is_file() else None,
         "base_model": job.model.digest or job.model.name or "random weights",
     }
@@ -303,7 +288,7 @@ def _filled(plan: Plan, stage: Stage, store: Store, folder: Path) -> Job:
 
 
 def _beside(job: Job, plan: Plan, run: Path, folder: Path) -> Job:
-    """The job with its paths as they are from a folder; what lies outside the project is named in full."""
+    """The job with its paths relative to a folder; paths outside of the project are absolute."""
 
     def path(target: Path) -> str:
         inside = target.resolve().is_relative_to(
@@ -314,7 +299,7 @@ def _beside(job: Job, plan: Plan, run: Path, folder: Path) -> Job:
     def model(name: str | None) -> str | None:
         return path(plan.recipe.folder / name) if name is not None and (plan.recipe.folder / name).exists() else name
 
-    data = run / "datasets"
+    data = run / DATASETS
     return dataclasses.replace(
         job,
         data=path(data / job.data),
@@ -323,18 +308,11 @@ def _beside(job: Job, plan: Plan, run: Path, folder: Path) -> Job:
     )
 
 
-def busy_jobs(plan: Plan, folder: Path) -> list[str]:
-    """Datasets of a run folder that a job is reading at this moment."""
-    names = [stage.job.dataset for stage in _stages(plan) if stage.job is not None]
-    return [name for name in names if job_folder.is_locked(folder / "training" / name)]
-
-
-def _write(files: Mapping[str, str], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def _write(files: Mapping[str, str], folder: RunFolder, target: str) -> None:
     for name, text in files.items():
-        write_whole(folder / name, text)
+        folder.write(f"{target}/{name}", text)
         if name.endswith(".sh"):
-            (folder / name).chmod(0o755)
+            (folder.path / target / name).chmod(0o755)
 
 
 def _extra(missing: list[str]) -> str:
@@ -342,8 +320,8 @@ def _extra(missing: list[str]) -> str:
 
 
 @contextlib.contextmanager
-def _passing_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """While this lasts an interrupt or SIGTERM asks the job to stop, which then writes a checkpoint; a second one is our own."""
+def _forwarding_signals(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Pass the first interrupt or SIGTERM on to the job, which writes a checkpoint; a second one raises KeyboardInterrupt."""
     asked: list[int] = []
 
     def ask(number: int, frame: Any) -> None:
@@ -356,7 +334,7 @@ def _passing_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
     try:
         before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     except ValueError:
-        # Not the main thread: signals are somebody else's.
+        # Python handles signals in the main thread alone.
         before = {}
     try:
         yield

@@ -1,4 +1,4 @@
-"""What training will take, before it starts: steps, tokens, time, US dollars, memory."""
+"""Estimates what training will take: steps, tokens, time, US dollars, memory."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from alpaqual.execution.estimate import duration
-from alpaqual.execution.training import is_trained, measured_speed
+from alpaqual.execution.training import exported_file, is_trained, measured_speed
 from alpaqual.job import Job
 from alpaqual.llm.local import count_weights
-from alpaqual.plan.plan import Plan, Stage
+from alpaqual.plan.plan import Plan
+from alpaqual.plan.selecting import SelectStage
+from alpaqual.plan.training import TrainStage
 from alpaqual.store.store import Store
 from alpaqual.trainers._devices import peak_of
 
@@ -42,7 +44,7 @@ class TrainingEstimate:
 
     def __str__(self) -> str:
         if self.rows is None:
-            return "rows are not selected yet, so neither time nor cost can be told"
+            return "rows are not selected yet, so time and cost are unknown"
         parts = [f"{self.rows:,} rows, {self.steps:,} steps, about {self.tokens:,} tokens"]
         parts += [_counted(self.weights)] if self.weights else []
         parts += [f"about {self.bytes / 2**30:.1f} GiB a device before activations"] if self.bytes else []
@@ -53,20 +55,20 @@ class TrainingEstimate:
 
 def estimate_training(plan: Plan, store: Store, folder: Path) -> list[TrainingEstimate]:
     """What each job that is not done yet will take. `folder` is the run folder, where jobs of the same model were measured."""
-    jobs = [stage for stage in plan.stages if stage.job is not None and not is_trained(folder, stage, store)]
-    return [_of(plan, store, folder, stage) for stage in jobs]
+    stages = [stage for stage in plan.of(TrainStage) if not is_trained(folder, stage, store)]
+    return [_of(plan, store, folder, stage) for stage in stages]
 
 
-def _of(plan: Plan, store: Store, folder: Path, stage: Stage) -> TrainingEstimate:
+def _of(plan: Plan, store: Store, folder: Path, stage: TrainStage) -> TrainingEstimate:
     job = stage.job
-    assert job is not None
     weights = _weights(plan, job)
     devices = job.launch.nodes * (job.launch.processes or max(_gpus()[0], 1))
     held = None if weights is None else _held(job, weights, devices)
-    result = store.find(plan.stage(f"selecting.{job.dataset}").fingerprint)
-    if result is None:
+    selecting = plan.find(SelectStage, job.dataset)
+    result = None if selecting is None else store.find(selecting.fingerprint)
+    if selecting is None or result is None:
         return TrainingEstimate(job.dataset, None, None, None, weights, None, None, held, "")
-    rows, tokens = _size(result.folder / f"dataset.{job.data}", job)
+    rows, tokens = _size(exported_file(selecting, result), job)
     steps = math.ceil(rows / job.steps.batch_size) * job.steps.epochs
     seconds, basis = _time(job, folder, tokens, weights, devices)
     price = job.machine.price_per_gpu_hour
@@ -75,7 +77,7 @@ def _of(plan: Plan, store: Store, folder: Path, stage: Stage) -> TrainingEstimat
 
 
 def _time(job: Job, folder: Path, tokens: int, weights: int | None, devices: int) -> tuple[float | None, str]:
-    """Seconds, and what they are reckoned from: what was measured here, else the GPU's speed."""
+    """Seconds, and their basis: the speed measured here, else the GPU's peak."""
     if (speed := measured_speed(folder, job)) is not None:
         return tokens / speed, f"at the {speed:,.0f} tokens/s measured before"
     if weights is None:
@@ -86,7 +88,7 @@ def _time(job: Job, folder: Path, tokens: int, weights: int | None, devices: int
     device = name or _USUAL_DEVICE
     peak = peak_of(device)
     if peak is None:
-        return None, f"nobody knows how fast {device} is"
+        return None, f"the speed of {device} is unknown"
     flops = (6 if job.method == "full" else 4) * weights * tokens
     return flops / (devices * peak * _USUAL_MFU), f"{devices} x {device} at {_USUAL_MFU:.0%} of its speed"
 
@@ -140,10 +142,10 @@ def _gpus() -> tuple[int, str]:
     if program is None:
         return 0, ""
     try:
-        told = subprocess.run(
+        listed = subprocess.run(
             [program, "--query-gpu=name", "--format=csv,noheader"], capture_output=True, encoding="utf-8", timeout=10
         )
     except (OSError, subprocess.TimeoutExpired):
         return 0, ""
-    names = told.stdout.splitlines() if told.returncode == 0 else []
+    names = listed.stdout.splitlines() if listed.returncode == 0 else []
     return len(names), names[0] if names else ""

@@ -1,4 +1,4 @@
-"""A grader's scores -> facts that show whether it has drifted: the stage `assessing.<grader>`.
+"""The stages `assessing.<grader>`: facts of a grader's scores that show whether it has drifted.
 
 Everything is summed in whole numbers, so that neither threads nor the order of rows change a digit. A measure that is not
 defined (fewer than FEW rows, or nothing varies) is NULL. Limits are held against the facts when results are made, so that
@@ -7,11 +7,17 @@ another limit counts nothing again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
-from alpaqual.plan.grading import NOT_ASKED, asked_rows, doubtful
-from alpaqual.plan.plan import Kind, Query
-from alpaqual.quote import literal, name, number
+from alpaqual.plan.checking import CheckStage
+from alpaqual.plan.compilation import Compilation
+from alpaqual.plan.grading import NOT_ASKED, GradeStage, asked_rows, doubtful
+from alpaqual.plan.loading import LoadStage
+from alpaqual.plan.stage import Facts, Stage
+from alpaqual.plan.tables import grades
+from alpaqual.quote import literal, number
 from alpaqual.recipe.graders import Grader, Health, Scale
 from alpaqual.recipe.scales import common_steps
 
@@ -26,7 +32,38 @@ def assesses(grader: Grader) -> bool:
     return grader.model is not None or grader.health != Health()
 
 
-def assessing_queries(grader_name: str, graders: Mapping[str, Grader], dropping: Sequence[str]) -> list[Query]:
+@dataclass(frozen=True, kw_only=True)
+class AssessStage(Stage):
+    """Measures one grader's scores."""
+
+    kind: ClassVar[str] = "assessing"
+    grader: str
+
+    @property
+    def subject(self) -> str:
+        return self.grader
+
+
+def assess_stages(compilation: Compilation) -> Iterator[AssessStage]:
+    """A stage for each grader that is assessed."""
+    recipe = compilation.recipe
+    for grader_name, grader in recipe.graders.items():
+        if not assesses(grader):
+            continue
+        other = grader.health.agreement.with_ if grader.health.agreement else None
+        first = grader.cascade.first if grader.cascade else None
+        inputs: list[tuple[type[Stage], str]] = [(LoadStage, "")]
+        inputs += [(GradeStage, each) for each in (grader_name, other, first) if each]
+        inputs += [(CheckStage, "")] if grader.live and first and recipe.dropping else []
+        yield AssessStage(
+            grader=grader_name,
+            settings={"length": "characters", "agreement": other, "cascade": first},
+            inputs=compilation.inputs(*inputs),
+            statements=tuple(assessing_facts(grader_name, recipe.graders, recipe.dropping)),
+        )
+
+
+def assessing_facts(grader_name: str, graders: Mapping[str, Grader], dropping: Sequence[str]) -> list[Facts]:
     """The facts of one grader; `dropping` names the rules that drop rows.
 
     `length`: one record of `rows` and `spearman`. With `agreement`: `agreement` likewise, `one_scored` (`this_only` and
@@ -34,17 +71,17 @@ def assessing_queries(grader_name: str, graders: Mapping[str, Grader], dropping:
     and `confusion` (`score`, `other`, `rows`). With `cascade`: `spared`, the `rows` that would have been asked about without it.
     """
     grader = graders[grader_name]
-    queries = [Query("length", _spearman(_lengths(grader_name)), Kind.FACTS)]
+    facts = [Facts("length", _spearman(_lengths(grader_name)))]
     if grader.health.agreement is not None:
-        queries += _agreement_queries(grader_name, grader.health.agreement.with_, graders)
+        facts += _agreement_facts(grader_name, grader.health.agreement.with_, graders)
     if grader.cascade is not None:
-        certain = f"{name(f'grades.{grader.cascade.first}')} WHERE NOT ({doubtful(grader.cascade)})"
+        certain = f"{grades(grader.cascade.first)} WHERE NOT ({doubtful(grader.cascade)})"
         asked = asked_rows(grader, dropping, cascade=False)
-        queries.append(Query("spared", f"SELECT COUNT(*) AS rows FROM {certain} AND {asked}", Kind.FACTS))
-    return queries
+        facts.append(Facts("spared", f"SELECT COUNT(*) AS rows FROM {certain} AND {asked}"))
+    return facts
 
 
-def _agreement_queries(grader_name: str, other_name: str, graders: Mapping[str, Grader]) -> list[Query]:
+def _agreement_facts(grader_name: str, other_name: str, graders: Mapping[str, Grader]) -> list[Facts]:
     grader, other = graders[grader_name], graders[other_name]
     both = _both(grader_name, other_name, graders)
     scored = f"{both} WHERE this.score IS NOT NULL AND other.score IS NOT NULL"
@@ -52,17 +89,17 @@ def _agreement_queries(grader_name: str, other_name: str, graders: Mapping[str, 
         f"COUNT(CASE WHEN {one}.score IS NOT NULL AND {two}.score IS NULL THEN 1 END) AS {one}_only"
         for one, two in (("this", "other"), ("other", "this"))
     )
-    queries = [
-        Query("agreement", _spearman(f"SELECT this.score AS x, other.score AS y FROM {scored}"), Kind.FACTS),
-        Query("one_scored", f"SELECT {alone} FROM {both}", Kind.FACTS),
+    facts = [
+        Facts("agreement", _spearman(f"SELECT this.score AS x, other.score AS y FROM {scored}")),
+        Facts("one_scored", f"SELECT {alone} FROM {both}"),
     ]
     if (scale := common_steps(grader, other)) is not None:
         pairs = _counted(f"SELECT {_step('this.score', scale)} AS x, {_step('other.score', scale)} AS y FROM {scored}")
-        queries.append(Query("kappa", _kappa(pairs), Kind.FACTS))
+        facts.append(Facts("kappa", _kappa(pairs)))
         if (scale.max - scale.min) / (scale.step or 1) < MOST_STEPS:
             cells = f"{_score('x', scale)} AS score, {_score('y', scale)} AS other, rows"
-            queries.append(Query("confusion", f"SELECT {cells} FROM ({pairs}) AS pairs ORDER BY x, y", Kind.FACTS))
-    return queries
+            facts.append(Facts("confusion", f"SELECT {cells} FROM ({pairs}) AS pairs ORDER BY x, y"))
+    return facts
 
 
 def _both(grader_name: str, other_name: str, graders: Mapping[str, Grader]) -> str:
@@ -77,13 +114,13 @@ def _both(grader_name: str, other_name: str, graders: Mapping[str, Grader]) -> s
         if cascade is not None and cascade.first == own:
             conditions.append(f"({doubtful(cascade)})")
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        sides.append(f"(SELECT n, score FROM {name(f'grades.{own}')}{where}) AS {called}")
+        sides.append(f"(SELECT n, score FROM {grades(own)}{where}) AS {called}")
     return f"{sides[0]} JOIN {sides[1]} ON other.n = this.n"
 
 
 def _lengths(grader_name: str) -> str:
     """SQL: the score (`x`) and the response's length in characters (`y`) of each row that has both."""
-    joined = f"{name(f'grades.{grader_name}')} AS grades JOIN rows ON rows.n = grades.n"
+    joined = f"{grades(grader_name)} AS grades JOIN rows ON rows.n = grades.n"
     there = "grades.score IS NOT NULL AND rows.response IS NOT NULL"
     return f"SELECT grades.score AS x, LENGTH(rows.response) AS y FROM {joined} WHERE {there}"
 

@@ -1,4 +1,4 @@
-"""A plan in words: each stage, whether its result is there, and if not, why not."""
+"""A plan in words: each stage is reused, or runs for a reason."""
 
 from __future__ import annotations
 
@@ -6,46 +6,61 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from alpaqual.plan.plan import STATEMENTS, Plan, Stage
+from alpaqual.plan.plan import Plan
+from alpaqual.plan.stage import STATEMENTS, Stage
+from alpaqual.plan.stages import kind_of
 
 
 @dataclass(frozen=True)
 class Explained:
-    """One stage of a plan: reused, or to be done and why."""
+    """One stage of a plan: reused, or why it runs."""
 
     stage: str
     reused: bool
     why: str
 
 
-def explain_plan(plan: Plan, has: Callable[[str], bool], before: Mapping[str, Any]) -> list[Explained]:
-    """Every stage. `has` tells whether the store holds a fingerprint; `before` is the record of the last run, by stage."""
+def explain_plan(plan: Plan, has: Callable[[Stage], bool], before: Mapping[str, Any]) -> list[Explained]:
+    """Explain every stage. `has` says whether a stage has a result; `before` is the record of the last run, by stage."""
     explained: list[Explained] = []
     for stage in plan.stages:
-        if has(stage.fingerprint):
-            where = "its result is in the store" if stage.job is None else "its model is in the run folder"
-            explained.append(Explained(stage.name, True, where))
+        if has(stage):
+            explained.append(Explained(stage.name, True, f"its result is in {kind_of(stage).place}"))
         else:
             explained.append(Explained(stage.name, False, "; ".join(_changes(stage, before.get(stage.name)))))
     return explained
 
 
+def stage_record(plan: Plan) -> dict[str, Any]:
+    """Settings and inputs of each stage, by its name: what the next plan is compared with."""
+    return {
+        stage.name: {
+            "fingerprint": stage.fingerprint,
+            "settings": stage.all_settings,
+            "inputs": stage.input_fingerprints,
+        }
+        for stage in plan.stages
+    }
+
+
 def _changes(stage: Stage, before: Mapping[str, Any] | None) -> Iterator[str]:
     if before is None:
-        yield "not done before"
+        yield "no earlier result"
         return
     if before["fingerprint"] == stage.fingerprint:
-        yield "its result is no longer in the store"
+        yield f"its result is no longer in {kind_of(stage).place}"
         return
-    changed = [path for path in _differences(before["settings"], stage.settings, "") if not path.startswith(STATEMENTS)]
-    if not changed and before["settings"].get(STATEMENTS) != stage.settings[STATEMENTS]:
-        yield "alpaqual now asks the data another way"
+    changed = [
+        path for path in _differences(before["settings"], stage.all_settings, "") if not path.startswith(STATEMENTS)
+    ]
+    if not changed and before["settings"].get(STATEMENTS) != stage.all_settings[STATEMENTS]:
+        yield "generated SQL changed (new alpaqual version)"
     if changed:
         yield ("changed: " + ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else ""))
-    inputs = [name for name, value in stage.inputs.items() if before["inputs"].get(name) != value]
+    inputs = [name for name, value in stage.input_fingerprints.items() if before["inputs"].get(name) != value]
     if inputs:
-        yield f"reads what changed: {', '.join(inputs)}"
-    gone = [name for name in before["inputs"] if name not in stage.inputs]
+        yield f"its inputs changed: {', '.join(inputs)}"
+    gone = [name for name in before["inputs"] if name not in stage.input_fingerprints]
     if gone:
         yield f"no longer reads: {', '.join(gone)}"
 

@@ -1,37 +1,117 @@
-"""A grader whose scores are there already, in a column or a table -> the table `grades.<name>`.
+"""The stages `grading.<grader>`: a score of every row, or the reason why it has none.
 
-Scores come to rows by row id or by a key column, never by position. What is no score on the scale is *unscored*, with a reason.
+Scores are joined to rows by row id or by a key column, never by position. A value that is no score on the scale is *unscored*.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from alpaqual.plan.loading import INCOMPLETE
-from alpaqual.plan.plan import Kind, Query
-from alpaqual.quote import literal, name, number
+import msgspec
+
+from alpaqual.plan.checking import CheckStage
+from alpaqual.plan.compilation import Compilation
+from alpaqual.plan.loading import LoadStage
+from alpaqual.plan.prompts import asking_settings
+from alpaqual.plan.stage import Facts, KeptTable, Stage, Statement
+from alpaqual.plan.tables import FAILURES, GRADED, IMPORTED, INCOMPLETE, grades
+from alpaqual.quote import literal, number
+from alpaqual.recipe.crosscheck_graders import grader_order
 from alpaqual.recipe.graders import Cascade, Grader, Scale
 from alpaqual.recipe.scales import exact
 
-IMPORTED = "imported"
-"""Table of scores that a file brought in: `key` and `score`, validated before it comes here."""
+
+@dataclass(frozen=True, kw_only=True)
+class GradeStage(Stage):
+    """Gives every row a score of one grader."""
+
+    kind: ClassVar[str] = "grading"
+    grader: str
+
+    @property
+    def subject(self) -> str:
+        return self.grader
 
 
-def column_queries(grader_name: str, grader: Grader, column: str) -> list[Query]:
+def grade_stages(compilation: Compilation) -> Iterator[GradeStage]:
+    """A stage for each grader, after those that it starts from."""
+    for grader_name in grader_order(compilation.recipe.graders):
+        grader = compilation.recipe.graders[grader_name]
+        settings, inputs, statements = _compiled(compilation, grader_name, grader)
+        yield GradeStage(
+            grader=grader_name,
+            settings=settings,
+            inputs=compilation.inputs(*inputs),
+            statements=tuple(statements),
+        )
+
+
+_Inputs = list[tuple[type[Stage], str]]
+_LOADING: _Inputs = [(LoadStage, "")]
+
+
+def _compiled(
+    compilation: Compilation, grader_name: str, grader: Grader
+) -> tuple[dict[str, Any], _Inputs, list[Statement]]:
+    """Settings, inputs and statements of one grader."""
+    scale = msgspec.to_builtins(grader.scale)
+    column = compilation.columns.quoted
+    if grader.column is not None:
+        statements = column_statements(grader_name, grader, column(grader.column))
+        return {"column": grader.column, "scale": scale}, _LOADING, statements
+    if grader.table is not None:
+        digest = compilation.digests.get(grader.table, "")
+        settings = {"table": digest, "key": grader.key, "score": grader.score, "scale": scale}
+        return settings, _LOADING, table_statements(grader_name, grader, column(grader.key))
+    if grader.of is not None:
+        settings = {"of": grader.of, "combine": grader.combine, "within": grader.within, "scale": scale}
+        return settings, [(GradeStage, other) for other in grader.of], combined_statements(grader_name, grader)
+    if grader.kind == "length":
+        return {"length": "characters", "scale": scale}, _LOADING, length_statements(grader_name, grader)
+    return (
+        _model_settings(compilation, grader_name, grader),
+        _model_inputs(compilation, grader),
+        model_statements(grader_name, grader),
+    )
+
+
+def _model_settings(compilation: Compilation, grader_name: str, grader: Grader) -> dict[str, Any]:
+    digests, recipe = compilation.digests, compilation.recipe
+    model = digests.get(str(grader.model), str(grader.model))
+    settings = asking_settings(grader, recipe.prompts.get(grader_name), model)
+    if grader.live and (golden := grader.health.golden) is not None:
+        settings["golden"] = [digests.get(golden.file, ""), golden.within]
+    if grader.live and recipe.dropping:
+        settings["dropping"] = recipe.dropping
+    return settings
+
+
+def _model_inputs(compilation: Compilation, grader: Grader) -> _Inputs:
+    inputs = list(_LOADING)
+    if grader.cascade is not None:
+        inputs.append((GradeStage, grader.cascade.first))
+    if grader.live and compilation.recipe.dropping:
+        inputs.append((CheckStage, ""))
+    return inputs
+
+
+def column_statements(grader_name: str, grader: Grader, column: str) -> list[Statement]:
     """Grades from a column of the source; `column` is its quoted name in `rows`. A boolean counts as 0 and 1."""
     select = _grades(grader_name, f"rows.{column}", grader, "rows", "no score in the column")
-    return [Query(f"grades.{grader_name}", select, Kind.TABLE), *grade_facts(grader_name, grader)]
+    return [KeptTable(grades(grader_name), select), *grade_facts(grader_name, grader)]
 
 
-def table_queries(grader_name: str, grader: Grader, column: str) -> list[Query]:
+def table_statements(grader_name: str, grader: Grader, column: str) -> list[Statement]:
     """Grades from a table, joined by `column`: the quoted column of `rows` that its key holds."""
     joined = f"rows LEFT JOIN {IMPORTED} ON CAST(rows.{column} AS VARCHAR) = {IMPORTED}.key"
     select = _grades(grader_name, f"{IMPORTED}.score", grader, joined, "no score in the table")
-    return [Query(f"grades.{grader_name}", select, Kind.TABLE), *grade_facts(grader_name, grader)]
+    return [KeptTable(grades(grader_name), select), *grade_facts(grader_name, grader)]
 
 
 NOT_ASKED = "removed by a rule: not asked"
-"""Reason of a row that no model was asked about; it counts neither as scored nor as unscored."""
+"""Reason of a row that no model graded; it counts neither as scored nor as unscored."""
 BINS = 50
 """Bars of the histogram of a scale without steps."""
 
@@ -47,68 +127,62 @@ def bucket(score: str, scale: Scale) -> str:
     return f"ROUND({number(scale.min)} + FLOOR(ROUND(({score} - {number(scale.min)}) / {number(width)}, 6)) * {number(width)}, 6)"
 
 
-def grade_facts(grader_name: str, grader: Grader) -> list[Query]:
+def grade_facts(grader_name: str, grader: Grader) -> list[Statement]:
     """What is counted of any grader's grades."""
-    grades = name(f"grades.{grader_name}")
     asked = f" AND reason <> {literal(NOT_ASKED)}" if grader.live or grader.of else ""
-    scored = f"SELECT {bucket('score', grader.scale_of_thresholds)} AS score FROM {grades} WHERE score IS NOT NULL"
+    scored = f"SELECT {bucket('score', grader.scale_of_thresholds)} AS score FROM {grades(grader_name)} WHERE score IS NOT NULL"
     return [
-        Query(
-            "scores",
-            f"SELECT score, COUNT(*) AS rows FROM ({scored}) AS scored GROUP BY score ORDER BY score",
-            Kind.FACTS,
-        ),
-        Query(
+        Facts("scores", f"SELECT score, COUNT(*) AS rows FROM ({scored}) AS scored GROUP BY score ORDER BY score"),
+        Facts(
             "reasons",
-            f"SELECT reason, COUNT(*) AS rows FROM {grades} WHERE score IS NULL{asked} GROUP BY reason ORDER BY reason",
-            Kind.FACTS,
+            f"SELECT reason, COUNT(*) AS rows FROM {grades(grader_name)} WHERE score IS NULL{asked} GROUP BY reason ORDER BY reason",
         ),
     ]
 
 
-def asked_queries(grader_name: str, grader: Grader) -> list[Query]:
+def model_statements(grader_name: str, grader: Grader) -> list[Statement]:
     """Grades that a model gave, from the table `graded`; with a cascade, the first grader's scores of all other rows."""
-    grades = "SELECT grader, n, id, score, reason, reply FROM graded"
+    select = f"SELECT grader, n, id, score, reason, reply FROM {GRADED}"
     called, facts = literal(grader_name), grade_facts(grader_name, grader)
     if grader.cascade is not None:
-        first = name(f"grades.{grader.cascade.first}")
-        certain = f"{first} WHERE NOT ({doubtful(grader.cascade)})"
-        grades += f"\nUNION ALL\nSELECT {called} AS grader, n, id, score, reason, reply FROM {certain}"
-        facts.append(Query("taken_over", f"SELECT COUNT(*) AS rows FROM {certain}", Kind.FACTS))
+        certain = f"{grades(grader.cascade.first)} WHERE NOT ({doubtful(grader.cascade)})"
+        select += f"\nUNION ALL\nSELECT {called} AS grader, n, id, score, reason, reply FROM {certain}"
+        facts.append(Facts("taken_over", f"SELECT COUNT(*) AS rows FROM {certain}"))
     if grader.live:
-        missing = "n NOT IN (SELECT n FROM graded)"
+        missing = f"n NOT IN (SELECT n FROM {GRADED})"
         if grader.cascade is not None:
             missing += f" AND n NOT IN (SELECT n FROM {certain})"
         none = f"CAST(NULL AS DOUBLE) AS score, {literal(NOT_ASKED)} AS reason, CAST(NULL AS VARCHAR) AS reply"
-        grades += f"\nUNION ALL\nSELECT {called} AS grader, n, id, {none} FROM rows WHERE {missing}"
-    table = Query(f"grades.{grader_name}", f"SELECT * FROM ({grades}) AS grades ORDER BY n", Kind.TABLE)
-    return [table, *facts]
+        select += f"\nUNION ALL\nSELECT {called} AS grader, n, id, {none} FROM rows WHERE {missing}"
+    return [KeptTable(grades(grader_name), f"SELECT * FROM ({select}) AS grades ORDER BY n"), *facts]
 
 
 def asked_rows(grader: Grader, dropping: Sequence[str], *, cascade: bool = True) -> str:
-    """SQL: which rows (`n`) a model is asked about; without `cascade`, may be asked about. Nobody pays for rows that are in no dataset whatever they are worth."""
+    """SQL: the rows (`n`) that a model grades; without `cascade`, those that it may have to grade.
+
+    A live model does not grade rows that drop rules remove: they are in no dataset.
+    """
     conditions = []
     if grader.live:
         conditions.append(f"n NOT IN (SELECT n FROM {INCOMPLETE})")
         if dropping:
             rules = ", ".join(literal(rule) for rule in dropping)
-            conditions.append(f"n NOT IN (SELECT n FROM failures WHERE rule IN ({rules}))")
+            conditions.append(f"n NOT IN (SELECT n FROM {FAILURES} WHERE rule IN ({rules}))")
     if grader.cascade is not None and cascade:
-        first = name(f"grades.{grader.cascade.first}")
-        conditions.append(f"n IN (SELECT n FROM {first} WHERE {doubtful(grader.cascade)})")
+        conditions.append(f"n IN (SELECT n FROM {grades(grader.cascade.first)} WHERE {doubtful(grader.cascade)})")
     return " AND ".join(conditions) or "TRUE"
 
 
 def doubtful(cascade: Cascade) -> str:
-    """SQL: whether the first grader's score of a row is near enough to the threshold to ask again, or is none."""
+    """SQL: whether a row has no score of the first grader, or one within the band around the threshold."""
     low, high = (number(float(exact(cascade.threshold) + sign * exact(cascade.band))) for sign in (-1, 1))
     return f"score IS NULL OR score BETWEEN {low} AND {high}"
 
 
-def combined_queries(grader_name: str, grader: Grader) -> list[Query]:
+def combined_statements(grader_name: str, grader: Grader) -> list[Statement]:
     """One score from those of several graders; a row that one of them left unscored is unscored."""
     names = list(grader.of or ())
-    tables = [f"{name(f'grades.{other}')} AS g{i}" for i, other in enumerate(names)]
+    tables = [f"{grades(other)} AS g{i}" for i, other in enumerate(names)]
     joined = tables[0] + "".join(f" JOIN {table} ON g{i}.n = g0.n" for i, table in enumerate(tables) if i)
     scores = [f"g{i}.score" for i in range(len(names))]
     listed = ", ".join(scores)
@@ -122,7 +196,7 @@ def combined_queries(grader_name: str, grader: Grader) -> list[Query]:
     if grader.combine == "min":
         value = f"LEAST({listed})"
     elif grader.combine == "median":
-        united = " UNION ALL ".join(f"SELECT n, score FROM {name(f'grades.{other}')}" for other in names)
+        united = " UNION ALL ".join(f"SELECT n, score FROM {grades(other)}" for other in names)
         joined += f" JOIN (SELECT n, MEDIAN(score) AS score FROM ({united}) AS united GROUP BY n) AS middle ON middle.n = g0.n"
         value = "ROUND(middle.score, 9)"
     elif grader.combine == "agreement":
@@ -133,14 +207,14 @@ def combined_queries(grader_name: str, grader: Grader) -> list[Query]:
         f"SELECT {literal(grader_name)} AS grader, n, id, CASE WHEN reason IS NULL THEN score END AS score, reason, {reply}\n"
         f"FROM (SELECT g0.n AS n, g0.id AS id, {value} AS score, {reason} AS reason FROM {joined}) AS combined"
     )
-    return [Query(f"grades.{grader_name}", select, Kind.TABLE), *grade_facts(grader_name, grader)]
+    return [KeptTable(grades(grader_name), select), *grade_facts(grader_name, grader)]
 
 
-def length_queries(grader_name: str, grader: Grader) -> list[Query]:
+def length_statements(grader_name: str, grader: Grader) -> list[Statement]:
     """The response's length in characters as a score."""
     value = "LENGTH(rows.response)"
     select = _grades(grader_name, value, grader, "rows", "no response")
-    return [Query(f"grades.{grader_name}", select, Kind.TABLE), *grade_facts(grader_name, grader)]
+    return [KeptTable(grades(grader_name), select), *grade_facts(grader_name, grader)]
 
 
 def _grades(grader_name: str, value: str, grader: Grader, source: str, missing: str) -> str:

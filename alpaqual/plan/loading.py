@@ -1,15 +1,20 @@
-"""Sources -> the table `rows`, and what could not become a row in `quarantine`."""
+"""The stage `loading`: files of the sources become the table `rows`; what cannot become a row is in `quarantine`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 from alpaqual.contracts import Source as SourcePlugin
 from alpaqual.plan.checks import joined_key
-from alpaqual.plan.columns import stored_column
-from alpaqual.plan.plan import Kind, Query
+from alpaqual.plan.compilation import Compilation
+from alpaqual.plan.source_columns import stored_column
+from alpaqual.plan.stage import Facts, KeptTable, Stage, Statement
+from alpaqual.plan.tables import INCOMPLETE, LOADED, QUARANTINE, ROWS, UNREADABLE, scanned
 from alpaqual.quote import literal, name
-from alpaqual.values import ROW_FIELDS, SourceFacts
+from alpaqual.registry import find
+from alpaqual.values import ROW_FIELDS, Scan, SourceFacts
 
 SOURCE_STRIDE = 10**12
 """Row numbers `n` of the source at position k start at k times this; what is left is the row's position in its source."""
@@ -17,93 +22,75 @@ SOURCE_STRIDE = 10**12
 ID_CHARACTERS = 16
 """Characters of a row's id: 64 bits of an md5. Rows that share them by chance, one pair in 3 * 10^5 sets of 10^7 rows, get
 ordinals as copies do, so an id is always one row's."""
-INCOMPLETE = "incomplete"
-"""Rows without an instruction or a response: rules can check them, nothing can be trained on them."""
 _INCOMPLETE = (
     "SELECT n, 'instruction is null' AS reason FROM rows WHERE instruction IS NULL\n"
     "UNION ALL\nSELECT n, 'response is null' AS reason FROM rows WHERE response IS NULL"
 )
-UNREADABLE = "unreadable"
-"""Rows that could not be read at all; reading with care fills it."""
-_NOTHING_UNREADABLE = "SELECT '' AS source, CAST(0 AS BIGINT) AS position, '' AS reason, '' AS text WHERE FALSE"
+NOTHING_UNREADABLE = "SELECT '' AS source, CAST(0 AS BIGINT) AS position, '' AS reason, '' AS text WHERE FALSE"
+"""The table of unreadable rows before a reader adds any."""
 _EXAMPLES = 20
 _MOST_CHARACTERS = 16 * 2**20
 _TURNS = '\'[{"role":"VARCHAR","from":"VARCHAR","content":"VARCHAR","value":"VARCHAR"}]\''
-_NUMBERS = (
-    "BIGINT",
-    "DOUBLE",
-    "INTEGER",
-    "FLOAT",
-    "UBIGINT",
-    "HUGEINT",
-    "DECIMAL",
-    "SMALLINT",
-    "TINYINT",
-    "UINTEGER",
-)
 _JSON_KINDS = "CASE JSON_TYPE({0}) WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END"
 
 
-def loading_queries(
-    sources: Sequence[tuple[SourceFacts, SourcePlugin]],
-    carried: Mapping[str, Sequence[str]],
-    types: Mapping[str, str],
-) -> list[Query]:
-    """The queries of loading. `carried` has each source's own columns to be kept, `types` the type each is kept with."""
-    queries: list[Query] = [Query(UNREADABLE, _NOTHING_UNREADABLE, Kind.TEMP)]
-    rows: list[str] = []
-    quarantine: list[str] = [f"SELECT source, position, reason, text FROM {UNREADABLE}"]
+@dataclass(frozen=True, kw_only=True)
+class LoadStage(Stage):
+    """Reads the files of every source."""
+
+    kind: ClassVar[str] = "loading"
+    scans: tuple[Scan, ...]
+
+
+def load_stages(compilation: Compilation) -> Iterator[LoadStage]:
+    """The one stage that reads the sources."""
+    plugins: list[SourcePlugin] = [find("sources", facts.format)() for facts in compilation.sources]
+    carried, types = compilation.columns.carried, compilation.columns.types
+    described = [
+        {
+            "name": facts.name,
+            "format": facts.format,
+            "version": plugin.VERSION,
+            "files": [file.digest for file in facts.files],
+            "fields": dict(facts.fields),
+            "columns": carried[facts.name],
+        }
+        for facts, plugin in zip(compilation.sources, plugins, strict=True)
+    ]
+    readings = [
+        _Reading(facts, plugin, carried[facts.name], types, index)
+        for index, (facts, plugin) in enumerate(zip(compilation.sources, plugins, strict=True))
+    ]
+    yield LoadStage(
+        settings={"sources": described, "types": types},
+        scans=tuple(reading.scan for reading in readings),
+        statements=tuple(_statements(readings, types)),
+    )
+
+
+def _statements(readings: Sequence[_Reading], types: Mapping[str, str]) -> Iterator[Statement]:
     every = list(types)
-    for index, (facts, plugin) in enumerate(sources):
-        reading = _Reading(facts, plugin, carried[facts.name], types, index)
-        if reading.staged:
-            queries.append(Query(reading.table, reading.scan, Kind.STAGED))
-            quarantine.append(reading.quarantine())
-        rows.append(reading.rows(every))
     unique = joined_key(["COALESCE(instruction, '')", "COALESCE(input, '')", "COALESCE(response, '')"])
-    # A null is no empty text: without a response of its own a row is another row.
+    # A null is not an empty text: a row without a response is another row than one with an empty response.
     with_nulls = f"MD5(CONCAT({unique}, instruction IS NULL, response IS NULL))"
     key = (
         f"LEFT(CASE WHEN instruction IS NULL OR response IS NULL THEN {with_nulls} ELSE {unique} END, {ID_CHARACTERS})"
     )
     named = "".join(f", {name(stored_column(column))}" for column in every)
     columns = f"n, source, instruction, input, response{named}"
-    loaded = f"SELECT {key} AS id, {columns}\nFROM ({_union(rows)}) AS loaded"
-    queries.append(Query("loaded", loaded, Kind.TABLE))
+    loaded = f"SELECT {key} AS id, {columns}\nFROM ({_union(reading.rows(every) for reading in readings)}) AS loaded"
+    yield KeptTable(LOADED, loaded)
     copies = "SELECT COUNT(*) FROM (SELECT id FROM loaded GROUP BY id HAVING COUNT(*) > 1) AS copied"
-    queries.append(Query("rows", _with_ordinals(columns, every), Kind.TABLE, unless=("loaded", copies)))
-    queries.append(Query(INCOMPLETE, _INCOMPLETE, Kind.TABLE))
-    queries.append(
-        Query(
-            "quarantine",
-            f"SELECT * FROM ({_union(quarantine)}) AS put_aside ORDER BY source, position",
-            Kind.TABLE,
-        )
-    )
-    queries.append(
-        Query(
-            "source_rows",
-            "SELECT source, COUNT(*) AS rows FROM rows GROUP BY source ORDER BY source",
-            Kind.FACTS,
-        )
-    )
-    aside = "SELECT source, COUNT(*) AS rows FROM quarantine GROUP BY source ORDER BY source"
-    queries.append(Query("quarantined", aside, Kind.FACTS))
-    queries.append(
-        Query(
-            "incomplete",
-            f"SELECT reason, COUNT(*) AS rows FROM {INCOMPLETE} GROUP BY reason ORDER BY reason",
-            Kind.FACTS,
-        )
-    )
-    queries.append(
-        Query(
-            "quarantine_examples",
-            f"SELECT source, position, reason FROM quarantine ORDER BY source, position LIMIT {_EXAMPLES}",
-            Kind.FACTS,
-        )
-    )
-    return queries
+    yield KeptTable(ROWS, _with_ordinals(columns, every), unless=(LOADED, copies))
+    yield KeptTable(INCOMPLETE, _INCOMPLETE)
+    aside = [f"SELECT source, position, reason, text FROM {UNREADABLE}"]
+    aside += [reading.quarantine() for reading in readings if reading.scan.copied]
+    yield KeptTable(QUARANTINE, f"SELECT * FROM ({_union(aside)}) AS refused ORDER BY source, position")
+    yield Facts("source_rows", "SELECT source, COUNT(*) AS rows FROM rows GROUP BY source ORDER BY source")
+    yield Facts("quarantined", "SELECT source, COUNT(*) AS rows FROM quarantine GROUP BY source ORDER BY source")
+    yield Facts("incomplete", "SELECT reason, COUNT(*) AS rows FROM incomplete GROUP BY reason ORDER BY reason")
+    examples = f"SELECT source, position, reason FROM quarantine ORDER BY source, position LIMIT {_EXAMPLES}"
+    yield Facts("quarantine_examples", examples)
 
 
 def _union(queries: Iterable[str]) -> str:
@@ -111,7 +98,7 @@ def _union(queries: Iterable[str]) -> str:
 
 
 def _with_ordinals(columns: str, carried: Sequence[str]) -> str:
-    """Exact copies of a row get an ordinal, decided by what is in them and not by where they stand."""
+    """Give exact copies of a row an ordinal, decided by their content and not by their order."""
     order = ", ".join([name(stored_column(column)) for column in carried] + ["source", "n"])
     return (
         "WITH copies AS (\n"
@@ -123,8 +110,13 @@ def _with_ordinals(columns: str, carried: Sequence[str]) -> str:
     )
 
 
+def cell_text(cells: str, column: str) -> str:
+    """SQL: the text of a cell of a scan; NULL where the cell is null or missing."""
+    return f"({name(column)} ->> '$')" if cells == "json" else name(column)
+
+
 class _Reading:
-    """One source's columns, as cells of its file, turned into the columns of `rows`."""
+    """One source: its scan, and SQL that turns cells of the scan into columns of `rows`."""
 
     def __init__(
         self,
@@ -139,11 +131,19 @@ class _Reading:
         self.carried = carried
         self.types = types
         self.index = index
-        self.table = f"staged.{facts.name}"
         self.messages = facts.fields.get("messages")
-        needed = dict.fromkeys([*facts.fields.values(), *carried])
-        self.scan = plugin.scan([file.path for file in facts.files], list(needed), facts.file_rows or ())
-        self.staged = self.cells != "typed" or self.messages is not None
+        self.table = scanned(facts.name)
+        self.scan = Scan(
+            table=self.table.name,
+            source=facts.name,
+            format=facts.format,
+            cells=plugin.CELLS,
+            files=facts.files,
+            columns=tuple(dict.fromkeys([*facts.fields.values(), *carried])),
+            file_rows=facts.file_rows or (),
+            # Cells without a type are read twice: for the rows, and for the reasons of those in quarantine.
+            copied=plugin.CELLS != "typed" or self.messages is not None,
+        )
 
     def rows(self, every: Sequence[str]) -> str:
         kept = "".join(
@@ -154,8 +154,8 @@ class _Reading:
         select = (
             f"SELECT {self.index * SOURCE_STRIDE} + position AS n, {literal(self.facts.name)} AS source, {texts}{kept}"
         )
-        if not self.staged:
-            return f"{select} FROM ({self.scan})"
+        if not self.scan.copied:
+            return f"{select} FROM {self.table}"
         return f"{select} FROM {self.relation()} WHERE {self.problem()} IS NULL"
 
     def quarantine(self) -> str:
@@ -166,13 +166,13 @@ class _Reading:
 
     def relation(self) -> str:
         if self.messages is None:
-            return name(self.table)
+            return str(self.table)
         turns = (
             f"FROM_JSON({name(self.messages) if self.cells == 'json' else f'TO_JSON({name(self.messages)})'}, {_TURNS})"
         )
         if self.cells == "text":
             turns = f"FROM_JSON(TRY_CAST({name(self.messages)} AS JSON), {_TURNS})"
-        return _conversation(turns, name(self.table))
+        return _conversation(turns, str(self.table))
 
     def shown(self) -> list[str]:
         columns = [self.messages] if self.messages else list(self.facts.fields.values())
@@ -185,7 +185,7 @@ class _Reading:
         return {field: self.text(fields[field]) if field in fields else "''" for field in ROW_FIELDS}
 
     def text(self, column: str) -> str:
-        return f"({name(column)} ->> '$')" if self.cells == "json" else name(column)
+        return cell_text(self.cells, column)
 
     def carry(self, column: str) -> str:
         kind = self.types[column]
@@ -194,7 +194,7 @@ class _Reading:
         return self.text(column) if kind == "VARCHAR" else f"TRY_CAST({self.text(column)} AS {kind})"
 
     def problem(self) -> str:
-        """SQL that says why a row cannot be used, or NULL."""
+        """SQL: why a row cannot be used, or NULL."""
         cases: list[str] = []
         if self.messages is not None:
             cases += [
@@ -208,7 +208,7 @@ class _Reading:
                 f"THEN CONCAT({literal(f'{column}: ')}, {_JSON_KINDS.format(name(column))}, ' where a text should be')"
                 for column in self.facts.fields.values()
             ]
-        if self.staged:
+        if self.scan.copied:
             texts = [text for text in self.texts().values() if text != "''"]
             length = " + ".join(f"COALESCE(LENGTH({text}), 0)" for text in texts)
             cases.append(
@@ -223,9 +223,9 @@ class _Reading:
 
 
 def _conversation(turns: str, table: str) -> str:
-    """The relation with each conversation's last user turn, the assistant's last answer, and what was said before it.
+    """The relation with each conversation's last user turn, the last assistant turn, and the turns before it.
 
-    One user turn alone is the instruction as it stands; more are written out with who said them.
+    A single user turn is the instruction itself; several turns are written out with their roles.
     """
     speaker = 'LOWER(COALESCE(t."role", t."from"))'
     role = f"CASE {speaker} WHEN 'human' THEN 'user' WHEN 'gpt' THEN 'assistant' WHEN 'chatgpt' THEN 'assistant' ELSE {speaker} END"
@@ -239,12 +239,5 @@ def _conversation(turns: str, table: str) -> str:
     return (
         f"(SELECT *, {instruction} AS said_instruction, turns[last_assistant].text AS said_response FROM "
         f"(SELECT *, {last.format('user')} AS last_user, {last.format('assistant')} AS last_assistant FROM "
-        f"(SELECT *, {plain} AS turns FROM {table}) AS told) AS told) AS told"
+        f"(SELECT *, {plain} AS turns FROM {table}) AS cleaned) AS located) AS turned"
     )
-
-
-def kept_type(kinds: Sequence[str]) -> str:
-    """The type under which a source's own column is kept, from its types in the sources that have it."""
-    if all(kind == "BOOLEAN" for kind in kinds):
-        return "BOOLEAN"
-    return "DOUBLE" if all(kind.startswith(_NUMBERS) and not kind.endswith("]") for kind in kinds) else "VARCHAR"

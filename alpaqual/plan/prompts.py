@@ -9,7 +9,7 @@ import msgspec
 
 from alpaqual.contracts import Grader as GraderPlugin
 from alpaqual.graders.model import Asking, Example, scores_of
-from alpaqual.plan.plan import fingerprint
+from alpaqual.plan.stage import fingerprint
 from alpaqual.recipe.graders import Grader
 from alpaqual.registry import find
 from alpaqual.values import Row

@@ -1,4 +1,4 @@
-"""A dataset -> the SQL that gives every row its one fate, and all its reasons (design, "Selection, exactly").
+"""The stages `selecting.<dataset>`: SQL that gives every row one fate, and all its reasons (docs, "Selection, exactly").
 
 Quotas are met by comparing whole numbers, one row after the other in rank, so that no rounding decides which rows are kept:
 the row of rank r is added while (rows so far + r - 1) / all is below the rate asked for.
@@ -7,14 +7,23 @@ the row of rank r is added while (rows so far + r - 1) / all is below the rate a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import ClassVar
 
-from alpaqual.plan.grading import bucket
-from alpaqual.plan.loading import INCOMPLETE, SOURCE_STRIDE
-from alpaqual.plan.plan import Kind, Query
-from alpaqual.quote import literal, name, number
+import msgspec
+
+from alpaqual.plan.categorizing import CategorizeStage
+from alpaqual.plan.checking import CheckStage
+from alpaqual.plan.compilation import Compilation
+from alpaqual.plan.grading import GradeStage, bucket
+from alpaqual.plan.loading import SOURCE_STRIDE, LoadStage
+from alpaqual.plan.stage import Export, Facts, KeptTable, Stage, Statement, TemporaryTable
+from alpaqual.plan.tables import FAILURES, INCOMPLETE, ROW_CATEGORIES, Table, exported, fates, grades
+from alpaqual.quote import literal, number
 from alpaqual.recipe.graders import Grader, Scale
 from alpaqual.recipe.model import Dataset, Like, Quota
+from alpaqual.recipe.recipe import dataset_order, parents
 from alpaqual.recipe.scales import exact
 from alpaqual.values import ROW_FIELDS, Fate
 
@@ -24,17 +33,60 @@ SAMPLE = 50
 """Rows on each side of the threshold that a report can quote."""
 
 
-def selecting_queries(
+@dataclass(frozen=True, kw_only=True)
+class SelectStage(Stage):
+    """Selects the rows of one dataset and writes them."""
+
+    kind: ClassVar[str] = "selecting"
+    dataset: str
+
+    @property
+    def subject(self) -> str:
+        return self.dataset
+
+
+def select_stages(compilation: Compilation) -> Iterator[SelectStage]:
+    """A stage for each dataset, after those that it starts from."""
+    recipe = compilation.recipe
+    for dataset_name in dataset_order(recipe.datasets):
+        dataset = recipe.datasets[dataset_name]
+        inputs: list[tuple[type[Stage], str]] = [(LoadStage, "")]
+        inputs += [(GradeStage, grader) for grader in dataset.threshold]
+        inputs += [(SelectStage, parent) for parent in parents(dataset)]
+        inputs += [(CheckStage, "")] if recipe.dropping else []
+        inputs += [(CategorizeStage, "")] if recipe.categories else []
+        settings = {key: value for key, value in msgspec.to_builtins(dataset).items() if key != "strict"}
+        # Quotas are met in the order written, so the order is part of the settings.
+        settings["quotas"] = [
+            [category, {k: v for k, v in quota.items() if k != "strict"}]
+            for category, quota in settings.get("quotas", {}).items()
+        ]
+        statements = selecting_statements(
+            dataset_name,
+            dataset,
+            dropping=recipe.dropping,
+            graders=recipe.graders,
+            has_categories=bool(recipe.categories),
+        )
+        yield SelectStage(
+            dataset=dataset_name,
+            settings={**settings, "dropping": recipe.dropping},
+            inputs=compilation.inputs(*inputs),
+            statements=tuple(statements),
+        )
+
+
+def selecting_statements(
     dataset_name: str,
     dataset: Dataset,
     *,
     dropping: Sequence[str],
     graders: Mapping[str, Grader],
     has_categories: bool,
-) -> list[Query]:
-    """The queries of one dataset. `dropping` names the rules that drop rows."""
+) -> list[Statement]:
+    """The statements of one dataset. `dropping` names the rules that drop rows."""
     scales = {grader: graders[grader].scale_of_thresholds for grader in dataset.threshold}
-    return list(_Selecting(dataset_name, dataset, dropping, scales, has_categories).queries())
+    return list(_Selecting(dataset_name, dataset, dropping, scales, has_categories).statements())
 
 
 class _Selecting:
@@ -58,21 +110,21 @@ class _Selecting:
         self.changes: list[tuple[str, str]] = []
         """Tables of rows that a quota added or removed so far, with what each did."""
 
-    def queries(self) -> Iterator[Query]:
+    def statements(self) -> Iterator[Statement]:
         if not self.pooled:
-            yield Query(f"fates.{self.called}", self.fates(f"({self.pool()}) AS pool"), Kind.TABLE)
+            yield KeptTable(fates(self.called), self.fates(f"({self.pool()}) AS pool"))
         else:
-            yield Query("pool", self.pool(), Kind.TEMP)
+            yield TemporaryTable(Table("pool"), self.pool())
             yield from self.quotas()
             yield from self.sample()
-            yield Query(f"fates.{self.called}", self.fates("pool"), Kind.TABLE)
-        yield Query(f"dataset.{self.called}", self.export(), Kind.EXPORT)
+            yield KeptTable(fates(self.called), self.fates("pool"))
+        yield Export(exported(self.called), self.export())
         yield from self.facts()
 
     def pool(self) -> str:
         """Every row with its scores, the fate that threshold and rules give it, and the reasons."""
-        tables = [f"{name(f'grades.{grader}')} AS g{index}" for index, grader in enumerate(self.graders)]
-        parent = name(f"fates.{self.dataset.from_}") + " AS parent" if self.dataset.from_ else None
+        tables = [f"{grades(grader)} AS g{index}" for index, grader in enumerate(self.graders)]
+        parent = f"{fates(self.dataset.from_)} AS parent" if self.dataset.from_ else None
         first, *others = ([parent] if parent else []) + (tables or ([] if parent else ["rows AS base"]))
         start = first.rpartition(" ")[2]
         joins = "".join(f" JOIN {table} ON {table.rpartition(' ')[2]}.n = {start}.n" for table in others)
@@ -92,7 +144,7 @@ class _Selecting:
         parts = [f"SELECT n, reason FROM {INCOMPLETE}"]
         if self.dropping:
             rules = ", ".join(literal(rule) for rule in self.dropping)
-            parts.append(f"SELECT n, CONCAT('rule ', rule) AS reason FROM failures WHERE rule IN ({rules})")
+            parts.append(f"SELECT n, CONCAT('rule ', rule) AS reason FROM {FAILURES} WHERE rule IN ({rules})")
         union = " UNION ALL ".join(parts)
         return f"SELECT n, LIST(DISTINCT reason ORDER BY reason) AS reasons FROM ({union}) AS taken_out GROUP BY n"
 
@@ -125,11 +177,12 @@ class _Selecting:
         # Nearly every row has no such reasons: joining lists for all of them would cost more than the rest of the query.
         return f"CASE WHEN dropped.n IS NULL THEN {own} ELSE LIST_CONCAT(dropped.reasons, {own}) END"
 
-    def quotas(self) -> Iterator[Query]:
+    def quotas(self) -> Iterator[Statement]:
         if not self.dataset.quotas:
             return
         kept = f"COUNT(*) FILTER (WHERE fate = '{Fate.KEPT}')"
-        yield Query("overall", f"SELECT COUNT(*) FILTER (WHERE {_IN_V}) AS v, {kept} AS b FROM pool", Kind.TEMP)
+        overall = f"SELECT COUNT(*) FILTER (WHERE {_IN_V}) AS v, {kept} AS b FROM pool"
+        yield TemporaryTable(Table("overall"), overall)
         step = 0
         for category, quota in self.dataset.quotas.items():
             for limit in ("min_keep_rate", "min_rows", "min_share", "max_rows", "max_share"):
@@ -140,13 +193,13 @@ class _Selecting:
                 adds = limit.startswith("min")
                 table = f"quota{step}"
                 reason = f"{'added' if adds else 'removed'} by quota: {category} {limit} {asked if isinstance(asked, str) else format(asked, 'g')}"
-                yield Query(table, self.quota(category, quota, limit, reason), Kind.TEMP)
+                yield TemporaryTable(Table(table), self.quota(category, quota, limit, reason))
                 self.changes.append((table, "added" if adds else "removed"))
 
     def quota(self, category: str, quota: Quota, limit: str, reason: str) -> str:
         """The rows that one limit of a quota adds or removes."""
         adds = limit.startswith("min")
-        member = f"n IN (SELECT n FROM members WHERE category = {literal(category)})"
+        member = f"n IN (SELECT n FROM {ROW_CATEGORIES} WHERE category = {literal(category)})"
         counts = (
             f"SELECT COUNT(*) FILTER (WHERE {_IN_V} AND {member}) AS v, COUNT(*) FILTER (WHERE {self.inside()} AND {member}) AS a, "
             f"COUNT(*) FILTER (WHERE {self.inside()}) AS t FROM pool"
@@ -190,15 +243,15 @@ class _Selecting:
     def tie(self, direction: str) -> str:
         return f"MD5(CONCAT('{self.dataset.seed}', id)) {direction}, id {direction}"
 
-    def sample(self) -> Iterator[Query]:
+    def sample(self) -> Iterator[Statement]:
         sample = self.dataset.sample
         if sample is None:
             return
         size = str(sample)
         if isinstance(sample, Like):
-            size = f"(SELECT COUNT(*) FROM {name(f'fates.{sample.like}')} WHERE fate = '{Fate.KEPT}')"
+            size = f"(SELECT COUNT(*) FROM {fates(sample.like)} WHERE fate = '{Fate.KEPT}')"
         ranked = f"SELECT n, ROW_NUMBER() OVER (ORDER BY {self.tie('ASC')}) AS r FROM pool WHERE {self.inside()}"
-        yield Query("unsampled", f"SELECT n FROM ({ranked}) AS ranked WHERE r > {size}", Kind.TEMP)
+        yield TemporaryTable(Table("unsampled"), f"SELECT n FROM ({ranked}) AS ranked WHERE r > {size}")
 
     def fates(self, pool: str) -> str:
         changed = "\nUNION ALL\n".join(f"SELECT n, '{did}' AS did, reason FROM {table}" for table, did in self.changes)
@@ -220,60 +273,58 @@ class _Selecting:
 
     def export(self) -> str:
         """What training reads, in the order of ids: the same data in another order gives the same file."""
-        kept = f"SELECT n FROM {name(f'fates.{self.called}')} WHERE fate = '{Fate.KEPT}'"
+        kept = f"SELECT n FROM {fates(self.called)} WHERE fate = '{Fate.KEPT}'"
         return (
             "SELECT rows.id AS id, instruction, COALESCE(input, '') AS input, response AS output\n"
             f"FROM rows JOIN ({kept}) AS kept USING (n) ORDER BY rows.id"
         )
 
-    def facts(self) -> Iterator[Query]:
+    def facts(self) -> Iterator[Statement]:
         """Rows of each fate; of them, those that the threshold keeps by itself (`above`) and those that quotas added to it."""
-        fates = name(f"fates.{self.called}")
+        decided = str(fates(self.called))
         if self.pooled:
             above, added = f"pool.fate = '{Fate.KEPT}'", f"fates.fate = '{Fate.KEPT}' AND pool.fate <> '{Fate.KEPT}'"
             counted, source = (
                 f"COUNT(*) FILTER (WHERE {above}) AS above, COUNT(*) FILTER (WHERE {added}) AS added",
-                f"{fates} AS fates JOIN pool USING (n)",
+                f"{decided} AS fates JOIN pool USING (n)",
             )
         else:
             counted, source = (
                 f"COUNT(*) FILTER (WHERE fates.fate = '{Fate.KEPT}') AS above, 0 AS added",
-                f"{fates} AS fates",
+                f"{decided} AS fates",
             )
         counted = f"fates.fate AS fate, COUNT(*) AS rows, {counted} FROM {source}"
-        yield Query("fates", f"SELECT {counted} GROUP BY fates.fate ORDER BY fates.fate", Kind.FACTS)
+        yield Facts("fates", f"SELECT {counted} GROUP BY fates.fate ORDER BY fates.fate")
         if len(self.graders) == 1 and not self.dataset.from_:
-            yield from self.score_counts(self.graders[0], fates)
+            yield from self.score_counts(self.graders[0])
         if self.has_categories:
-            by_category = f"SELECT category, {counted} JOIN members USING (n) GROUP BY category, fates.fate ORDER BY category, fates.fate"
-            yield Query("category_fates", by_category, Kind.FACTS)
+            by_category = f"SELECT category, {counted} JOIN {ROW_CATEGORIES} USING (n) GROUP BY category, fates.fate ORDER BY category, fates.fate"
+            yield Facts("category_fates", by_category)
 
-    def score_counts(self, grader: str, fates: str) -> Iterator[Query]:
+    def score_counts(self, grader: str) -> Iterator[Statement]:
         """How many rows that the rules leave have each score: what another threshold would keep; and rows near this one."""
         score = bucket("score", self.scales[grader])
-        grades = f"SELECT n, {score} AS score FROM {name(f'grades.{grader}')} WHERE score IS NOT NULL"
-        grades += f" AND n NOT IN (SELECT n FROM ({self.dropped()}) AS dropped)"
-        yield Query(
-            "scores",
-            f"SELECT score, COUNT(*) AS rows FROM ({grades}) AS graded GROUP BY score ORDER BY score",
-            Kind.FACTS,
-        )
+        graded = f"SELECT n, {score} AS score FROM {grades(grader)} WHERE score IS NOT NULL"
+        graded += f" AND n NOT IN (SELECT n FROM ({self.dropped()}) AS dropped)"
+        yield Facts("scores", f"SELECT score, COUNT(*) AS rows FROM ({graded}) AS graded GROUP BY score ORDER BY score")
         if self.has_categories:
-            counted = f"SELECT category, score, COUNT(*) AS rows FROM ({grades}) AS graded JOIN members USING (n)"
-            yield Query("category_scores", f"{counted} GROUP BY category, score ORDER BY category, score", Kind.FACTS)
-        yield Query("near", self.near(grader, fates), Kind.FACTS)
+            counted = (
+                f"SELECT category, score, COUNT(*) AS rows FROM ({graded}) AS graded JOIN {ROW_CATEGORIES} USING (n)"
+            )
+            yield Facts("category_scores", f"{counted} GROUP BY category, score ORDER BY category, score")
+        yield Facts("near", self.near(grader))
 
-    def near(self, grader: str, fates: str) -> str:
+    def near(self, grader: str) -> str:
         """Rows next to the threshold on both sides, with their texts and the grader's words; ids are as good as chance."""
         threshold = number(self.dataset.threshold[grader])
-        graded = f"{name(f'grades.{grader}')} AS grades"
+        graded = f"{grades(grader)} AS grades"
         # A hundred rows out of all would be the texts of nearly every row group of a very large table.
         early = f"n % {SOURCE_STRIDE} <= {QUOTED_FROM}"
         there = f"{early} AND n NOT IN (SELECT n FROM ({self.dropped()}) AS dropped)"
         above = f"SELECT n FROM {graded} WHERE score >= {threshold} AND {there} ORDER BY score, id LIMIT {SAMPLE}"
         below = f"SELECT n FROM {graded} WHERE score < {threshold} AND {there} ORDER BY score DESC, id LIMIT {SAMPLE}"
         categories = (
-            "(SELECT LIST(DISTINCT category ORDER BY category) FROM members WHERE members.n = rows.n)"
+            f"(SELECT LIST(DISTINCT category ORDER BY category) FROM {ROW_CATEGORIES} WHERE {ROW_CATEGORIES}.n = rows.n)"
             if self.has_categories
             else "[]"
         )
@@ -281,7 +332,7 @@ class _Selecting:
         return (
             f"SELECT rows.id AS id, grades.score AS score, fates.fate AS fate, fates.reasons AS reasons, {categories} AS categories, {texts}, "
             f"LEFT(grades.reply, {_QUOTED}) AS reply FROM (({above}) UNION ALL ({below})) AS chosen JOIN rows USING (n) "
-            f"JOIN {graded} USING (n) JOIN {fates} AS fates USING (n) ORDER BY score, id"
+            f"JOIN {graded} USING (n) JOIN {fates(self.called)} AS fates USING (n) ORDER BY score, id"
         )
 
 

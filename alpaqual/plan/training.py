@@ -1,21 +1,69 @@
-"""Training: what decides its result, and the job that a trainer is given."""
+"""The stages `training.<dataset>`: the job that a trainer runs, and the settings that decide its result."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import msgspec
 
 from alpaqual.job import Job, Launch, Lora, Machine, Model, Steps, Text
+from alpaqual.plan.compilation import Compilation
+from alpaqual.plan.selecting import SelectStage
+from alpaqual.plan.stage import Stage
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.recipe.training import RandomModel, Training
+from alpaqual.registry import find
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainStage(Stage):
+    """Trains the recipe's base model on one dataset."""
+
+    kind: ClassVar[str] = "training"
+    dataset: str
+    held_out: str | None
+    job: Job
+
+    @property
+    def subject(self) -> str:
+        return self.dataset
+
+
+def train_stages(compilation: Compilation) -> Iterator[TrainStage]:
+    """A stage for each dataset that the recipe trains on."""
+    training = compilation.recipe.text.training
+    for dataset in training.datasets if training is not None else ():
+        assert training is not None
+        job = training_job(compilation.recipe, training, dataset, compilation.digests)
+        _check_trainers(compilation, training, job)
+        held_out = [(SelectStage, training.held_out)] if training.held_out else []
+        yield TrainStage(
+            dataset=dataset,
+            held_out=training.held_out,
+            job=job,
+            settings=training_settings(job, training.trainer, find("trainers", training.trainer).VERSION),
+            inputs=compilation.inputs((SelectStage, dataset), *held_out),
+        )
+
+
+def _check_trainers(compilation: Compilation, training: Training, job: Job) -> None:
+    """Note each trainer that cannot run the job, or write files for it."""
+    if not find("trainers", training.trainer).TRAINS:
+        message = f"run cannot start {training.trainer}: name it in 'exports', and leave 'trainer' out"
+        compilation.problems.append(compilation.recipe.problem(("training", "trainer"), message))
+    for trainer in (training.trainer, *training.exports):
+        try:
+            find("trainers", trainer)().files(job)
+        except ValueError as error:
+            compilation.problems.append(compilation.recipe.problem(("training",), f"trainer {trainer}: {error}"))
 
 
 def training_job(recipe: Recipe, training: Training, dataset: str, digests: Mapping[str, str]) -> Job:
-    """The job of a dataset, as far as it is known before there are rows. Paths of models are the recipe's own.
+    """The job of a dataset without what only its rows tell. Paths of models are relative to the recipe.
 
-    `digests` has those of a model and tokenizer that are files; what is not among them is a name on the hub.
+    `digests` has those of models and tokenizers that are files; any other is a name on the hub.
     """
     hyperparameters = training.hyperparameters
     launch, checkpoints = training.launch, training.checkpoints
@@ -63,21 +111,20 @@ def training_job(recipe: Recipe, training: Training, dataset: str, digests: Mapp
             processes=launch.processes,
             rendezvous=launch.rendezvous,
             environment=dict(launch.environment),
-            slurm=None if launch.slurm is None else _all(launch.slurm),
-            kubernetes=None if launch.kubernetes is None else _all(launch.kubernetes),
+            slurm=None if launch.slurm is None else _all_keys(launch.slurm),
+            kubernetes=None if launch.kubernetes is None else _all_keys(launch.kubernetes),
         ),
     )
 
 
 def training_settings(job: Job, trainer: str, version: int) -> dict[str, Any]:
-    """All of a job that decides what is learned, beside the rows: no path, and nothing of the machine."""
+    """The settings that decide the weights, beside the rows: no paths, and nothing of the machine."""
     model = job.model
-    known = model.config if model.config is not None else model.digest or model.name
-    words = model.tokenizer_digest or model.tokenizer
+    weights = model.config if model.config is not None else model.digest or model.name
     return {
         "trainer": [trainer, version],
-        "model": known,
-        "tokenizer": words,
+        "model": weights,
+        "tokenizer": model.tokenizer_digest or model.tokenizer,
         "method": job.method,
         "lora": None if job.method == "full" else _plain(job.lora),
         "text": _plain(job.text),
@@ -101,6 +148,6 @@ def _plain(part: Any) -> dict[str, Any]:
     return found
 
 
-def _all(words: Any) -> dict[str, Any]:
-    """Every word of a part of a recipe, also those that it leaves out."""
+def _all_keys(words: Any) -> dict[str, Any]:
+    """Every key of a part of a recipe, with defaults for those left out."""
     return {word: msgspec.to_builtins(getattr(words, word)) for word in words.__struct_fields__}

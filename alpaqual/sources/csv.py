@@ -6,10 +6,9 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-from alpaqual.engines.duckdb_files import relation, select_numbered
 from alpaqual.sources._reading import MOST_BYTES, open_bytes
 
 
@@ -18,13 +17,7 @@ class Plugin:
     SUFFIXES = (".csv",)
     CELLS = "text"
 
-    def look(self, files: Sequence[str]) -> str:
-        return relation("read_csv", files, **_SHAPE, union_by_name="true")
-
-    def scan(self, files: Sequence[str], columns: Sequence[str], file_rows: Sequence[int]) -> str:
-        return select_numbered(columns, relation("read_csv", files, **_SHAPE, all_varchar="true", union_by_name="true"))
-
-    def rescue(self, file: str) -> Iterator[tuple[dict[str, Any] | None, str]]:
+    def rows(self, file: str) -> Iterator[tuple[dict[str, Any] | None, str]]:
         csv.field_size_limit(min(sys.maxsize, 2 * MOST_BYTES))
         with open_bytes(file) as stream:
             text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
@@ -86,7 +79,6 @@ def _named(header: list[str]) -> list[str]:
 
 _NOT_UTF_8 = re.compile("[\udc80-\udcff]")
 _SPACED_QUOTES = re.compile(r' +"([^"]*)"')
-_SHAPE = {"header": "true", "delim": "','", "quote": "'\"'", "escape": "'\"'", "strict_mode": "true"}
 
 
 def _row(header: list[str], values: list[str], line: int) -> tuple[dict[str, Any] | None, str]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-from alpaqual.engines.duckdb_files import cells, relation, select_numbered
 from alpaqual.sources import jsonl
 from alpaqual.sources._reading import kind_of, open_bytes
 
@@ -16,14 +15,7 @@ class Plugin:
     SUFFIXES = (".json",)
     CELLS = "json"
 
-    def look(self, files: Sequence[str]) -> str:
-        return relation("read_json", files, format="'array'", records="true", union_by_name="true")
-
-    def scan(self, files: Sequence[str], columns: Sequence[str], file_rows: Sequence[int]) -> str:
-        options = {"format": "'array'", "records": "true", "columns": cells(columns, "JSON")}
-        return select_numbered(columns, relation("read_json", files, **options))
-
-    def rescue(self, file: str) -> Iterator[tuple[dict[str, Any] | None, str]]:
+    def rows(self, file: str) -> Iterator[tuple[dict[str, Any] | None, str]]:
         with open_bytes(file) as stream:
             data = stream.read()
         try:
@@ -36,7 +28,7 @@ class Plugin:
             raise ValueError("JSON nested too deeply") from None
         except json.JSONDecodeError as error:
             if error.msg == "Extra data" and data.lstrip()[:1] == b"{":
-                yield from jsonl.Plugin().rescue(file)  # JSON Lines under the wrong name
+                yield from jsonl.Plugin().rows(file)  # JSON Lines under the wrong name
                 return
             raise ValueError(f"broken JSON at line {error.lineno}, column {error.colno}: {error.msg}") from None
         for place, row in _rows(value):

@@ -20,7 +20,7 @@ from alpaqual.store.ledger import _short as short_key
 from alpaqual.store.ledger import entry, entry_of
 from alpaqual.store.locking import alone, sharing, unwritten
 from alpaqual.store.replies import Line, Sums, check_models, files_of, is_torn, lines_of, refusal
-from alpaqual.store.store import clear_halves
+from alpaqual.store.store import clear_partial_files
 
 COMPACTED = "00-compacted.jsonl"
 """Stands before the files that runs write, which begin with a year: the replies that counted go on counting."""
@@ -58,7 +58,7 @@ def compact(folder: Path) -> Compacted:
     if not folder.is_dir():
         return Compacted(0, 0, 0, 0, 0, ())
     with _telling(folder, "compacted; no reply was lost"), alone(folder):
-        clear_halves(folder)
+        clear_partial_files(folder)
         files = files_of(folder)
         sizes = _sizes(files)
         quiet = {file: size for file, size in sizes.items() if size is not None}
@@ -97,7 +97,7 @@ def prune(folder: Path, models: Collection[str], keys: Collection[str], shown: N
     if not folder.is_dir():
         check_models(folder, models, ())
     with _telling(folder, "pruned; nothing is gone but what was named"), alone(folder):
-        clear_halves(folder)
+        clear_partial_files(folder)
         files = files_of(folder)
         sizes = _sizes(files)
         found = _named(folder, files, {file for file, size in sizes.items() if size is None}, models, keys)

@@ -35,6 +35,11 @@ class Result:
     settings: Mapping[str, Any]
     inputs: Mapping[str, str]
 
+    @property
+    def finished(self) -> bool:
+        """A stored result is complete: a stage without one has no seal."""
+        return True
+
     def table(self, table: str) -> Path:
         """The Parquet file of one of its tables."""
         return self.folder / f"{table}.parquet"
@@ -191,7 +196,7 @@ def place_file(source: Path, target: Path) -> None:
     temporary.replace(target)
 
 
-def clear_halves(folder: Path) -> None:
+def clear_partial_files(folder: Path) -> None:
     """Delete files in a folder that `write_whole` or `place_file` had begun in processes that are gone."""
     for left in folder.glob(".*.*") if folder.is_dir() else ():
         name, _, process = left.name[1:].rpartition(".")

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alpaqual.engines.duckdb import Database, opened
-from alpaqual.engines.duckdb_files import one_file
+from alpaqual.engines import viewing
 from alpaqual.errors import MachineError, StageError
 from alpaqual.quote import literal
 
@@ -53,8 +52,11 @@ class Rows:
         return self.polars().to_pandas()
 
     def __len__(self) -> int:
-        with opened({}) as database:
-            return int(database.rows(f"SELECT COUNT(*) FROM {_reading(self.path)}")[0][0])
+        if self.path.suffix == ".jsonl":
+            with self.path.open("rb") as lines:
+                return sum(1 for _ in lines)
+        with viewing({"counted": self.path}) as engine:
+            return int(engine.facts("SELECT COUNT(*) AS rows FROM counted", "counting")[0]["rows"])
 
 
 def _needs(package: str) -> None:
@@ -62,12 +64,6 @@ def _needs(package: str) -> None:
 
     if find_spec(package) is None:
         raise MachineError(f"this needs {package}: pip install 'alpaqual[notebook]'")
-
-
-def _reading(path: Path) -> str:
-    if path.suffix == ".jsonl":
-        return f"read_json({literal(one_file(str(path)))}, format = 'newline_delimited')"
-    return f"read_parquet({literal(one_file(str(path)))})"
 
 
 def read_rows(  # noqa: PLR0913 - one argument for each thing that can be asked
@@ -86,7 +82,8 @@ def read_rows(  # noqa: PLR0913 - one argument for each thing that can be asked
     Raises StageError where the run has no such tables.
     """
     tables = {
-        table: folder / "tables" / f"{table}.parquet" for table in ("rows", "fates", "grades", "members", "failures")
+        table: folder / "tables" / f"{table}.parquet"
+        for table in ("rows", "fates", "grades", "row_categories", "failures")
     }
     present = {table: path for table, path in tables.items() if path.is_file()}
     if not {"rows", "fates"} <= present.keys():
@@ -98,16 +95,16 @@ def read_rows(  # noqa: PLR0913 - one argument for each thing that can be asked
     ]
     if row_id is not None:
         where.append(f"STARTS_WITH(rows.id, {literal(row_id)})")
-    for table, column, value in (("members", "category", category), ("failures", "rule", rule)):
+    for table, column, value in (("row_categories", "category", category), ("failures", "rule", rule)):
         if value is not None:
             where.append(
                 f"rows.n IN (SELECT n FROM {table} WHERE {column} = {literal(value)})" if table in present else "FALSE"
             )
-    with opened(present) as database:
-        return database.records(_select(database, present, where, limit))
+    with viewing(present) as engine:
+        return engine.facts(_select(present, where, limit), "rows")
 
 
-def _select(database: Database, present: dict[str, Path], where: Sequence[str], limit: int | None) -> str:
+def _select(present: dict[str, Path], where: Sequence[str], limit: int | None) -> str:
     columns = ["rows.id", "fates.dataset", "fates.fate", "fates.reasons"]
     if "grades" in present:
         scores = (
@@ -116,9 +113,9 @@ def _select(database: Database, present: dict[str, Path], where: Sequence[str], 
         columns.append(f"({scores}) AS scores")
         said = "SELECT MAP(LIST(grader ORDER BY grader), LIST(reply ORDER BY grader)) FROM grades WHERE grades.n = rows.n AND reply IS NOT NULL"
         columns.append(f"({said}) AS replies")
-    if "members" in present:
+    if "row_categories" in present:
         columns.append(
-            "(SELECT LIST(DISTINCT category ORDER BY category) FROM members WHERE members.n = rows.n) AS categories"
+            "(SELECT LIST(DISTINCT category ORDER BY category) FROM row_categories WHERE row_categories.n = rows.n) AS categories"
         )
     if "failures" in present:
         columns.append(
@@ -135,9 +132,9 @@ def _select(database: Database, present: dict[str, Path], where: Sequence[str], 
 
 def failing_examples(folder: Path, rules: Sequence[str], each: int) -> dict[str, list[dict[str, Any]]]:
     """The first failing rows of each rule, in the order of ids: id, column, value."""
-    with opened({"failures": folder / "tables" / "failures.parquet"}) as database:
+    with viewing({"failures": folder / "tables" / "failures.parquet"}) as engine:
         return {
-            rule: database.records(
+            rule: engine.facts(
                 f'SELECT id, "column", value FROM failures WHERE rule = {literal(rule)} ORDER BY id, "column" LIMIT {each}',
                 "examples",
             )

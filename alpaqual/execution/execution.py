@@ -1,0 +1,209 @@
+"""One execution of a plan: what its handlers share, and the loop that runs them."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import time
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, Protocol
+
+from alpaqual.contracts import Engine
+from alpaqual.engines import open_engine
+from alpaqual.execution.filling import fill_folder
+from alpaqual.execution.folder import RunFolder
+from alpaqual.execution.options import RunOptions
+from alpaqual.execution.results import build_results
+from alpaqual.execution.run import Outcome
+from alpaqual.execution.training import Trained
+from alpaqual.plan.plan import Plan
+from alpaqual.plan.stage import Stage, fingerprint
+from alpaqual.plan.stages import stages_until
+from alpaqual.plan.tables import Table
+from alpaqual.plan.training import TrainStage
+from alpaqual.store.ledger import Ledger
+from alpaqual.store.store import Result, Store
+from alpaqual.values import State
+from alpaqual.version import __version__
+
+Listener = Callable[[str, str, float], None]
+"""Called with (stage, "start" | "done" | "reused", seconds)."""
+
+
+class StageResult(Protocol):
+    """What a stage left; `finished` where the stage needs no further run."""
+
+    @property
+    def finished(self) -> bool: ...
+
+
+class Handler(Protocol):
+    """Executes one stage: `alpaqual/execution/stages/<kind>.py` with a class `Handler(execution, stage)`."""
+
+    def check(self) -> None:
+        """Raise MachineError where this machine cannot run the stage, before any stage runs."""
+        ...
+
+    def exists(self) -> bool:
+        """Whether the stage has a result from an earlier run."""
+        ...
+
+    def find(self) -> StageResult | None:
+        """The result of an earlier run, as this run reports it."""
+        ...
+
+    def skip(self) -> StageResult | None:
+        """What is reported instead where the stage is not run now; None where it runs."""
+        ...
+
+    def make(self) -> StageResult:
+        """Run the stage. Raises StageError."""
+        ...
+
+
+class Execution:
+    """The state of one execution: results by stage, the engine, the ledger and the run folder.
+
+    `folder` is None where only stored results are wanted.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        folder: RunFolder | None = None,
+        *,
+        options: RunOptions | None = None,
+        listen: Listener | None = None,
+    ) -> None:
+        self.plan = plan
+        self.store = store
+        self.folder = folder
+        self.options = options or RunOptions()
+        self.listen: Listener = listen or (lambda stage, event, seconds: None)
+        self.results: dict[str, StageResult] = {}
+        self.outcomes: list[Outcome] = []
+        self._engine: Engine | None = None
+        self._viewed: set[str] = set()
+        self._filled = False
+        self._spill = store.unfinished_folder()
+
+    def prepare(self, until: str | None = None) -> None:
+        """Check that this machine can run the stages, up to those of the kind `until`, before any runs.
+
+        Raises MachineError.
+        """
+        self.store.clear_unfinished()
+        for stage in stages_until(self.plan.stages, until):
+            self.handler(stage).check()
+
+    def run(self, until: str | None = None) -> None:
+        """Run every stage that has no result, up to those of the kind `until`.
+
+        Raises StageError where one fails; results so far stay in the store.
+        """
+        try:
+            for stage in stages_until(self.plan.stages, until):
+                self._step(stage, self.handler(stage))
+        finally:
+            self._close()
+
+    def handler(self, stage: Stage) -> Handler:
+        """The handler of a stage, by its kind."""
+        module = importlib.import_module(f"alpaqual.execution.stages.{stage.kind}")
+        handler: Handler = module.Handler(self, stage)
+        return handler
+
+    def _step(self, stage: Stage, handler: Handler) -> None:
+        started = time.monotonic()
+        result = handler.find()
+        reused = result is not None
+        if result is None:
+            result = handler.skip()
+        if result is None:
+            self.listen(stage.name, "start", 0.0)
+            result = handler.make()
+        self.results[stage.name] = result
+        if result.finished:
+            seconds = time.monotonic() - started
+            self.outcomes.append(Outcome(stage.name, reused, seconds))
+            self.listen(stage.name, "reused" if reused else "done", seconds)
+
+    def key(self, stage: Stage) -> str:
+        """The fingerprint that a stage's result is stored under.
+
+        It is the stage's own, unless an input is not final: then no later run may take the result for a final one.
+        """
+        found = {each.name: self.stored(each).fingerprint for each in stage.inputs}
+        own = stage.fingerprint
+        return own if found == stage.input_fingerprints else fingerprint([own, found])
+
+    def stored(self, stage: Stage) -> Result:
+        """The stored result of a stage that this execution has run or found."""
+        result = self.results[stage.name]
+        assert isinstance(result, Result)
+        return result
+
+    @property
+    def stored_results(self) -> dict[str, Result]:
+        """All stored results so far, by the stage's name."""
+        return {name: result for name, result in self.results.items() if isinstance(result, Result)}
+
+    # What handlers use
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the recipe, opened when first needed."""
+        if self._engine is None:
+            limits = self.plan.recipe.text.engine
+            self._engine = open_engine(memory=limits.memory, threads=limits.threads, spill=self._spill)
+            if any(file.path.startswith("hf://") for facts in self.plan.sources for file in facts.files):
+                self._engine.allow_network()
+        return self._engine
+
+    def fill_folder(self) -> None:
+        """Put the data into the run folder, once."""
+        if self.folder is not None and not self._filled:
+            self._filled = True
+            fill_folder(self.plan, self.stored_results, self.store, self.folder)
+
+    @cached_property
+    def data_failed(self) -> bool:
+        """Whether the data is not good: nothing is trained on it."""
+        return bool(build_results(self.plan, self.stored_results, __version__)["verdict"] == State.FAIL)
+
+    @property
+    def trained(self) -> dict[str, Trained]:
+        """The state of each training job so far, by dataset."""
+        found = {stage.dataset: self.results.get(stage.name) for stage in self.plan.of(TrainStage)}
+        return {dataset: result for dataset, result in found.items() if isinstance(result, Trained)}
+
+    def build_results(self) -> dict[str, Any]:
+        """What `results.json` holds of this execution."""
+        return build_results(self.plan, self.stored_results, __version__, self.trained)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The project's replies."""
+        return Ledger(self.store.replies, self.store.claims)
+
+    def view_inputs(self, stage: Stage) -> None:
+        """Make the tables of a stage's inputs readable by their names."""
+        for each in stage.inputs:
+            self._view(each.name, each.tables)
+
+    def _view(self, stage_name: str, tables: tuple[Table, ...]) -> None:
+        if stage_name in self._viewed:
+            return
+        self._viewed.add(stage_name)
+        result: Any = self.results[stage_name]
+        for table in tables:
+            self.engine.view(table.name, [result.table(table.name)])
+
+    def _close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+            self._viewed.clear()
+            shutil.rmtree(self._spill, ignore_errors=True)

@@ -1,0 +1,59 @@
+"""Fills the run folder: every stored table and dataset under its public name, the SQL and the record of the stages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from alpaqual.engines import viewing
+from alpaqual.execution.folder import DATASETS, STAGES, TABLES, RunFolder
+from alpaqual.execution.plan_sql import plan_sql
+from alpaqual.execution.training import exported_file
+from alpaqual.plan.explain import stage_record
+from alpaqual.plan.plan import Plan
+from alpaqual.plan.selecting import SelectStage
+from alpaqual.plan.stage import Stage, fingerprint
+from alpaqual.plan.stages import STAGE_KINDS, StageKind
+from alpaqual.plan.tables import Table
+from alpaqual.store.store import Result, Store
+
+
+def fill_folder(plan: Plan, results: Mapping[str, Result], store: Store, folder: RunFolder) -> None:
+    """Put everything but `results.json` and the reports into the run folder, and remove data of earlier runs."""
+    placed: dict[str, Path] = {}
+    for kind in STAGE_KINDS:
+        stages = [stage for stage in plan.of(kind.stage) if stage.name in results]
+        for stage in stages:
+            placed |= {f"{TABLES}/{table.name}.parquet": results[stage.name].table(table.name) for table in kind.shown}
+        if kind.joined is not None and stages:
+            placed[f"{TABLES}/{kind.joined[0]}.parquet"] = _joined(store, kind, stages, results)
+    for selecting in plan.of(SelectStage):
+        if selecting.name in results:
+            placed[f"{DATASETS}/{selecting.dataset}.jsonl"] = exported_file(selecting, results[selecting.name])
+    for name, stored in placed.items():
+        folder.place(stored, name)
+    folder.remove_data(keep=placed)
+    folder.write("plan.sql", plan_sql(plan))
+    folder.write(STAGES, json.dumps(stage_record(plan), indent=1, sort_keys=True, ensure_ascii=False))
+
+
+def _joined(store: Store, kind: StageKind, stages: list[Stage], results: Mapping[str, Result]) -> Path:
+    """One table of all stages of a kind, kept in the store as a stage's result is."""
+    assert kind.joined is not None
+    name, table_of = kind.joined
+    tables: dict[Table, Path] = {}
+    for stage in stages:
+        table = table_of(stage.subject)
+        tables[table] = results[stage.name].table(table.name)
+    if len(tables) == 1:
+        return next(iter(tables.values()))
+    inputs = {stage.subject: results[stage.name].fingerprint for stage in stages}
+    key = fingerprint({"joined": name, "inputs": inputs})
+    result = store.find(key)
+    if result is None:
+        with store.making() as making, viewing({table.name: path for table, path in tables.items()}) as engine:
+            union = "\nUNION ALL\n".join(f"SELECT * FROM {table}" for table in tables)
+            engine.table(name, union, making / f"{name}.parquet", f"joining {name}")
+            result = store.seal(making, key, {}, {"joined": name}, inputs)
+    return result.table(name)

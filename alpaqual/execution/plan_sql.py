@@ -1,0 +1,69 @@
+"""The statements of a plan as a script that a person can paste into duckdb."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from alpaqual.engines import open_engine
+from alpaqual.plan.grading import GradeStage
+from alpaqual.plan.loading import NOTHING_UNREADABLE, LoadStage
+from alpaqual.plan.plan import Plan
+from alpaqual.plan.stage import Facts, Stage
+from alpaqual.plan.tables import ROWS, UNREADABLE, Table, grades
+from alpaqual.quote import literal
+
+_STORED_ROWS = "SELECT * FROM read_parquet('tables/rows.parquet')"
+_HEAD = (
+    "-- Every statement of this run, in order. Paste it into duckdb: each result becomes a table of that database.\n"
+    "-- Scores that came from a model or a file are read from tables/ beside this file."
+)
+
+
+def plan_sql(plan: Plan) -> str:
+    """Every statement of a plan in order; results are made as tables, and no file is written."""
+    parts = [_HEAD]
+    for stage in plan.stages:
+        statements = list(_stage_sql(plan, stage))
+        parts += [f"-- {stage.name}", *statements] if statements else []
+    return "\n\n".join(parts) + "\n"
+
+
+def _stage_sql(plan: Plan, stage: Stage) -> Iterator[str]:
+    if isinstance(stage, GradeStage):
+        grader = plan.recipe.graders[stage.grader]
+        if grader.model is not None or grader.table is not None:
+            columns = "n, id, score, reason, reply"
+            read = f"SELECT {columns} FROM read_parquet('tables/grades.parquet') WHERE grader = {literal(stage.grader)}"
+            yield _create(grades(stage.grader), read)
+            return
+    if isinstance(stage, LoadStage):
+        scans = list(_scans(stage))
+        if not scans:
+            yield f"-- A plug-in reads a source: these are the rows that it gave.\n{_create(ROWS, _STORED_ROWS)}"
+            return
+        yield from scans
+    for statement in stage.statements:
+        if isinstance(statement, Facts):
+            yield f"-- counts: {statement.name}\n{statement.sql};"
+        else:
+            yield _create(statement.table, statement.sql)
+
+
+def _scans(stage: LoadStage) -> list[str]:
+    """The statements that read the files; none where the engine reads a source through its plug-in."""
+    engine = open_engine()
+    try:
+        queries = [(scan, engine.scan_sql(scan)) for scan in stage.scans]
+    finally:
+        engine.close()
+    if any(query is None for _, query in queries):
+        return []
+    made = [
+        f"CREATE OR REPLACE {'TABLE' if scan.copied else 'VIEW'} {Table(scan.table)} AS\n{query};"
+        for scan, query in queries
+    ]
+    return [_create(UNREADABLE, NOTHING_UNREADABLE), *made]
+
+
+def _create(table: Table, sql: str) -> str:
+    return f"CREATE OR REPLACE TABLE {table} AS\n{sql};"

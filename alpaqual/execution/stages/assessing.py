@@ -1,0 +1,10 @@
+"""Executes `assessing` stages: their statements are all there is to do."""
+
+from __future__ import annotations
+
+from alpaqual.execution.stored import StoredHandler
+from alpaqual.plan.assessing import AssessStage
+
+
+class Handler(StoredHandler[AssessStage]):
+    """Runs the statements of the stage."""

@@ -1,0 +1,10 @@
+"""Executes `categorising` stages: their statements are all there is to do."""
+
+from __future__ import annotations
+
+from alpaqual.execution.stored import StoredHandler
+from alpaqual.plan.categorizing import CategorizeStage
+
+
+class Handler(StoredHandler[CategorizeStage]):
+    """Runs the statements of the stage."""

@@ -1,0 +1,10 @@
+"""Executes `checking` stages: their statements are all there is to do."""
+
+from __future__ import annotations
+
+from alpaqual.execution.stored import StoredHandler
+from alpaqual.plan.checking import CheckStage
+
+
+class Handler(StoredHandler[CheckStage]):
+    """Runs the statements of the stage."""

@@ -1,0 +1,68 @@
+"""Executes `grading.<grader>`: scores of a file are imported, or a model grades the rows, before the statements run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alpaqual.execution.stored import REPLIES, StoredHandler, remove_folder
+from alpaqual.plan.grading import GradeStage
+from alpaqual.plan.tables import GRADED, IMPORTED
+
+
+class Handler(StoredHandler[GradeStage]):
+    """Makes the table of imported scores or of a model's grades, where the grader needs one."""
+
+    def check(self) -> None:
+        """Raise MachineError where the grader's model cannot be used from this machine."""
+        grader = self.execution.plan.recipe.graders[self.stage.grader]
+        if grader.live:
+            from alpaqual.execution.model_grading import check_model
+
+            execution = self.execution
+            check_model(execution.plan.recipe, grader, self.exists, execution.ledger, offline=execution.options.offline)
+
+    @contextmanager
+    def prepare(self, folder: Path) -> Iterator[dict[str, Any]]:
+        """Import a file of scores, or grade the rows with a model."""
+        grader = self.execution.plan.recipe.graders[self.stage.grader]
+        if grader.table is not None:
+            with self.imported(folder):
+                yield {}
+        elif grader.model is not None:
+            with self.graded(folder) as facts:
+                yield facts
+        else:
+            yield {}
+
+    @contextmanager
+    def imported(self, folder: Path) -> Iterator[None]:
+        """The scores of the grader's file, validated."""
+        from alpaqual.execution.imported_scores import import_scores
+
+        engine, path = self.execution.engine, folder / f"{IMPORTED.name}.parquet"
+        import_scores(engine, self.execution.plan.recipe, self.stage.grader, path)
+        engine.view(IMPORTED.name, [path])
+        try:
+            yield
+        finally:
+            engine.drop(IMPORTED.name)
+
+    @contextmanager
+    def graded(self, folder: Path) -> Iterator[dict[str, Any]]:
+        """The grades that the grader's model gives."""
+        # Requests need asyncio and the checks of frames: only a run that grades imports them.
+        from alpaqual.execution.model_grading import grade_with_model
+
+        execution, parts = self.execution, folder / GRADED.name
+        facts = grade_with_model(
+            execution.engine, execution.plan, self.stage.grader, parts, execution.options, execution.ledger
+        )
+        execution.engine.view(GRADED.name, sorted(parts.glob("*.parquet")))
+        try:
+            yield {REPLIES: [facts]}
+        finally:
+            execution.engine.drop(GRADED.name)
+            remove_folder(parts)

@@ -1,0 +1,10 @@
+"""Executes `selecting` stages: their statements are all there is to do."""
+
+from __future__ import annotations
+
+from alpaqual.execution.stored import StoredHandler
+from alpaqual.plan.selecting import SelectStage
+
+
+class Handler(StoredHandler[SelectStage]):
+    """Runs the statements of the stage."""

@@ -1,0 +1,86 @@
+"""Executes `training.<dataset>`: a torchrun job in the run folder, whose manifest holds the key of its rows and settings."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from alpaqual.execution.execution import Execution
+from alpaqual.execution.folder import RunFolder
+from alpaqual.execution.training import (
+    Trained,
+    TrainingRun,
+    check_packages,
+    fill_job,
+    is_trained,
+    trains_elsewhere,
+    write_exports,
+)
+from alpaqual.plan.training import TrainStage
+from alpaqual.recipe.training import Training
+
+
+class Handler:
+    """Writes the job of one dataset and runs it, unless the data is not good or an earlier job failed."""
+
+    def __init__(self, execution: Execution, stage: TrainStage) -> None:
+        self.execution = execution
+        self.stage = stage
+
+    @property
+    def training(self) -> Training:
+        training = self.execution.plan.recipe.text.training
+        assert training is not None
+        return training
+
+    @property
+    def folder(self) -> RunFolder:
+        folder = self.execution.folder
+        assert folder is not None, "training needs a run folder"
+        return folder
+
+    @cached_property
+    def run(self) -> TrainingRun:
+        """The job with the digests of its rows."""
+        job = fill_job(self.execution.plan, self.stage, self.execution.store, self.folder.path)
+        write_exports(self.execution.plan, job, self.folder)
+        return TrainingRun(self.execution.plan, job, self.folder, self.execution.options.watch)
+
+    def check(self) -> None:
+        """Raise MachineError where a job is to run here and a package is missing."""
+        if not trains_elsewhere(self.training) and not self.exists():
+            check_packages(self.training)
+
+    def exists(self) -> bool:
+        """Whether the run folder has the model of the stored rows."""
+        return is_trained(self.folder.path, self.stage, self.execution.store)
+
+    def find(self) -> Trained | None:
+        """The model in the run folder; the job's files are written anew."""
+        self.execution.fill_folder()
+        if self._obstacle() is not None:
+            return None
+        self.run.write()
+        return self.run.finished()
+
+    def skip(self) -> Trained | None:
+        """Why the job does not run now; None where it runs."""
+        obstacle = self._obstacle()
+        if obstacle is not None:
+            return Trained("waiting", obstacle)
+        if trains_elsewhere(self.training):
+            return Trained("written", f"start it on the machine that is to train: {self.run.command()}")
+        return None
+
+    def make(self) -> Trained:
+        """Train; an error is part of the result, so that the data's report is written all the same."""
+        return self.run.train()
+
+    def _obstacle(self) -> str | None:
+        run = self.run
+        if self.execution.data_failed:
+            return "the data is not good, so nothing was trained on it"
+        if any(isinstance(each, Trained) and each.error is not None for each in self.execution.results.values()):
+            return "another job failed"
+        if run.locked:
+            return f"another process is training in {run.folder}; run again when it has ended"
+        return None

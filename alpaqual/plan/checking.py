@@ -1,0 +1,75 @@
+"""The stage `checking`: every failing row of every rule, found in one scan of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import msgspec
+
+from alpaqual.plan.checks import Column, failing
+from alpaqual.plan.compilation import Compilation
+from alpaqual.plan.loading import LoadStage
+from alpaqual.plan.stage import Facts, KeptTable, Stage
+from alpaqual.plan.tables import FAILURES
+from alpaqual.quote import literal
+from alpaqual.recipe.model import Rule
+
+_MASK_BITS = 60
+_VALUE_CHARACTERS = 200
+_LIMITS_AND_WORDS = ("id", "description", "warn", "fail", "drop")
+"""Keys of a rule that decide nothing about which rows fail: another limit finds the same failures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckStage(Stage):
+    """Finds the rows that fail each rule."""
+
+    kind: ClassVar[str] = "checking"
+    each: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    """(`file:line`, query) of each rule alone."""
+
+    @property
+    def parts(self) -> Iterator[tuple[str, str]]:
+        return iter(self.each)
+
+
+def check_stages(compilation: Compilation) -> Iterator[CheckStage]:
+    """The one stage that checks the rules of a recipe; none where it has no rules."""
+    rules, column, places = compilation.recipe.rules, compilation.columns.quoted, compilation.recipe.rule_places
+    if not rules:
+        return
+    described = {
+        rule.id: {key: value for key, value in msgspec.to_builtins(rule).items() if key not in _LIMITS_AND_WORDS}
+        for rule in rules
+    }
+    counts = "SELECT rule, COUNT(*) AS rows FROM failures GROUP BY rule ORDER BY rule"
+    yield CheckStage(
+        settings={"rules": described},
+        inputs=compilation.inputs((LoadStage, "")),
+        statements=(KeptTable(FAILURES, failures(rules, column)), Facts("failing", counts)),
+        each=tuple((places.get(rule.id, ""), failures([rule], column)) for rule in rules),
+    )
+
+
+def failures(rules: Sequence[Rule], column: Column) -> str:
+    """SQL: rule, n, id, column and value of every failing row.
+
+    A row's failures are the bits of one number, so that its texts are read once for all rules.
+    """
+    parts = [rules[start : start + _MASK_BITS] for start in range(0, len(rules), _MASK_BITS)]
+    return "\nUNION ALL\n".join(_failures(part, start * _MASK_BITS, column) for start, part in enumerate(parts))
+
+
+def _failures(rules: Sequence[Rule], start: int, column: Column) -> str:
+    found = [failing(rule, start + position, column) for position, rule in enumerate(rules)]
+    helpers = "".join(f"{fail.helper[0]} AS ({fail.helper[1]}),\n" for fail in found if fail.helper)
+    mask = "\n  + ".join(f"CASE WHEN {fail.predicate} THEN {1 << bit} ELSE 0 END" for bit, fail in enumerate(found))
+    listed = ", ".join(f"({1 << bit}, {literal(fail.rule)}, {literal(fail.column)})" for bit, fail in enumerate(found))
+    values = " ".join(f"WHEN {1 << bit} THEN {fail.value}" for bit, fail in enumerate(found))
+    return (
+        f"WITH {helpers}marked AS (SELECT *, {mask} AS mask FROM rows)\n"
+        f'SELECT r.rule AS rule, m.n AS n, m.id AS id, r.checked AS "column", LEFT(CASE r.bit {values} END, {_VALUE_CHARACTERS}) AS value\n'
+        f"FROM (SELECT * FROM marked WHERE mask <> 0) AS m JOIN (VALUES {listed}) AS r (bit, rule, checked) ON (m.mask & r.bit) <> 0"
+    )

@@ -1,0 +1,117 @@
+"""What a recipe calls a column, and where the table `rows` has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from alpaqual.errors import Problem
+from alpaqual.quote import name
+from alpaqual.recipe.crosscheck import checks_of
+from alpaqual.recipe.explain import suggest
+from alpaqual.recipe.expression import parse_where
+from alpaqual.recipe.model import Category, Rule
+from alpaqual.recipe.recipe import Recipe
+from alpaqual.recipe.yaml_nodes import Path
+from alpaqual.values import RESERVED_COLUMNS, ROW_FIELDS, SourceFacts
+
+_NUMBERS = (
+    "BIGINT",
+    "DOUBLE",
+    "INTEGER",
+    "FLOAT",
+    "UBIGINT",
+    "HUGEINT",
+    "DECIMAL",
+    "SMALLINT",
+    "TINYINT",
+    "UINTEGER",
+)
+
+
+class SourceColumns:
+    """The sources' own columns that a recipe names.
+
+    `carried` has those that `rows` keeps, by source; `types` the type of each; `problems` each name that no source has.
+    """
+
+    def __init__(self, recipe: Recipe, sources: Sequence[SourceFacts]) -> None:
+        self.recipe = recipe
+        self.sources = sources
+        self.problems: list[Problem] = []
+        self.carried: Mapping[str, list[str]] = self._carry()
+        self.types: Mapping[str, str] = {
+            column: kept_type([facts.columns[column] for facts in sources if column in self.carried[facts.name]])
+            for column in sorted({column for columns in self.carried.values() for column in columns})
+        }
+
+    def quoted(self, column: str) -> str:
+        """The quoted column of `rows` that a name of the recipe means."""
+        return name(self.row_field(column) or stored_column(column))
+
+    def row_field(self, column: str) -> str | None:
+        """The column of every row that a name means: a reserved one, or the field that all sources map a column to."""
+        if column in RESERVED_COLUMNS:
+            return column
+        plain = column.removeprefix("source.")
+        meant = {next((field for field, own in facts.fields.items() if own == plain), None) for facts in self.sources}
+        field = meant.pop() if len(meant) == 1 else None
+        return field if field in ROW_FIELDS else None
+
+    def _carry(self) -> dict[str, list[str]]:
+        carried: dict[str, list[str]] = {facts.name: [] for facts in self.sources}
+        for wanted, place in self._wanted():
+            if self.row_field(wanted) is not None:
+                continue
+            plain = wanted.removeprefix("source.")
+            holders = [facts for facts in self.sources if plain in facts.columns]
+            if not holders:
+                known = dict.fromkeys([*ROW_FIELDS, *(column for facts in self.sources for column in facts.columns)])
+                hint = suggest(plain, known) or f"; there are: {', '.join(known)}"
+                self.problems.append(self._problem(place, f"no source has a column '{plain}'{hint}"))
+            for facts in holders:
+                if plain not in carried[facts.name]:
+                    carried[facts.name].append(plain)
+        return {source: sorted(columns) for source, columns in carried.items()}
+
+    def _wanted(self) -> Iterator[tuple[str, Path | str]]:
+        """Each column that the recipe names, with its path in the recipe or its `file:line` in another file."""
+        for rule in self.recipe.rules:
+            place = self.recipe.rule_places.get(rule.id, "")
+            yield from ((column, place) for column in _columns_of(rule))
+        for place, category in zip(self.recipe.category_places, self.recipe.categories, strict=True):
+            yield from ((column, place) for column in _columns_of(category))
+        for grader_name, grader in self.recipe.graders.items():
+            if grader.column is not None:
+                yield grader.column, ("graders", grader_name, "column")
+            if grader.table is not None and grader.key != "id":
+                yield grader.key, ("graders", grader_name, "key")
+
+    def _problem(self, place: Path | str, message: str) -> Problem:
+        if isinstance(place, tuple):
+            return self.recipe.problem(place, message)
+        file, _, line = place.rpartition(":")
+        return Problem(file, int(line or 0), 1, message)
+
+
+def stored_column(source_column: str) -> str:
+    """The name under which `rows` holds one of a source's own columns.
+
+    A column of a reserved name is kept as `source.<name>`. A recipe may write `source.` before any column's name.
+    """
+    plain = source_column.removeprefix("source.")
+    return f"source.{plain}" if plain in RESERVED_COLUMNS else plain
+
+
+def kept_type(kinds: Sequence[str]) -> str:
+    """The type under which a source's own column is kept, from its types in the sources that have it."""
+    if all(kind == "BOOLEAN" for kind in kinds):
+        return "BOOLEAN"
+    return "DOUBLE" if all(kind.startswith(_NUMBERS) and not kind.endswith("]") for kind in kinds) else "VARCHAR"
+
+
+def _columns_of(part: Rule | Category) -> list[str]:
+    if part.where is not None:
+        return list(parse_where(part.where))
+    if isinstance(part, Rule) and checks_of(part)[0][0] in ("no_duplicates", "no_conflicts"):
+        return []
+    return [part.column] if part.column is not None else []

@@ -1,0 +1,60 @@
+"""The tables that the statements of a plan make and read.
+
+Code passes these objects around; SQL holds their quoted names (`str(table)`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alpaqual.quote import name as quoted
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table, by its name in SQL."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return quoted(self.name)
+
+
+ROWS = Table("rows")
+"""id, n, source, instruction, input, response, and the source's own columns that the recipe reads."""
+QUARANTINE = Table("quarantine")
+"""source, position, reason, text of each row that could not be read."""
+INCOMPLETE = Table("incomplete")
+"""n, reason of rows without an instruction or a response: rules check them, no dataset takes them."""
+UNREADABLE = Table("unreadable")
+"""source, position, reason, text of rows that a reader refused; filled while the sources are loaded."""
+LOADED = Table("loaded")
+"""Rows before exact copies get their ordinals."""
+FAILURES = Table("failures")
+"""rule, n, id, column, value of each failing row of each rule."""
+ROW_CATEGORIES = Table("row_categories")
+"""category, n, id, hits (a bit for each keyword found) of each row of each category."""
+IMPORTED = Table("imported")
+"""key, score of a file of scores, validated."""
+GRADED = Table("graded")
+"""Grades that a model gave in this stage, before the rows that were not asked about are added."""
+
+
+def scanned(source: str) -> Table:
+    """Cells of a source's files: position, and a column for each column that is read."""
+    return Table(f"scanned.{source}")
+
+
+def grades(grader: str) -> Table:
+    """grader, n, id, score, reason, reply: one row for each row of `rows`."""
+    return Table(f"grades.{grader}")
+
+
+def fates(dataset: str) -> Table:
+    """dataset, n, id, fate, reasons: one row for each row of `rows`."""
+    return Table(f"fates.{dataset}")
+
+
+def exported(dataset: str) -> Table:
+    """The rows of a dataset as training reads them: id, instruction, input, output."""
+    return Table(f"dataset.{dataset}")
