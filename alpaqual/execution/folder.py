@@ -42,7 +42,7 @@ class RunFolder:
         if path.exists() and not path.is_dir():
             raise _refused(path, "is not a folder: name another one with --out")
         made = _made_in(path)
-        if made is None and path.is_dir() and any(path.iterdir()):
+        if made is None and any(not each.is_dir() for each in path.rglob("*")):
             raise _refused(path, "is not empty and no run made it: name another folder with --out, or empty this one")
         if busy := _training_jobs(path):
             raise StageError(
@@ -96,10 +96,12 @@ class RunFolder:
 
 def _made_in(path: Path) -> set[str] | None:
     """The files that runs made in a folder; None where no run made it."""
+    if not (path / MARKER).exists():
+        return _made_before_markers(path)
     marker = job_folder.read_json(path / MARKER)
-    if marker is not None and isinstance(marker.get("files"), list):
-        return {name for name in marker["files"] if isinstance(name, str) and _is_inside(name)}
-    return _made_before_markers(path)
+    if marker is None or not isinstance(marker.get("files"), list):
+        raise _refused(path / MARKER, "cannot be read: it lists what runs made here; name another folder with --out")
+    return {name for name in marker["files"] if isinstance(name, str) and _is_inside(name)}
 
 
 def _is_inside(name: str) -> bool:

@@ -16,6 +16,8 @@ from alpaqual.plan.tables import FAILURES
 from alpaqual.quote import literal
 from alpaqual.recipe.model import Rule
 
+COUNTS = "SELECT rule, COUNT(*) AS rows FROM failures GROUP BY rule ORDER BY rule"
+"""SQL: failing rows of each rule that has any."""
 _MASK_BITS = 60
 _VALUE_CHARACTERS = 200
 _LIMITS_AND_WORDS = ("id", "description", "warn", "fail", "drop")
@@ -44,11 +46,10 @@ def check_stages(compilation: Compilation) -> Iterator[CheckStage]:
         rule.id: {key: value for key, value in msgspec.to_builtins(rule).items() if key not in _LIMITS_AND_WORDS}
         for rule in rules
     }
-    counts = "SELECT rule, COUNT(*) AS rows FROM failures GROUP BY rule ORDER BY rule"
     yield CheckStage(
         settings={"rules": described},
         inputs=compilation.inputs((LoadStage, "")),
-        statements=(KeptTable(FAILURES, failures(rules, column)), Facts("failing", counts)),
+        statements=(KeptTable(FAILURES, failures(rules, column)), Facts("failing", COUNTS)),
         each=tuple((places.get(rule.id, ""), failures([rule], column)) for rule in rules),
     )
 

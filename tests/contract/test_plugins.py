@@ -16,7 +16,6 @@ import polars as pl
 import pytest
 
 from alpaqual import registry
-from alpaqual.engines.duckdb import Database, QueryError
 from alpaqual.errors import Fault, MachineError
 from alpaqual.job import Job, Launch, Lora, Machine, Model, Steps, Text
 from alpaqual.store.ledger import Recording, entry, request_key
@@ -62,13 +61,6 @@ def test_every_source_is_tried() -> None:
     assert set(GOOD) == set(BROKEN) == set(registry.names("sources"))
 
 
-@pytest.fixture
-def database() -> Any:
-    opened = Database()
-    yield opened
-    opened.close()
-
-
 def write(folder: Path, kind: str, content: bytes, name: str = "d") -> str:
     path = folder / f"{name}.{kind}"
     path.write_bytes(content)
@@ -76,7 +68,7 @@ def write(folder: Path, kind: str, content: bytes, name: str = "d") -> str:
 
 
 def cell(value: Any, cells: str) -> Any:
-    """A cell of `scan` or a value of `rescue` as the value that the file holds."""
+    """A cell of a scan, or a value that a source yields, as the value in the file."""
     if cells == "json" and isinstance(value, str):
         return json.loads(value)
     if cells == "text" and isinstance(value, str) and re.fullmatch(r"-?\d+\.\d+", value):
@@ -101,75 +93,30 @@ def test_no_two_sources_share_an_ending() -> None:
 
 
 @pytest.mark.parametrize("kind", registry.names("sources"))
-def test_look_scan_and_rescue_agree(tmp_path: Path, database: Database, kind: str) -> None:
+def test_a_source_yields_the_rows_of_its_file(tmp_path: Path, kind: str) -> None:
     plugin = registry.find("sources", kind)()
     file = write(tmp_path, kind, GOOD[kind](ROWS))
-    columns = list(database.describe(plugin.look([file])))
-    assert columns == list(ROWS[0])
-    # Columns in another order, and not all of them: what is asked for comes, as asked.
-    asked = ["s", "a", "q"]
-    scanned = database.rows(plugin.scan([file], asked, (len(ROWS),)))
-    assert [row[0] for row in scanned] == list(range(1, len(ROWS) + 1))
-    values = [{"s": cell(s, plugin.CELLS), "a": cell(a, plugin.CELLS), "q": cell(q, plugin.CELLS)} for _, s, a, q in scanned]  # fmt: skip
-    assert values == [{column: row[column] for column in asked} for row in ROWS]
     if plugin.CELLS == "typed":
-        # What DuckDB reads typed, it reads or it does not: there is no reading with care.
+        # Only engines read typed files.
         with pytest.raises(ValueError, match="Parquet"):
-            list(plugin.rescue(file))
+            list(plugin.rows(file))
         return
-    rescued = list(plugin.rescue(file))
-    assert [reason for _, reason in rescued] == [""] * len(ROWS)
-    assert [{key: cell(value, "text") for key, value in row.items()} for row, _ in rescued] == ROWS
+    found = list(plugin.rows(file))
+    assert [reason for _, reason in found] == [""] * len(ROWS)
+    assert [{key: cell(value, "text") for key, value in row.items()} for row, _ in found] == ROWS
 
 
 @pytest.mark.parametrize("kind", registry.names("sources"))
-def test_positions_run_on_over_files(tmp_path: Path, database: Database, kind: str) -> None:
-    plugin = registry.find("sources", kind)()
-    parts = [ROWS[:20], ROWS[20:21], ROWS[21:]]
-    files = [write(tmp_path, kind, GOOD[kind](part), f"part{index}") for index, part in enumerate(parts)]
-    scanned = database.rows(plugin.scan(files, ["q"], tuple(map(len, parts))))
-    found = sorted((position, cell(q, plugin.CELLS)) for position, q in scanned)
-    assert found == [(position, row["q"]) for position, row in enumerate(ROWS, 1)]
-
-
-@pytest.mark.parametrize("kind", registry.names("sources"))
-def test_many_rows_keep_their_order(tmp_path: Path, database: Database, kind: str) -> None:
-    """Enough for DuckDB to read the file with several threads."""
-    plugin = registry.find("sources", kind)()
-    rows = [{"q": f"q{i}", "a": "x" * 200} for i in range(40_000)]
-    file = write(tmp_path, kind, GOOD[kind](rows))
-    scanned = database.rows(plugin.scan([file], ["q"], (len(rows),)))
-    assert sorted((position, cell(q, plugin.CELLS)) for position, q in scanned) == [
-        (position, row["q"]) for position, row in enumerate(rows, 1)
-    ]
-
-
-@pytest.mark.parametrize("kind", registry.names("sources"))
-def test_a_broken_file_fails_the_scan_and_is_rescued_or_refused(tmp_path: Path, database: Database, kind: str) -> None:
+def test_a_broken_file_is_refused_as_a_whole_or_by_its_lines(tmp_path: Path, kind: str) -> None:
     plugin = registry.find("sources", kind)()
     file = write(tmp_path, kind, BROKEN[kind])
-    with pytest.raises(QueryError):
-        database.rows(plugin.scan([file], ["q", "a"], (1,)))
     try:
-        rows = list(plugin.rescue(file))
+        rows = list(plugin.rows(file))
     except ValueError as error:
         assert str(error)
     else:
         assert any(row is None and reason.startswith("line ") for row, reason in rows)
         assert all((row is None) == bool(reason) for row, reason in rows)
-
-
-@pytest.mark.parametrize("trouble", ["a column twice", "spaces in a header", "a column without a name"])
-def test_columns_of_a_csv_are_called_the_same_however_it_is_read(
-    tmp_path: Path, database: Database, trouble: str
-) -> None:
-    kind = "csv"
-    plugin = registry.find("sources", kind)()
-    header = {"a column twice": "q,q,Q,a", "spaces in a header": " q , r,s,a ", "a column without a name": "q,,r,"}
-    file = write(tmp_path, kind, f"{header[trouble]}\n1,2,3,4\n5,6,7,8\n".encode())
-    columns = list(database.describe(plugin.look([file])))
-    scanned = database.rows(plugin.scan([file], columns, (2,)))
-    assert [dict(zip(columns, row[1:], strict=True)) for row in scanned] == [row for row, _ in plugin.rescue(file)]
 
 
 def test_a_plug_in_that_is_not_there_says_which_are() -> None:

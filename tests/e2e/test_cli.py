@@ -108,7 +108,7 @@ def test_exit_0_and_the_run_folder(small: Project) -> None:
     for file in ("results.json", "report.md", "report.html", "junit.xml", "plan.sql", "datasets/quality.jsonl"):
         assert (run / file).stat().st_size > 0
     assert {path.name for path in run.glob("tables/*")} == {
-        f"{table}.parquet" for table in ("rows", "quarantine", "failures", "members", "grades", "fates")
+        f"{table}.parquet" for table in ("rows", "quarantine", "failures", "row_categories", "grades", "fates")
     }
     again = small.command("run", "recipe.yaml")
     assert said(again, 0) == text

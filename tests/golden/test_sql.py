@@ -13,7 +13,8 @@ import sqlglot
 from sqlglot import ErrorLevel
 
 import alpaqual
-from alpaqual.plan.plan import Kind
+from alpaqual.plan.selecting import SelectStage
+from alpaqual.plan.stage import KeptTable, TemporaryTable
 
 CASES = Path(__file__).parent / "cases"
 NAMES = sorted(path.name for path in CASES.iterdir() if path.is_dir())
@@ -114,13 +115,12 @@ def test_the_sql_of_a_recipe_by_a_relative_path_can_be_pasted_too(case, monkeypa
 def test_what_decides_can_be_carried_to_another_engine(case, dialect):
     plan = alpaqual.plan_recipe(case.run.folder.parents[1] / "recipe.yaml")
     decisions = [
-        query
-        for stage in plan.stages
-        if stage.verb == "selecting"
-        for query in stage.queries
-        if query.kind in (Kind.TEMP, Kind.TABLE)
+        statement
+        for stage in plan.of(SelectStage)
+        for statement in stage.statements
+        if isinstance(statement, TemporaryTable | KeptTable)
     ]
     assert decisions
-    for query in decisions:
-        (there,) = sqlglot.transpile(query.sql, read="duckdb", write=dialect, unsupported_level=ErrorLevel.RAISE)
+    for statement in decisions:
+        (there,) = sqlglot.transpile(statement.sql, read="duckdb", write=dialect, unsupported_level=ErrorLevel.RAISE)
         assert sqlglot.parse_one(there, read=dialect) is not None

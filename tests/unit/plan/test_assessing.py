@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from sqlglot import ErrorLevel
 
-from alpaqual.plan.assessing import assesses, assessing_queries
+from alpaqual.plan.assessing import assesses, assessing_facts
 from alpaqual.plan.grading import NOT_ASKED
-from alpaqual.plan.plan import Kind
+from alpaqual.plan.stage import Facts
 from alpaqual.recipe.graders import Agreement, Cascade, Grader, Health, LowLimits, Scale, ShareLimits
 
 STEPS = Scale(min=0, max=5, step=0.5)
@@ -56,8 +56,8 @@ def facts(
         for n in dropped:
             connection.execute("INSERT INTO failures VALUES (?, 'rule')", [n])
         found: dict[str, list[dict[str, Any]]] = {}
-        for query in assessing_queries("g", graders, dropping):
-            assert query.kind is Kind.FACTS
+        for query in assessing_facts("g", graders, dropping):
+            assert isinstance(query, Facts)
             cursor = connection.execute(query.sql)
             names = [column[0] for column in cursor.description]
             found[query.name] = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
@@ -125,7 +125,7 @@ def test_equal_scores_agree_wholly_and_opposite_ones_not() -> None:
 
 
 def test_large_numbers_of_rows_overflow_nothing() -> None:
-    (query, *_) = assessing_queries("g", {"g": Grader(model="openai/x")}, ())
+    (query, *_) = assessing_facts("g", {"g": Grader(model="openai/x")}, ())
     with duckdb.connect() as connection:
         connection.execute(
             "CREATE TABLE rows AS SELECT range AS n, repeat('x', range % 9000) AS response FROM range(9)"
@@ -215,6 +215,6 @@ def test_the_queries_can_be_carried_to_another_engine(dialect: str) -> None:
     limits = LowLimits(warn=0.5)
     health = Health(agreement=Agreement(with_="other", kappa=limits))
     grader = Grader(model="openai/x", scale=STEPS, cascade=CASCADE, health=health)
-    for query in assessing_queries("g", {"g": grader, "other": Grader(column="o", scale=STEPS)}, ["rule"]):
+    for query in assessing_facts("g", {"g": grader, "other": Grader(column="o", scale=STEPS)}, ["rule"]):
         (there,) = sqlglot.transpile(query.sql, read="duckdb", write=dialect, unsupported_level=ErrorLevel.RAISE)
         assert sqlglot.parse_one(there, read=dialect) is not None

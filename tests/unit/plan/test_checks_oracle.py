@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import alpaqual
-from alpaqual.engines.duckdb import Database
-from alpaqual.plan.scanning import checking_queries
+from alpaqual.engines.duckdb import Plugin as DuckDB
+from alpaqual.plan.checking import COUNTS, failures
 from alpaqual.quote import name
 from alpaqual.recipe.crosscheck import checks_of
 from alpaqual.recipe.model import Check, Duplicates, Length, Range, Rule
@@ -96,7 +96,7 @@ def test_every_check_has_an_oracle():
 
 @pytest.fixture(scope="module")
 def database():
-    opened = Database(threads=1)
+    opened = DuckDB(threads=1)
     yield opened
     opened.close()
 
@@ -118,12 +118,11 @@ def by_sql(database, folder, frame, rule):
     # Ids are what a copy is told by: a hash without a dash, and an ordinal behind one.
     hashed = [f"{abs(hash(each.rpartition('-')[0] or each)):x}" + ("-2" if "-" in each else "") for each in ids]
     frame.with_columns(id=pl.Series(hashed, dtype=pl.String)).write_parquet(path)
-    database.view("rows", path)
-    (failures, counts) = checking_queries([rule], name)
-    database.execute(f"CREATE OR REPLACE TABLE failures AS {failures.sql}", "failures")
-    numbers = [n for (n,) in database.rows("SELECT n FROM failures")]
+    database.view("rows", [path])
+    database.create("failures", failures([rule], name), "failures")
+    numbers = [n for (n,) in database.all_rows("SELECT n FROM failures")]
     assert len(numbers) == len(set(numbers))
-    assert database.rows(counts.sql) == ([(rule.id, len(numbers))] if numbers else [])
+    assert database.all_rows(COUNTS) == ([(rule.id, len(numbers))] if numbers else [])
     return set(numbers)
 
 

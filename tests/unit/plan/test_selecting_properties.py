@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import alpaqual
-from alpaqual.engines.duckdb import Database
-from alpaqual.plan.plan import Kind
-from alpaqual.plan.selecting import selecting_queries
+from alpaqual.engines.duckdb import Plugin as DuckDB
+from alpaqual.plan.selecting import selecting_statements
+from alpaqual.plan.stage import Export, KeptTable, TemporaryTable
 from alpaqual.quote import literal, name
 from alpaqual.recipe.graders import Grader, Scale
 from alpaqual.recipe.model import Dataset, Like, Quota
@@ -184,26 +184,26 @@ def fill(database, rows):
     unfit = [(n, reason) for n, row in enumerate(rows) for reason in row["dropped"] if not reason.startswith("rule ")]
     table(database, "incomplete", dict(n="BIGINT", reason="VARCHAR"), unfit)
     members = [(category, n, row["id"], 0) for n, row in enumerate(rows) for category in row["categories"]]
-    table(database, "members", dict(category="VARCHAR", n="BIGINT", id="VARCHAR", hits="BIGINT"), members)
+    table(database, "row_categories", dict(category="VARCHAR", n="BIGINT", id="VARCHAR", hits="BIGINT"), members)
 
 
-def run_queries(database, datasets, rows, threads=1):
+def run_statements(database, datasets, rows, threads=1):
     """fate and reasons of every row by dataset and id, and the exported rows of each dataset."""
     database.execute(f"SET threads = {threads}", "threads")
     fill(database, rows)
     found, exported = {}, {}
     for called in dataset_order(datasets):
-        queries = selecting_queries(
+        statements = selecting_statements(
             called, datasets[called], dropping=["r1", "r2"], graders=grader_words(), has_categories=True
         )
-        for query in queries:
-            if query.kind in (Kind.TEMP, Kind.TABLE):
-                database.execute(f"CREATE OR REPLACE TABLE {name(query.name)} AS {query.sql}", query.name)
-            elif query.kind is Kind.EXPORT:
-                exported[called] = database.rows(query.sql, query.name)
+        for statement in statements:
+            if isinstance(statement, TemporaryTable | KeptTable):
+                database.create(statement.table.name, statement.sql, statement.table.name)
+            elif isinstance(statement, Export):
+                exported[called] = database.all_rows(statement.sql)
             else:
-                database.records(query.sql, query.name)
-        fates = database.rows(f"SELECT id, fate, reasons FROM {name(f'fates.{called}')}", "fates")
+                database.facts(statement.sql, statement.name)
+        fates = database.all_rows(f"SELECT id, fate, reasons FROM {name(f'fates.{called}')}")
         assert len(fates) == len(rows)
         found[called] = {key: (fate, sorted(reasons)) for key, fate, reasons in fates}
         assert len(found[called]) == len(rows)
@@ -212,7 +212,7 @@ def run_queries(database, datasets, rows, threads=1):
 
 @pytest.fixture(scope="module")
 def database():
-    opened = Database(threads=4)
+    opened = DuckDB(threads=4)
     yield opened
     opened.close()
 
@@ -291,7 +291,7 @@ def some_datasets(draw, most=3):
 @given(some_rows(), some_datasets())
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_row_has_the_fate_that_the_design_gives_it(database, rows, datasets):
-    found, exported = run_queries(database, datasets, rows)
+    found, exported = run_statements(database, datasets, rows)
     for called, selection in select(datasets, rows).items():
         wanted = {key: (selection.fate[key], sorted(selection.reasons[key])) for key in selection.fate}
         assert found[called] == wanted, called
@@ -308,11 +308,11 @@ def test_every_row_has_the_fate_that_the_design_gives_it(database, rows, dataset
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_neither_order_nor_threads_change_a_row(database, rows, dataset, chance):
     datasets = {"d": dataset}
-    first = run_queries(database, datasets, rows, threads=1)
+    first = run_statements(database, datasets, rows, threads=1)
     for threads in (2, 4):
         shuffled = list(rows)
         chance.shuffle(shuffled)
-        found, exported = run_queries(database, datasets, shuffled, threads=threads)
+        found, exported = run_statements(database, datasets, shuffled, threads=threads)
         assert (found, exported) == first
 
 
@@ -321,7 +321,7 @@ def test_neither_order_nor_threads_change_a_row(database, rows, dataset, chance)
 def test_a_larger_sample_holds_the_smaller(database, rows, dataset, one, other):
     words = {field: getattr(dataset, field) for field in ("threshold", "quotas", "seed")}
     datasets = {str(size): Dataset(**words, sample=size) for size in sorted({one, other, one + other})}
-    found, _ = run_queries(database, datasets, rows)
+    found, _ = run_statements(database, datasets, rows)
     kept = [{key for key, (fate, _) in fates.items() if fate == "kept"} for fates in found.values()]
     for smaller, larger in pairwise(kept):
         assert smaller <= larger
@@ -334,7 +334,7 @@ def plain_row(key, score, *categories):
 
 
 def kept_by(database, rows, **datasets):
-    found, _ = run_queries(database, datasets, rows)
+    found, _ = run_statements(database, datasets, rows)
     for called, selection in select(datasets, rows).items():
         assert {key: fate for key, (fate, _) in found[called].items()} == selection.fate
     return {called: {key for key, (fate, _) in fates.items() if fate == "kept"} for called, fates in found.items()}
@@ -404,7 +404,7 @@ def test_many_rows_of_one_score_are_told_apart_by_their_hash(database):
         "random": Dataset(sample=Like(like="quality"), seed=42),
         "small": Dataset(from_="quality", sample=100),
     }
-    found, _ = run_queries(database, datasets, rows, threads=4)
+    found, _ = run_statements(database, datasets, rows, threads=4)
     selections = select(datasets, rows)
     for called, selection in selections.items():
         assert {key: fate for key, (fate, _) in found[called].items()} == selection.fate

@@ -6,12 +6,12 @@
 CREATE OR REPLACE TABLE "unreadable" AS
 SELECT '' AS source, CAST(0 AS BIGINT) AS position, '' AS reason, '' AS text WHERE FALSE;
 
-CREATE OR REPLACE TABLE "staged.source" AS
+CREATE OR REPLACE TABLE "scanned.source" AS
 SELECT ROW_NUMBER() OVER () AS position, "instruction", "input", "output", "accuracy", "key", "licence", "topic" FROM read_json(['/project/rows.jsonl'], format = 'newline_delimited', records = true, columns = {'instruction': 'JSON', 'input': 'JSON', 'output': 'JSON', 'accuracy': 'JSON', 'key': 'JSON', 'licence': 'JSON', 'topic': 'JSON'});
 
 CREATE OR REPLACE TABLE "loaded" AS
 SELECT LEFT(CASE WHEN instruction IS NULL OR response IS NULL THEN MD5(CONCAT(MD5(CONCAT(LENGTH(COALESCE(instruction, '')), ':', COALESCE(instruction, ''), LENGTH(COALESCE(input, '')), ':', COALESCE(input, ''), LENGTH(COALESCE(response, '')), ':', COALESCE(response, ''))), instruction IS NULL, response IS NULL)) ELSE MD5(CONCAT(LENGTH(COALESCE(instruction, '')), ':', COALESCE(instruction, ''), LENGTH(COALESCE(input, '')), ':', COALESCE(input, ''), LENGTH(COALESCE(response, '')), ':', COALESCE(response, ''))) END, 16) AS id, n, source, instruction, input, response, "accuracy", "key", "licence", "topic"
-FROM (SELECT 0 + position AS n, 'source' AS source, ("instruction" ->> '$') AS instruction, ("input" ->> '$') AS input, ("output" ->> '$') AS response, TRY_CAST(("accuracy" ->> '$') AS DOUBLE) AS "accuracy", ("key" ->> '$') AS "key", ("licence" ->> '$') AS "licence", ("topic" ->> '$') AS "topic" FROM "staged.source" WHERE CASE WHEN JSON_TYPE("instruction") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('instruction: ', CASE JSON_TYPE("instruction") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN JSON_TYPE("input") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('input: ', CASE JSON_TYPE("input") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN JSON_TYPE("output") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('output: ', CASE JSON_TYPE("output") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN COALESCE(LENGTH(("instruction" ->> '$')), 0) + COALESCE(LENGTH(("input" ->> '$')), 0) + COALESCE(LENGTH(("output" ->> '$')), 0) > 16777216 THEN 'more than 16 million characters' WHEN ("accuracy" ->> '$') IS NOT NULL AND TRY_CAST(("accuracy" ->> '$') AS DOUBLE) IS NULL THEN 'accuracy: not a number' END IS NULL) AS loaded;
+FROM (SELECT 0 + position AS n, 'source' AS source, ("instruction" ->> '$') AS instruction, ("input" ->> '$') AS input, ("output" ->> '$') AS response, TRY_CAST(("accuracy" ->> '$') AS DOUBLE) AS "accuracy", ("key" ->> '$') AS "key", ("licence" ->> '$') AS "licence", ("topic" ->> '$') AS "topic" FROM "scanned.source" WHERE CASE WHEN JSON_TYPE("instruction") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('instruction: ', CASE JSON_TYPE("instruction") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN JSON_TYPE("input") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('input: ', CASE JSON_TYPE("input") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN JSON_TYPE("output") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('output: ', CASE JSON_TYPE("output") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN COALESCE(LENGTH(("instruction" ->> '$')), 0) + COALESCE(LENGTH(("input" ->> '$')), 0) + COALESCE(LENGTH(("output" ->> '$')), 0) > 16777216 THEN 'more than 16 million characters' WHEN ("accuracy" ->> '$') IS NOT NULL AND TRY_CAST(("accuracy" ->> '$') AS DOUBLE) IS NULL THEN 'accuracy: not a number' END IS NULL) AS loaded;
 
 CREATE OR REPLACE TABLE "rows" AS
 WITH copies AS (
@@ -27,9 +27,9 @@ UNION ALL
 SELECT n, 'response is null' AS reason FROM rows WHERE response IS NULL;
 
 CREATE OR REPLACE TABLE "quarantine" AS
-SELECT * FROM (SELECT source, position, reason, text FROM unreadable
+SELECT * FROM (SELECT source, position, reason, text FROM "unreadable"
 UNION ALL
-SELECT 'source' AS source, position, CASE WHEN JSON_TYPE("instruction") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('instruction: ', CASE JSON_TYPE("instruction") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN JSON_TYPE("input") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('input: ', CASE JSON_TYPE("input") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN JSON_TYPE("output") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('output: ', CASE JSON_TYPE("output") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN COALESCE(LENGTH(("instruction" ->> '$')), 0) + COALESCE(LENGTH(("input" ->> '$')), 0) + COALESCE(LENGTH(("output" ->> '$')), 0) > 16777216 THEN 'more than 16 million characters' WHEN ("accuracy" ->> '$') IS NOT NULL AND TRY_CAST(("accuracy" ->> '$') AS DOUBLE) IS NULL THEN 'accuracy: not a number' END AS reason, LEFT(CONCAT_WS(' | ', CAST("instruction" AS VARCHAR), CAST("input" AS VARCHAR), CAST("output" AS VARCHAR)), 200) AS text FROM "staged.source" WHERE CASE WHEN JSON_TYPE("instruction") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('instruction: ', CASE JSON_TYPE("instruction") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN JSON_TYPE("input") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('input: ', CASE JSON_TYPE("input") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN JSON_TYPE("output") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('output: ', CASE JSON_TYPE("output") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN COALESCE(LENGTH(("instruction" ->> '$')), 0) + COALESCE(LENGTH(("input" ->> '$')), 0) + COALESCE(LENGTH(("output" ->> '$')), 0) > 16777216 THEN 'more than 16 million characters' WHEN ("accuracy" ->> '$') IS NOT NULL AND TRY_CAST(("accuracy" ->> '$') AS DOUBLE) IS NULL THEN 'accuracy: not a number' END IS NOT NULL) AS put_aside ORDER BY source, position;
+SELECT 'source' AS source, position, CASE WHEN JSON_TYPE("instruction") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('instruction: ', CASE JSON_TYPE("instruction") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN JSON_TYPE("input") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('input: ', CASE JSON_TYPE("input") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN JSON_TYPE("output") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('output: ', CASE JSON_TYPE("output") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN COALESCE(LENGTH(("instruction" ->> '$')), 0) + COALESCE(LENGTH(("input" ->> '$')), 0) + COALESCE(LENGTH(("output" ->> '$')), 0) > 16777216 THEN 'more than 16 million characters' WHEN ("accuracy" ->> '$') IS NOT NULL AND TRY_CAST(("accuracy" ->> '$') AS DOUBLE) IS NULL THEN 'accuracy: not a number' END AS reason, LEFT(CONCAT_WS(' | ', CAST("instruction" AS VARCHAR), CAST("input" AS VARCHAR), CAST("output" AS VARCHAR)), 200) AS text FROM "scanned.source" WHERE CASE WHEN JSON_TYPE("instruction") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('instruction: ', CASE JSON_TYPE("instruction") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN JSON_TYPE("input") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('input: ', CASE JSON_TYPE("input") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN JSON_TYPE("output") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('output: ', CASE JSON_TYPE("output") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN COALESCE(LENGTH(("instruction" ->> '$')), 0) + COALESCE(LENGTH(("input" ->> '$')), 0) + COALESCE(LENGTH(("output" ->> '$')), 0) > 16777216 THEN 'more than 16 million characters' WHEN ("accuracy" ->> '$') IS NOT NULL AND TRY_CAST(("accuracy" ->> '$') AS DOUBLE) IS NULL THEN 'accuracy: not a number' END IS NOT NULL) AS refused ORDER BY source, position;
 
 -- counts: source_rows
 SELECT source, COUNT(*) AS rows FROM rows GROUP BY source ORDER BY source;
@@ -78,7 +78,7 @@ SELECT rule, COUNT(*) AS rows FROM failures GROUP BY rule ORDER BY rule;
 
 -- categorising
 
-CREATE OR REPLACE TABLE "members" AS
+CREATE OR REPLACE TABLE "row_categories" AS
 SELECT 'keywords' AS category, n, id, hits FROM (SELECT n, id, CAST(CASE WHEN CONTAINS(instruction, 'Python') OR CONTAINS(input, 'Python') OR CONTAINS(response, 'Python') THEN 1 ELSE 0 END
   + CASE WHEN CONTAINS(instruction, 'C++') OR CONTAINS(input, 'C++') OR CONTAINS(response, 'C++') THEN 2 ELSE 0 END
   + CASE WHEN CONTAINS(instruction, '''quoted''') OR CONTAINS(input, '''quoted''') OR CONTAINS(response, '''quoted''') THEN 4 ELSE 0 END AS BIGINT) AS hits FROM rows) AS marked WHERE hits <> 0
@@ -94,19 +94,19 @@ SELECT 'where' AS category, n, id, CAST(0 AS BIGINT) AS hits FROM rows WHERE "ac
 UNION ALL
 SELECT REGEXP_REPLACE(CAST("topic" AS VARCHAR), '^(-?[0-9]+)[.]0$', '\1') AS category, n, id, CAST(0 AS BIGINT) AS hits FROM rows WHERE REGEXP_REPLACE(CAST("topic" AS VARCHAR), '^(-?[0-9]+)[.]0$', '\1') IS NOT NULL AND REGEXP_REPLACE(CAST("topic" AS VARCHAR), '^(-?[0-9]+)[.]0$', '\1') <> '' AND REGEXP_REPLACE(CAST("topic" AS VARCHAR), '^(-?[0-9]+)[.]0$', '\1') NOT IN ('keywords', 'lone_keyword', 'pattern', 'values', 'where');
 
--- counts: members
-SELECT category, COUNT(*) AS rows FROM members GROUP BY category ORDER BY category;
+-- counts: category_rows
+SELECT category, COUNT(*) AS rows FROM "row_categories" GROUP BY category ORDER BY category;
 
 -- counts: keywords
-SELECT 'keywords' AS category, 0 AS keyword, COUNT(*) AS rows FROM members WHERE category = 'keywords' AND (hits & 1) <> 0
+SELECT 'keywords' AS category, 0 AS keyword, COUNT(*) AS rows FROM "row_categories" WHERE category = 'keywords' AND (hits & 1) <> 0
 UNION ALL
-SELECT 'keywords' AS category, 1 AS keyword, COUNT(*) AS rows FROM members WHERE category = 'keywords' AND (hits & 2) <> 0
+SELECT 'keywords' AS category, 1 AS keyword, COUNT(*) AS rows FROM "row_categories" WHERE category = 'keywords' AND (hits & 2) <> 0
 UNION ALL
-SELECT 'keywords' AS category, 2 AS keyword, COUNT(*) AS rows FROM members WHERE category = 'keywords' AND (hits & 4) <> 0
+SELECT 'keywords' AS category, 2 AS keyword, COUNT(*) AS rows FROM "row_categories" WHERE category = 'keywords' AND (hits & 4) <> 0
 UNION ALL
-SELECT 'lone_keyword' AS category, 0 AS keyword, COUNT(*) AS rows FROM members WHERE category = 'lone_keyword' AND (hits & 1) <> 0
+SELECT 'lone_keyword' AS category, 0 AS keyword, COUNT(*) AS rows FROM "row_categories" WHERE category = 'lone_keyword' AND (hits & 1) <> 0
 UNION ALL
-SELECT 'lone_keyword' AS category, 1 AS keyword, COUNT(*) AS rows FROM members WHERE category = 'lone_keyword' AND (hits & 2) <> 0
+SELECT 'lone_keyword' AS category, 1 AS keyword, COUNT(*) AS rows FROM "row_categories" WHERE category = 'lone_keyword' AND (hits & 2) <> 0
 ORDER BY category, keyword;
 
 -- selecting.clean
@@ -114,7 +114,7 @@ ORDER BY category, keyword;
 CREATE OR REPLACE TABLE "fates.clean" AS
 SELECT 'clean' AS dataset, pool.n AS n, pool.id AS id, pool.fate AS fate, pool.reasons AS reasons
 FROM (SELECT base.n AS n, base.id AS id, CASE WHEN dropped.n IS NOT NULL THEN 'removed_by_rule' ELSE 'kept' END AS fate, CASE WHEN dropped.n IS NULL THEN CAST([] AS VARCHAR[]) ELSE LIST_CONCAT(dropped.reasons, CAST([] AS VARCHAR[])) END AS reasons
-FROM rows AS base LEFT JOIN (SELECT n, LIST(DISTINCT reason ORDER BY reason) AS reasons FROM (SELECT n, reason FROM incomplete UNION ALL SELECT n, CONCAT('rule ', rule) AS reason FROM failures WHERE rule IN ('copies', 'no_prose', 'refuses')) AS taken_out GROUP BY n) AS dropped ON dropped.n = base.n) AS pool;
+FROM rows AS base LEFT JOIN (SELECT n, LIST(DISTINCT reason ORDER BY reason) AS reasons FROM (SELECT n, reason FROM "incomplete" UNION ALL SELECT n, CONCAT('rule ', rule) AS reason FROM "failures" WHERE rule IN ('copies', 'no_prose', 'refuses')) AS taken_out GROUP BY n) AS dropped ON dropped.n = base.n) AS pool;
 
 CREATE OR REPLACE TABLE "dataset.clean" AS
 SELECT rows.id AS id, instruction, COALESCE(input, '') AS input, response AS output
@@ -124,20 +124,20 @@ FROM rows JOIN (SELECT n FROM "fates.clean" WHERE fate = 'kept') AS kept USING (
 SELECT fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE fates.fate = 'kept') AS above, 0 AS added FROM "fates.clean" AS fates GROUP BY fates.fate ORDER BY fates.fate;
 
 -- counts: category_fates
-SELECT category, fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE fates.fate = 'kept') AS above, 0 AS added FROM "fates.clean" AS fates JOIN members USING (n) GROUP BY category, fates.fate ORDER BY category, fates.fate;
+SELECT category, fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE fates.fate = 'kept') AS above, 0 AS added FROM "fates.clean" AS fates JOIN "row_categories" USING (n) GROUP BY category, fates.fate ORDER BY category, fates.fate;
 
 -- selecting.some
 
 CREATE OR REPLACE TABLE "pool" AS
 SELECT base.n AS n, base.id AS id, CASE WHEN dropped.n IS NOT NULL THEN 'removed_by_rule' ELSE 'kept' END AS fate, CASE WHEN dropped.n IS NULL THEN CAST([] AS VARCHAR[]) ELSE LIST_CONCAT(dropped.reasons, CAST([] AS VARCHAR[])) END AS reasons
-FROM rows AS base LEFT JOIN (SELECT n, LIST(DISTINCT reason ORDER BY reason) AS reasons FROM (SELECT n, reason FROM incomplete UNION ALL SELECT n, CONCAT('rule ', rule) AS reason FROM failures WHERE rule IN ('copies', 'no_prose', 'refuses')) AS taken_out GROUP BY n) AS dropped ON dropped.n = base.n;
+FROM rows AS base LEFT JOIN (SELECT n, LIST(DISTINCT reason ORDER BY reason) AS reasons FROM (SELECT n, reason FROM "incomplete" UNION ALL SELECT n, CONCAT('rule ', rule) AS reason FROM "failures" WHERE rule IN ('copies', 'no_prose', 'refuses')) AS taken_out GROUP BY n) AS dropped ON dropped.n = base.n;
 
 CREATE OR REPLACE TABLE "overall" AS
 SELECT COUNT(*) FILTER (WHERE fate <> 'removed_by_rule') AS v, COUNT(*) FILTER (WHERE fate = 'kept') AS b FROM pool;
 
 CREATE OR REPLACE TABLE "quota1" AS
-WITH counts AS (SELECT COUNT(*) FILTER (WHERE fate <> 'removed_by_rule' AND n IN (SELECT n FROM members WHERE category = 'values')) AS v, COUNT(*) FILTER (WHERE fate = 'kept' AND n IN (SELECT n FROM members WHERE category = 'values')) AS a, COUNT(*) FILTER (WHERE fate = 'kept') AS t FROM pool),
-ranked AS (SELECT n, ROW_NUMBER() OVER (ORDER BY MD5(CONCAT('0', id)) ASC, id ASC) AS r FROM pool WHERE n IN (SELECT n FROM members WHERE category = 'values') AND NOT (fate = 'kept') AND fate = 'below_threshold')
+WITH counts AS (SELECT COUNT(*) FILTER (WHERE fate <> 'removed_by_rule' AND n IN (SELECT n FROM "row_categories" WHERE category = 'values')) AS v, COUNT(*) FILTER (WHERE fate = 'kept' AND n IN (SELECT n FROM "row_categories" WHERE category = 'values')) AS a, COUNT(*) FILTER (WHERE fate = 'kept') AS t FROM pool),
+ranked AS (SELECT n, ROW_NUMBER() OVER (ORDER BY MD5(CONCAT('0', id)) ASC, id ASC) AS r FROM pool WHERE n IN (SELECT n FROM "row_categories" WHERE category = 'values') AND NOT (fate = 'kept') AND fate = 'below_threshold')
 SELECT ranked.n AS n, 'added by quota: values min_rows 1' AS reason FROM ranked CROSS JOIN counts CROSS JOIN overall
 WHERE counts.a + r - 1 < 1;
 
@@ -156,4 +156,4 @@ FROM rows JOIN (SELECT n FROM "fates.some" WHERE fate = 'kept') AS kept USING (n
 SELECT fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE pool.fate = 'kept') AS above, COUNT(*) FILTER (WHERE fates.fate = 'kept' AND pool.fate <> 'kept') AS added FROM "fates.some" AS fates JOIN pool USING (n) GROUP BY fates.fate ORDER BY fates.fate;
 
 -- counts: category_fates
-SELECT category, fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE pool.fate = 'kept') AS above, COUNT(*) FILTER (WHERE fates.fate = 'kept' AND pool.fate <> 'kept') AS added FROM "fates.some" AS fates JOIN pool USING (n) JOIN members USING (n) GROUP BY category, fates.fate ORDER BY category, fates.fate;
+SELECT category, fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE pool.fate = 'kept') AS above, COUNT(*) FILTER (WHERE fates.fate = 'kept' AND pool.fate <> 'kept') AS added FROM "fates.some" AS fates JOIN pool USING (n) JOIN "row_categories" USING (n) GROUP BY category, fates.fate ORDER BY category, fates.fate;
