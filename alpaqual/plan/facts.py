@@ -1,0 +1,228 @@
+"""What each kind of stage leaves in the seal of its result: counts, by the names of the plan's `Facts` statements."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+F = TypeVar("F", bound="StageFacts")
+
+
+class StageFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The facts of one stage; a fact without a default is always there."""
+
+
+class SourceRows(msgspec.Struct, frozen=True):
+    """Rows of one source."""
+
+    source: str
+    rows: int
+
+
+class ReasonRows(msgspec.Struct, frozen=True):
+    """Rows that share a reason."""
+
+    reason: str
+    rows: int
+
+
+class QuarantinedRow(msgspec.Struct, frozen=True):
+    """One row in quarantine, by its position in its source."""
+
+    source: str
+    position: int
+    reason: str
+
+
+class LoadFacts(StageFacts, frozen=True, kw_only=True):
+    """Of `loading`."""
+
+    source_rows: tuple[SourceRows, ...]
+    quarantined: tuple[SourceRows, ...]
+    incomplete: tuple[ReasonRows, ...]
+    quarantine_examples: tuple[QuarantinedRow, ...]
+
+
+class RuleRows(msgspec.Struct, frozen=True):
+    """Failing rows of one rule."""
+
+    rule: str
+    rows: int
+
+
+class CheckFacts(StageFacts, frozen=True, kw_only=True):
+    """Of `checking`; rules without failing rows are left out."""
+
+    failing: tuple[RuleRows, ...]
+
+
+class CategoryRows(msgspec.Struct, frozen=True):
+    """Rows of one category."""
+
+    category: str
+    rows: int
+
+
+class KeywordRows(msgspec.Struct, frozen=True):
+    """Rows that hold the keyword at a position of a category's list."""
+
+    category: str
+    keyword: int
+    rows: int
+
+
+class CategoryFacts(StageFacts, frozen=True, kw_only=True):
+    """Of `categorising`; categories without rows are left out."""
+
+    category_rows: tuple[CategoryRows, ...]
+    keywords: tuple[KeywordRows, ...] = ()
+
+
+class ScoreRows(msgspec.Struct, frozen=True):
+    """Rows of one score, or of one bin of a scale without steps."""
+
+    score: float
+    rows: int
+
+
+class Count(msgspec.Struct, frozen=True):
+    """A number of rows."""
+
+    rows: int
+
+
+class GoldenFacts(msgspec.Struct, frozen=True):
+    """Rows with a known score: how many, how many were scored, how many wrongly or not at all."""
+
+    rows: int
+    scored: int
+    wrong: int
+    mean_error: float | None
+
+
+class RepeatFacts(msgspec.Struct, frozen=True):
+    """Rows asked about twice: how many, how many have two scores, how many of those differ."""
+
+    rows: int
+    compared: int
+    different: int
+
+
+class ReplyFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Requests of one grader: calls, tokens, US dollars, seconds, and the rows without an answer (`again`)."""
+
+    calls_made: int
+    calls_reused: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+    bought_usd: float
+    faults: int
+    seconds: float
+    models: tuple[str, ...]
+    again: int
+    again_digest: str
+    golden: GoldenFacts | None = None
+    repeats: RepeatFacts | None = None
+
+
+class GradeFacts(StageFacts, frozen=True, kw_only=True):
+    """Of `grading.<grader>`; `replies` has one entry where a model graded."""
+
+    scores: tuple[ScoreRows, ...]
+    reasons: tuple[ReasonRows, ...]
+    taken_over: tuple[Count, ...] = ()
+    replies: tuple[ReplyFacts, ...] = ()
+
+
+class Correlation(msgspec.Struct, frozen=True):
+    """Spearman's rank correlation over some rows; None where it is not defined."""
+
+    rows: int
+    spearman: float | None
+
+
+class Kappa(msgspec.Struct, frozen=True):
+    """Quadratic weighted kappa over some rows; None where it is not defined."""
+
+    rows: int
+    kappa: float | None
+
+
+class OneScored(msgspec.Struct, frozen=True):
+    """Rows that only one of two graders scored."""
+
+    this_only: int
+    other_only: int
+
+
+class ConfusionRows(msgspec.Struct, frozen=True):
+    """Rows by the scores of two graders."""
+
+    score: float
+    other: float
+    rows: int
+
+
+class AssessFacts(StageFacts, frozen=True, kw_only=True):
+    """Of `assessing.<grader>`; each but the first is there where the recipe asks for it."""
+
+    length: tuple[Correlation, ...]
+    agreement: tuple[Correlation, ...] = ()
+    one_scored: tuple[OneScored, ...] = ()
+    kappa: tuple[Kappa, ...] = ()
+    confusion: tuple[ConfusionRows, ...] = ()
+    spared: tuple[Count, ...] = ()
+
+
+class FateRows(msgspec.Struct, frozen=True):
+    """Rows of one fate; of them, those that the threshold keeps (`above`) and those that quotas added."""
+
+    fate: str
+    rows: int
+    above: int
+    added: int
+
+
+class CategoryFateRows(FateRows, frozen=True):
+    """Rows of one fate in one category."""
+
+    category: str = ""
+
+
+class CategoryScoreRows(msgspec.Struct, frozen=True):
+    """Rows of one score in one category."""
+
+    category: str
+    score: float
+    rows: int
+
+
+class RowNearThreshold(msgspec.Struct, frozen=True):
+    """A row that a report may quote."""
+
+    id: str
+    score: float
+    fate: str
+    reasons: tuple[str, ...]
+    categories: tuple[str, ...] | None
+    instruction: str | None
+    input: str | None
+    response: str | None
+    reply: str | None
+
+
+class SelectFacts(StageFacts, frozen=True, kw_only=True):
+    """Of `selecting.<dataset>`."""
+
+    fates: tuple[FateRows, ...]
+    category_fates: tuple[CategoryFateRows, ...] = ()
+    scores: tuple[ScoreRows, ...] = ()
+    category_scores: tuple[CategoryScoreRows, ...] = ()
+    near: tuple[RowNearThreshold, ...] = ()
+
+
+def convert_facts(facts: object, kind: type[F]) -> F:
+    """The facts of a seal as their type. Raises ValidationError (msgspec) where one is missing or of another type."""
+    return msgspec.convert(facts, kind)
