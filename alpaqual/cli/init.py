@@ -18,7 +18,7 @@ def init(folder: Path, name: str | None, source: str) -> int:
     A file that is there already is left as it is.
     """
     from alpaqual.recipe.scaffold import scaffold
-    from alpaqual.recipe.words import NAME
+    from alpaqual.recipe.types import NAME
 
     called = name or re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.resolve().name).strip("-._") or "data"
     if not re.match(NAME, called):

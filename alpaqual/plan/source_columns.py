@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from alpaqual.errors import Problem
 from alpaqual.quote import name
 from alpaqual.recipe.crosscheck import checks_of
-from alpaqual.recipe.explain import suggest
+from alpaqual.recipe.schema_errors import suggest
 from alpaqual.recipe.expression import parse_where
 from alpaqual.recipe.model import Category, Rule
 from alpaqual.recipe.recipe import Recipe

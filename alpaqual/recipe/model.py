@@ -8,10 +8,10 @@ from msgspec import Meta, field
 
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.training import Training
-from alpaqual.recipe.words import Count, Limit, Name, Percent, Positive, Rate, Text, Words
+from alpaqual.recipe.types import Count, Limit, Name, Percent, Positive, Rate, StrictStruct, Text
 
 
-class Fields(Words, frozen=True, kw_only=True):
+class Fields(StrictStruct, frozen=True, kw_only=True):
     """Which columns of the source make a row."""
 
     instruction: Annotated[str | None, Meta(description="Column of the instruction.")] = None
@@ -26,7 +26,7 @@ class Fields(Words, frozen=True, kw_only=True):
     ] = None
 
 
-class Source(Words, frozen=True, kw_only=True):
+class Source(StrictStruct, frozen=True, kw_only=True):
     """A file, or a glob of files, that rows are read from."""
 
     path: Annotated[
@@ -51,21 +51,21 @@ class Source(Words, frozen=True, kw_only=True):
     ] = "1%"
 
 
-class Bounds(Words, frozen=True, kw_only=True):
+class Bounds(StrictStruct, frozen=True, kw_only=True):
     """From `min` to `max`, both included."""
 
     min: Annotated[float | Percent | None, Meta(description="At least this.")] = None
     max: Annotated[float | Percent | None, Meta(description="At most this.")] = None
 
 
-class Length(Words, frozen=True, kw_only=True):
+class Length(StrictStruct, frozen=True, kw_only=True):
     """A length in characters."""
 
     min: Annotated[Count | None, Meta(description="At least this many characters.")] = None
     max: Annotated[Count | None, Meta(description="At most this many characters.")] = None
 
 
-class Range(Words, frozen=True, kw_only=True):
+class Range(StrictStruct, frozen=True, kw_only=True):
     """A range of numbers, both ends included."""
 
     min: Annotated[float | None, Meta(description="Lowest number allowed.")] = None
@@ -77,7 +77,7 @@ Scalars = Annotated[list[Scalar], Meta(min_length=1)]
 RowColumns = Annotated[list[Literal["instruction", "input", "response"]], Meta(min_length=1)]
 
 
-class Duplicates(Words, frozen=True, kw_only=True):
+class Duplicates(StrictStruct, frozen=True, kw_only=True):
     """What counts as the same row again."""
 
     columns: Annotated[RowColumns, Meta(description="Compared columns.")] = field(
@@ -89,7 +89,7 @@ class Duplicates(Words, frozen=True, kw_only=True):
     ] = False
 
 
-class Check(Words, frozen=True, kw_only=True):
+class Check(StrictStruct, frozen=True, kw_only=True):
     """One check, named as pandera names it."""
 
     not_nullable: Annotated[bool | None, Meta(description="The value is there.")] = None
@@ -126,7 +126,7 @@ class Check(Words, frozen=True, kw_only=True):
     ] = None
 
 
-class Rule(Words, frozen=True, kw_only=True):
+class Rule(StrictStruct, frozen=True, kw_only=True):
     """A check on rows; limits say how many failing rows warn and how many fail."""
 
     id: Annotated[Name, Meta(description="Name of the rule in tables and reports.")]
@@ -157,7 +157,7 @@ class Rule(Words, frozen=True, kw_only=True):
     drop: Annotated[bool, Meta(description="Failing rows leave the data.")] = False
 
 
-class Category(Words, frozen=True, kw_only=True):
+class Category(StrictStruct, frozen=True, kw_only=True):
     """A named set of rows; a row may be in several."""
 
     category: Annotated[Name | None, Meta(description="Name of the category.")] = None
@@ -179,7 +179,7 @@ class Category(Words, frozen=True, kw_only=True):
     where: Annotated[Text | None, Meta(description="Rows for which this boolean SQL expression holds.")] = None
 
 
-class Quota(Words, frozen=True, kw_only=True):
+class Quota(StrictStruct, frozen=True, kw_only=True):
     """What a dataset must keep of a category (the paper's section 6 shows what happens without)."""
 
     min_keep_rate: Annotated[
@@ -207,13 +207,13 @@ class Quota(Words, frozen=True, kw_only=True):
     ] = None
 
 
-class Like(Words, frozen=True, kw_only=True):
+class Like(StrictStruct, frozen=True, kw_only=True):
     """As many rows as another dataset."""
 
     like: Annotated[Name, Meta(description="Draw as many rows as this dataset has: the size-matched random control.")]
 
 
-class Dataset(Words, frozen=True, kw_only=True):
+class Dataset(StrictStruct, frozen=True, kw_only=True):
     """A selection of rows to train on."""
 
     threshold: Annotated[
@@ -231,7 +231,7 @@ class Dataset(Words, frozen=True, kw_only=True):
     strict: Annotated[bool, Meta(description="A shortfall of a quota or a sample fails the run.")] = True
 
 
-class Expectation(Words, frozen=True, kw_only=True):
+class Expectation(StrictStruct, frozen=True, kw_only=True):
     """A number a run must meet."""
 
     dataset: Annotated[Name | None, Meta(description="Of this dataset: rows, keep_rate, share.")] = None
@@ -250,7 +250,7 @@ class Expectation(Words, frozen=True, kw_only=True):
     )
 
 
-class Engine(Words, frozen=True, kw_only=True):
+class Engine(StrictStruct, frozen=True, kw_only=True):
     """This machine's limits: they change how fast a run is, never what it gives."""
 
     memory: Annotated[
@@ -260,7 +260,7 @@ class Engine(Words, frozen=True, kw_only=True):
     threads: Annotated[Positive | None, Meta(description="Threads that queries may use.")] = None
 
 
-class ReportSettings(Words, frozen=True, kw_only=True):
+class ReportSettings(StrictStruct, frozen=True, kw_only=True):
     """What the reports show."""
 
     examples: Annotated[
@@ -275,7 +275,7 @@ class ReportSettings(Words, frozen=True, kw_only=True):
     ] = 100
 
 
-class RecipeText(Words, frozen=True, kw_only=True):
+class RecipeText(StrictStruct, frozen=True, kw_only=True):
     """An alpaqual recipe: which rows of which sources to train on, and what must hold."""
 
     version: Annotated[Literal[1], Meta(description="Version of the recipe language.")]

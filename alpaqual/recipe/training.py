@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
 
-from alpaqual.recipe.words import Name, Positive, Rate, Text, Words
+from alpaqual.recipe.types import Name, Positive, Rate, StrictStruct, Text
 
 Above = Annotated[float, Meta(gt=0)]
 
@@ -17,7 +17,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 """The paper's hyperparameters: Table 5 (Alpaca) and Table 6 (Dolly) give the same ones for each size."""
 
 
-class RandomModel(Words, frozen=True, kw_only=True):
+class RandomModel(StrictStruct, frozen=True, kw_only=True):
     """A model with random weights, for tests and measurements of speed."""
 
     config: Annotated[
@@ -29,7 +29,7 @@ class RandomModel(Words, frozen=True, kw_only=True):
     ]
 
 
-class Lora(Words, frozen=True, kw_only=True):
+class Lora(StrictStruct, frozen=True, kw_only=True):
     """Low-rank adapters in place of the weights themselves."""
 
     rank: Annotated[Positive, Meta(description="Rank of each adapter.")] = 16
@@ -44,7 +44,7 @@ class Lora(Words, frozen=True, kw_only=True):
     ] = "merged"
 
 
-class Checkpoints(Words, frozen=True, kw_only=True):
+class Checkpoints(StrictStruct, frozen=True, kw_only=True):
     """When the state of training is written, so that a job that ends early goes on from there."""
 
     every_steps: Annotated[Positive | None, Meta(description="After so many steps.")] = None
@@ -52,7 +52,7 @@ class Checkpoints(Words, frozen=True, kw_only=True):
     keep: Annotated[Positive, Meta(description="So many are kept until the model is written.")] = 2
 
 
-class Slurm(Words, frozen=True, kw_only=True):
+class Slurm(StrictStruct, frozen=True, kw_only=True):
     """What a Slurm script asks for."""
 
     partition: Annotated[Text | None, Meta(description="--partition")] = None
@@ -68,7 +68,7 @@ class Slurm(Words, frozen=True, kw_only=True):
     )
 
 
-class Kubernetes(Words, frozen=True, kw_only=True):
+class Kubernetes(StrictStruct, frozen=True, kw_only=True):
     """What a Kubernetes manifest asks for."""
 
     image: Annotated[Text, Meta(description="Container image with alpaqual[train].")]
@@ -79,7 +79,7 @@ class Kubernetes(Words, frozen=True, kw_only=True):
     cpus: Annotated[Positive | None, Meta(description="CPUs of a node.")] = None
 
 
-class Launch(Words, frozen=True, kw_only=True):
+class Launch(StrictStruct, frozen=True, kw_only=True):
     """Where the jobs run. What is trained does not depend on it."""
 
     start: Annotated[
@@ -107,7 +107,7 @@ class Launch(Words, frozen=True, kw_only=True):
     kubernetes: Annotated[Kubernetes | None, Meta(description="Write a Kubernetes manifest.")] = None
 
 
-class Training(Words, frozen=True, kw_only=True):
+class Training(StrictStruct, frozen=True, kw_only=True):
     """Train the same model on each dataset: same settings, same order rule, so that only the data differs."""
 
     base_model: Annotated[
