@@ -18,12 +18,12 @@ from alpaqual.cli.options import find_recipe, json_option, quiet_option, recipe_
     "kind",
     type=click.Choice(["text", "github"]),
     default="text",
-    help="github: workflow commands.",
+    help="text, or github for GitHub workflow commands.",
 )
 @json_option
 @quiet_option
 def check(recipe: Path, sets: tuple[str, ...], kind: str, as_json: bool, quiet: bool) -> int:
-    """Check RECIPE and the rules it names, without data: every problem at once, with its place."""
+    """Check RECIPE and the rules it names without reading data; list every problem with file, line and column."""
     from alpaqual.errors import EXIT_GOOD, RecipeError
     from alpaqual.recipe.parse import read_recipe
     from alpaqual.report.escape import command_message, command_property

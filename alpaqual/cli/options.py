@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options shared by several commands."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ sets_option = click.option(
     "sets",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change a value of the recipe, as in datasets.quality.threshold.accuracy=4.",
+    help="Change a value of the recipe, as in datasets.quality.threshold.accuracy=4; repeatable.",
 )
-offline_option = click.option("--offline", is_flag=True, help="Never use the network.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print errors alone.")
+offline_option = click.option("--offline", is_flag=True, help="Do not use the network.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 
 
 def find_recipe(path: Path) -> Path:
-    """The recipe's file: the path itself, or a shipped recipe of that name."""
+    """Return the path itself if it exists, else the shipped recipe of that name."""
     if path.exists() or path.parent != Path():
         return path
     from alpaqual.recipe.library import shipped

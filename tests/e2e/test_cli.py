@@ -410,7 +410,7 @@ def test_init_starts_a_project_that_checks_and_runs(project: Project) -> None:
     written = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert written == {
         "recipe.yaml",
-        "rules/house.yaml",
+        "rules/project.yaml",
         ".github/workflows/alpaqual.yml",
         ".alpaqual/.gitattributes",
         ".alpaqual/.gitignore",
@@ -441,7 +441,7 @@ def test_a_second_init_overwrites_nothing(project: Project) -> None:
     said(project.command("init", "--name", "mine", "--source", "data: [odd].jsonl"), 0)
     assert yaml.safe_load((project.folder / "recipe.yaml").read_text())["sources"] == [{"path": "data: [odd].jsonl"}]
     project.write("recipe.yaml", "mine alone")
-    (project.folder / "rules/house.yaml").unlink()
+    (project.folder / "rules/project.yaml").unlink()
     before = {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file()}
     text = said(project.command("init"), 0)
     assert text.count("kept     ") == 7
