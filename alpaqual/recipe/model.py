@@ -108,7 +108,7 @@ class Check(StrictStruct, frozen=True, kw_only=True):
     )
     str_startswith: Annotated[str | None, Meta(description="The text starts so.")] = None
     str_endswith: Annotated[str | None, Meta(description="The text ends so.")] = None
-    in_range: Annotated[Range | None, Meta(description="The number lies in the range.")] = None
+    in_range: Annotated[Range | None, Meta(description="The number is in the range.")] = None
     equal_to: Annotated[Scalar | None, Meta(description="The value is this.")] = None
     not_equal_to: Annotated[Scalar | None, Meta(description="The value is not this.")] = None
     greater_than: Annotated[float | None, Meta(description="The number is greater.")] = None

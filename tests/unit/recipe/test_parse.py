@@ -307,11 +307,11 @@ NUMBERS_AND_NAMES = {
         BASE + "training: {base_model: a/b, datasets: [quality], held_out: ful}\n",
         "13:60: nothing defines the dataset 'ful', did you mean 'full'?",
     ),
-    "trainer that nobody wrote": (
+    "unknown trainer": (
         BASE + "training: {base_model: a/b, datasets: [quality], trainer: fsdp_jobs}\n",
         "13:59: there is no trainer 'fsdp_jobs', did you mean 'fsdp_job'?",
     ),
-    "export that nobody wrote": (
+    "unknown export": (
         BASE + "training: {base_model: a/b, datasets: [quality], exports: [trl, axolot]}\n",
         "13:65: there is no trainer 'axolot', did you mean 'axolotl'?",
     ),
@@ -871,7 +871,7 @@ def test_the_last_set_counts_and_is_blamed():
     ]
 
 
-def test_problems_of_sets_and_of_the_text_stand_together():
+def test_problems_of_sets_and_of_the_text_are_reported_together():
     assert problems(changed("step: 0.5", "step: 0.3"), "nope.a=1", "sources.7=x") == [
         "--set nope.a=1: unknown key 'nope'; known keys: " + RECIPE_KEYS,
         "--set sources.7=x: the recipe has no value at 'sources.7' to set",
