@@ -47,12 +47,17 @@ def check(recipe: Path, sets: tuple[str, ...], kind: str, as_json: bool, quiet: 
     if as_json:
         click.echo(json.dumps({"problems": []}))
     elif not quiet:
-        parts = [
-            f"{len(read.sources)} sources",
-            f"{len(read.rules)} rules",
-            f"{len(read.categories)} categories",
-        ]
-        click.echo(
-            f"{recipe}: good ({', '.join([*parts, f'{len(read.graders)} graders', f'{len(read.datasets)} datasets'])})"
-        )
+        counts = {
+            "source": len(read.sources),
+            "rule": len(read.rules),
+            "category": len(read.categories),
+            "grader": len(read.graders),
+            "dataset": len(read.datasets),
+        }
+        click.echo(f"{recipe}: good ({', '.join(_count(number, noun) for noun, number in counts.items())})")
     return EXIT_GOOD
+
+
+def _count(number: int, noun: str) -> str:
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"

@@ -219,7 +219,7 @@ def test_results_that_cannot_be_read(small: Project) -> None:
 def test_check_says_good_and_takes_no_look_at_the_data(small: Project) -> None:
     (small.folder / "data.jsonl").unlink()
     text = said(small.command("check", "recipe.yaml"), 0)
-    assert text == "recipe.yaml: good (1 sources, 1 rules, 1 categories, 1 graders, 2 datasets)\n"
+    assert text == "recipe.yaml: good (1 source, 1 rule, 1 category, 1 grader, 2 datasets)\n"
     assert said(small.command("check", "recipe.yaml", "-q"), 0) == ""
     assert json.loads(said(small.command("check", "recipe.yaml", "--json"), 0)) == {"problems": []}
 

@@ -9,6 +9,7 @@ import pytest
 
 import alpaqual
 from alpaqual.cli.main import cli
+from alpaqual.errors import RecipeError
 from alpaqual.recipe.model import Check
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +39,17 @@ def test_links_of_a_page_resolve(page: Path) -> None:
         assert linked.exists(), target
         if anchor:
             assert anchor in _anchors(linked.read_text(encoding="utf-8")), f"{target}#{anchor}"
+
+
+def test_the_readme_shows_the_messages_of_check_as_they_are() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    recipe = re.search(r"^```yaml\n(version: 1.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    messages = re.search(r"^```\n(recipe\.yaml:.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    assert recipe is not None and messages is not None
+    with pytest.raises(RecipeError) as error:
+        alpaqual.parse_recipe(recipe[1].replace("accuracy: 4.5}", "accuracy: 4.7}").replace("floor:", "flor:"))
+
+    assert str(error.value) == messages[1].strip()
 
 
 def test_every_page_of_docs_is_linked_from_the_readme() -> None:
