@@ -2,9 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
+
+
+class LazyChoice(click.ParamType):  # type: ignore[type-arg] # generic in new versions of click
+    """Like `click.Choice`, but loads its choices on use, so that `alpaqual --help` imports nothing for them."""
+
+    name = "choice"
+
+    def __init__(self, load: Callable[[], Sequence[str]]) -> None:
+        self.load = load
+
+    def get_metavar(self, *_: Any, **__: Any) -> str:
+        return f"[{'|'.join(self.load())}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return click.Choice(self.load()).convert(value, param, ctx)
+
+
+def stage_kinds() -> Sequence[str]:
+    """Return the kinds of stages in the order in which they run."""
+    from alpaqual.plan.stages import STAGES
+
+    return STAGES
+
 
 recipe_argument = click.argument("recipe", type=click.Path(path_type=Path))
 run_argument = click.argument("run", type=click.Path(path_type=Path, file_okay=False))

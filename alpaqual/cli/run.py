@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alpaqual.cli.options import (
+    LazyChoice,
     find_recipe,
     json_option,
     offline_option,
     quiet_option,
     recipe_argument,
     sets_option,
+    stage_kinds,
 )
 from alpaqual.cli.progress import Progress
 
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 @sets_option
 @click.option(
     "--until",
-    type=click.Choice(["loading", "checking", "categorising", "grading", "assessing", "selecting", "training"]),
+    type=LazyChoice(stage_kinds),
     help="Stop after this kind of stage.",
 )
 @offline_option
