@@ -84,13 +84,13 @@ def recipe_page() -> str:
     missing = set(definitions) - set(order)
     if missing:
         raise SystemExit(f"docs/reference.py: add these definitions to `order`: {', '.join(sorted(missing))}")
-    parts = [f"# The recipe\n\n{NOTICE}\n"]
+    parts = [f"# The recipe\n\n{NOTICE}\n\nThe [glossary](glossary.md) defines the terms.\n"]
     for name in order:
         parts.append(
             f"## {_title(name)}\n\n{definitions[name]['description']}\n\n" + "\n".join(_rows(definitions[name])) + "\n"
         )
     parts.append(
-        "## Expressions\n\nA `where:` holds columns, literals, operators and these functions: "
+        "## Expressions\n\nA `where:` may contain columns, literals, operators and these functions: "
         + ", ".join(f"`{f}`" for f in FUNCTIONS)
         + ".\n"
     )

@@ -21,9 +21,12 @@ from alpaqual.cli.options import find_recipe, json_option, quiet_option, recipe_
     help="text, or github for GitHub workflow commands.",
 )
 @json_option
-@quiet_option
+@quiet_option("Print nothing if the recipe is good.")
 def check(recipe: Path, sets: tuple[str, ...], kind: str, as_json: bool, quiet: bool) -> int:
-    """Check RECIPE and the rules it names without reading data; list every problem with file, line and column."""
+    """Check RECIPE and the rules it names; report every problem with file, line and column.
+
+    No data is read.
+    """
     from alpaqual.errors import EXIT_GOOD, RecipeError
     from alpaqual.recipe.parse import read_recipe
     from alpaqual.report.escape import command_message, command_property

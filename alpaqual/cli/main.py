@@ -55,7 +55,10 @@ for _command in (init, check, plan, run, report, rows, replies, schema):
 
 
 def _print_error(error: AlpaqualError) -> None:
-    """Print one line per problem; text from data, such as a column name, must not start a new line."""
+    """Print one line per problem.
+
+    Text from data, such as a column name, must not start a new line.
+    """
     from alpaqual.report.escape import visible
 
     for line in [str(p) for p in error.problems] if isinstance(error, RecipeError) else [str(error)]:

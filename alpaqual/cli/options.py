@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
 
 class LazyChoice(click.ParamType):  # type: ignore[type-arg] # generic in new versions of click
-    """Like `click.Choice`, but loads its choices on use, so that `alpaqual --help` imports nothing for them."""
+    """Like `click.Choice`, but loads its choices on use: `alpaqual --help` stays fast."""
 
     name = "choice"
 
@@ -42,7 +44,11 @@ sets_option = click.option(
 )
 offline_option = click.option("--offline", is_flag=True, help="Do not use the network.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+
+
+def quiet_option(effect: str) -> Callable[[_Command], _Command]:
+    """The option `--quiet`; `effect` is its help text."""
+    return click.option("-q", "--quiet", is_flag=True, help=effect)
 
 
 def find_recipe(path: Path) -> Path:

@@ -23,9 +23,9 @@ from alpaqual.cli.options import (
 @sets_option
 @offline_option
 @json_option
-@quiet_option
+@quiet_option("Omit the SQL.")
 def plan(recipe: Path, sets: tuple[str, ...], offline: bool, as_json: bool, quiet: bool) -> int:
-    """Show what `run` would do: each stage, whether it is reused and why, and the SQL. With -q, no SQL.
+    """Show what `run` would do: each stage, whether it is reused and why, and the SQL.
 
     For graders that call a model, also show the rows to grade, tokens, cost in US dollars and time. This loads the rows.
     """

@@ -49,7 +49,7 @@ class Progress:
 
 
 def progress_line(at: Grading | TrainingProgress) -> str:
-    """Format progress: rows, rate and cost of a grader, or steps, loss and speed of training; time left."""
+    """Format the progress of a grader or a training job, with the time left."""
     from alpaqual.execution.estimate import duration
     from alpaqual.execution.options import TrainingProgress
 

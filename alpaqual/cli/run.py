@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     help="Stop before the model calls of this run cost more than this.",
 )
 @json_option
-@quiet_option
+@quiet_option("Print no progress, and the summary only if the run fails.")
 def run(  # noqa: PLR0913 - one argument per option
     recipe: Path,
     out: Path | None,
@@ -58,7 +58,7 @@ def run(  # noqa: PLR0913 - one argument per option
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Run RECIPE: select, grade and train as it says, and write the run folder with its reports."""
+    """Run RECIPE: check, grade, select and train, and write the run folder with its reports."""
     from alpaqual import api
 
     silent = quiet or as_json

@@ -1,4 +1,4 @@
-"""Find rule and category files: in `rules/` next to or above the recipe, then in the package."""
+"""Find rule and category files in `rules/` near the recipe, then in the package."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Library:
         return sorted({path.stem for folder in self._folders() for path in (folder / kind).glob("*.y*ml")})
 
     def display_path(self, path: Path) -> str:
-        """The path for messages and reports: relative to the recipe's folder or a parent of it."""
+        """Path for messages and reports, relative to the recipe's folder or a parent."""
         if path.is_relative_to(shipped("rules")):
             return str(Path("rules") / path.relative_to(shipped("rules")))
         resolved = path.resolve()

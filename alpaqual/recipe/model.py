@@ -142,7 +142,7 @@ class Rule(StrictStruct, frozen=True, kw_only=True):
     where: Annotated[
         Text | None,
         Meta(
-            description="A boolean SQL expression that holds for a good row.",
+            description="A boolean SQL expression that is true for a good row.",
             examples=["length(response) > 9"],
         ),
     ] = None
@@ -161,7 +161,7 @@ class Category(StrictStruct, frozen=True, kw_only=True):
     """A named set of rows; a row can be in several categories."""
 
     category: Annotated[Name | None, Meta(description="Name of the category.")] = None
-    description: Annotated[str, Meta(description="What the category holds.")] = ""
+    description: Annotated[str, Meta(description="What the category contains.")] = ""
     keywords: Annotated[
         Annotated[list[Text], Meta(min_length=1, max_length=62)] | None,
         Meta(description="Rows with one of these in instruction, input or response; case-sensitive."),
@@ -180,7 +180,7 @@ class Category(StrictStruct, frozen=True, kw_only=True):
 
 
 class Quota(StrictStruct, frozen=True, kw_only=True):
-    """How many rows of a category a dataset must or may keep (see the paper's section 6)."""
+    """How many rows of a category a dataset must or may keep."""
 
     min_keep_rate: Annotated[
         Rate | Literal["overall"] | None,

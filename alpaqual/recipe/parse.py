@@ -36,9 +36,9 @@ def read_text(path: Path, shown: str) -> str:
 
 
 def parse_recipe(text: str, file: str = "recipe.yaml", sets: Sequence[str] = ()) -> Recipe:
-    """Parse a recipe and the rule, category and prompt files it names. No data is read.
+    """Parse a recipe and the files it names: rules, categories, prompts.
 
-    Each of `sets` is KEY=VALUE and changes one value of the recipe. Raises RecipeError with every problem.
+    No data is read. Each of `sets` is KEY=VALUE and changes one value of the recipe. Raises RecipeError with every problem.
     """
     return _Parser(text, file, sets).parse()
 

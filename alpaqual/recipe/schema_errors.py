@@ -49,7 +49,10 @@ def schema_problems(document: Document, kind: Kind) -> list[tuple[Path, Problem]
 
 @cache
 def validator(kind: Kind) -> Any:
-    """The schema's validator. Unlike JSON Schema, it treats 1 and 1.0 as different, as msgspec does."""
+    """Return the validator of a schema.
+
+    Like msgspec and unlike JSON Schema, it treats 1 and 1.0 as different.
+    """
     from jsonschema import Draft7Validator
     from jsonschema.exceptions import ValidationError
     from jsonschema.validators import extend
@@ -200,7 +203,7 @@ def _pattern(pattern: str) -> str:
 
 
 def remove_paths(document: Document, paths: Iterable[Path]) -> None:
-    """Remove the values at `paths` so that the rest can be checked; the rest keeps its line and column."""
+    """Remove the values at `paths`; the rest keeps its line and column."""
     removed = set(paths)
     moved: dict[Path, Path] = {(): ()}
 
@@ -224,7 +227,10 @@ def remove_paths(document: Document, paths: Iterable[Path]) -> None:
 
 
 def _moved(path: Path, moved: dict[Path, Path]) -> Path:
-    """Path of a removed value in the pruned document; list positions become -1, which no remaining entry has."""
+    """Path of a removed value in the remaining document.
+
+    Removed list positions become -1, which no remaining entry has.
+    """
     kept = path
     while kept not in moved:
         kept = kept[:-1]

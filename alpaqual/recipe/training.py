@@ -124,7 +124,7 @@ class Launch(StrictStruct, frozen=True, kw_only=True):
 
 
 class Training(StrictStruct, frozen=True, kw_only=True):
-    """Train the same model with the same settings on each dataset, so that only the data differs."""
+    """Train the same model on each dataset with the same settings; only the data differs."""
 
     base_model: Annotated[
         Text | RandomModel,

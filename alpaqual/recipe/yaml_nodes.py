@@ -43,7 +43,7 @@ _MAX_DEPTH = 100
 
 @dataclass
 class Document:
-    """A parsed YAML text: its value, and line and column (from 1) of each key and value."""
+    """A parsed YAML text: its value, and the position (line, column, from 1) of its parts."""
 
     file: str
     value: Any = None
@@ -56,11 +56,17 @@ class Document:
     """Paths of invalid values that were removed so that the rest could still be checked."""
 
     def was_removed(self, path: Path) -> bool:
-        """Whether the value at `path`, a parent or a child was removed: its absence needs no second message."""
+        """Whether the value at `path`, a parent or a child was removed.
+
+        A missing value there was already reported.
+        """
         return any(all(a == b for a, b in zip(removed, path, strict=False)) for removed in self.removed)
 
     def problem(self, path: Path, message: str, *, at_key: bool = False) -> Problem:
-        """A problem at the value of `path` (or its key); without a position, at the nearest parent that has one."""
+        """Make a problem at the value of `path`, or at its key.
+
+        Without a position, the nearest parent that has one is used.
+        """
         for set_path, assignment in reversed(self.sets.items()):
             if path[: len(set_path)] == set_path:
                 return Problem(f"--set {assignment}", 0, 0, message)
@@ -114,7 +120,10 @@ def _line_and_column(text: str, index: int) -> tuple[int, int]:
 
 
 def _find_too_deep(text: str) -> tuple[int, int] | None:
-    """Line and column where nesting passes the limit, else None. PyYAML recurses without a limit of its own."""
+    """Line and column where nesting exceeds the limit, else None.
+
+    PyYAML composes by recursion without a limit.
+    """
     depth = 0
     for event in yaml.parse(text, Loader=_LOADER):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -201,9 +210,9 @@ def resolve_scalar(text: str) -> Any:
 
 
 def apply_set(document: Document, assignment: str) -> None:
-    """Apply one `--set KEY=VALUE`: KEY is a path of names and list positions joined by dots.
+    """Apply one `--set KEY=VALUE`.
 
-    Problems go into `Document.problems`.
+    KEY is a path of names and list positions, joined by dots. Problems go into `Document.problems`.
     """
     key, equals, text = assignment.partition("=")
     place = f"--set {assignment}"

@@ -1,4 +1,4 @@
-"""The documentation: generated pages are up to date, links resolve, every check, command and term has an entry."""
+"""Documentation: generated pages are up to date, links resolve, checks and commands are documented."""
 
 import importlib.util
 import re
