@@ -1,7 +1,7 @@
-"""alpaqual: decide which instruction-tuning rows to train on, and show why.
+"""Decide which instruction-tuning rows to train on, and show why.
 
-Text becomes a Recipe, a Recipe a Plan, a Plan a Run, a Run a Report, a Report text: one verb for each step
-(`parse_recipe`, `compile_plan`, `execute`, `build_report`, `to_markdown`), and `run` for the whole way.
+`run` runs a recipe. Its steps are also available one by one: `parse_recipe` (text -> Recipe), `compile_plan`
+(Recipe -> Plan), `execute` (Plan -> Run), `build_report` (Run -> Report), `to_markdown`, `to_html`, `to_junit`.
 """
 
 from __future__ import annotations

@@ -189,7 +189,7 @@ def write_reports(finished: Run, folder: RunFolder) -> None:
     folder.write("junit.xml", to_junit(report))
 
 
-def run(  # noqa: PLR0913 - one argument for each thing that a person may ask of a run
+def run(  # noqa: PLR0913 - one argument per option of a run
     recipe: Recipe | str | Path,
     *,
     out: str | Path | None = None,
@@ -200,9 +200,19 @@ def run(  # noqa: PLR0913 - one argument for each thing that a person may ask of
     listen: Listener | None = None,
     watch: Watcher | None = None,
 ) -> Run:
-    """The whole way: read a recipe, plan, execute, report. `sets` are KEY=VALUE words that change the recipe.
+    """Run a recipe: read it, plan, execute the stages, and write the run folder with its reports.
 
-    Models may cost `max_cost` US dollars in this run; `watch` is told how grading goes. Raises RecipeError, MachineError, StageError; data that is not good is no error, see `Run.verdict`.
+    Args:
+        recipe: Path of the recipe, or a parsed Recipe.
+        out: The run folder; by default runs/<name> in the project.
+        sets: KEY=VALUE assignments that change values of the recipe, like `--set`.
+        until: Kind of the last stage to execute, such as "grading"; by default all.
+        offline: Do not use the network.
+        max_cost: Limit on the cost of model calls in this run, in US dollars.
+        listen: Called with (stage, event, seconds) when a stage starts, finishes or is reused.
+        watch: Called with the progress of grading and of training.
+
+    Raises RecipeError, MachineError or StageError. Bad data raises nothing: see `Run.verdict`.
     """
     planned, store = _planned(recipe, sets, offline)
     limit = None if max_cost is None else Limit("--max-cost", max_cost)

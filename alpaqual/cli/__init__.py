@@ -1,1 +1,1 @@
-"""The command line: one file a command, no logic."""
+"""Command line: one module per command, no logic."""

@@ -18,12 +18,15 @@ from alpaqual.cli.options import find_recipe, json_option, quiet_option, recipe_
     "kind",
     type=click.Choice(["text", "github"]),
     default="text",
-    help="github: workflow commands.",
+    help="text, or github for GitHub workflow commands.",
 )
 @json_option
-@quiet_option
+@quiet_option("Print nothing if the recipe is good.")
 def check(recipe: Path, sets: tuple[str, ...], kind: str, as_json: bool, quiet: bool) -> int:
-    """Check RECIPE and the rules it names, without data: every problem at once, with its place."""
+    """Check RECIPE and the rules it names; report every problem with file, line and column.
+
+    No data is read.
+    """
     from alpaqual.errors import EXIT_GOOD, RecipeError
     from alpaqual.recipe.parse import read_recipe
     from alpaqual.report.escape import command_message, command_property
@@ -47,12 +50,17 @@ def check(recipe: Path, sets: tuple[str, ...], kind: str, as_json: bool, quiet: 
     if as_json:
         click.echo(json.dumps({"problems": []}))
     elif not quiet:
-        parts = [
-            f"{len(read.sources)} sources",
-            f"{len(read.rules)} rules",
-            f"{len(read.categories)} categories",
-        ]
-        click.echo(
-            f"{recipe}: good ({', '.join([*parts, f'{len(read.graders)} graders', f'{len(read.datasets)} datasets'])})"
-        )
+        counts = {
+            "source": len(read.sources),
+            "rule": len(read.rules),
+            "category": len(read.categories),
+            "grader": len(read.graders),
+            "dataset": len(read.datasets),
+        }
+        click.echo(f"{recipe}: good ({', '.join(_count(number, noun) for noun, number in counts.items())})")
     return EXIT_GOOD
+
+
+def _count(number: int, noun: str) -> str:
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"

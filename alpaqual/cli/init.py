@@ -10,15 +10,17 @@ import click
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
-@click.option("--name", help="Name of the recipe; the folder's name otherwise.")
-@click.option("--source", default="data/train.jsonl", show_default=True, help="The data, relative to the folder.")
+@click.option("--name", help="Name of the recipe; by default the folder's name.")
+@click.option(
+    "--source", default="data/train.jsonl", show_default=True, help="Path of the data, relative to the folder."
+)
 def init(folder: Path, name: str | None, source: str) -> int:
-    """Start a project in FOLDER: a recipe, rules, schemas for the editor, and a pull-request workflow.
+    """Start a project in FOLDER: a recipe, rules, editor schemas and a pull-request workflow.
 
-    A file that is there already is left as it is.
+    Existing files are kept.
     """
     from alpaqual.recipe.scaffold import scaffold
-    from alpaqual.recipe.words import NAME
+    from alpaqual.recipe.types import NAME
 
     called = name or re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.resolve().name).strip("-._") or "data"
     if not re.match(NAME, called):

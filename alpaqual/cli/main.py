@@ -1,4 +1,4 @@
-"""The door: the group of commands, and errors turned into a message and an exit code."""
+"""The `alpaqual` command: its subcommands, and errors as a message and an exit code."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ from alpaqual.cli.schema import schema
 from alpaqual.errors import EXIT_STAGE, AlpaqualError, RecipeError
 
 
-class _Door(click.Group):
-    """Ends what click would end in its own way: a reader that went away with 1, Control-C with an empty line."""
+class _Commands(click.Group):
+    """Command group that handles Control-C and a closed output pipe itself.
+
+    click exits with 1 on a closed pipe, which here means that the data failed.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -30,20 +33,20 @@ class _Door(click.Group):
         except KeyboardInterrupt:
             raise click.Abort from None
         except BrokenPipeError:
-            # Whoever read our output has gone: there is nobody to tell, and what is left of it goes nowhere.
-            nowhere = os.open(os.devnull, os.O_WRONLY)
+            # The reader of the output closed it: discard the rest, and exit as on SIGPIPE.
+            discard = os.open(os.devnull, os.O_WRONLY)
             for stream in (sys.stdout, sys.stderr):
-                os.dup2(nowhere, stream.fileno())
+                os.dup2(discard, stream.fileno())
             sys.exit(141)
 
 
-@click.group(cls=_Door, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="alpaqual")
 def cli() -> None:
     """Decide which instruction-tuning rows to train on, and show why.
 
-    Exit codes: 0 good data (warnings allowed), 1 the data is not good, 2 the recipe is wrong, 3 this machine lacks
-    something, 4 a stage failed (what was done is kept; run again and it goes on).
+    Exit codes: 0 the data is good (warnings allowed), 1 the data is not good, 2 the recipe is wrong, 3 this machine lacks
+    something, 4 a stage failed (finished work is kept; run again to resume).
     """
 
 
@@ -51,8 +54,11 @@ for _command in (init, check, plan, run, report, rows, replies, schema):
     cli.add_command(_command)
 
 
-def _tell(error: AlpaqualError) -> None:
-    """One line for each problem: the name of a column, which is data, may not start a line of its own."""
+def _print_error(error: AlpaqualError) -> None:
+    """Print one line per problem.
+
+    Text from data, such as a column name, must not start a new line.
+    """
     from alpaqual.report.escape import visible
 
     for line in [str(p) for p in error.problems] if isinstance(error, RecipeError) else [str(error)]:
@@ -60,10 +66,10 @@ def _tell(error: AlpaqualError) -> None:
 
 
 def main() -> None:
-    """Run the command line; never returns."""
+    """Run the command line and exit the process."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # Texts are UTF-8 wherever they go; a terminal that cannot show a character shows its code.
+            # Files and pipes get UTF-8; a terminal that cannot show a character gets its escape.
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
     try:
         code = cli.main(standalone_mode=False)
@@ -71,15 +77,15 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped; what was done is kept, run again and it goes on", err=True)
+        click.echo("stopped; finished work is kept, run again to resume", err=True)
         sys.exit(130)
     except AlpaqualError as error:
-        _tell(error)
+        _print_error(error)
         sys.exit(error.exit_code)
     except OSError as error:
         if error.filename is None:
             raise
-        # A folder that is a file, a disk that is full: the person's to mend, and no bug.
+        # A file where a folder is needed, a full disk: not a bug, so no traceback.
         click.echo(f"{error.filename}: {error.strerror}", err=True)
         sys.exit(EXIT_STAGE)
     sys.exit(code if isinstance(code, int) else 0)

@@ -23,11 +23,11 @@ from alpaqual.cli.options import (
 @sets_option
 @offline_option
 @json_option
-@quiet_option
+@quiet_option("Omit the SQL.")
 def plan(recipe: Path, sets: tuple[str, ...], offline: bool, as_json: bool, quiet: bool) -> int:
-    """Show what `run` would do: each stage, reused or stale and why, and the SQL. With -q, the stages alone.
+    """Show what `run` would do: each stage, whether it is reused and why, and the SQL.
 
-    Where a model is to be asked: how many rows, tokens, US dollars and how long; the rows are loaded and counted for it.
+    For graders that call a model, also show the rows to grade, tokens, cost in US dollars and time. This loads the rows.
     """
     from alpaqual import api
     from alpaqual.execution.plan_sql import plan_sql

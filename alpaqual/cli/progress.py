@@ -1,4 +1,4 @@
-"""Progress of a run: one line that is overwritten on a terminal, plain lines elsewhere."""
+"""Print the progress of a run: one line, overwritten on a terminal; separate lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from alpaqual.execution.options import Progress as Grading
     from alpaqual.execution.options import TrainingProgress
 
-_PLAIN_EVERY = 15.0
-"""Seconds between two lines of the same grader where no terminal is: a log is read afterwards."""
+_LOG_INTERVAL = 15.0
+"""Seconds between progress lines if the output is not a terminal."""
 
 
 class Progress:
-    """Tells how a run goes on `stream`."""
+    """Prints the progress of a run to `stream`."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -25,7 +25,7 @@ class Progress:
         self.last = time.monotonic()
 
     def stage(self, stage: str, event: str, seconds: float) -> None:
-        """A stage begins or has ended."""
+        """Report that a stage started, finished (after `seconds`) or was reused."""
         if event == "start":
             self.last = time.monotonic()
             if self.terminal:
@@ -34,22 +34,22 @@ class Progress:
         self.show(f"{stage}: {'reused' if event == 'reused' else f'done in {seconds:.2f} s'}", keep=True)
 
     def work(self, at: Grading | TrainingProgress) -> None:
-        """A grader, or a training job, is so far."""
+        """Report the progress of a grader or a training job."""
         now = time.monotonic()
         if self.terminal:
-            self.show(f"… {words(at)}"[: shutil.get_terminal_size().columns - 1])
-        elif now - self.last > _PLAIN_EVERY:
+            self.show(f"… {progress_line(at)}"[: shutil.get_terminal_size().columns - 1])
+        elif now - self.last > _LOG_INTERVAL:
             self.last = now
-            self.show(words(at), keep=True)
+            self.show(progress_line(at), keep=True)
 
     def show(self, line: str, *, keep: bool = False) -> None:
-        """Write a line over the last one; what is kept is never written over."""
+        """Replace the last line; a line with `keep` is not replaced later."""
         start = "\r\x1b[K" if self.terminal else ""
         click.echo(f"{start}{line}", nl=keep, file=self.stream)
 
 
-def words(at: Grading | TrainingProgress) -> str:
-    """How far work is: of a grader rows, rate, cost and time left; of training steps, loss, speed and time left."""
+def progress_line(at: Grading | TrainingProgress) -> str:
+    """Format the progress of a grader or a training job, with the time left."""
     from alpaqual.execution.estimate import duration
     from alpaqual.execution.options import TrainingProgress
 

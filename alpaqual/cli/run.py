@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alpaqual.cli.options import (
+    LazyChoice,
     find_recipe,
     json_option,
     offline_option,
     quiet_option,
     recipe_argument,
     sets_option,
+    stage_kinds,
 )
 from alpaqual.cli.progress import Progress
 
@@ -29,24 +31,24 @@ if TYPE_CHECKING:
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The run folder; runs/<name> of the project otherwise.",
+    help="The run folder; by default runs/<name> in the project.",
 )
 @sets_option
 @click.option(
     "--until",
-    type=click.Choice(["loading", "checking", "categorising", "grading", "assessing", "selecting", "training"]),
-    help="Stop after these stages.",
+    type=LazyChoice(stage_kinds),
+    help="Stop after this kind of stage.",
 )
 @offline_option
 @click.option(
     "--max-cost",
     type=click.FloatRange(min=0),
     metavar="USD",
-    help="Stop before replies of models cost more than this in this run.",
+    help="Stop before the model calls of this run cost more than this.",
 )
 @json_option
-@quiet_option
-def run(  # noqa: PLR0913 - one argument for each option of the command
+@quiet_option("Print no progress, and the summary only if the run fails.")
+def run(  # noqa: PLR0913 - one argument per option
     recipe: Path,
     out: Path | None,
     sets: tuple[str, ...],
@@ -56,7 +58,7 @@ def run(  # noqa: PLR0913 - one argument for each option of the command
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Do all that RECIPE asks for and write the run folder with its reports."""
+    """Run RECIPE: check, grade, select and train, and write the run folder with its reports."""
     from alpaqual import api
 
     silent = quiet or as_json
@@ -74,11 +76,11 @@ def run(  # noqa: PLR0913 - one argument for each option of the command
     if as_json:
         click.echo(json.dumps(finished.results, ensure_ascii=False))
     elif not quiet or finished.exit_code:
-        _summary(finished, until)
+        _print_summary(finished, until)
     return finished.exit_code
 
 
-def _summary(finished: Run, until: str | None) -> None:
+def _print_summary(finished: Run, until: str | None) -> None:
     from alpaqual.report.escape import shorten, visible
     from alpaqual.report.report import hardest_filtered
 
@@ -99,7 +101,7 @@ def _summary(finished: Run, until: str | None) -> None:
         )
         for quota in dataset["quotas"]:
             click.echo(
-                f"    quota {quota['category']} {quota['limit']} {quota['asked']}: {quota['rows']:,} rows, {quota['wanted']:,} asked for"
+                f"    quota {quota['category']} {quota['limit']} {quota['asked']}: {quota['rows']:,} rows, {quota['wanted']:,} required"
             )
         if (hardest := hardest_filtered(dataset)) is not None:
             worst, rate, overall = hardest

@@ -13,9 +13,9 @@ from alpaqual.execution.inspection import format_of
 from alpaqual.plan.loading import cell_text
 from alpaqual.plan.source_columns import stored_column
 from alpaqual.plan.tables import ROWS, Table
-from alpaqual.recipe.explain import suggest
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.recipe import Recipe
+from alpaqual.recipe.schema_errors import suggest
 from alpaqual.recipe.yaml_nodes import Path as Place
 from alpaqual.registry import find
 from alpaqual.store.frames import write_imported

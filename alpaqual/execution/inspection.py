@@ -14,9 +14,9 @@ from alpaqual.engines import open_engine
 from alpaqual.errors import MachineError, Problem, QueryError, RecipeError
 from alpaqual.execution.compression import verify_compressed_file
 from alpaqual.llm.local import is_hub_name, model_digest
-from alpaqual.recipe.explain import suggest
 from alpaqual.recipe.model import Fields, Source
 from alpaqual.recipe.recipe import Recipe
+from alpaqual.recipe.schema_errors import suggest
 from alpaqual.registry import find, names
 from alpaqual.store.store import Store
 from alpaqual.values import ROW_FIELDS, FilesFound, SourceFacts, SourceFile

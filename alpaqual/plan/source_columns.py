@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from alpaqual.errors import Problem
 from alpaqual.quote import name
 from alpaqual.recipe.crosscheck import checks_of
-from alpaqual.recipe.explain import suggest
 from alpaqual.recipe.expression import parse_where
 from alpaqual.recipe.model import Category, Rule
 from alpaqual.recipe.recipe import Recipe
+from alpaqual.recipe.schema_errors import suggest
 from alpaqual.recipe.yaml_nodes import Path
 from alpaqual.values import RESERVED_COLUMNS, ROW_FIELDS, SourceFacts
 

@@ -1,1 +1,1 @@
-"""Text -> Recipe. The only room that reads YAML and JSON Schema."""
+"""Read recipes: text -> Recipe. The only package that uses YAML and JSON Schema."""

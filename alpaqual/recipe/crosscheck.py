@@ -8,7 +8,6 @@ from types import MappingProxyType
 from alpaqual.errors import Problem
 from alpaqual.recipe.crosscheck_graders import check_graders
 from alpaqual.recipe.crosscheck_training import check_training
-from alpaqual.recipe.explain import suggest
 from alpaqual.recipe.expression import ExpressionError, parse_where
 from alpaqual.recipe.model import (
     Bounds,
@@ -27,6 +26,7 @@ from alpaqual.recipe.model import (
 from alpaqual.recipe.patterns import pattern_problem
 from alpaqual.recipe.recipe import dataset_order, source_names
 from alpaqual.recipe.scales import on_scale
+from alpaqual.recipe.schema_errors import suggest
 from alpaqual.recipe.yaml_nodes import Document, Path
 from alpaqual.values import ROW_FIELDS
 
@@ -53,7 +53,7 @@ def check_rule(rule: Rule, document: Document, place: Path) -> Iterator[Problem]
     """What is wrong with one rule."""
     checks = checks_of(rule)
     if (rule.where is None) == (not checks):
-        if document.lost(place):
+        if document.was_removed(place):
             return
         yield document.problem(place, f"rule '{rule.id}' needs one of 'check' and 'where'")
         return
@@ -65,7 +65,7 @@ def check_rule(rule: Rule, document: Document, place: Path) -> Iterator[Problem]
     name, argument = checks[0]
     if name in _WHOLE_ROW_CHECKS and rule.column is not None:
         yield document.problem((*place, "column"), f"'{name}' compares whole rows: leave 'column' out")
-    if name not in _WHOLE_ROW_CHECKS and rule.column is None and not document.lost(place):
+    if name not in _WHOLE_ROW_CHECKS and rule.column is None and not document.was_removed(place):
         yield document.problem(place, f"rule '{rule.id}' checks '{name}': name its 'column'")
     yield from _argument(name, argument, document, (*place, "check", name))
 
@@ -76,7 +76,7 @@ def _argument(name: str, argument: object, document: Document, place: Path) -> I
     elif isinstance(argument, Length | Range):
         low, high = argument.min, argument.max
         if low is None and high is None:
-            if not document.lost(place):
+            if not document.was_removed(place):
                 yield document.problem(place, f"'{name}' needs 'min', 'max' or both")
         elif low is not None and high is not None and low > high:
             yield document.problem(place, f"'{name}' has a 'min' above its 'max'")
@@ -99,13 +99,13 @@ def _where(text: str, document: Document, place: Path) -> Iterator[Problem]:
 def check_category(category: Category, document: Document, place: Path) -> Iterator[Problem]:
     """What is wrong with one category."""
     ways = [way for way in ("keywords", "pattern", "column", "where") if getattr(category, way) is not None]
-    if len(ways) != 1 and not document.lost(place):
+    if len(ways) != 1 and not document.was_removed(place):
         yield document.problem(
             place,
             f"a category needs one of keywords, pattern, column and where, not {' and '.join(ways) or 'none'}",
         )
     each_value = category.column is not None and category.values is None
-    if category.category is None and not each_value and not document.lost(place):
+    if category.category is None and not each_value and not document.was_removed(place):
         yield document.problem(place, "the key 'category' is missing: the category's name")
     if category.category is not None and each_value:
         yield document.problem(
@@ -164,14 +164,14 @@ class _Names:
             "rule": [rule.id for rule in rules],
             "category": [category.category for category in categories if category.category],
         }
-        self.any = {kind for kind, key in _LISTS.items() if kind in unread or document.lost((key,))}
+        self.any = {kind for kind, key in _LISTS.items() if kind in unread or document.was_removed((key,))}
         if any(category.category is None for category in categories):
             self.any.add("category")
 
     def unknown(self, kind: str, name: str) -> str:
         """What to say where nothing defines the name, else nothing."""
         known = self.listed[kind]
-        if name in known or kind in self.any or (kind not in _LISTS and self.document.lost((f"{kind}s", name))):
+        if name in known or kind in self.any or (kind not in _LISTS and self.document.was_removed((f"{kind}s", name))):
             return ""
         return _unknown(kind, name, known)
 
@@ -201,7 +201,7 @@ def _sources(recipe: RecipeText, document: Document) -> Iterator[Problem]:
             yield document.problem(
                 (*place, "fields"), f"'messages' holds the whole row: leave {' and '.join(parts)} out"
             )
-        elif not fields.messages and not (fields.instruction and fields.response) and not document.lost(place):
+        elif not fields.messages and not (fields.instruction and fields.response) and not document.was_removed(place):
             yield document.problem(
                 (*place, "fields"),
                 "name the columns of 'instruction' and 'response' (and 'input'), or of 'messages'",
@@ -233,7 +233,7 @@ def _quota(quota: Quota, dataset: Dataset, document: Document, place: Path, name
         for key in ("min_keep_rate", "min_rows", "min_share", "max_rows", "max_share")
         if getattr(quota, key) is not None
     ]
-    if not asked and not document.lost(place):
+    if not asked and not document.was_removed(place):
         yield document.problem(
             place,
             "the quota asks for nothing: name min_keep_rate, min_rows, min_share, max_rows or max_share",
@@ -242,7 +242,7 @@ def _quota(quota: Quota, dataset: Dataset, document: Document, place: Path, name
         low, high = getattr(quota, f"min_{unit}"), getattr(quota, f"max_{unit}")
         if low is not None and high is not None and low > high:
             yield document.problem((*place, f"min_{unit}"), f"min_{unit} is above max_{unit}")
-    if quota.floor is not None and not document.lost((*place[:2], "threshold")):
+    if quota.floor is not None and not document.was_removed((*place[:2], "threshold")):
         yield from _floor(quota.floor, dataset, document, place, names)
 
 
@@ -290,7 +290,7 @@ def _expectation(expectation: Expectation, document: Document, place: Path, name
         )
         return
     fitting = _SUBJECTS[subject]
-    if not measures and not document.lost(place):
+    if not measures and not document.was_removed(place):
         yield document.problem(place, f"the expectation names no number to meet: {', '.join(fitting)}")
     for measure in measures:
         bounds = getattr(expectation, measure)
@@ -300,7 +300,7 @@ def _expectation(expectation: Expectation, document: Document, place: Path, name
                 (*place, measure), f"'{measure}' is no number of {about}; there: {', '.join(fitting)}"
             )
         elif bounds.min is None and bounds.max is None:
-            if not document.lost((*place, measure)):
+            if not document.was_removed((*place, measure)):
                 yield document.problem((*place, measure), f"'{measure}' needs 'min', 'max' or both")
         elif _crossed(bounds):
             yield document.problem((*place, measure), f"'{measure}' has a 'min' above its 'max'")

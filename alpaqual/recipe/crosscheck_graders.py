@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 
 from alpaqual.errors import Problem
-from alpaqual.recipe.explain import suggest
+from alpaqual.recipe.dependencies import dependency_order
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.scales import common_steps, on_scale, scale_problem
+from alpaqual.recipe.schema_errors import suggest
 from alpaqual.recipe.yaml_nodes import Document, Path
 
 PROVIDERS = ("anthropic", "local", "openai", "recorded")
@@ -43,11 +44,11 @@ def _ways(grader: Grader, document: Document, place: Path) -> Iterator[Problem]:
                 (*place, ways[0]), f"a grader of the kind 'length' counts characters: leave '{ways[0]}' out"
             )
         return
-    if len(ways) != 1 and not document.lost(place):
+    if len(ways) != 1 and not document.was_removed(place):
         yield document.problem(
             place, f"a grader needs one of model, column, table and of, not {' and '.join(ways) or 'none'}"
         )
-    if (grader.of is None) != (grader.combine is None) and not document.lost(place):
+    if (grader.of is None) != (grader.combine is None) and not document.was_removed(place):
         have, lack = ("of", "combine") if grader.of is not None else ("combine", "of")
         yield document.problem((*place, have), f"'{have}' needs '{lack}' beside it")
     if grader.model is None:
@@ -109,7 +110,7 @@ def _others(name: str, graders: Mapping[str, Grader], document: Document) -> Ite
         if other == name:
             yield document.problem(spot, f"'{name}' is this grader itself")
         elif other not in graders:
-            if not document.lost(("graders", other)):
+            if not document.was_removed(("graders", other)):
                 known = [each for each in graders if each != name]
                 listed = f"; there are: {', '.join(known)}" if known else "; the recipe has no other grader"
                 yield document.problem(spot, f"nothing defines the grader '{other}'{suggest(other, known) or listed}")
@@ -138,7 +139,7 @@ def _prompt(grader: Grader, template: str, document: Document, place: Path) -> I
     """A field that no slot of the template holds never reaches the model."""
     lower = template.lower()
     missing = [f"[{slot}]" for slot in ("instruction", "input", "response") if f"[{slot}]" not in lower]
-    if missing and not document.lost(place):
+    if missing and not document.was_removed(place):
         yield document.problem(
             (*place, "prompt"),
             f"the template {grader.prompt} has no {' and no '.join(missing)}: the model would not see that part of the row",
@@ -153,24 +154,11 @@ def _circles(graders: Mapping[str, Grader], document: Document) -> Iterator[Prob
 
 
 def grader_order(graders: Mapping[str, Grader]) -> list[str]:
-    """Names of the graders, those that others need first; as written where that leaves a choice.
+    """Return the names of the graders, those that others depend on first; otherwise in recipe order.
 
-    Raises ValueError with a name that waits for itself.
+    Raises ValueError with the first name of a cycle.
     """
-    done: list[str] = []
-
-    def visit(name: str, waiting: tuple[str, ...]) -> None:
-        if name in waiting:
-            raise ValueError(name)
-        if name in done or name not in graders:
-            return
-        for other in needed(graders[name]):
-            visit(other, (*waiting, name))
-        done.append(name)
-
-    for name in graders:
-        visit(name, ())
-    return done
+    return dependency_order({name: needed(grader) for name, grader in graders.items()})
 
 
 def needed(grader: Grader) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from alpaqual.errors import Problem
-from alpaqual.recipe.explain import suggest
+from alpaqual.recipe.schema_errors import suggest
 from alpaqual.recipe.training import Lora, Training
 from alpaqual.recipe.yaml_nodes import Document, Path
 from alpaqual.registry import names

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 from msgspec.structs import force_setattr
 
-from alpaqual.recipe.words import Count, Name, Percent, Positive, Rate, Text, Words
+from alpaqual.recipe.types import Count, Name, Percent, Positive, Rate, StrictStruct, Text
 
 Share = Rate | Percent
 
 
-class Scale(Words, frozen=True, kw_only=True):
+class Scale(StrictStruct, frozen=True, kw_only=True):
     """The scores a grader may give."""
 
     min: Annotated[float, Meta(description="Lowest score.")] = 0
@@ -31,14 +31,14 @@ USUAL_SCALES = {"model": (0.0, 5.0), "ifd": (0.0, 10.0), "length": (0.0, 1_000_0
 """Ends of the scale of each kind of grader where the recipe names none."""
 
 
-class Price(Words, frozen=True, kw_only=True):
+class Price(StrictStruct, frozen=True, kw_only=True):
     """What a model costs, in US dollars for a million tokens."""
 
     input: Annotated[float, Meta(ge=0, description="For a million input tokens.")]
     output: Annotated[float, Meta(ge=0, description="For a million output tokens.")]
 
 
-class Example(Words, frozen=True, kw_only=True):
+class Example(StrictStruct, frozen=True, kw_only=True):
     """A row and the score it should get, shown to the model before each question."""
 
     instruction: Annotated[Text, Meta(description="Its instruction.")]
@@ -48,21 +48,21 @@ class Example(Words, frozen=True, kw_only=True):
     rationale: Annotated[str, Meta(description="Why; shown where the grader keeps rationales.")] = ""
 
 
-class ShareLimits(Words, frozen=True, kw_only=True):
+class ShareLimits(StrictStruct, frozen=True, kw_only=True):
     """A share that warns and a share that fails when it is passed."""
 
     warn: Annotated[Share | None, Meta(description="More than this share warns.", examples=["60%"])] = None
     fail: Annotated[Share | None, Meta(description="More than this share fails.", examples=["90%"])] = None
 
 
-class HighLimits(Words, frozen=True, kw_only=True):
+class HighLimits(StrictStruct, frozen=True, kw_only=True):
     """A correlation that warns and one that fails when it is passed, whatever its sign."""
 
     warn: Annotated[Rate | None, Meta(description="A stronger correlation warns.")] = None
     fail: Annotated[Rate | None, Meta(description="A stronger correlation fails.")] = None
 
 
-class LowLimits(Words, frozen=True, kw_only=True):
+class LowLimits(StrictStruct, frozen=True, kw_only=True):
     """An agreement that warns and one that fails when it is not reached."""
 
     warn: Annotated[Annotated[float, Meta(ge=-1, le=1)] | None, Meta(description="Less than this warns.")] = None
@@ -87,7 +87,7 @@ class Golden(ShareLimits, frozen=True, kw_only=True):
     ] = 0.5
 
 
-class Agreement(Words, frozen=True, kw_only=True):
+class Agreement(StrictStruct, frozen=True, kw_only=True):
     """How well the scores agree with another grader's: Spearman's rank correlation, and quadratic weighted kappa."""
 
     with_: Annotated[Name, Meta(description="The other grader; kappa needs the same scale, with steps.")] = field(
@@ -101,7 +101,7 @@ class Agreement(Words, frozen=True, kw_only=True):
     )
 
 
-class Health(Words, frozen=True, kw_only=True):
+class Health(StrictStruct, frozen=True, kw_only=True):
     """What would show that a grader has drifted. Each is reported; limits say what warns and what fails."""
 
     most_frequent: Annotated[ShareLimits | None, Meta(description="Share of the score that is given most often.")] = (
@@ -115,7 +115,7 @@ class Health(Words, frozen=True, kw_only=True):
     agreement: Annotated[Agreement | None, Meta(description="Another grader's scores of the same rows.")] = None
 
 
-class Cascade(Words, frozen=True, kw_only=True):
+class Cascade(StrictStruct, frozen=True, kw_only=True):
     """A cheaper grader goes first; this one is asked only about rows whose score lies near the threshold."""
 
     first: Annotated[Name, Meta(description="The cheaper grader, of the same scale.")]
@@ -126,7 +126,7 @@ class Cascade(Words, frozen=True, kw_only=True):
     ]
 
 
-class Grader(Words, frozen=True, kw_only=True):
+class Grader(StrictStruct, frozen=True, kw_only=True):
     """Gives each row a score on one dimension within a scale, or no score and a reason.
 
     Names one of `model`, `column`, `table` and `of`, or is of the kind `length`.

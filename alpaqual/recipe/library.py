@@ -1,4 +1,4 @@
-"""Where files of rules and categories are found: in `rules/` beside or above the recipe, then among those shipped."""
+"""Find rule and category files in `rules/` near the recipe, then in the package."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from pathlib import Path
 
 
 def shipped(kind: str) -> Path:
-    """The folder of what is shipped: `rules` or `recipes`."""
+    """The folder of files shipped with alpaqual; `kind` is `rules` or `recipes`."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "_shipped" / kind
     return installed if installed.is_dir() else package.parent / kind
 
 
-_LONGEST_NAME = 200
-"""Characters; a longer name is no file's, and some systems will not even look."""
+_MAX_NAME_LENGTH = 200
+"""Characters. Some systems raise an error when asked for a longer file name."""
 
 
 class Library:
-    """Finds and reads the files that a recipe names."""
+    """Finds the rule and category files that a recipe names."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        """The recipe's own folder: relative paths start here."""
+        """The recipe's folder; relative paths start here."""
 
     def find(self, name: str, kind: str = "") -> Path | None:
-        """The file of rules (kind "") or of a category (kind "categories") of this name."""
-        if len(name) > _LONGEST_NAME:
+        """The rule file (kind "") or category file (kind "categories") of this name, or None."""
+        if len(name) > _MAX_NAME_LENGTH:
             return None
         if name.endswith((".yaml", ".yml")):
             path = self.folder / name
@@ -38,12 +38,12 @@ class Library:
                     return path
         return None
 
-    def known(self, kind: str = "") -> list[str]:
-        """Every name that `find` would find."""
+    def names(self, kind: str = "") -> list[str]:
+        """Every name that `find` resolves, sorted."""
         return sorted({path.stem for folder in self._folders() for path in (folder / kind).glob("*.y*ml")})
 
-    def shown(self, path: Path) -> str:
-        """How a file is called in messages and reports: relative to the recipe's folder where it lies below it."""
+    def display_path(self, path: Path) -> str:
+        """Path for messages and reports, relative to the recipe's folder or a parent."""
         if path.is_relative_to(shipped("rules")):
             return str(Path("rules") / path.relative_to(shipped("rules")))
         resolved = path.resolve()

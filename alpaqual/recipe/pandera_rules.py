@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from alpaqual.errors import Problem
-from alpaqual.recipe.explain import suggest
 from alpaqual.recipe.model import Check, Length, Range, Rule
+from alpaqual.recipe.schema_errors import suggest
 from alpaqual.recipe.yaml_nodes import Document, Path
 
 _ABOUT = {

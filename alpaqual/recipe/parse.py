@@ -1,4 +1,4 @@
-"""Text -> Recipe, or every problem at once with `file:line:column`."""
+"""Parse a recipe, or report every problem with `file:line:column`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import msgspec
 
 from alpaqual.errors import Problem, RecipeError
 from alpaqual.recipe.crosscheck import check_category, check_recipe, check_rule
-from alpaqual.recipe.explain import explain, prune, suggest
 from alpaqual.recipe.library import Library
 from alpaqual.recipe.model import Category, RecipeText, Rule
 from alpaqual.recipe.pandera_rules import is_pandera_schema, rules_of_pandera
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.recipe.schema import Kind
+from alpaqual.recipe.schema_errors import remove_paths, schema_problems, suggest
 from alpaqual.recipe.yaml_nodes import Document, apply_set, read_document
 from alpaqual.recipe.yaml_nodes import Path as Place
 
 
 def read_text(path: Path, shown: str) -> str:
-    """A text file's content.
+    """Return the content of a UTF-8 text file.
 
-    Raises RecipeError where it cannot be read.
+    `shown` names the file in messages. Raises RecipeError if it cannot be read.
     """
     try:
         return path.read_bytes().decode("utf-8-sig")
@@ -32,24 +32,24 @@ def read_text(path: Path, shown: str) -> str:
     except UnicodeDecodeError as error:
         raise RecipeError([Problem(shown, 0, 0, f"is not UTF-8 text (byte {error.start})")]) from None
     except ValueError:
-        raise RecipeError([Problem(shown, 0, 0, "cannot be read: no file can have this name")]) from None
+        raise RecipeError([Problem(shown, 0, 0, "cannot be read: not a valid file name")]) from None
 
 
 def parse_recipe(text: str, file: str = "recipe.yaml", sets: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and the rule, category and prompt files it names; nothing of the data is looked at.
+    """Parse a recipe and the files it names: rules, categories, prompts.
 
-    `sets` are KEY=VALUE words that change values of the recipe. Raises RecipeError with every problem.
+    No data is read. Each of `sets` is KEY=VALUE and changes one value of the recipe. Raises RecipeError with every problem.
     """
     return _Parser(text, file, sets).parse()
 
 
 def read_recipe(path: str | Path, sets: Sequence[str] = ()) -> Recipe:
-    """`parse_recipe` of a file."""
+    """Parse the recipe in a file. See `parse_recipe`."""
     return parse_recipe(read_text(Path(path), str(path)), str(path), sets)
 
 
 def read_rules(path: str | Path) -> tuple[Rule, ...]:
-    """The rules of one file, ours or a pandera schema.
+    """Read a file of rules, in alpaqual's format or as a pandera schema.
 
     Raises RecipeError.
     """
@@ -60,9 +60,9 @@ def read_rules(path: str | Path) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-_ROUNDS = 8
-_STAND_INS: dict[str, Any] = {"version": 1, "name": "recipe", "sources": [{"path": "x"}], "datasets": {"x": {}}}
-"""What a recipe cannot be without, in place of what was wrong: for checking the rest, never for a run."""
+_MAX_PASSES = 8
+_PLACEHOLDERS: dict[str, Any] = {"version": 1, "name": "recipe", "sources": [{"path": "x"}], "datasets": {"x": {}}}
+"""Values for invalid or missing required keys, so that the rest can be checked; never used in a run."""
 
 
 class _Parser:
@@ -81,8 +81,8 @@ class _Parser:
         self.problems.extend(document.problems)
         if document.problems:
             raise RecipeError(self.problems)
-        for words in self.sets:
-            apply_set(document, words)
+        for assignment in self.sets:
+            apply_set(document, assignment)
         self.problems.extend(document.problems)
         recipe = self.convert(document, "recipe", RecipeText)
         if recipe is None:
@@ -110,25 +110,25 @@ class _Parser:
         )
 
     def convert(self, document: Document, kind: Kind, wanted: Any) -> Any:
-        """The document as typed words; problems are noted, and what is left without them is returned, if anything can be."""
+        """Convert the document to structs; record problems and return the valid rest, or None."""
         try:
             return msgspec.convert(document.value, wanted)
         except msgspec.ValidationError as error:
-            found = explain(document, kind)
+            found = schema_problems(document, kind)
             if not found:
                 self.problems.append(document.problem((), str(error)))
                 return None
         self.problems.extend(problem for _, problem in found)
-        # What is wrong is cut out, and then what is wrong without it, so that the rest is still checked in the same go.
-        for _ in range(_ROUNDS):
-            prune(document, [path for path, _ in found])
+        # Removing an invalid value can make its parent invalid, so remove and convert repeatedly.
+        for _ in range(_MAX_PASSES):
+            remove_paths(document, [path for path, _ in found])
             if kind == "recipe" and isinstance(document.value, dict):
-                document.value = {**_STAND_INS, **document.value}
-                document.cut += [(key,) for key in _STAND_INS if (key,) not in document.values]
+                document.value = {**_PLACEHOLDERS, **document.value}
+                document.removed += [(key,) for key in _PLACEHOLDERS if (key,) not in document.values]
             try:
                 return msgspec.convert(document.value, wanted)
             except msgspec.ValidationError:
-                found = explain(document, kind)
+                found = schema_problems(document, kind)
         return None
 
     def rules(self, recipe: RecipeText, document: Document) -> list[Rule]:
@@ -143,7 +143,7 @@ class _Parser:
             if path is None:
                 self.problems.append(document.problem(place, self.missing(entry, "rules", "")))
             else:
-                self.rules_file(path, self.library.shown(path), rules)
+                self.rules_file(path, self.library.display_path(path), rules)
         return rules
 
     def rules_file(self, path: Path, shown: str, rules: list[Rule] | None = None) -> list[Rule]:
@@ -159,7 +159,7 @@ class _Parser:
                 self.add_rule(rules, rule, document, place)
             return rules
         if not isinstance(document.value, list):
-            self.problems.append(document.problem((), "a file of rules is a list of rules, or a pandera schema"))
+            self.problems.append(document.problem((), "a rule file must be a list of rules or a pandera schema"))
             return rules
         for index, rule in enumerate(self.convert(document, "rules", list[Rule]) or ()):
             self.problems.extend(check_rule(rule, document, (index,)))
@@ -168,7 +168,7 @@ class _Parser:
 
     def add_rule(self, rules: list[Rule], rule: Rule, document: Document, place: Place) -> None:
         if rule.id in self.rule_places:
-            message = f"there is a rule '{rule.id}' already, at {self.rule_places[rule.id]}"
+            message = f"duplicate rule '{rule.id}', first defined at {self.rule_places[rule.id]}"
             self.problems.append(document.problem((*place, "id"), message))
             return
         self.rule_places[rule.id] = document.place(place)
@@ -185,7 +185,7 @@ class _Parser:
             if path is None:
                 self.problems.append(document.problem(place, self.missing(entry, "categories", "categories")))
                 continue
-            read = self.read(path, self.library.shown(path))
+            read = self.read(path, self.library.display_path(path))
             found = self.convert(read, "category", Category | list[Category]) if read else None
             if read and isinstance(found, Category):
                 self.add_category(categories, found, read, ())
@@ -198,7 +198,7 @@ class _Parser:
         self.problems.extend(check_category(category, document, place))
         name = category.category
         if name is not None and name in self.category_places:
-            message = f"there is a category '{name}' already, at {self.category_places[name]}"
+            message = f"duplicate category '{name}', first defined at {self.category_places[name]}"
             self.problems.append(document.problem((*place, "category"), message))
             return
         if name is not None:
@@ -229,7 +229,7 @@ class _Parser:
         return None if document.problems else document
 
     def missing(self, name: str, what: str, kind: str) -> str:
-        known = self.library.known(kind)
+        known = self.library.names(kind)
         listed = f"; there are: {', '.join(known)}" if known else ""
         folder = "rules/categories/" if kind else "rules/"
-        return f"no {what} file '{name}' beside or above the recipe in {folder}, nor shipped{suggest(name, known) or listed}"
+        return f"no {what} file '{name}' in {folder} next to or above the recipe, or shipped with alpaqual{suggest(name, known) or listed}"

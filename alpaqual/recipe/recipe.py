@@ -1,4 +1,4 @@
-"""A recipe that was read whole: its words with rules and categories looked up, and the place of each."""
+"""The checked recipe: its settings, with rules, categories and prompts resolved."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from alpaqual.errors import Problem
+from alpaqual.recipe.dependencies import dependency_order
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.model import Category, Dataset, RecipeText, Rule, Source
 from alpaqual.recipe.yaml_nodes import Document
@@ -15,21 +16,21 @@ from alpaqual.recipe.yaml_nodes import Path as Place
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a person asked for, without a mistake that can be seen without the data."""
+    """A recipe that passed every check that needs no data."""
 
     text: RecipeText
     file: str
-    """The recipe's file as it was named."""
+    """Path of the recipe's file as given."""
     folder: Path
     """Relative paths in the recipe start here."""
     rules: tuple[Rule, ...]
     categories: tuple[Category, ...]
     prompts: Mapping[str, str] = field(default_factory=dict)
-    """Text of each prompt template, by grader."""
+    """Grader -> text of its prompt template."""
     rule_places: Mapping[str, str] = field(default_factory=dict)
-    """`file:line` of each rule, by id."""
+    """Rule id -> its `file:line`."""
     category_places: tuple[str, ...] = ()
-    """`file:line` of each category, in their order."""
+    """`file:line` of each category, in recipe order."""
     document: Document = field(default_factory=lambda: Document(""), compare=False, repr=False)
 
     @property
@@ -38,7 +39,7 @@ class Recipe:
 
     @property
     def sources(self) -> list[tuple[str, Source]]:
-        """Each source with its name; a source without one is called by its position."""
+        """Each source with its name; an unnamed source gets `source1`, `source2`, …"""
         return list(zip(source_names(self.text.sources), self.text.sources, strict=True))
 
     @property
@@ -51,11 +52,11 @@ class Recipe:
 
     @property
     def dropping(self) -> list[str]:
-        """The rules that drop rows, in order of name."""
+        """Ids of the rules that drop rows, sorted."""
         return sorted(rule.id for rule in self.rules if rule.drop)
 
     def problem(self, path: Place, message: str) -> Problem:
-        """A problem that only the data shows, at its place in the recipe."""
+        """A problem found in the data, at its position in the recipe."""
         return self.document.problem(path, message)
 
     def place(self, path: Place) -> str:
@@ -64,7 +65,7 @@ class Recipe:
 
 
 def source_names(sources: Sequence[Source]) -> list[str]:
-    """What each source is called: by its name, or by its position where it has none."""
+    """Names of the sources; an unnamed source gets `source` and its position, from 1."""
     return [
         source.name or (f"source{position}" if len(sources) > 1 else "source")
         for position, source in enumerate(sources, 1)
@@ -72,27 +73,14 @@ def source_names(sources: Sequence[Source]) -> list[str]:
 
 
 def dataset_order(datasets: Mapping[str, Dataset]) -> list[str]:
-    """Names of the datasets, those that others start from first; as written where that leaves a choice.
+    """Return the names of the datasets, parents first; otherwise in recipe order.
 
-    Raises ValueError with a name that waits for itself.
+    Raises ValueError with the first name of a cycle.
     """
-    done: list[str] = []
-
-    def visit(name: str, waiting: tuple[str, ...]) -> None:
-        if name in waiting:
-            raise ValueError(name)
-        if name in done or name not in datasets:
-            return
-        for parent in parents(datasets[name]):
-            visit(parent, (*waiting, name))
-        done.append(name)
-
-    for name in datasets:
-        visit(name, ())
-    return done
+    return dependency_order({name: parents(dataset) for name, dataset in datasets.items()})
 
 
 def parents(dataset: Dataset) -> list[str]:
-    """The datasets that a dataset starts from or takes its size from."""
+    """Names of the datasets that a dataset depends on: its `from` and its `sample: like`."""
     like = getattr(dataset.sample, "like", None)
     return [name for name in (dataset.from_, like) if name]

@@ -1,4 +1,4 @@
-"""What `init` writes: a recipe, a file of rules, the schemas for editors, and a workflow that puts the report on a pull request."""
+"""The files that `init` writes: recipe, rules, editor schemas and a pull-request workflow."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ version: 1
 name: {name}
 sources:
   - path: {source}        # json, jsonl, csv or parquet; also .gz and .zst
-    # fields: {{instruction: prompt, input: context, response: answer}}   # where the columns have other names
-rules: [hygiene, house]
+    # fields: {{instruction: prompt, input: context, response: answer}}   # if the columns have other names
+rules: [hygiene, project]
 categories: [coding, math]
 # graders:
 #   accuracy:
@@ -23,7 +23,7 @@ datasets:
   # quality:
   #   threshold: {{accuracy: 4.5}}              # keep score >= 4.5
   #   quotas:
-  #     coding: {{min_keep_rate: overall}}      # code may not be filtered harder than the rest
+  #     coding: {{min_keep_rate: overall}}      # keep as large a share of the code as of all rows
   # random: {{sample: {{like: quality}}, seed: 42}} # the size-matched control
   full: {{}}
 expect:
@@ -32,9 +32,9 @@ expect:
 
 _RULES = """\
 # yaml-language-server: $schema=../.alpaqual/schema/rules.json
-# Rules of this project. Each row that fails is counted and listed; `drop: true` also removes it.
+# Rules of this project. Failing rows are counted and listed; `drop: true` also removes them.
 - id: response_length
-  description: A response this short or this long teaches little.
+  description: Very short and very long responses are rarely useful for training.
   column: response
   check: {str_length: {min: 2, max: 20000}}
   warn: 0
@@ -74,7 +74,7 @@ jobs:
             runs/{name}/report.html
             runs/{name}/results.json
             runs/{name}/junit.xml
-      # A pull request from a fork has no right to comment: there the step summary holds the report.
+      # A pull request from a fork may not comment; its report is in the step summary.
       - name: Comment
         if: always() && github.event.pull_request.head.repo.full_name == github.repository
         env:
@@ -92,17 +92,20 @@ jobs:
           fi
 """
 
-_IGNORE = "# Results of stages are made again from the data; recorded replies (replies/) are worth committing.\nstore/\nreplies/batches/\n"
+_IGNORE = "# Stage results can be recomputed from the data; commit the recorded replies (replies/).\nstore/\nreplies/batches/\n"
 
 
 def scaffold(name: str, source: str) -> dict[str, str]:
-    """Path -> text of every file that a new project starts with."""
+    """Return path -> text of every file of a new project.
+
+    `source` is the path of the data, relative to the recipe.
+    """
     return {
         "recipe.yaml": _RECIPE.format(name=name, source=json.dumps(source, ensure_ascii=False)),
-        "rules/house.yaml": _RULES,
+        "rules/project.yaml": _RULES,
         ".github/workflows/alpaqual.yml": _WORKFLOW.format(name=name),
         ".alpaqual/.gitignore": _IGNORE,
-        # Two branches that both added replies merge without a conflict; `replies compact` puts them in order again.
+        # merge=union: branches that both add replies merge without a conflict; `replies compact` sorts them.
         ".alpaqual/.gitattributes": "replies/*.jsonl text eol=lf merge=union\n",
         ".alpaqual/schema/recipe.json": json.dumps(json_schema("recipe"), indent=1, ensure_ascii=False) + "\n",
         ".alpaqual/schema/rules.json": json.dumps(json_schema("rules"), indent=1, ensure_ascii=False) + "\n",

@@ -1,6 +1,6 @@
-"""The JSON Schema (draft-07) of recipes, rule files and category files, made from the words of `model`.
+"""JSON Schema (draft-07) of recipes, rule files and category files, generated from the structs.
 
-The parser explains its problems with the same schema, so the two cannot differ.
+The parser words its messages from the same schema, so the two agree.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _TITLES = {"recipe": "alpaqual recipe", "rules": "alpaqual rules", "category": "
 
 @cache
 def json_schema(kind: Kind = "recipe") -> dict[str, Any]:
-    """The schema of one kind of file.
+    """Return the JSON Schema of one kind of file.
 
-    A key that may be left out may be null as well: `--set datasets.quality.from=` takes a value away.
+    An optional key may also be null, so that `--set datasets.quality.from=` removes a value.
     """
     types: dict[str, Any] = {"recipe": RecipeText, "rules": list[Rule], "category": Category | list[Category]}
     (root,), definitions = msgspec.json.schema_components([types[kind]], ref_template="#/definitions/{name}")

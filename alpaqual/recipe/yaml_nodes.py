@@ -1,7 +1,7 @@
-"""Text -> plain values, with the place of every one of them. The one file that knows YAML.
+"""Read YAML into plain values with their line and column.
 
-Values only: mappings, lists, texts, true and false, numbers, null. The surprises of YAML 1.1 (`no`, `on`, `12:30`, dates)
-stay texts; a key given twice is a problem.
+Values are mappings, lists, strings, booleans, numbers and null. What YAML 1.1 converts by surprise (`no`, `on`, `12:30`,
+dates) stays a string. A duplicate key is a problem. No other module reads YAML.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Path = tuple[str | int, ...]
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INTEGER = re.compile(r"[-+]?[0-9]+$")
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$")
-_WORDS: dict[str, Any] = {
+_CONSTANTS: dict[str, Any] = {
     "": None,
     "~": None,
     "null": None,
@@ -34,36 +34,42 @@ _PLAIN_TAGS = tuple(
     f"tag:yaml.org,2002:{kind}"
     for kind in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "value", "merge")
 )
-"""What a value without a tag is resolved to; any other tag was written."""
+"""Tags that PyYAML assigns to untagged values; any other tag is in the text."""
 _CONFLICT = re.compile(r"^(?:<{7}|\|{7}|>{7})(?: |$)", re.M)
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_MOST_VALUES = 200_000
-_MOST_DEPTH = 100
+_MAX_VALUES = 200_000
+_MAX_DEPTH = 100
 
 
 @dataclass
 class Document:
-    """A text that was read: its value, and the place (line, column, from 1) of each key and value in it."""
+    """A parsed YAML text: its value, and the position (line, column, from 1) of its parts."""
 
     file: str
     value: Any = None
     keys: dict[Path, tuple[int, int]] = field(default_factory=dict)
     values: dict[Path, tuple[int, int]] = field(default_factory=dict)
     sets: dict[Path, str] = field(default_factory=dict)
-    """Paths that were set on the command line, with the words that set them."""
+    """Path -> the `--set KEY=VALUE` that set it on the command line."""
     problems: list[Problem] = field(default_factory=list)
-    cut: list[Path] = field(default_factory=list)
-    """Paths of what was wrong and cut out, so that the rest could still be checked."""
+    removed: list[Path] = field(default_factory=list)
+    """Paths of invalid values that were removed so that the rest could still be checked."""
 
-    def lost(self, path: Path) -> bool:
-        """Whether something at `path`, in it or around it was cut out: what is missing there is no problem of its own."""
-        return any(all(a == b for a, b in zip(gone, path, strict=False)) for gone in self.cut)
+    def was_removed(self, path: Path) -> bool:
+        """Whether the value at `path`, a parent or a child was removed.
+
+        A missing value there was already reported.
+        """
+        return any(all(a == b for a, b in zip(removed, path, strict=False)) for removed in self.removed)
 
     def problem(self, path: Path, message: str, *, at_key: bool = False) -> Problem:
-        """A problem at the value of `path` (or its key), or at the nearest value around it that has a place."""
-        for set_path, words in reversed(self.sets.items()):
+        """Make a problem at the value of `path`, or at its key.
+
+        Without a position, the nearest parent that has one is used.
+        """
+        for set_path, assignment in reversed(self.sets.items()):
             if path[: len(set_path)] == set_path:
-                return Problem(f"--set {words}", 0, 0, message)
+                return Problem(f"--set {assignment}", 0, 0, message)
         if at_key and path in self.keys:
             return Problem(self.file, *self.keys[path], message)
         nearest = path
@@ -72,24 +78,24 @@ class Document:
         return Problem(self.file, *self.values.get(nearest, (1, 1)), message)
 
     def place(self, path: Path) -> str:
-        """`file:line` of a path, for a report: of its key where it has one."""
+        """`file:line` of a path for reports: of its key, else of its value."""
         return f"{self.file}:{self.keys.get(path, self.values.get(path, (1, 1)))[0]}"
 
 
 def read_document(text: str, file: str) -> Document:
-    """Read one YAML text. Problems (syntax, duplicate keys) are in the document, never raised."""
+    """Read one YAML text. Problems (syntax, duplicate keys) go into `Document.problems`; nothing is raised."""
     document = Document(file)
     text = text.removeprefix("\ufeff")
     if found := _UNPRINTABLE.search(text):
-        message = f"not YAML: the character U+{ord(found[0]):04X} may not stand in a text file"
-        document.problems.append(Problem(file, *_place_in(text, found.start()), message))
+        message = f"not YAML: the character U+{ord(found[0]):04X} is not allowed in a text file"
+        document.problems.append(Problem(file, *_line_and_column(text, found.start()), message))
         return document
     try:
-        deep = _too_deep(text)
-        root = None if deep else yaml.compose(text, Loader=_LOADER)
+        too_deep = _find_too_deep(text)
+        root = None if too_deep else yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         if conflict := _CONFLICT.search(text):
-            place, reason = _place_in(text, conflict.start()), "an unresolved merge conflict"
+            place, reason = _line_and_column(text, conflict.start()), "an unresolved merge conflict"
         else:
             mark = error.problem_mark or error.context_mark
             place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -99,8 +105,8 @@ def read_document(text: str, file: str) -> Document:
     except (yaml.YAMLError, UnicodeError) as error:
         document.problems.append(Problem(file, 1, 1, f"not YAML: {str(error).splitlines()[0]}"))
         return document
-    if deep:
-        document.problems.append(Problem(file, *deep, f"nested too deeply: {_MOST_DEPTH} levels are the most"))
+    if too_deep:
+        document.problems.append(Problem(file, *too_deep, f"nested too deeply: the limit is {_MAX_DEPTH} levels"))
     elif root is None:
         document.problems.append(Problem(file, 1, 1, "the file is empty"))
     else:
@@ -108,18 +114,21 @@ def read_document(text: str, file: str) -> Document:
     return document
 
 
-def _place_in(text: str, index: int) -> tuple[int, int]:
+def _line_and_column(text: str, index: int) -> tuple[int, int]:
     before = text[:index]
     return before.count("\n") + 1, index - before.rfind("\n")
 
 
-def _too_deep(text: str) -> tuple[int, int] | None:
-    """Where the text is nested deeper than a recipe can be: PyYAML builds its tree by recursion, without a limit."""
+def _find_too_deep(text: str) -> tuple[int, int] | None:
+    """Line and column where nesting exceeds the limit, else None.
+
+    PyYAML composes by recursion without a limit.
+    """
     depth = 0
     for event in yaml.parse(text, Loader=_LOADER):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
-            if depth > _MOST_DEPTH and event.start_mark is not None:
+            if depth > _MAX_DEPTH and event.start_mark is not None:
                 return event.start_mark.line + 1, event.start_mark.column + 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
@@ -134,13 +143,13 @@ class _Builder:
 
     def build(self, node: yaml.Node, path: Path) -> Any:
         self.count += 1
-        if id(node) in self.open or len(path) > _MOST_DEPTH or self.count > _MOST_VALUES:
+        if id(node) in self.open or len(path) > _MAX_DEPTH or self.count > _MAX_VALUES:
             if id(node) in self.open:
-                self.problem(node, "an alias that holds itself")
-            elif len(path) > _MOST_DEPTH:
-                self.problem(node, f"nested too deeply: {_MOST_DEPTH} levels are the most")
-            elif self.count == _MOST_VALUES + 1:
-                self.problem(node, f"too many values: {_MOST_VALUES:,} are the most")
+                self.problem(node, "an alias that contains itself")
+            elif len(path) > _MAX_DEPTH:
+                self.problem(node, f"nested too deeply: the limit is {_MAX_DEPTH} levels")
+            elif self.count == _MAX_VALUES + 1:
+                self.problem(node, f"too many values: the limit is {_MAX_VALUES:,}")
             return None
         self.document.values[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
         self.tag(node)
@@ -159,16 +168,16 @@ class _Builder:
         value: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                self.problem(key_node, "a key must be a plain text")
+                self.problem(key_node, "a key must be a string")
                 continue
             key = key_node.value
             self.tag(key_node)
             if key_node.tag.endswith(":merge"):
-                self.problem(key_node, "merge keys (<<) are not read: write the keys out")
+                self.problem(key_node, "merge keys (<<) are not supported: write the keys out")
                 continue
             if key in value:
                 first = self.document.keys[(*path, key)][0]
-                self.problem(key_node, f"key '{key}' is given twice (first on line {first})")
+                self.problem(key_node, f"duplicate key '{key}' (first on line {first})")
                 continue
             self.document.keys[(*path, key)] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
             value[key] = self.build(value_node, (*path, key))
@@ -181,7 +190,7 @@ class _Builder:
     def tag(self, node: yaml.Node) -> None:
         if node.tag not in _PLAIN_TAGS:
             shown = node.tag.replace("tag:yaml.org,2002:", "!!")
-            self.problem(node, f"tags such as {shown} are not read: write a plain value")
+            self.problem(node, f"tags such as {shown} are not supported: write a plain value")
 
     def problem(self, node: yaml.Node, message: str) -> None:
         mark = node.start_mark
@@ -189,9 +198,9 @@ class _Builder:
 
 
 def resolve_scalar(text: str) -> Any:
-    """A plain scalar's value: null, true, false, a whole number, a number, or the text itself."""
-    if text in _WORDS:
-        return _WORDS[text]
+    """Value of an unquoted scalar: None, bool, int, float, or the string itself."""
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
     if _INTEGER.match(text):
         return int(text) if len(text) < 40 else text
     if _NUMBER.match(text):
@@ -200,10 +209,13 @@ def resolve_scalar(text: str) -> Any:
     return text
 
 
-def apply_set(document: Document, words: str) -> None:
-    """Apply one `--set KEY=VALUE`: KEY is a path of names and list positions joined by dots."""
-    key, equals, text = words.partition("=")
-    place = f"--set {words}"
+def apply_set(document: Document, assignment: str) -> None:
+    """Apply one `--set KEY=VALUE`.
+
+    KEY is a path of names and list positions, joined by dots. Problems go into `Document.problems`.
+    """
+    key, equals, text = assignment.partition("=")
+    place = f"--set {assignment}"
     if not equals or not key:
         document.problems.append(Problem(place, 0, 0, "write KEY=VALUE, as in datasets.quality.threshold.accuracy=4"))
         return
@@ -211,27 +223,27 @@ def apply_set(document: Document, words: str) -> None:
     if read.problems:
         document.problems.extend(Problem(place, 0, 0, problem.message) for problem in read.problems)
         return
-    path = _walk(document.value, key.split("."))
+    path = _resolve_key(document.value, key.split("."))
     if path is None:
-        document.problems.append(Problem(place, 0, 0, f"there is nothing at '{key}' in the recipe to set"))
+        document.problems.append(Problem(place, 0, 0, f"the recipe has no value at '{key}' to set"))
         return
     holder = document.value
-    new = len(path)
+    created = len(path)
     for depth, part in enumerate(path[:-1], 1):
         if isinstance(holder, dict) and part not in holder:
             holder[part] = {}
-            new = min(new, depth)
+            created = min(created, depth)
         holder = holder[part]
     holder[path[-1]] = read.value
-    # Of mappings that were made on the way, the first is where the words begin to count.
-    document.sets.pop(path[:new], None)
-    document.sets[path[:new]] = words
+    # Problems at or below the first mapping that this assignment created are reported at the assignment.
+    document.sets.pop(path[:created], None)
+    document.sets[path[:created]] = assignment
 
 
-def _walk(value: Any, parts: list[str]) -> Path | None:  # noqa: C901 - lists, then names with and without dots
-    """The path of the value that `parts` name; mappings on the way may be missing, list positions must be there.
+def _resolve_key(value: Any, parts: list[str]) -> Path | None:  # noqa: C901 - lists, then names with and without dots
+    """The path that `parts` name, or None. Mappings may be missing; list positions must exist.
 
-    A name may hold dots itself: the longest name that exists is taken.
+    A name may contain dots: the longest existing name wins.
     """
     if isinstance(value, list):
         if not re.fullmatch("[0-9]{1,9}", parts[0]) or int(parts[0]) >= len(value):
@@ -239,7 +251,7 @@ def _walk(value: Any, parts: list[str]) -> Path | None:  # noqa: C901 - lists, t
         index = int(parts[0])
         if len(parts) == 1:
             return (index,)
-        rest = _walk(value[index], parts[1:])
+        rest = _resolve_key(value[index], parts[1:])
         return None if rest is None else (index, *rest)
     if not isinstance(value, dict):
         return None
@@ -248,7 +260,7 @@ def _walk(value: Any, parts: list[str]) -> Path | None:  # noqa: C901 - lists, t
         if name in value:
             if length == len(parts):
                 return (name,)
-            rest = _walk(value[name], parts[length:])
+            rest = _resolve_key(value[name], parts[length:])
             if rest is not None:
                 return (name, *rest)
     if len(parts) == 1:
@@ -259,7 +271,7 @@ def _walk(value: Any, parts: list[str]) -> Path | None:  # noqa: C901 - lists, t
 
 
 def walk_values(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Every value with its path, parents first."""
+    """Yield every value with its path, parents first."""
     yield path, value
     items: Any = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
     for key, child in items:

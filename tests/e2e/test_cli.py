@@ -219,7 +219,7 @@ def test_results_that_cannot_be_read(small: Project) -> None:
 def test_check_says_good_and_takes_no_look_at_the_data(small: Project) -> None:
     (small.folder / "data.jsonl").unlink()
     text = said(small.command("check", "recipe.yaml"), 0)
-    assert text == "recipe.yaml: good (1 sources, 1 rules, 1 categories, 1 graders, 2 datasets)\n"
+    assert text == "recipe.yaml: good (1 source, 1 rule, 1 category, 1 grader, 2 datasets)\n"
     assert said(small.command("check", "recipe.yaml", "-q"), 0) == ""
     assert json.loads(said(small.command("check", "recipe.yaml", "--json"), 0)) == {"problems": []}
 
@@ -410,7 +410,7 @@ def test_init_starts_a_project_that_checks_and_runs(project: Project) -> None:
     written = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert written == {
         "recipe.yaml",
-        "rules/house.yaml",
+        "rules/project.yaml",
         ".github/workflows/alpaqual.yml",
         ".alpaqual/.gitattributes",
         ".alpaqual/.gitignore",
@@ -441,7 +441,7 @@ def test_a_second_init_overwrites_nothing(project: Project) -> None:
     said(project.command("init", "--name", "mine", "--source", "data: [odd].jsonl"), 0)
     assert yaml.safe_load((project.folder / "recipe.yaml").read_text())["sources"] == [{"path": "data: [odd].jsonl"}]
     project.write("recipe.yaml", "mine alone")
-    (project.folder / "rules/house.yaml").unlink()
+    (project.folder / "rules/project.yaml").unlink()
     before = {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file()}
     text = said(project.command("init"), 0)
     assert text.count("kept     ") == 7

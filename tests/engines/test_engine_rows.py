@@ -1,4 +1,4 @@
-"""What every engine must do: the same rows of the same files and statements, held against plain Python."""
+"""What every engine must do: the same rows of the same files and statements, compared with plain Python."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def test_an_interrupted_run_says_one_line(data: Path, moment: int) -> None:
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert (output, errors) == ("", "stopped; what was done is kept, run again and it goes on\n")
+    assert (output, errors) == ("", "stopped; finished work is kept, run again to resume\n")
     assert not (data / "runs" / "trial" / "results.json").exists()
     assert not any(unfinished.iterdir())
 

@@ -94,8 +94,8 @@ KEYS_AND_TYPES = {
         changed("threshold:", "zzz:"),
         "11:5: unknown key 'zzz'; known keys: threshold, quotas, from, sample, seed, strict",
     ),
-    "duplicate key": (BASE + "  full: {}\n", "13:3: key 'full' is given twice (first on line 12)"),
-    "duplicate top key": (BASE + "name: other\n", "13:1: key 'name' is given twice (first on line 2)"),
+    "duplicate key": (BASE + "  full: {}\n", "13:3: duplicate key 'full' (first on line 12)"),
+    "duplicate top key": (BASE + "name: other\n", "13:1: duplicate key 'name' (first on line 2)"),
     "missing key": (changed("name: base\n", ""), "1:1: the key 'name' is missing"),
     "missing key of a part": (
         changed("path: a.jsonl", "name: a"),
@@ -213,7 +213,7 @@ NUMBERS_AND_NAMES = {
     ),
     "prompt that no file can be": (
         changed("column: s", 'model: openai/gpt-4\n    prompt: "a\\0b"'),
-        "8:13: prompt file a\x00b cannot be read: no file can have this name",
+        "8:13: prompt file a\x00b cannot be read: not a valid file name",
     ),
     "grader of a threshold": (
         changed("threshold: {accuracy", "threshold: {acuracy"),
@@ -307,11 +307,11 @@ NUMBERS_AND_NAMES = {
         BASE + "training: {base_model: a/b, datasets: [quality], held_out: ful}\n",
         "13:60: nothing defines the dataset 'ful', did you mean 'full'?",
     ),
-    "trainer that nobody wrote": (
+    "unknown trainer": (
         BASE + "training: {base_model: a/b, datasets: [quality], trainer: fsdp_jobs}\n",
         "13:59: there is no trainer 'fsdp_jobs', did you mean 'fsdp_job'?",
     ),
-    "export that nobody wrote": (
+    "unknown export": (
         BASE + "training: {base_model: a/b, datasets: [quality], exports: [trl, axolot]}\n",
         "13:65: there is no trainer 'axolot', did you mean 'axolotl'?",
     ),
@@ -340,7 +340,7 @@ NUMBERS_AND_NAMES = {
 RULES_AND_CATEGORIES = {
     "file of rules": (
         rule("hygeine"),
-        "14:5: no rules file 'hygeine' beside or above the recipe in rules/, nor shipped, did you mean 'hygiene'?",
+        "14:5: no rules file 'hygeine' in rules/ next to or above the recipe, or shipped with alpaqual, did you mean 'hygiene'?",
     ),
     "rule without a column": (
         rule("{id: r, check: {str_length: {min: 1}}}"),
@@ -406,7 +406,7 @@ RULES_AND_CATEGORIES = {
     ),
     "same rule twice": (
         rule("{id: r, column: response, check: unique}\n  - {id: r, column: input, check: unique}"),
-        "15:10: there is a rule 'r' already, at recipe.yaml:14",
+        "15:10: duplicate rule 'r', first defined at recipe.yaml:14",
     ),
     "broken pattern": (
         rule("{id: r, column: response, check: {str_matches: '(a'}}"),
@@ -462,7 +462,7 @@ RULES_AND_CATEGORIES = {
     ),
     "same category twice": (
         category("{category: c, keywords: [a]}\n  - {category: c, keywords: [b]}"),
-        "15:16: there is a category 'c' already, at recipe.yaml:14",
+        "15:16: duplicate category 'c', first defined at recipe.yaml:14",
     ),
     "keyword of nothing": (category("{category: c, keywords: [a, ~]}"), "14:33: this must be a text, not nothing"),
     "keyword that is a number": (category("{category: c, keywords: [1]}"), "14:30: this must be a text, not '1'"),
@@ -472,7 +472,7 @@ RULES_AND_CATEGORIES = {
     ),
     "file of categories": (
         category("codng"),
-        "14:5: no categories file 'codng' beside or above the recipe in rules/categories/, nor shipped, "
+        "14:5: no categories file 'codng' in rules/categories/ next to or above the recipe, or shipped with alpaqual, "
         "did you mean 'coding'?",
     ),
 }
@@ -546,37 +546,46 @@ TEXTS = {
     ),
     "object": (
         changed("name: base", "name: !!python/object:os.system x"),
-        "2:7: tags such as !!python/object:os.system are not read: write a plain value",
+        "2:7: tags such as !!python/object:os.system are not supported: write a plain value",
     ),
     "object of a mapping": (
         changed("full: {}", "full: !!python/dict {}"),
-        "12:9: tags such as !!python/dict are not read: write a plain value",
+        "12:9: tags such as !!python/dict are not supported: write a plain value",
     ),
-    "own tag": (changed("name: base", "name: !env HOME"), "2:7: tags such as !env are not read: write a plain value"),
+    "own tag": (
+        changed("name: base", "name: !env HOME"),
+        "2:7: tags such as !env are not supported: write a plain value",
+    ),
     "own tag of a list": (
         changed("sources:\n", "sources: !env\n"),
-        "3:10: tags such as !env are not read: write a plain value",
+        "3:10: tags such as !env are not supported: write a plain value",
     ),
-    "own tag of a key": (changed("full: {}", "!x full: {}"), "12:3: tags such as !x are not read: write a plain value"),
+    "own tag of a key": (
+        changed("full: {}", "!x full: {}"),
+        "12:3: tags such as !x are not supported: write a plain value",
+    ),
     "binary": (
         changed("name: base", "name: !!binary aGk="),
-        "2:7: tags such as !!binary are not read: write a plain value",
+        "2:7: tags such as !!binary are not supported: write a plain value",
     ),
     "merge key": (
         changed("full: {}", "full: {<<: {seed: 1}}"),
-        "12:10: merge keys (<<) are not read: write the keys out",
+        "12:10: merge keys (<<) are not supported: write the keys out",
     ),
-    "key of a list": (BASE + "? [a, b]\n: c\n", "13:3: a key must be a plain text"),
+    "key of a list": (BASE + "? [a, b]\n: c\n", "13:3: a key must be a string"),
     "undefined alias": (changed("full: {}", "full: *t"), "12:9: not YAML: found undefined alias"),
-    "alias that holds itself": (changed("full: {}", "full: &t {threshold: *t}"), "12:9: an alias that holds itself"),
+    "alias that contains itself": (
+        changed("full: {}", "full: &t {threshold: *t}"),
+        "12:9: an alias that contains itself",
+    ),
     "control character": (
         BASE + "title: a\x07b\n",
-        "13:9: not YAML: the character U+0007 may not stand in a text file",
+        "13:9: not YAML: the character U+0007 is not allowed in a text file",
     ),
-    "null character": (BASE + "title: a\x00b\n", "13:9: not YAML: the character U+0000 may not stand in a text file"),
+    "null character": (BASE + "title: a\x00b\n", "13:9: not YAML: the character U+0000 is not allowed in a text file"),
     "half a character": (
         BASE + "title: a\ud800b\n",
-        "13:9: not YAML: the character U+D800 may not stand in a text file",
+        "13:9: not YAML: the character U+D800 is not allowed in a text file",
     ),
     "half a character, escaped": (
         BASE + 'title: "\\ud800"\n',
@@ -584,7 +593,7 @@ TEXTS = {
     ),
     "nested": (
         BASE + "training: {a: " + "[" * 200 + "]" * 200 + "}\n",
-        "13:113: nested too deeply: 100 levels are the most",
+        "13:113: nested too deeply: the limit is 100 levels",
     ),
 }
 
@@ -706,7 +715,7 @@ expect:
         "rules/own.yaml:1:54: unknown key 'mn', did you mean 'min'?",
         "rules/own.yaml:2:3: rule 'other' checks 'str_matches': name its 'column'",
         "rules/own.yaml:2:36: '(?=': RE2 has no look-around, no conditions and no back-references",
-        "rules/own.yaml:3:8: there is a rule 'short' already, at rules/own.yaml:1",
+        "rules/own.yaml:3:8: duplicate rule 'short', first defined at rules/own.yaml:1",
     ]
 
 
@@ -818,15 +827,15 @@ def test_set_changes_a_value(words, get, value):
     [
         ("novalue", "write KEY=VALUE, as in datasets.quality.threshold.accuracy=4"),
         ("=1", "write KEY=VALUE, as in datasets.quality.threshold.accuracy=4"),
-        ("sources.1.path=b", "there is nothing at 'sources.1.path' in the recipe to set"),
-        ("sources.-1.path=b", "there is nothing at 'sources.-1.path' in the recipe to set"),
-        ("sources.²=1", "there is nothing at 'sources.²' in the recipe to set"),
-        (f"sources.{'9' * 5000}=1", f"there is nothing at 'sources.{'9' * 5000}' in the recipe to set"),
-        ("name.x=1", "there is nothing at 'name.x' in the recipe to set"),
+        ("sources.1.path=b", "the recipe has no value at 'sources.1.path' to set"),
+        ("sources.-1.path=b", "the recipe has no value at 'sources.-1.path' to set"),
+        ("sources.²=1", "the recipe has no value at 'sources.²' to set"),
+        (f"sources.{'9' * 5000}=1", f"the recipe has no value at 'sources.{'9' * 5000}' to set"),
+        ("name.x=1", "the recipe has no value at 'name.x' to set"),
         ("name=a b", f"'name' is 'a b': {NAMES}"),
         ("name=", "'name' must be a text, not nothing"),
         ("name=[", "not YAML: did not find expected node content"),
-        ("name=!x y", "tags such as !x are not read: write a plain value"),
+        ("name=!x y", "tags such as !x are not supported: write a plain value"),
         ("nope=1", f"unknown key 'nope'; known keys: {RECIPE_KEYS}"),
         ("nope.deep.er=1", f"unknown key 'nope'; known keys: {RECIPE_KEYS}"),
         ("datasets.quality.tresh=3", "unknown key 'tresh', did you mean 'threshold'?"),
@@ -862,10 +871,10 @@ def test_the_last_set_counts_and_is_blamed():
     ]
 
 
-def test_problems_of_sets_and_of_the_text_stand_together():
+def test_problems_of_sets_and_of_the_text_are_reported_together():
     assert problems(changed("step: 0.5", "step: 0.3"), "nope.a=1", "sources.7=x") == [
         "--set nope.a=1: unknown key 'nope'; known keys: " + RECIPE_KEYS,
-        "--set sources.7=x: there is nothing at 'sources.7' in the recipe to set",
+        "--set sources.7=x: the recipe has no value at 'sources.7' to set",
         "recipe.yaml:8:35: steps of 0.3 from 0 do not reach 5",
     ]
 
@@ -932,27 +941,27 @@ def test_a_billion_laughs_are_refused_at_once(prefix):
     text = BASE + prefix + ("\n  " if prefix else "\n").join(lines) + "\n"
     started = time.monotonic()
     (problem,) = problems(text)
-    assert problem.endswith(": too many values: 200,000 are the most")
+    assert problem.endswith(": too many values: the limit is 200,000")
     assert time.monotonic() - started < 10
 
 
 def test_a_chain_of_aliases_is_no_way_down():
     lines = ["a0: &a0 [x]"] + [f"a{i}: &a{i} [*a{i - 1}]" for i in range(1, 500)]
     found = problems("\n".join(lines))
-    assert any("nested too deeply: 100 levels are the most" in problem for problem in found)
+    assert any("nested too deeply: the limit is 100 levels" in problem for problem in found)
 
 
 @pytest.mark.parametrize("text", ["'[' * 300_000", "'{a: ' * 300_000", "'- ' * 300_000", "'? ' * 300_000"])
 def test_no_depth_brings_the_process_down(text):
     code = f"from alpaqual.recipe.yaml_nodes import read_document as r; print(r({text}, 'f').problems[0].message)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout) == (0, "nested too deeply: 100 levels are the most\n")
+    assert (done.returncode, done.stdout) == (0, "nested too deeply: the limit is 100 levels\n")
 
 
 def test_a_tag_runs_nothing(tmp_path):
     text = changed("name: base", f"name: !!python/object/apply:os.mkdir ['{tmp_path / 'made'}']")
     assert problems(text)[0] == (
-        "recipe.yaml:2:7: tags such as !!python/object/apply:os.mkdir are not read: write a plain value"
+        "recipe.yaml:2:7: tags such as !!python/object/apply:os.mkdir are not supported: write a plain value"
     )
     assert not (tmp_path / "made").exists()
 
@@ -1004,7 +1013,7 @@ def test_rule_files_are_found_beside_and_above_and_never_outside(tmp_path, monke
     ("text", "problem"),
     [
         ("", "1:1: the file is empty"),
-        ("id: x\ncolumn: y\n", "1:1: a file of rules is a list of rules, or a pandera schema"),
+        ("id: x\ncolumn: y\n", "1:1: a rule file must be a list of rules or a pandera schema"),
         ("- {id: x, colunm: y, check: unique}\n", "1:11: unknown key 'colunm', did you mean 'column'?"),
         ("- 5\n", "1:3: this must be a mapping (keys and values), not '5'"),
     ],

@@ -9,13 +9,13 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
-from alpaqual.recipe.explain import validator
 from alpaqual.recipe.library import shipped
 from alpaqual.recipe.model import Category, Check, RecipeText, Rule
 from alpaqual.recipe.pandera_rules import is_pandera_schema
 from alpaqual.recipe.parse import read_recipe, read_rules
 from alpaqual.recipe.schema import KINDS, json_schema
-from alpaqual.recipe.words import NAME, PERCENT
+from alpaqual.recipe.schema_errors import validator
+from alpaqual.recipe.types import NAME, PERCENT
 from alpaqual.recipe.yaml_nodes import read_document
 
 TYPES = {"recipe": RecipeText, "rules": list[Rule], "category": Category | list[Category]}

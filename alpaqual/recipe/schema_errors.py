@@ -1,4 +1,4 @@
-"""JSON Schema's errors -> problems a person can act on: every one, with its place and a suggestion."""
+"""Turn JSON Schema errors into problems with a position and a suggestion."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from alpaqual.errors import Problem
 from alpaqual.recipe.schema import Kind, json_schema
-from alpaqual.recipe.words import NAME, PERCENT
+from alpaqual.recipe.types import NAME, PERCENT
 from alpaqual.recipe.yaml_nodes import Document, Path
 
 _KINDS = {
@@ -32,14 +32,14 @@ _TYPES: dict[type, str] = {
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """`, did you mean 'x'?` where something known is near, else nothing."""
+    """`, did you mean 'x'?` for the closest known name, or an empty string."""
     lower = {name.lower(): name for name in known}
     near = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.6)
     return f", did you mean '{lower[near[0]]}'?" if near else ""
 
 
-def explain(document: Document, kind: Kind) -> list[tuple[Path, Problem]]:
-    """Every way in which the document breaks its schema, with the path to mend."""
+def schema_problems(document: Document, kind: Kind) -> list[tuple[Path, Problem]]:
+    """Every schema violation of the document, each with the path of the invalid value."""
     found: list[tuple[Path, Problem]] = []
     for error in validator(kind).iter_errors(document.value):
         for leaf in _leaves(error):
@@ -49,7 +49,10 @@ def explain(document: Document, kind: Kind) -> list[tuple[Path, Problem]]:
 
 @cache
 def validator(kind: Kind) -> Any:
-    """The schema's validator. It tells 1 and 1.0 apart, as a recipe does and JSON does not."""
+    """Return the validator of a schema.
+
+    Like msgspec and unlike JSON Schema, it treats 1 and 1.0 as different.
+    """
     from jsonschema import Draft7Validator
     from jsonschema.exceptions import ValidationError
     from jsonschema.validators import extend
@@ -67,13 +70,13 @@ def validator(kind: Kind) -> Any:
 
 
 def _leaves(error: Any) -> Iterator[Any]:
-    """Of a union's errors, those of the branch that the writer most likely meant."""
+    """For a union, the errors of the branch that was most likely meant."""
     if error.validator not in ("anyOf", "oneOf"):
         yield error
         return
     branches: dict[int, list[Any]] = {}
     for child in error.context:
-        if error.validator_value[child.relative_schema_path[0]] != _NOTHING:
+        if error.validator_value[child.relative_schema_path[0]] != _NULL:
             branches.setdefault(child.relative_schema_path[0], []).append(child)
     if len(branches) == 1:
         for child in next(iter(branches.values())):
@@ -87,7 +90,7 @@ def _leaves(error: Any) -> Iterator[Any]:
         yield error
 
 
-_NOTHING = {"type": "null"}
+_NULL = {"type": "null"}
 
 
 def _wrong_type(error: Any) -> bool:
@@ -104,9 +107,9 @@ def _problems(document: Document, error: Any) -> Iterator[tuple[Path, Problem]]:
                 yield (*path, key), document.problem((*path, key), message, at_key=True)
     elif error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
-        strangers = [key for key in error.instance if key not in error.schema.get("properties", ())]
+        unknown = [key for key in error.instance if key not in error.schema.get("properties", ())]
         for key in missing:
-            if not any(difflib.get_close_matches(stranger, [key], cutoff=0.6) for stranger in strangers):
+            if not any(difflib.get_close_matches(other, [key], cutoff=0.6) for other in unknown):
                 yield path, document.problem(path, f"the key '{key}' is missing")
     elif "propertyNames" in error.absolute_schema_path:
         path = (*path, error.instance)
@@ -157,16 +160,16 @@ def _message(error: Any, path: Path) -> str:  # noqa: C901 - a table of messages
 
 def _options(error: Any) -> str:
     kinds: list[str] = []
-    words: list[str] = []
+    options: list[str] = []
     for child in error.context:
         if child.validator == "enum":
-            words += [str(option) for option in child.validator_value]
-            kinds.append(_one_of(words))
+            options += [str(option) for option in child.validator_value]
+            kinds.append(_one_of(options))
         elif child.validator == "type" and child.schema.get("pattern") == PERCENT:
             kinds.append("a percentage such as 5%")
-        elif child.validator == "type" and child.schema != _NOTHING:
+        elif child.validator == "type" and child.schema != _NULL:
             kinds.append(_kind(child.validator_value))
-    hint = suggest(error.instance, words) if isinstance(error.instance, str) else ""
+    hint = suggest(error.instance, options) if isinstance(error.instance, str) else ""
     return (" or ".join(dict.fromkeys(kinds)) or "of another kind") + hint
 
 
@@ -199,32 +202,35 @@ def _pattern(pattern: str) -> str:
     return f"it must match {pattern}"
 
 
-def prune(document: Document, paths: Iterable[Path]) -> None:
-    """Cut out what stands at `paths`, so that the rest can still be checked; what is left keeps its place in the text."""
-    doomed = set(paths)
+def remove_paths(document: Document, paths: Iterable[Path]) -> None:
+    """Remove the values at `paths`; the rest keeps its line and column."""
+    removed = set(paths)
     moved: dict[Path, Path] = {(): ()}
 
     def copy(value: Any, path: Path) -> Any:
         if isinstance(value, dict):
             for key in value:
                 moved[(*path, key)] = (*moved[path], key)
-            return {key: copy(child, (*path, key)) for key, child in value.items() if (*path, key) not in doomed}
+            return {key: copy(child, (*path, key)) for key, child in value.items() if (*path, key) not in removed}
         if isinstance(value, list):
-            left = [index for index in range(len(value)) if (*path, index) not in doomed]
-            for new, old in enumerate(left):
+            kept = [index for index in range(len(value)) if (*path, index) not in removed]
+            for new, old in enumerate(kept):
                 moved[(*path, old)] = (*moved[path], new)
-            return [copy(value[index], (*path, index)) for index in left]
+            return [copy(value[index], (*path, index)) for index in kept]
         return value
 
     document.value = copy(document.value, ())
     document.keys = {moved[path]: place for path, place in document.keys.items() if path in moved}
     document.values = {moved[path]: place for path, place in document.values.items() if path in moved}
-    document.sets = {moved[path]: words for path, words in document.sets.items() if path in moved}
-    document.cut = [_moved(path, moved) for path in (*document.cut, *doomed)]
+    document.sets = {moved[path]: assignment for path, assignment in document.sets.items() if path in moved}
+    document.removed = [_moved(path, moved) for path in (*document.removed, *removed)]
 
 
 def _moved(path: Path, moved: dict[Path, Path]) -> Path:
-    """Where a path that was cut would be: below what is left of the path to it, at no position that another entry has."""
+    """Path of a removed value in the remaining document.
+
+    Removed list positions become -1, which no remaining entry has.
+    """
     kept = path
     while kept not in moved:
         kept = kept[:-1]

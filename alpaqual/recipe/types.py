@@ -1,4 +1,4 @@
-"""What the words of a recipe are made of."""
+"""Field types and the base struct of the recipe."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-# `$` alone would let a line break through at the end.
+# `$` also matches before a final line break; `(?!\n)` rules that out.
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*(?!\n)$"
 PERCENT = r"^(100(\.0+)?|[0-9]{1,2}(\.[0-9]+)?)%(?!\n)$"
 
@@ -19,5 +19,5 @@ Positive = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
 
 
-class Words(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """What every part of a recipe is: frozen, and strict about its keys."""
+class StrictStruct(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """Base struct of every part of a recipe: frozen, and refuses unknown keys."""
