@@ -234,7 +234,7 @@ def test_check_for_programs_and_for_github(small: Project) -> None:
 
 def test_plan_before_and_after_a_run(small: Project) -> None:
     plan = json.loads(said(small.command("plan", "recipe.yaml", "--json"), 0))
-    assert [stage["why"] for stage in plan["stages"]] == ["not done before"] * 6
+    assert [stage["why"] for stage in plan["stages"]] == ["no earlier result"] * 6
     assert not (small.folder / "runs").exists()
     said(small.command("run", "recipe.yaml", "-q"), 0)
     text = said(small.command("plan", "recipe.yaml", "--set", "datasets.quality.threshold.score=5"), 0)

@@ -184,15 +184,6 @@ def test_all_is_what_is_visible() -> None:
     assert set(alpaqual.__all__) <= set(names)
 
 
-def test_the_verb_run_is_also_the_room(project: Project) -> None:
-    """`alpaqual.run` is a folder of modules and a verb; it stays one whatever was imported before."""
-    project.jsonl("data.jsonl", ROWS)
-    project.ask("data.jsonl")
-    code = f"import alpaqual.execution.executor, alpaqual; print(alpaqual.run({str(project.recipe)!r}).verdict)"
-    for imports in ("", "import alpaqual.plan.compile; from alpaqual import run; "):
-        assert python(imports + code).strip() == "pass"
-
-
 def python(code: str, folder: Path | None = None) -> str:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, encoding="utf-8", cwd=folder, check=False

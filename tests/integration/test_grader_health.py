@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 
 from alpaqual import api
 from alpaqual.api import Run
+from alpaqual.plan.assessing import AssessStage
 from alpaqual.report.schema import results_schema
 
 ROWS: list[dict[str, Any]] = [
@@ -79,7 +80,7 @@ def test_another_limit_measures_nothing_again(project: Project) -> None:
 def test_without_health_a_column_is_not_assessed(project: Project) -> None:
     project.jsonl("d.jsonl", ROWS)
     project.ask("d.jsonl", f"graders: {{mine: {{column: mine, {SCALE}}}}}")
-    assert not [stage for stage in api.plan_recipe(project.recipe).stages if stage.verb == "assessing"]
+    assert not api.plan_recipe(project.recipe).of(AssessStage)
 
 
 def test_until_grading_says_only_what_is_known(project: Project) -> None:

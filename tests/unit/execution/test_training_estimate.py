@@ -12,6 +12,7 @@ from alpaqual.api import commands, estimate_jobs
 from alpaqual.execution.training import measured_speed
 from alpaqual.job import to_json
 from alpaqual.llm.local import count_weights
+from alpaqual.plan.training import TrainStage
 
 LLAMA = (
     "{model_type: llama, hidden_size: 4096, intermediate_size: 11008, num_hidden_layers: 32, num_attention_heads: 32, "
@@ -94,13 +95,11 @@ def test_the_weights_of_a_folder_are_counted_without_reading_them(tmp_path) -> N
     ],
 )
 def test_the_speed_of_another_model_is_no_measure(change: dict[str, str], measured: bool, project: Project) -> None:
-    (stage,) = [each for each in recipe(project, base_model="a/model").stages if each.job is not None]
-    assert stage.job is not None
+    (stage,) = recipe(project, base_model="a/model").of(TrainStage)
     folder = project.folder / "run" / "training" / "full"
     folder.mkdir(parents=True)
     (folder / "job.json").write_text(to_json(stage.job))
     lines = [{"step": step, "tokens": 100, "seconds": 2.0} for step in (1, 2, 3)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (other,) = [each for each in recipe(project, **{"base_model": "a/model", **change}).stages if each.job is not None]
-    assert other.job is not None
+    (other,) = recipe(project, **{"base_model": "a/model", **change}).of(TrainStage)
     assert measured_speed(project.folder / "run", other.job) == (50.0 if measured else None)
