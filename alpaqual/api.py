@@ -1,4 +1,4 @@
-"""The verbs: text -> Recipe -> Plan -> Run -> Report -> text, each callable on its own, and `run` for the whole way."""
+"""The public functions: text -> Recipe -> Plan -> Run -> Report -> text, and `run` for all of it."""
 
 from __future__ import annotations
 
@@ -287,7 +287,7 @@ def estimate(plan: Plan) -> list[Estimate]:
 
 
 def estimate_jobs(plan: Plan) -> list[TrainingEstimate]:
-    """What each training job will take; of datasets that are not selected yet, little can be told."""
+    """What each training job will take; rows, time and cost are unknown before a dataset is selected."""
     if not plan.of(TrainStage):
         return []
     from alpaqual.execution.training_estimate import estimate_training

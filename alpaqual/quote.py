@@ -1,6 +1,6 @@
 """Pieces of SQL: the one place where names and values are quoted.
 
-Values stand in the text, quoted, so that `plan.sql` can be pasted and run; nothing else of a row or recipe gets into SQL.
+Values are literals in the text, so that `plan.sql` can be pasted and run; nothing else of a row or recipe gets into SQL.
 """
 
 from __future__ import annotations

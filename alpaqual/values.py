@@ -1,4 +1,4 @@
-"""What travels between rooms: plain, frozen values."""
+"""Frozen values that packages pass to each other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RESERVED_COLUMNS = ("id", "n", "source", *ROW_FIELDS)
 
 
 class State(StrEnum):
-    """How something stands; the worst of all states is the verdict."""
+    """The state of a rule, a check or a run; the worst of all states is the verdict."""
 
     PASS = "pass"
     WARN = "warn"
@@ -29,7 +29,7 @@ def worst(states: list[State]) -> State:
 
 
 class Fate(StrEnum):
-    """What became of a row in a dataset; every row has exactly one."""
+    """The fate of a row in a dataset; every row has exactly one."""
 
     KEPT = "kept"
     BELOW_THRESHOLD = "below_threshold"
@@ -109,7 +109,7 @@ class Grade:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file of a source: where it lies, its sha256 and its size in bytes."""
+    """A file of a source: its path, its sha256 and its size in bytes."""
 
     path: str
     digest: str
@@ -131,14 +131,14 @@ class Scan:
     files: tuple[SourceFile, ...]
     columns: tuple[str, ...]
     file_rows: tuple[int, ...] = ()
-    """Rows of each file, for formats that tell without being read."""
+    """Rows of each file, for formats that have them in their metadata."""
     copied: bool = True
     """Whether the cells are copied into a table before anything else reads them; otherwise they are read in place."""
 
 
 @dataclass(frozen=True)
 class FilesFound:
-    """What an engine tells of files without reading all of them: columns with their types, and rows of each file."""
+    """What an engine knows of files without reading all of them: columns with their types, and rows of each file."""
 
     columns: Mapping[str, str]
     file_rows: tuple[int, ...] | None = None
@@ -150,7 +150,7 @@ class SourceFacts:
     """What is known of a source before anything is read in full.
 
     `fields` maps instruction, input and response (or messages) to the source's columns; `columns` maps each column
-    to its SQL type; `file_rows` has the rows of each file where the format tells them without being read.
+    to its SQL type; `file_rows` has the rows of each file where the format has them in its metadata.
     """
 
     name: str

@@ -34,7 +34,7 @@ class Project:
         return self.write(file, "".join(json.dumps(row) + "\n" for row in rows))
 
     def ask(self, path: str = "data.jsonl", more: str = "", *, source: str = "", datasets: str = "{full: {}}") -> Path:
-        """A recipe of one source; `source` holds more of its keys. Its path stands on line 4."""
+        """A recipe of one source; `source` holds more of its keys. Its path is on line 4."""
         lines = ["version: 1", "name: trial", "sources:", f"  - path: {path}"]
         lines += [f"    {line}" for line in source.splitlines()]
         lines += [more, f"datasets: {datasets}"]

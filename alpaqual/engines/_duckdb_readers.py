@@ -23,7 +23,7 @@ class Reader:
     describing: Mapping[str, str] = field(default_factory=dict)
     reading: Mapping[str, str] = field(default_factory=dict)
     typed_columns: str = ""
-    """Type of every cell, for functions that are told the columns."""
+    """Type of every cell, for functions that take the columns as an option."""
 
     def relation(self, files: Sequence[str]) -> str:
         """A relation with the files' columns, for DESCRIBE."""

@@ -1,4 +1,4 @@
-"""What a run may use of the world while it asks models: the network, money, and somebody to tell how it goes."""
+"""Options of a run that do not change its result: offline, a cost limit, a progress callback."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from alpaqual.inference.budget import Limit
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a grader is: rows done of all, calls made and replies reused, US dollars and seconds since it began."""
+    """Progress of a grader: rows done `of` all, calls made, replies reused, US dollars, seconds since its start."""
 
     grader: str
     rows: int
@@ -34,7 +34,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """How far a job is: steps done of all, the last one's loss, tokens a second, share of the GPU's speed, bytes; `left` in seconds."""
+    """Progress of a training job: steps done `of` all, loss of the last step, tokens a second, MFU, bytes, seconds left."""
 
     dataset: str
     step: int
@@ -47,12 +47,12 @@ class TrainingProgress:
 
 
 Watcher = Callable[[Progress | TrainingProgress], None]
-"""Is told how grading and training go, a few times a second."""
+"""Called with the progress of grading and training, a few times a second."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """`offline` forbids models to be asked; `max_cost` is shared by all graders of a run; `watch` is told of progress."""
+    """`offline` forbids requests to models; all graders of a run share `max_cost`; `watch` is called with progress."""
 
     offline: bool = False
     max_cost: Limit | None = None

@@ -30,7 +30,7 @@ _USUAL_DEVICE = "H100"
 
 @dataclass(frozen=True)
 class TrainingEstimate:
-    """Of one dataset; None is what cannot be told yet. `bytes` are those of weights, gradients and optimiser on each device."""
+    """Of one dataset; None is unknown. `bytes` are those of weights, gradients and optimizer state on each device."""
 
     dataset: str
     rows: int | None

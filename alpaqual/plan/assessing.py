@@ -1,8 +1,8 @@
 """The stages `assessing.<grader>`: facts of a grader's scores that show whether it has drifted.
 
 Everything is summed in whole numbers, so that neither threads nor the order of rows change a digit. A measure that is not
-defined (fewer than FEW rows, or nothing varies) is NULL. Limits are held against the facts when results are made, so that
-another limit counts nothing again.
+defined (fewer than FEW rows, or nothing varies) is NULL. Limits are compared with the facts when results are built, so that
+a changed limit counts nothing again.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from alpaqual.recipe.graders import Grader, Health, Scale
 from alpaqual.recipe.scales import common_steps
 
 FEW = 3
-"""A correlation of fewer rows is not taken: two always lie on a line."""
+"""Fewest rows of a correlation: any two points are on a line."""
 MOST_STEPS = 101
-"""Scores on a scale whose confusion table is kept; of more, no person reads one."""
+"""Most scores on a scale whose confusion table is kept: a larger table is too large to read."""
 
 
 def assesses(grader: Grader) -> bool:
@@ -168,10 +168,10 @@ def _total() -> str:
 
 
 def _step(score: str, scale: Scale) -> str:
-    """SQL: how many steps a score lies above the lowest; one between two steps counts as the nearer."""
+    """SQL: the steps from the lowest score to a score, rounded to the nearest step."""
     return f"CAST(ROUND(({score} - {number(scale.min)}) / {number(scale.step or 1)}) AS BIGINT)"
 
 
 def _score(step: str, scale: Scale) -> str:
-    """SQL: the score that lies so many steps above the lowest."""
+    """SQL: the score at a number of steps above the lowest."""
     return f"ROUND({number(scale.min)} + {step} * {number(scale.step or 1)}, 6)"

@@ -119,7 +119,7 @@ BINS = 50
 def bucket(score: str, scale: Scale) -> str:
     """SQL for the bar of the histogram that a score falls into: the score itself where the scale has steps.
 
-    Callers pass `scale_of_thresholds`: where scores lie between the steps, there is no bar for each.
+    Callers pass `scale_of_thresholds`, which has no steps where scores are between those of the scale.
     """
     if scale.step is not None:
         return score

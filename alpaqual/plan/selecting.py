@@ -28,7 +28,7 @@ from alpaqual.recipe.scales import exact
 from alpaqual.values import ROW_FIELDS, Fate
 
 QUOTED_FROM = 200_000
-"""Rows quoted near a threshold are among so many first rows of each source."""
+"""Rows quoted near a threshold are among this many first rows of each source."""
 SAMPLE = 50
 """Rows on each side of the threshold that a report can quote."""
 

@@ -53,7 +53,7 @@ def _records(lines: _Lines) -> Iterator[tuple[dict[str, Any] | None, str]]:
         except csv.Error as error:
             if header is None:
                 raise ValueError(f"broken CSV in the header: {error}") from None
-            # A quote that nothing closes takes rows with it that nobody can tell apart: each line of them counts.
+            # Rows after a quote that is never closed cannot be separated: each of their lines counts as one.
             for number in lines.held:
                 within = "" if number == lines.held[0] else f", in what line {lines.held[0]} starts"
                 yield None, f"line {number}: broken CSV ({error}{within})"

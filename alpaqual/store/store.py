@@ -1,7 +1,7 @@
 """`.alpaqual/` of a project: results of stages by fingerprint, the ledger of replies, digests of files.
 
-A result is a folder of immutable files that ends with its seal: a folder without a seal is no result. It is made under a
-temporary name and renamed whole, so that a process killed at any moment leaves nothing that looks finished.
+A result is a folder of immutable files. Its seal is written last, and a folder without a seal is not a result. The folder is
+made under a temporary name and renamed, so that a killed process leaves nothing that looks finished.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Result:
-    """What a stage left behind."""
+    """The stored result of a stage."""
 
     folder: Path
     fingerprint: str
@@ -48,7 +48,7 @@ class Result:
 def project_folder(recipe_file: Path) -> Path:
     """The nearest folder up from the recipe that has a `.git`, else the recipe's own.
 
-    A recipe that lies in the installed package belongs to whoever runs it: there the search starts where the user is.
+    For a recipe inside the installed package the search starts at the current directory.
     """
     start = recipe_file.resolve().parent
     if start.is_relative_to(Path(__file__).resolve().parents[1]):
@@ -91,12 +91,12 @@ class Store:
         return Result(folder, fingerprint, seal["facts"], seal["settings"], seal["inputs"])
 
     def unfinished_folder(self) -> Path:
-        """A name for a folder of this process's own, which the next run clears away where this one cannot."""
+        """A new name for a folder of this process; the next run deletes the folder if this one is killed."""
         return self.unfinished / f"{os.getpid()}-{uuid.uuid4().hex}"
 
     @contextmanager
     def making(self) -> Iterator[Path]:
-        """A new folder for a result that is being made; what is left of it at the end is deleted."""
+        """Yield a new folder for a result; delete it at the end, if it was not sealed."""
         folder = self.unfinished_folder()
         folder.mkdir(parents=True)
         try:
@@ -112,11 +112,11 @@ class Store:
         settings: Mapping[str, Any],
         inputs: Mapping[str, str],
     ) -> Result:
-        """Make a result of a folder: flush its files, write the seal, rename it into place."""
+        """Make a folder a result: flush its files, write the seal, rename the folder."""
         files = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
         for name in files:
             flush(folder / name)
-            # The run folder shows these same files under other names: an editor should ask before it changes one.
+            # The run folder has hard links to these files: read-only, so that an editor asks before it changes one.
             (folder / name).chmod(0o444)
         seal = {
             "fingerprint": fingerprint,
@@ -129,7 +129,7 @@ class Store:
         flush(folder / SEAL)
         target = self.results / fingerprint[:2] / fingerprint
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Another process may have made the same result meanwhile: it holds the same rows, so the first one stays.
+        # Another process may have made the same result meanwhile. It has the same rows, so it is kept.
         with contextlib.suppress(OSError):
             folder.rename(target)
         result = self.find(fingerprint)
@@ -141,7 +141,7 @@ class Store:
         return result
 
     def clear_unfinished(self) -> None:
-        """Delete what processes left behind that are gone."""
+        """Delete unfinished folders of processes that have ended."""
         if not self.unfinished.is_dir():
             return
         for left in self.unfinished.iterdir():
@@ -151,7 +151,7 @@ class Store:
                     left.unlink()
 
     def digest(self, path: Path) -> str:
-        """sha256 of a file's bytes; known ones are read again only when size or time of the file changed."""
+        """sha256 of a file's bytes; cached until the size or the modification time of the file changes."""
         status = path.stat()
         known = (
             self.results
@@ -174,7 +174,7 @@ class Store:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file under another name, then rename it: a reader sees the old text or the new, never half of one."""
+    """Write a text file atomically: under a temporary name, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")
@@ -182,7 +182,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def place_file(source: Path, target: Path) -> None:
-    """Put a stored file at `target`: as a second name of it where the file system can, else as a copy."""
+    """Put a stored file at `target`: a hard link where the file system has them, else a copy."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(OSError):
         if target.samefile(source):
@@ -197,7 +197,7 @@ def place_file(source: Path, target: Path) -> None:
 
 
 def clear_partial_files(folder: Path) -> None:
-    """Delete files in a folder that `write_whole` or `place_file` had begun in processes that are gone."""
+    """Delete temporary files of `write_whole` and `place_file` whose processes have ended."""
     for left in folder.glob(".*.*") if folder.is_dir() else ():
         name, _, process = left.name[1:].rpartition(".")
         if process.isdigit() and name.endswith(_OURS) and not _alive(process):

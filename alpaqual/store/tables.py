@@ -1,4 +1,4 @@
-"""Tables of a finished run, for people: as Arrow, polars, pandas or plain rows, and the answer to "which rows, and why"."""
+"""Tables of a finished run as Arrow, polars, pandas or plain rows; and rows with the reasons for their fates."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def read_rows(  # noqa: PLR0913 - one argument for each thing that can be asked
 ) -> list[dict[str, Any]]:
     """Rows of a run that fit every given word, with their fate, all reasons, scores and categories, in the order of ids.
 
-    `row_id` may be the start of an id. Without a `dataset`, a row stands once for each dataset.
+    `row_id` may be the start of an id. Without a `dataset`, a row is returned once for each dataset.
     Raises StageError where the run has no such tables.
     """
     tables = {

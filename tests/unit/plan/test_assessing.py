@@ -27,7 +27,7 @@ Score = float | None
 
 
 def agreeing(**more: Any) -> dict[str, Grader]:
-    """Two graders on one scale, of which `g` is held against `other`."""
+    """Two graders on one scale, of which `g` is compared with `other`."""
     scale = more.pop("scale", STEPS)
     health = Health(agreement=Agreement(with_="other"))
     return {"g": Grader(column="g", scale=scale, health=health, **more), "other": Grader(column="o", scale=STEPS)}
@@ -164,7 +164,7 @@ def test_scores_between_steps_are_compared_by_rank_alone() -> None:
     assert found["agreement"] == [{"rows": 9, "spearman": 1.0}]
 
 
-def test_a_row_that_nobody_asked_about_is_no_row_that_one_left_unscored() -> None:
+def test_a_row_that_was_not_asked_about_is_not_a_row_that_one_grader_left_unscored() -> None:
     graders = {
         **agreeing(),
         "g": Grader(model="openai/x", scale=STEPS, health=Health(agreement=Agreement(with_="other"))),

@@ -379,7 +379,7 @@ def test_a_share_of_nothing_is_met_by_nothing(database):
     assert kept_by(database, rows, d=Dataset(threshold={"accuracy": 4.5}, quotas=quotas)) == {"d": set()}
 
 
-def test_many_rows_of_one_score_are_told_apart_by_their_hash(database):
+def test_many_rows_of_one_score_are_ordered_by_their_hash(database):
     chance = random.Random(7)
     rows = [
         {
