@@ -12,8 +12,8 @@ import click
 
 from alpaqual import errors
 from alpaqual.cli.main import cli
-from alpaqual.recipe.expression import FUNCTIONS
-from alpaqual.recipe.schema import KINDS, json_schema
+from alpaqual.recipe.expression import FUNCTIONS, TYPES
+from alpaqual.recipe.schema import KINDS, json_schema, references
 from alpaqual.report.schema import results_schema
 
 DOCS = Path(__file__).parent
@@ -40,7 +40,7 @@ def main() -> int:
 
 def pages() -> dict[str, str]:
     """Return path -> text of every generated page."""
-    generated = {f"schema/{kind}.json": _json(json_schema(kind)) for kind in KINDS}
+    generated = {f"schema/{kind}.json": _json(json_schema(kind, installed=False)) for kind in KINDS}
     generated["schema/results.json"] = _json(results_schema())
     generated["recipe.md"] = recipe_page()
     generated["cli.md"] = cli_page()
@@ -54,16 +54,14 @@ def _json(value: Any) -> str:
 
 def recipe_page() -> str:
     """Return the page of every key of recipes, rules and categories."""
-    definitions = json_schema("recipe")["definitions"]
+    definitions = json_schema("recipe", installed=False)["definitions"]
     order = [
         "RecipeText",
         "Source",
         "Fields",
         "Rule",
         "Check",
-        "Length",
-        "Range",
-        "Duplicates",
+        *references(definitions["Check"]),
         "Category",
         "Grader",
         "Scale",
@@ -92,6 +90,8 @@ def recipe_page() -> str:
     parts.append(
         "## Expressions\n\nA `where:` may contain columns, literals, operators and these functions: "
         + ", ".join(f"`{f}`" for f in FUNCTIONS)
+        + ". A cast takes one of these types: "
+        + ", ".join(f"`{t}`" for t in TYPES)
         + ".\n"
     )
     return "\n".join(parts)

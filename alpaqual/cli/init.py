@@ -20,7 +20,7 @@ def init(folder: Path, name: str | None, source: str) -> int:
     Existing files are kept.
     """
     from alpaqual.recipe.scaffold import scaffold
-    from alpaqual.recipe.types import NAME
+    from alpaqual.types import NAME
 
     called = name or re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.resolve().name).strip("-._") or "data"
     if not re.match(NAME, called):

@@ -10,16 +10,11 @@ from typing import Any
 from alpaqual.engines import viewing
 from alpaqual.plan.checks import failing
 from alpaqual.quote import name as quoted
+from alpaqual.recipe.check_plugins import check_plugins
 from alpaqual.recipe.crosscheck import checks_of
-from alpaqual.recipe.model import Length, Range, Rule
+from alpaqual.recipe.model import Rule
 from alpaqual.store.frames import pandera_polars, polars
 from alpaqual.values import ROW_FIELDS
-
-_BY_THE_ENGINE = (
-    "where", "no_duplicates", "no_conflicts", "unique",
-    # RE2, which runs the rules, is not Rust's regular expressions, and pandera compares lists within one type alone.
-    "str_matches", "str_contains", "not_matches", "isin", "notin",
-)  # fmt: skip
 
 
 def pandera_schema(rules: Sequence[Rule]) -> Any:
@@ -32,33 +27,32 @@ def pandera_schema(rules: Sequence[Rule]) -> Any:
     columns: dict[str, dict[str, Any]] = {}
     whole: list[Any] = []
     for rule in rules:
-        check, argument = ("where", rule.where) if rule.where is not None else checks_of(rule)[0]
         settings = {
             "name": rule.id,
             "error": rule.description or rule.id,
             "raise_warning": rule.warn is not None and rule.fail is None,
         }
-        if check in _BY_THE_ENGINE:
+        check, argument = checks_of(rule)[0] if rule.where is None else ("", None)
+        plugin = check_plugins().get(check)
+        arguments = None if plugin is None else plugin.to_pandera(argument)
+        if plugin is None or (arguments is None and plugin.PANDERA != "nullable"):
             whole.append(pa.Check(_holding(rule), **settings))
             continue
         column = columns.setdefault(str(rule.column), {"nullable": True, "checks": []})
-        if check == "not_nullable":
+        if arguments is None:
             column["nullable"] = False
         else:
-            column["checks"].append(_check(pa, check, argument, settings))
+            column["checks"].append(getattr(pa.Check, plugin.PANDERA)(*arguments, **settings))
     return pa.DataFrameSchema(
         {name: pa.Column(None, **column) for name, column in columns.items()}, checks=whole, strict=False
     )
 
 
-def _check(pa: Any, check: str, argument: object, settings: dict[str, Any]) -> Any:
-    match argument:
-        case Length(min=low, max=high):
-            return pa.Check.str_length(low, high, **settings)
-        case Range(min=low, max=high):
-            ends = (float("-inf") if low is None else low, float("inf") if high is None else high)
-            return pa.Check.in_range(*ends, **settings)
-    return getattr(pa.Check, check)(argument, **settings)
+_WITH_IDS = (
+    "SELECT *, CONCAT(n, CASE WHEN copy > 1 THEN CONCAT('-', copy) ELSE '' END) AS id FROM (SELECT *, "
+    "ROW_NUMBER() OVER (PARTITION BY instruction, input, response ORDER BY n) AS copy FROM frame) AS numbered"
+)
+"""The rows of a frame with ids: as in a run, the id of an exact copy has a hyphen."""
 
 
 def _holding(rule: Rule) -> Any:
@@ -68,17 +62,14 @@ def _holding(rule: Rule) -> Any:
         frame = data.lazyframe.collect()
         pl = polars()
         absent = [pl.lit(None, pl.String).alias(field) for field in ROW_FIELDS if field not in frame.columns]
-        # The engine tells copies apart by ids; a frame has none, so its rows are numbered and copies found by their texts.
         numbered = frame.with_columns(*absent).with_row_index("n").with_columns(pl.col("n").cast(pl.Int64))
         found = failing(rule, 0, quoted)
-        predicate = "n IN (SELECT n FROM copies)" if found.predicate == "CONTAINS(id, '-')" else found.predicate
-        copies = "SELECT n FROM (SELECT n, ROW_NUMBER() OVER (PARTITION BY instruction, input, response ORDER BY n) AS k FROM rows) AS c WHERE k > 1"
-        helpers = [f"copies AS ({copies})"] + ([f"{found.helper[0]} AS ({found.helper[1]})"] if found.helper else [])
+        parts = [f"rows AS ({_WITH_IDS})"] + ([f"{found.helper[0]} AS ({found.helper[1]})"] if found.helper else [])
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "rows.parquet"
-            numbered.with_columns(id=pl.format("{}-", pl.col("n"))).write_parquet(path)
-            with viewing({"rows": path}) as database:
-                query = f"WITH {', '.join(helpers)} SELECT NOT ({predicate}) AS holds FROM rows ORDER BY n"
+            path = Path(folder) / "frame.parquet"
+            numbered.drop("id", strict=False).write_parquet(path)
+            with viewing({"frame": path}) as database:
+                query = f"WITH {', '.join(parts)} SELECT NOT ({found.predicate}) AS holds FROM rows ORDER BY n"
                 rows = database.facts(query, rule.id)
         return pl.LazyFrame({"holds": [bool(row["holds"]) for row in rows]})
 

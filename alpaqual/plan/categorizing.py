@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import msgspec
 
-from alpaqual.plan.checks import Column, among
+from alpaqual.plan.checks import Column
 from alpaqual.plan.compilation import Compilation
 from alpaqual.plan.loading import LoadStage
 from alpaqual.plan.stage import Facts, KeptTable, Stage
@@ -16,6 +16,7 @@ from alpaqual.plan.tables import ROW_CATEGORIES
 from alpaqual.quote import literal, texts
 from alpaqual.recipe.expression import render_where
 from alpaqual.recipe.model import Category
+from alpaqual.sql import among
 from alpaqual.values import ROW_FIELDS
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from alpaqual.contracts import Source as SourcePlugin
-from alpaqual.plan.checks import joined_key
 from alpaqual.plan.compilation import Compilation
 from alpaqual.plan.source_columns import stored_column
 from alpaqual.plan.stage import Facts, KeptTable, Stage, Statement
 from alpaqual.plan.tables import INCOMPLETE, LOADED, QUARANTINE, ROWS, UNREADABLE, scanned
 from alpaqual.quote import literal, name
 from alpaqual.registry import find
+from alpaqual.sql import joined_key
 from alpaqual.values import ROW_FIELDS, Scan, SourceFacts
 
 SOURCE_STRIDE = 10**12

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from alpaqual.errors import Problem
 from alpaqual.quote import name
+from alpaqual.recipe.check_plugins import check_plugins
 from alpaqual.recipe.crosscheck import checks_of
 from alpaqual.recipe.expression import parse_where
 from alpaqual.recipe.model import Category, Rule
@@ -112,6 +113,6 @@ def kept_type(kinds: Sequence[str]) -> str:
 def _columns_of(part: Rule | Category) -> list[str]:
     if part.where is not None:
         return list(parse_where(part.where))
-    if isinstance(part, Rule) and checks_of(part)[0][0] in ("no_duplicates", "no_conflicts"):
+    if isinstance(part, Rule) and check_plugins()[checks_of(part)[0][0]].WHOLE_ROWS:
         return []
     return [part.column] if part.column is not None else []

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from alpaqual.recipe.patterns import pattern_problem
+from alpaqual.patterns import pattern_problem
 
 Parts = dict[str, str]
 """Part of a node -> what it holds: `value`, `values`, `branches`, `type`, `text` (a string literal) or `side`."""

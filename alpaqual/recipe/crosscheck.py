@@ -6,34 +6,20 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from alpaqual.errors import Problem
+from alpaqual.patterns import pattern_problem
+from alpaqual.recipe.check_plugins import check_plugins
 from alpaqual.recipe.crosscheck_graders import check_graders
 from alpaqual.recipe.crosscheck_training import check_training
 from alpaqual.recipe.expression import ExpressionError, parse_where
-from alpaqual.recipe.model import (
-    Bounds,
-    Category,
-    Check,
-    Dataset,
-    Duplicates,
-    Expectation,
-    Length,
-    Like,
-    Quota,
-    Range,
-    RecipeText,
-    Rule,
-)
-from alpaqual.recipe.patterns import pattern_problem
+from alpaqual.recipe.measures import LIMITS, MEASURES, SUBJECT_KINDS, SUBJECTS, subject
+from alpaqual.recipe.model import Bounds, Category, Dataset, Expectation, Like, Quota, RecipeText, Rule
 from alpaqual.recipe.recipe import dataset_order, source_names
 from alpaqual.recipe.scales import on_scale
 from alpaqual.recipe.schema_errors import suggest
+from alpaqual.recipe.unknown import unknown_plugin
 from alpaqual.recipe.yaml_nodes import Document, Path
+from alpaqual.registry import names
 from alpaqual.values import ROW_FIELDS
-
-_WHOLE_ROW_CHECKS = ("no_duplicates", "no_conflicts")
-_SWITCHES = (*_WHOLE_ROW_CHECKS, "not_nullable", "unique")
-"""Checks that `false` switches off; of any other, false is a value like another."""
-_MEASURES = ("rows", "keep_rate", "share", "scored", "unscored", "failing_rows", "quarantined")
 
 
 def checks_of(rule: Rule) -> list[tuple[str, object]]:
@@ -44,8 +30,8 @@ def checks_of(rule: Rule) -> list[tuple[str, object]]:
         return []
     return [
         (name, value)
-        for name in Check.__struct_fields__
-        if (value := getattr(rule.check, name)) is not None and not (value is False and name in _SWITCHES)
+        for name, plugin in check_plugins().items()
+        if (value := getattr(rule.check, name)) is not None and not (value is False and plugin.SWITCH)
     ]
 
 
@@ -63,25 +49,14 @@ def check_rule(rule: Rule, document: Document, place: Path) -> Iterator[Problem]
     if len(checks) > 1:
         yield document.problem((*place, "check"), f"rule '{rule.id}' has {len(checks)} checks: write one rule for each")
     name, argument = checks[0]
-    if name in _WHOLE_ROW_CHECKS and rule.column is not None:
+    plugin = check_plugins()[name]
+    if plugin.WHOLE_ROWS and rule.column is not None:
         yield document.problem((*place, "column"), f"'{name}' compares whole rows: leave 'column' out")
-    if name not in _WHOLE_ROW_CHECKS and rule.column is None and not document.was_removed(place):
+    if not plugin.WHOLE_ROWS and rule.column is None and not document.was_removed(place):
         yield document.problem(place, f"rule '{rule.id}' checks '{name}': name its 'column'")
-    yield from _argument(name, argument, document, (*place, "check", name))
-
-
-def _argument(name: str, argument: object, document: Document, place: Path) -> Iterator[Problem]:
-    if name in ("str_matches", "str_contains", "not_matches"):
-        yield from _pattern(str(argument), document, place)
-    elif isinstance(argument, Length | Range):
-        low, high = argument.min, argument.max
-        if low is None and high is None:
-            if not document.was_removed(place):
-                yield document.problem(place, f"'{name}' needs 'min', 'max' or both")
-        elif low is not None and high is not None and low > high:
-            yield document.problem(place, f"'{name}' has a 'min' above its 'max'")
-    elif isinstance(argument, Duplicates) and len(set(argument.columns)) < len(argument.columns):
-        yield document.problem(place, "a column is named twice")
+    spot: Path = (*place, "check", name)
+    if (problem := plugin.problem(argument)) and not document.was_removed(spot):
+        yield document.problem(spot, problem)
 
 
 def _pattern(pattern: str, document: Document, place: Path) -> Iterator[Problem]:
@@ -193,6 +168,8 @@ def _sources(recipe: RecipeText, document: Document) -> Iterator[Problem]:
         if called in seen:
             yield document.problem((*place, "name"), f"there is a source '{called}' already")
         seen.add(called)
+        if source.format is not None and source.format not in names("sources"):
+            yield document.problem((*place, "format"), unknown_plugin("sources", "source format", source.format))
         fields = source.fields
         if fields is None or isinstance(fields, str):
             continue
@@ -228,16 +205,8 @@ def _dataset(name: str, dataset: Dataset, document: Document, names: _Names) -> 
 
 
 def _quota(quota: Quota, dataset: Dataset, document: Document, place: Path, names: _Names) -> Iterator[Problem]:
-    asked = [
-        key
-        for key in ("min_keep_rate", "min_rows", "min_share", "max_rows", "max_share")
-        if getattr(quota, key) is not None
-    ]
-    if not asked and not document.was_removed(place):
-        yield document.problem(
-            place,
-            "the quota asks for nothing: name min_keep_rate, min_rows, min_share, max_rows or max_share",
-        )
+    if not any(getattr(quota, limit) is not None for limit in LIMITS) and not document.was_removed(place):
+        yield document.problem(place, f"the quota asks for nothing: name {', '.join(LIMITS[:-1])} or {LIMITS[-1]}")
     for unit in ("rows", "share"):
         low, high = getattr(quota, f"min_{unit}"), getattr(quota, f"max_{unit}")
         if low is not None and high is not None and low > high:
@@ -264,38 +233,25 @@ def _floor(
             yield document.problem(spot, f"the floor {lowest:g} is above the threshold {dataset.threshold[grader]:g}")
 
 
-_SUBJECTS = {
-    "dataset": ("rows", "keep_rate"),
-    "dataset+category": ("rows", "keep_rate", "share"),
-    "category": ("rows",),
-    "grader": ("scored", "unscored"),
-    "rule": ("failing_rows",),
-    "": ("rows", "quarantined"),
-}
-
-
 def _expectation(expectation: Expectation, document: Document, place: Path, names: _Names) -> Iterator[Problem]:
-    for kind in ("dataset", "grader", "rule", "category"):
+    for kind in SUBJECT_KINDS:
         name = getattr(expectation, kind)
         if name is not None and (unknown := names.unknown(kind, name)):
             yield document.problem((*place, kind), unknown)
-    subject = "+".join(
-        kind for kind in ("dataset", "category", "grader", "rule") if getattr(expectation, kind) is not None
-    )
-    measures = [measure for measure in _MEASURES if getattr(expectation, measure) is not None]
-    if subject not in _SUBJECTS:
+    named = subject(expectation)
+    measures = [measure for measure in MEASURES if getattr(expectation, measure) is not None]
+    if named not in SUBJECTS:
         yield document.problem(
-            place,
-            "an expectation is about a dataset, a category (of a dataset), a grader, a rule, or the sources",
+            place, "an expectation is about a dataset, a category (of a dataset), a grader, a rule, or the sources"
         )
         return
-    fitting = _SUBJECTS[subject]
+    fitting = SUBJECTS[named]
     if not measures and not document.was_removed(place):
         yield document.problem(place, f"the expectation names no number to meet: {', '.join(fitting)}")
     for measure in measures:
         bounds = getattr(expectation, measure)
         if measure not in fitting:
-            about = subject.replace("+", " and ") or "the sources"
+            about = " and ".join(named) or "the sources"
             yield document.problem(
                 (*place, measure), f"'{measure}' is no number of {about}; there: {', '.join(fitting)}"
             )

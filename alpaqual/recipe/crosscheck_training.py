@@ -1,12 +1,12 @@
-"""What a schema cannot say of training: datasets and trainers that nobody defines, settings that exclude each other."""
+"""Checks of `training` beyond the schema: datasets and trainers that do not exist, settings that exclude each other."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
 from alpaqual.errors import Problem
-from alpaqual.recipe.schema_errors import suggest
 from alpaqual.recipe.training import Lora, Training
+from alpaqual.recipe.unknown import unknown_plugin
 from alpaqual.recipe.yaml_nodes import Document, Path
 from alpaqual.registry import names
 
@@ -14,7 +14,7 @@ from alpaqual.registry import names
 def check_training(
     training: Training | None, document: Document, unknown: Callable[[str, str], str]
 ) -> Iterator[Problem]:
-    """What is wrong with how a recipe trains. `unknown` says of a kind and a name that nothing defines it, else nothing."""
+    """What is wrong with a recipe's training. `unknown` gives the message for a name that nothing defines, or nothing."""
     if training is None:
         return
     for index, name in enumerate(training.datasets):
@@ -40,10 +40,8 @@ def check_training(
 
 
 def _trainers(training: Training, document: Document) -> Iterator[Problem]:
-    known = names("trainers")
-    asked: list[tuple[Path, str]] = [(("training", "trainer"), training.trainer)]
-    asked += [(("training", "exports", index), name) for index, name in enumerate(training.exports)]
-    for place, name in asked:
-        if name not in known:
-            hint = suggest(name, known) or f"; there are: {', '.join(known)}"
-            yield document.problem(place, f"there is no trainer '{name}'{hint}")
+    named: list[tuple[Path, str]] = [(("training", "trainer"), training.trainer)]
+    named += [(("training", "exports", index), name) for index, name in enumerate(training.exports)]
+    for place, name in named:
+        if name not in names("trainers"):
+            yield document.problem(place, unknown_plugin("trainers", "trainer", name))

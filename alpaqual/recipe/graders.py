@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 from msgspec.structs import force_setattr
 
-from alpaqual.recipe.types import Count, Name, Percent, Positive, Rate, StrictStruct, Text
+from alpaqual.types import Count, Name, Percent, Positive, Rate, StrictStruct, Text
 
 Share = Rate | Percent
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from msgspec import Meta, field
+from msgspec import Meta, defstruct, field
 
+from alpaqual.recipe.check_plugins import check_plugins
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.training import Training
-from alpaqual.recipe.types import Count, Limit, Name, Percent, Positive, Rate, StrictStruct, Text
+from alpaqual.types import Count, Limit, Name, Percent, Positive, Rate, RowColumns, Scalars, StrictStruct, Text
 
 
 class Fields(StrictStruct, frozen=True, kw_only=True):
@@ -39,7 +40,7 @@ class Source(StrictStruct, frozen=True, kw_only=True):
     ]
     name: Annotated[Name | None, Meta(description="Name of the source in tables and reports.")] = None
     format: Annotated[
-        Literal["json", "jsonl", "csv", "parquet"] | None,
+        Name | None,
         Meta(description="Format of the file; by default from its name."),
     ] = None
     fields: Annotated[
@@ -58,72 +59,26 @@ class Bounds(StrictStruct, frozen=True, kw_only=True):
     max: Annotated[float | Percent | None, Meta(description="At most this.")] = None
 
 
-class Length(StrictStruct, frozen=True, kw_only=True):
-    """A length in characters."""
+if TYPE_CHECKING:
 
-    min: Annotated[Count | None, Meta(description="At least this many characters.")] = None
-    max: Annotated[Count | None, Meta(description="At most this many characters.")] = None
+    class Check(StrictStruct, frozen=True, kw_only=True):
+        """One check, named as pandera names it. Its fields are the plug-ins of `checks`."""
 
-
-class Range(StrictStruct, frozen=True, kw_only=True):
-    """A range of numbers, both ends included."""
-
-    min: Annotated[float | None, Meta(description="Lowest number allowed.")] = None
-    max: Annotated[float | None, Meta(description="Highest number allowed.")] = None
-
-
-Scalar = str | int | float | bool
-Scalars = Annotated[list[Scalar], Meta(min_length=1)]
-RowColumns = Annotated[list[Literal["instruction", "input", "response"]], Meta(min_length=1)]
-
-
-class Duplicates(StrictStruct, frozen=True, kw_only=True):
-    """What counts as the same row again."""
-
-    columns: Annotated[RowColumns, Meta(description="Compared columns.")] = field(
-        default_factory=lambda: ["instruction", "input", "response"]
+    CheckName = str
+else:
+    Check = defstruct(
+        "Check",
+        [
+            (name, Annotated[plugin.ARGUMENT | None, Meta(description=plugin.DESCRIPTION)], None)
+            for name, plugin in check_plugins().items()
+        ],
+        bases=(StrictStruct,),
+        module=__name__,
+        namespace={"__doc__": "One check, named as pandera names it."},
+        frozen=True,
+        kw_only=True,
     )
-    normalised: Annotated[
-        bool,
-        Meta(description="Compare letters and digits alone, in lower case: spacing and punctuation do not count."),
-    ] = False
-
-
-class Check(StrictStruct, frozen=True, kw_only=True):
-    """One check, named as pandera names it."""
-
-    not_nullable: Annotated[bool | None, Meta(description="The value is there.")] = None
-    unique: Annotated[
-        bool | None, Meta(description="No other row has the same value; all rows that share one fail.")
-    ] = None
-    str_length: Annotated[Length | None, Meta(description="Length of the text.")] = None
-    str_matches: Annotated[
-        str | None, Meta(description="The text matches this regular expression (RE2) from its start.")
-    ] = None
-    str_contains: Annotated[
-        str | None, Meta(description="The text matches this regular expression (RE2) somewhere.")
-    ] = None
-    not_matches: Annotated[str | None, Meta(description="The text matches this regular expression (RE2) nowhere.")] = (
-        None
-    )
-    str_startswith: Annotated[str | None, Meta(description="The text starts so.")] = None
-    str_endswith: Annotated[str | None, Meta(description="The text ends so.")] = None
-    in_range: Annotated[Range | None, Meta(description="The number is in the range.")] = None
-    equal_to: Annotated[Scalar | None, Meta(description="The value is this.")] = None
-    not_equal_to: Annotated[Scalar | None, Meta(description="The value is not this.")] = None
-    greater_than: Annotated[float | None, Meta(description="The number is greater.")] = None
-    greater_than_or_equal_to: Annotated[float | None, Meta(description="The number is this or greater.")] = None
-    less_than: Annotated[float | None, Meta(description="The number is less.")] = None
-    less_than_or_equal_to: Annotated[float | None, Meta(description="The number is this or less.")] = None
-    isin: Annotated[Scalars | None, Meta(description="The value is one of these.")] = None
-    notin: Annotated[Scalars | None, Meta(description="The value is none of these.")] = None
-    no_duplicates: Annotated[
-        Duplicates | bool | None, Meta(description="The row is not there before; every copy but one fails.")
-    ] = None
-    no_conflicts: Annotated[
-        bool | None,
-        Meta(description="Rows with the same instruction and input have the same response; all that do not fail."),
-    ] = None
+    CheckName = Literal[tuple(name for name, plugin in check_plugins().items() if plugin.SWITCH)]
 
 
 class Rule(StrictStruct, frozen=True, kw_only=True):
@@ -136,7 +91,7 @@ class Rule(StrictStruct, frozen=True, kw_only=True):
         Meta(description="Checked column: instruction, input, response, or one of the source's own."),
     ] = None
     check: Annotated[
-        Check | Literal["not_nullable", "unique", "no_duplicates", "no_conflicts"] | None,
+        Check | CheckName | None,
         Meta(description="One check; nulls pass all but not_nullable."),
     ] = None
     where: Annotated[

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from alpaqual.errors import Problem
-from alpaqual.recipe.model import Check, Length, Range, Rule
+from alpaqual.recipe.check_plugins import check_plugins
+from alpaqual.recipe.model import Check, Rule
 from alpaqual.recipe.schema_errors import suggest
 from alpaqual.recipe.yaml_nodes import Document, Path
 
@@ -52,27 +53,6 @@ _COLUMN_KEYS = {
     "report_duplicates",
 }
 _NO_RULE = ("index", "checks")
-_ONE_VALUE = [
-    "equal_to",
-    "not_equal_to",
-    "greater_than",
-    "greater_than_or_equal_to",
-    "less_than",
-    "less_than_or_equal_to",
-    "isin",
-    "notin",
-    "str_matches",
-    "str_contains",
-    "str_startswith",
-    "str_endswith",
-]
-_ARGUMENT = {
-    "isin": "allowed_values", "notin": "forbidden_values", "str_matches": "pattern", "str_contains": "pattern",
-    "str_startswith": "string", "str_endswith": "string", "greater_than": "min_value", "greater_than_or_equal_to": "min_value",
-    "less_than": "max_value", "less_than_or_equal_to": "max_value",
-}  # fmt: skip
-_CHECKS = (*_ONE_VALUE, "in_range", "str_length")
-
 Placed = tuple[Rule, Path]
 
 
@@ -120,7 +100,7 @@ class _Reader:
         if not names:
             return
         if len(names) == 1:
-            yield self.rule(f"{names[0]}.unique_rows", names[0], Check(unique=True)), ("unique",)
+            yield self.rule(f"{names[0]}.unique_rows", names[0], _checked(unique=True)), ("unique",)
         elif set(names) <= {"instruction", "input", "response"}:
             yield (
                 Rule(
@@ -140,9 +120,9 @@ class _Reader:
         if self.flag(column, "regex", path):
             self.problem((*path, "regex"), "column names by regular expression are not read: name each column")
         if not self.flag(column, "nullable", path):
-            yield self.rule(f"{name}.not_nullable", name, Check(not_nullable=True)), path
+            yield self.rule(f"{name}.not_nullable", name, _checked(not_nullable=True)), path
         if self.flag(column, "unique", path):
-            yield self.rule(f"{name}.unique", name, Check(unique=True)), (*path, "unique")
+            yield self.rule(f"{name}.unique", name, _checked(unique=True)), (*path, "unique")
         for key, argument in column.items():
             if key not in _COLUMN_KEYS:
                 yield from self.check(name, key, argument, (*path, key))
@@ -174,8 +154,9 @@ class _Reader:
             self.problem(path, "a check in a list names itself as options: {check_name: …}; others cannot be read")
 
     def check(self, column: str, name: str, argument: Any, path: Path) -> Iterator[Placed]:
-        if name not in _CHECKS:
-            self.problem(path, f"unknown check '{name}'{suggest(name, _CHECKS) or '; known: ' + ', '.join(_CHECKS)}")
+        known = _known()
+        if name not in known:
+            self.problem(path, f"unknown check '{name}'{suggest(name, known) or '; known: ' + ', '.join(known)}")
             return
         options = argument.get("options") if isinstance(argument, dict) else None
         options = dict(options) if isinstance(options, dict) else {}
@@ -187,7 +168,8 @@ class _Reader:
                 "'ignore_na: false' is not read: a check passes over nulls, 'nullable: false' is the check for them",
             )
         try:
-            checks = list(_checks(name, argument))
+            found = check_plugins()[known[name]].from_pandera(argument)
+            checks = [(f"{name}{end}", _checked(**{other or known[name]: value})) for end, other, value in found]
         except KeyError as error:
             self.problem(path, f"'{name}' of column '{column}' has no {error}")
             return
@@ -208,28 +190,12 @@ class _Reader:
         return Rule(id=called, column=column, check=check, warn=limit, description="From a pandera schema.")
 
 
-def _checks(name: str, argument: Any) -> Iterator[tuple[str, Check]]:
-    settings = argument if isinstance(argument, dict) else {}
-    if name == "in_range":
-        low, high = settings["min_value"], settings["max_value"]
-        ends = settings.get("include_min", True), settings.get("include_max", True)
-        if all(ends):
-            yield name, _checked(in_range=Range(min=low, max=high))
-            return
-        yield f"{name}.min", _checked(**{"greater_than_or_equal_to" if ends[0] else "greater_than": low})
-        yield f"{name}.max", _checked(**{"less_than_or_equal_to" if ends[1] else "less_than": high})
-    elif name == "str_length":
-        exactly = settings.get("exact_value", argument if isinstance(argument, int) else None)
-        low, high = (
-            (exactly, exactly) if exactly is not None else (settings.get("min_value"), settings.get("max_value"))
-        )
-        yield name, _checked(str_length=Length(min=low, max=high))
-    else:
-        keys = ("value", _ARGUMENT.get(name, "value"))
-        value = next((settings[key] for key in keys if key in settings), argument)
-        yield name, _checked(**{name: value})
+def _known() -> dict[str, str]:
+    """pandera's name of a check -> ours; `nullable` and `unique` belong to a column and are read there."""
+    named = {plugin.PANDERA: name for name, plugin in check_plugins().items() if plugin.PANDERA}
+    return {pandera: name for pandera, name in named.items() if pandera not in _COLUMN_KEYS}
 
 
 def _checked(**check: Any) -> Check:
-    """A check whose argument is of the right kind, or msgspec's word why not."""
-    return msgspec.convert(msgspec.to_builtins(check), Check)
+    """A check whose argument is of the right type. Raises msgspec.ValidationError."""
+    return msgspec.convert(check, Check)

@@ -10,8 +10,8 @@ from typing import Any
 
 from alpaqual.errors import Problem
 from alpaqual.recipe.schema import Kind, json_schema
-from alpaqual.recipe.types import NAME, PERCENT
 from alpaqual.recipe.yaml_nodes import Document, Path
+from alpaqual.types import NAME, PERCENT
 
 _KINDS = {
     "object": "a mapping (keys and values)",

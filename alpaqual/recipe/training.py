@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
 
-from alpaqual.recipe.types import Name, Positive, Rate, StrictStruct, Text
+from alpaqual.types import Name, Positive, Rate, StrictStruct, Text
 
 Above = Annotated[float, Meta(gt=0)]
 

@@ -121,7 +121,8 @@ def test_a_broken_file_is_refused_as_a_whole_or_by_its_lines(tmp_path: Path, kin
 
 def test_a_plug_in_that_is_not_there_says_which_are() -> None:
     with pytest.raises(
-        MachineError, match=r"no plug-in 'xlsx' of the kind 'sources' is installed; there is: csv, json"
+        MachineError,
+        match=r"no plug-in 'xlsx' of the kind 'sources' is installed; there are: csv, json, jsonl, parquet",
     ):
         registry.find("sources", "xlsx")
 

@@ -11,11 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import alpaqual
+from alpaqual.checks.in_range import Range
+from alpaqual.checks.no_duplicates import Duplicates
+from alpaqual.checks.str_length import Length
 from alpaqual.engines.duckdb import Plugin as DuckDB
 from alpaqual.plan.checking import COUNTS, failures
 from alpaqual.quote import name
 from alpaqual.recipe.crosscheck import checks_of
-from alpaqual.recipe.model import Check, Duplicates, Length, Range, Rule
+from alpaqual.recipe.model import Check, Rule
 from alpaqual.store.frames import pandera_polars
 
 os.environ.setdefault("DISABLE_PANDERA_IMPORT_WARNING", "True")

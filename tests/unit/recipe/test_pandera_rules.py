@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandera.io import polars_io
 
+from alpaqual.checks.in_range import Range
+from alpaqual.checks.str_length import Length
 from alpaqual.errors import RecipeError
 from alpaqual.recipe.crosscheck import checks_of
-from alpaqual.recipe.model import Check, Length, Range
+from alpaqual.recipe.model import Check
 from alpaqual.recipe.parse import parse_recipe, read_rules
 from alpaqual.recipe.yaml_nodes import read_document
 

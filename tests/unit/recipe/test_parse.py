@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alpaqual.errors import RecipeError
+from alpaqual.patterns import pattern_problem
 from alpaqual.recipe.expression import FUNCTIONS
 from alpaqual.recipe.parse import parse_recipe, read_recipe, read_rules
-from alpaqual.recipe.patterns import pattern_problem
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.recipe.yaml_nodes import read_document, resolve_scalar
 
@@ -142,7 +142,7 @@ KEYS_AND_TYPES = {
     ),
     "format": (
         changed("path: a.jsonl", "{path: a.jsonl, format: jsnl}"),
-        "4:29: 'format' is 'jsnl': it must be one of csv, json, jsonl, parquet, did you mean 'jsonl'?",
+        "4:29: there is no source format 'jsnl', did you mean 'jsonl'?",
     ),
     "sample is a fraction": (
         changed("full: {}", "full: {sample: 3.0}"),

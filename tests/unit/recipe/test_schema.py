@@ -15,8 +15,8 @@ from alpaqual.recipe.pandera_rules import is_pandera_schema
 from alpaqual.recipe.parse import read_recipe, read_rules
 from alpaqual.recipe.schema import KINDS, json_schema
 from alpaqual.recipe.schema_errors import validator
-from alpaqual.recipe.types import NAME, PERCENT
 from alpaqual.recipe.yaml_nodes import read_document
+from alpaqual.types import NAME, PERCENT
 
 TYPES = {"recipe": RecipeText, "rules": list[Rule], "category": Category | list[Category]}
 REPOSITORY = Path(__file__).parents[3]

@@ -1,8 +1,8 @@
-"""Field types and the base struct of the recipe."""
+"""Field types and the base struct of recipes, which the arguments of checks share."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -17,6 +17,9 @@ Limit = Annotated[int, Meta(ge=0)] | Percent
 Rate = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
+Scalar = str | int | float | bool
+Scalars = Annotated[list[Scalar], Meta(min_length=1)]
+RowColumns = Annotated[list[Literal["instruction", "input", "response"]], Meta(min_length=1)]
 
 
 class StrictStruct(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):

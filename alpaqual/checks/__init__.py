@@ -1,0 +1,1 @@
+"""The checks of rules: one file each, with a class `Plugin` (`alpaqual.contracts.Check`)."""

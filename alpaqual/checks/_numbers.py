@@ -1,0 +1,25 @@
+"""Checks that compare a number with one bound."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alpaqual import quote, sql
+from alpaqual.contracts import Check, FailingRows
+
+
+class Comparison(Check):
+    """The column is a number that compares to the bound by `OPERATOR`. A value that is no number fails."""
+
+    ARGUMENT = float
+    OPERATOR: str
+
+    def failing(self, argument: float, column: str) -> FailingRows:
+        """Rows whose number does not compare so, or that hold no number."""
+        value = f"TRY_CAST({column} AS DOUBLE)"
+        wrong = f"NOT ({value} {self.OPERATOR} {quote.number(argument)}) OR ({value} IS NULL AND {column} IS NOT NULL)"
+        return FailingRows(sql.or_false(wrong))
+
+    def to_pandera(self, argument: Any) -> tuple[Any]:
+        """pandera's check has the same name and argument."""
+        return (argument,)

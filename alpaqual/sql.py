@@ -1,0 +1,48 @@
+"""SQL expressions that checks and stages share: membership, bounds, normalised text, keys over several columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from alpaqual import quote
+
+
+def or_false(predicate: str) -> str:
+    """A predicate that is false where it would be null."""
+    return f"COALESCE({predicate}, FALSE)"
+
+
+def text(column: str) -> str:
+    """A column as text."""
+    return f"CAST({column} AS VARCHAR)"
+
+
+def among(column: str, values: Sequence[Any]) -> str:
+    """SQL that is true where the column has one of the values, each compared by its own type: truth value, number or text."""
+    truths = [quote.literal(value) for value in values if isinstance(value, bool)]
+    numbers = [
+        quote.number(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)
+    ]
+    texts = [quote.literal(value) for value in values if isinstance(value, str)]
+    kinds = (("TRY_CAST({} AS BOOLEAN)", truths), ("TRY_CAST({} AS DOUBLE)", numbers), ("CAST({} AS VARCHAR)", texts))
+    parts = [or_false(f"{cast.format(column)} IN ({', '.join(alike)})") for cast, alike in kinds if alike]
+    return " OR ".join(parts)
+
+
+def outside(value: str, low: object, high: object) -> str:
+    """SQL that is true where the value is below `low` or above `high`; None is no bound."""
+    sides = [f"{value} < {low}"] if low is not None else []
+    sides += [f"{value} > {high}"] if high is not None else []
+    return " OR ".join(sides)
+
+
+def normalised(column: str) -> str:
+    """A text's letters and digits in lower case, with one space between words."""
+    return f"TRIM(REGEXP_REPLACE(LOWER(COALESCE({column}, '')), '[^\\p{{L}}\\p{{N}}]+', ' ', 'g'))"
+
+
+def joined_key(parts: Sequence[str]) -> str:
+    """One md5 over several texts, each preceded by its length, so that different texts never give the same bytes."""
+    pieces = ", ".join(f"LENGTH({part}), ':', {part}" for part in parts)
+    return f"MD5(CONCAT({pieces}))"
