@@ -1,4 +1,4 @@
-"""Regular expressions as RE2 reads them, which is what a run uses: what it cannot read is said before anything runs."""
+"""Regular expressions of RE2, the library that a run uses: checked before anything runs."""
 
 from __future__ import annotations
 
@@ -21,43 +21,43 @@ _IN_CLASS = re.compile(
     rf"(?P<set>{_SET}|\[:\^?(?:{_POSIX}):\])|(?P<plain>{_SHARED})|(?P<escape>\\.|\[:\^?[a-z]+:\])|(?P<open>\[)",
     re.DOTALL,
 )
-_MOST_REPEATS = 1000
+_MAX_REPEATS = 1000
 
 
 def pattern_problem(pattern: str) -> str:
-    """What keeps a pattern from being a regular expression of RE2, or nothing.
+    """The reason why RE2 cannot read a pattern, or nothing.
 
-    What only RE2 has is replaced by something like it, so that Python's parser can judge the rest.
+    Syntax that only RE2 has is replaced by an equivalent of Python's, whose parser then judges the whole.
     """
     try:
-        like = _TOKEN.sub(_like, pattern)
+        translated = _TOKEN.sub(_python_token, pattern)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            re.compile(like)
-    except _Refused as refused:
-        return str(refused)
+            re.compile(translated)
+    except _UnsupportedSyntax as unsupported:
+        return str(unsupported)
     except (re.error, RecursionError, OverflowError) as error:
         return f"not a regular expression: {getattr(error, 'msg', error)}"
     return ""
 
 
-class _Refused(ValueError):  # noqa: N818 - it never leaves this file
-    """Why RE2 does not read a piece."""
+class _UnsupportedSyntax(ValueError):  # noqa: N818 - raised and caught in this file
+    """The reason why RE2 cannot read a part of a pattern."""
 
 
-def _like(token: re.Match[str]) -> str:
-    """What Python calls the same as a piece of an RE2 pattern, or nearly the same."""
+def _python_token(token: re.Match[str]) -> str:
+    """The equivalent, in Python's syntax, of one token of an RE2 pattern."""
     text, found = token[0], token.groupdict()
     if found["escape"] or found["group"]:
-        raise _Refused(_why(text))
+        raise _UnsupportedSyntax(_unsupported(text))
     if found["twice"]:
-        raise _Refused(f"'{text}': RE2 has no possessive or repeated repetition")
-    if max(int(found["low"] or 0), int(found["high"] or 0)) > _MOST_REPEATS:
-        raise _Refused(f"'{text}': RE2 repeats at most {_MOST_REPEATS:,} times")
+        raise _UnsupportedSyntax(f"'{text}': RE2 has no possessive or repeated repetition")
+    if max(int(found["low"] or 0), int(found["high"] or 0)) > _MAX_REPEATS:
+        raise _UnsupportedSyntax(f"'{text}': RE2 repeats at most {_MAX_REPEATS:,} times")
     if found["quoted"]:
         return re.escape(text.removeprefix(r"\Q").removesuffix(r"\E"))
     if found["class"]:
-        return "[" + _IN_CLASS.sub(_like_in_class, text[1:-1]) + "]"
+        return "[" + _IN_CLASS.sub(_python_class_token, text[1:-1]) + "]"
     if found["flags"]:
         return "(?:" if text.endswith(":") else ""
     replaced = [
@@ -66,12 +66,12 @@ def _like(token: re.Match[str]) -> str:
         (found["end"], r"\Z"),
         (found["name"], f"(?P<{found['name']}>"),
     ]
-    return next((like for there, like in replaced if there), text)
+    return next((python for found_here, python in replaced if found_here), text)
 
 
-def _like_in_class(token: re.Match[str]) -> str:
+def _python_class_token(token: re.Match[str]) -> str:
     if token["escape"]:
-        raise _Refused(_why(token[0]))
+        raise _UnsupportedSyntax(_unsupported(token[0]))
     if token["set"] or token["open"]:
         return r"\w" if token["set"] else r"\["
     code = re.fullmatch(r"\\x\{?([0-9A-Fa-f]+)\}?", token[0])
@@ -79,7 +79,7 @@ def _like_in_class(token: re.Match[str]) -> str:
     return re.escape(chr(min(int(code[1], 16), 0x10FFFF))) if code else token[0]
 
 
-def _why(text: str) -> str:
+def _unsupported(text: str) -> str:
     if text.startswith("("):
         return f"'{text}': RE2 has no look-around, no conditions and no back-references"
     if text[1:].isdigit():

@@ -56,7 +56,7 @@ _WITH_IDS = (
 
 
 def _holding(rule: Rule) -> Any:
-    """A check of a whole frame: whether each of its rows holds to the rule, by the SQL that a run uses."""
+    """A check of a whole frame, by the SQL that a run uses: true for each row that passes the rule."""
 
     def holds(data: Any) -> Any:
         frame = data.lazyframe.collect()

@@ -1,4 +1,4 @@
-"""What a schema cannot say: names that nothing defines, thresholds off their scale, expressions, regular expressions."""
+"""Checks of a recipe beyond its schema: names that nothing defines, thresholds off their scale, expressions, patterns."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def checks_of(rule: Rule) -> list[tuple[str, object]]:
 
 
 def check_rule(rule: Rule, document: Document, place: Path) -> Iterator[Problem]:
-    """What is wrong with one rule."""
+    """Yield the problems of one rule."""
     checks = checks_of(rule)
     if (rule.where is None) == (not checks):
         if document.was_removed(place):
@@ -72,7 +72,7 @@ def _where(text: str, document: Document, place: Path) -> Iterator[Problem]:
 
 
 def check_category(category: Category, document: Document, place: Path) -> Iterator[Problem]:
-    """What is wrong with one category."""
+    """Yield the problems of one category."""
     ways = [way for way in ("keywords", "pattern", "column", "where") if getattr(category, way) is not None]
     if len(ways) != 1 and not document.was_removed(place):
         yield document.problem(
@@ -105,7 +105,10 @@ def check_recipe(
     unread: Collection[str] = (),
     prompts: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Problem]:
-    """What is wrong between the parts of a recipe. Of the kinds in `unread` not all could be read; `prompts` are by grader."""
+    """Yield the problems between the parts of a recipe.
+
+    `unread` has the kinds of which some files could not be read; `prompts` has the text of each grader's prompt file.
+    """
     yield from _sources(recipe, document)
     yield from check_graders(recipe.graders, prompts, document)
     context = _Names(recipe, document, rules, categories, unread)
@@ -121,7 +124,7 @@ def check_recipe(
 
 
 class _Names:
-    """What the recipe defines. What could not be read may define a name, which then counts as known."""
+    """The names that the recipe defines. A file that could not be read may define any name of its kind."""
 
     def __init__(
         self,
@@ -144,7 +147,7 @@ class _Names:
             self.any.add("category")
 
     def unknown(self, kind: str, name: str) -> str:
-        """What to say where nothing defines the name, else nothing."""
+        """The message for a name that nothing defines, else nothing."""
         known = self.listed[kind]
         if name in known or kind in self.any or (kind not in _LISTS and self.document.was_removed((f"{kind}s", name))):
             return ""
@@ -263,7 +266,7 @@ def _expectation(expectation: Expectation, document: Document, place: Path, name
 
 
 def _crossed(bounds: Bounds) -> bool:
-    """Whether the lower bound is above the upper one; a count and a percentage cannot be told."""
+    """Whether the lower bound is above the upper one; a count and a percentage cannot be compared."""
     low, high = bounds.min, bounds.max
     if isinstance(low, str) and isinstance(high, str):
         return float(low.rstrip("%")) > float(high.rstrip("%"))

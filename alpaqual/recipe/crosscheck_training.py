@@ -14,7 +14,7 @@ from alpaqual.registry import names
 def check_training(
     training: Training | None, document: Document, unknown: Callable[[str, str], str]
 ) -> Iterator[Problem]:
-    """What is wrong with a recipe's training. `unknown` gives the message for a name that nothing defines, or nothing."""
+    """Yield the problems of a recipe's training. `unknown` gives the message for a name that nothing defines, or nothing."""
     if training is None:
         return
     for index, name in enumerate(training.datasets):

@@ -83,7 +83,7 @@ class _Reader:
                 self.problem((key,), f"unknown key '{key}' of a pandera schema{suggest(key, _SCHEMA_KEYS)}")
         for key in _NO_RULE:
             if schema.get(key):
-                self.problem((key,), f"'{key}' of a pandera schema has no rule that says the same: write it as a rule")
+                self.problem((key,), f"'{key}' of a pandera schema cannot be read as rules: write a rule in its place")
         columns = schema.get("columns")
         if not isinstance(columns, dict):
             self.problem(("columns",), "'columns' of a pandera schema is a mapping of column names")
@@ -145,7 +145,7 @@ class _Reader:
         return value is True
 
     def listed(self, column: str, entry: Any, path: Path) -> Iterator[Placed]:
-        """A check as pandera lists it where a column has several of one name: its name stands among its options."""
+        """A check as pandera lists it where a column has several of one name: its name is among its options."""
         options = entry.get("options") if isinstance(entry, dict) else None
         name = options.get("check_name") if isinstance(options, dict) else None
         if isinstance(name, str):
