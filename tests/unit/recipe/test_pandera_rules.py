@@ -168,8 +168,8 @@ def test_a_recipe_takes_it_as_any_file_of_rules(tmp_path):
     [
         ("str_length:", "str_lenght:", "8:7: unknown check 'str_lenght', did you mean 'str_length'?"),
         ("version: 0.22.0", "verison: 0.22.0", "2:1: unknown key 'verison' of a pandera schema, did you mean 'version'?"),
-        ("index: null", "index: [{}]", "25:1: 'index' of a pandera schema has no rule that says the same: write it as a rule"),
-        ("checks: null", "checks: {f: 1}", "24:1: 'checks' of a pandera schema has no rule that says the same: write it as a rule"),
+        ("index: null", "index: [{}]", "25:1: 'index' of a pandera schema cannot be read as rules: write a rule in its place"),
+        ("checks: null", "checks: {f: 1}", "24:1: 'checks' of a pandera schema cannot be read as rules: write a rule in its place"),
         ("nullable: false", "nullable: no", "21:5: 'nullable' must be true or false, not 'no'"),
         ("unique: false", "unique: 1", "15:5: 'unique' must be true or false, not '1'"),
         ("regex: false", "regex: true", "18:5: column names by regular expression are not read: name each column"),
