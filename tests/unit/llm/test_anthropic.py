@@ -269,7 +269,7 @@ def plugin_words(server: Server, request: Request) -> dict[str, Any]:
         ("error", FaultKind.TRANSIENT, "server error 500"),
         ("throttle", FaultKind.THROTTLED, "rate limit"),
         ("no_choice", FaultKind.TRANSIENT, "broken reply"),
-        ("not_found", FaultKind.FATAL, "the model or the address is not there"),
+        ("not_found", FaultKind.FATAL, "the model or the address does not exist"),
     ],
 )
 def test_what_goes_wrong_in_a_batch(server: Server, kind: str, expected: FaultKind, reason: str) -> None:

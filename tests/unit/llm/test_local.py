@@ -19,7 +19,7 @@ import torch
 
 from alpaqual.errors import Fault, FaultKind, MachineError
 from alpaqual.llm._local_choices import Choices, Spelling, longest_paths
-from alpaqual.llm._local_jobs import Job, Room, mates
+from alpaqual.llm._local_jobs import BatchLimits, Job, next_batch
 from alpaqual.llm._local_prompts import Prompts
 from alpaqual.llm.local import Plugin, model_digest
 from alpaqual.values import Endpoint, Reply, Request
@@ -485,12 +485,12 @@ def test_a_batch_is_around_the_one_that_waited_longest() -> None:
     waiting = [job(length) for length in lengths] + [job(50, "b")]
 
     # A short one more is little padding in all, a long one makes all others longer.
-    assert [lengths[at] for at in mates(waiting, Room(8, None, 100).takes)] == [10, 48, 50, 50, 52]
-    assert len(mates(waiting, Room(2, None, 100).takes)) == 2
-    assert len(mates(waiting, Room(8, 149, 100).takes)) == 2
-    assert mates(waiting, Room(8, 10, 100).takes) == [0], "one alone always fits"
-    assert len(mates([job(50, kept=40)] * 5, Room(8, None, 100).takes)) == 2
-    assert mates(waiting[-1:] + waiting, Room(8, None, 100).takes) == [0, 7]
+    assert [lengths[at] for at in next_batch(waiting, BatchLimits(8, None, 100).allow)] == [10, 48, 50, 50, 52]
+    assert len(next_batch(waiting, BatchLimits(2, None, 100).allow)) == 2
+    assert len(next_batch(waiting, BatchLimits(8, 149, 100).allow)) == 2
+    assert next_batch(waiting, BatchLimits(8, 10, 100).allow) == [0], "one alone always fits"
+    assert len(next_batch([job(50, kept=40)] * 5, BatchLimits(8, None, 100).allow)) == 2
+    assert next_batch(waiting[-1:] + waiting, BatchLimits(8, None, 100).allow) == [0, 7]
 
 
 @pytest.mark.parametrize("name", ["gone/model", "./gone", "a/b/c", "gone.gguf", "../gone"])

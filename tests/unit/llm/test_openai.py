@@ -264,7 +264,7 @@ def plugin_words(server: Server, request: Request) -> dict[str, Any]:
         ("error", FaultKind.TRANSIENT, "server error 500"),
         ("throttle", FaultKind.THROTTLED, "rate limit"),
         ("no_choice", FaultKind.TRANSIENT, "broken reply"),
-        ("not_found", FaultKind.FATAL, "the model or the address is not there"),
+        ("not_found", FaultKind.FATAL, "the model or the address does not exist"),
     ],
 )
 def test_what_goes_wrong_in_a_batch(server: Server, kind: str, expected: FaultKind, reason: str) -> None:
@@ -367,7 +367,7 @@ def test_openai_itself_knows_the_new_name_of_the_limit(monkeypatch: pytest.Monke
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     opened = Plugin(Endpoint("openai", "m"))
 
-    words = opened.words(asked(max_tokens=9))
+    words = opened.body(asked(max_tokens=9))
     asyncio.run(opened.close())
 
     assert words["max_completion_tokens"] == 9
