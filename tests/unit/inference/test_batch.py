@@ -21,7 +21,7 @@ from loopback.answering import requests_of
 from alpaqual.errors import BudgetReached, Fault, FaultKind, StageError
 from alpaqual.inference import batch
 from alpaqual.inference.batch import BatchClient, BatchTiming
-from alpaqual.inference.batch_state import Batch
+from alpaqual.inference.batch_state import Batch, write_batch
 from alpaqual.inference.budget import Budget, Limit
 from alpaqual.inference.price import FREE, Price
 from alpaqual.llm._faults import keys_digest
@@ -277,7 +277,7 @@ def test_settings_that_every_row_is_refused_for(work: Work) -> None:
 def test_an_unknown_model_ends_it(work: Work) -> None:
     work.server.settings(all="not_found")
 
-    with pytest.raises(Fault, match="not there") as stopped:
+    with pytest.raises(Fault, match="does not exist") as stopped:
         work.answer(work.requests(3))
 
     assert stopped.value.kind is FaultKind.FATAL
@@ -345,7 +345,7 @@ def test_a_state_whose_replies_are_all_there_costs_nothing(work: Work) -> None:
     requests = work.requests(5)
     work.answer(requests)
     keys = [request_key(request) for request in requests]
-    batch.write_state(work.folder / "batches", Batch("old", requests[0].model, keys, 0.0, time.time(), "batch_x"))
+    write_batch(work.folder / "batches", Batch("old", requests[0].model, keys, 0.0, time.time(), "batch_x"))
     work.server.reset()
 
     assert work.answer(requests) == {}
@@ -365,7 +365,7 @@ def test_a_state_that_cannot_be_read(work: Work) -> None:
 def test_nothing_is_sent_that_no_state_says(work: Work) -> None:
     (work.folder / "batches").write_text("a file where the folder should be")
 
-    with pytest.raises(StageError, match="no batch is sent without it"):
+    with pytest.raises(StageError, match="no batch is submitted without it"):
         work.answer(work.requests(1))
 
     assert work.server.stats()["requests"] == 0
@@ -378,7 +378,7 @@ def test_a_batch_of_somebody_else_is_not_taken_for_ours(server: Server, tmp_path
     requests = work.requests(5)
     keys = [request_key(request) for request in requests]
     label = f"alpaqual.x.{int(time.time())}.{len(keys)}.{keys_digest(keys)[:16]}"
-    batch.write_state(work.folder / "batches", Batch(label, requests[0].model, keys, 0.0, time.time()))
+    write_batch(work.folder / "batches", Batch(label, requests[0].model, keys, 0.0, time.time()))
     theirs = work.requests(10)[5:]
     other.interrupted(theirs, lambda: any(state["batch"] for state in other.states()))
 
@@ -521,7 +521,7 @@ def test_only_so_many_requests_are_in_memory(work: Work) -> None:
 
 
 def test_large_requests_make_smaller_batches(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "_MOST_BYTES", 5_000)
+    monkeypatch.setattr(batch, "_MAX_BYTES", 5_000)
     requests = [Request(f"{work.provider}/m", (("user", f"{at} " + "long " * 400),)) for at in range(6)]
 
     assert work.answer(requests) == {}

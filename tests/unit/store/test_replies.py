@@ -153,7 +153,7 @@ def test_a_compacted_ledger_differs_by_the_new_lines_alone(tmp_path: Path) -> No
 
 
 def test_more_files_than_a_process_may_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rewriting, "_OPEN", 3)
+    monkeypatch.setattr(rewriting, "_MAX_OPEN", 3)
     for number in range(40):
         (tmp_path / f"2026{number}.jsonl").write_bytes(line(number) + line(number + 1000))
     opened = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else None
@@ -494,5 +494,5 @@ def test_where_a_ledger_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     own.mkdir(parents=True)
     assert replies_folder(deep) == own
     assert replies_folder(own) == own
-    with pytest.raises(RecipeError, match="no recipe and no folder is there"):
+    with pytest.raises(RecipeError, match="there is no such recipe or folder"):
         replies_folder(deep / "gone.yaml")
