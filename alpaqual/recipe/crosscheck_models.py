@@ -16,7 +16,7 @@ _ADDRESS = re.compile(r"https?://[^/\s]+")
 
 
 def check_model(settings: ModelSettings, document: Document, place: Path) -> Iterator[Problem]:
-    """Problems of a model's settings, whoever sends requests to it."""
+    """Problems of a model's settings, for graders and other users of models."""
     if settings.model is None:
         return
     if settings.base_url is not None and not _ADDRESS.match(settings.base_url):

@@ -207,7 +207,7 @@ class Grader(ModelSettings, frozen=True, kw_only=True):
 
     @property
     def scale_of_thresholds(self) -> Scale:
-        """The scale without steps where scores may lie between them: an expectation, or combined scores."""
+        """The scale without steps where scores are not multiples of it: an expectation, or combined scores."""
         step = self.scale.step
         if self.scoring == "expectation":
             step = None

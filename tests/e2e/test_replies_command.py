@@ -289,7 +289,7 @@ def test_prune_deletes_nothing_that_was_not_named_or_agreed_to(paid: Project) ->
 
 
 def _answering(project: Project, answer: str) -> str:
-    """What `prune --model openai/a` prints where somebody at a terminal answers so."""
+    """What `prune --model openai/a` prints after this answer at a terminal."""
     ours, theirs = pty.openpty()
     try:
         os.write(ours, answer.encode())

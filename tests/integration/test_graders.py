@@ -173,7 +173,7 @@ def test_nan_in_a_table_whose_numbers_are_all_on_the_scale_is_kept_out(project: 
         ("uid,s\nu0,1\n,2\n", r"t\.csv: imported scores are not valid: key: not_nullable \(1\)"),
     ],
 )
-def test_a_key_must_be_there_and_stand_for_one_row(project: Project, table: str, finding: str) -> None:
+def test_a_key_must_exist_and_be_unique(project: Project, table: str, finding: str) -> None:
     with pytest.raises(StageError, match=finding):
         with_table(project, "t.csv", table)
 

@@ -247,7 +247,7 @@ def test_a_batch_that_failed_says_why(openai: Work) -> None:
     assert openai.states() == []
 
 
-def test_a_batch_without_room_is_sent_again_in_parts(openai: Work) -> None:
+def test_a_batch_that_finds_the_queue_full_is_sent_again_in_parts(openai: Work) -> None:
     openai.server.settings(batch_end="failed", batch_code="token_limit_exceeded")
     requests = openai.requests(20)
 
@@ -371,7 +371,7 @@ def test_nothing_is_sent_that_no_state_says(work: Work) -> None:
     assert work.server.stats()["requests"] == 0
 
 
-def test_a_batch_of_somebody_else_is_not_taken_for_ours(server: Server, tmp_path: Path) -> None:
+def test_a_batch_of_another_process_is_not_taken_for_this_one(server: Server, tmp_path: Path) -> None:
     """Killed before sending, while another process of the same workspace sends as many requests."""
     work, other = Work(server, tmp_path / "ours", "anthropic"), Work(server, tmp_path / "other", "anthropic")
     server.settings(batch_seconds=0.3)

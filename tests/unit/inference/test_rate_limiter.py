@@ -67,7 +67,7 @@ def test_no_more_than_asked_for_are_ever_in_flight(concurrency: int) -> None:
     assert done == 300
 
 
-def test_a_pause_that_the_server_asks_for_holds_everybody() -> None:
+def test_a_pause_that_the_server_asks_for_holds_all_requests() -> None:
     async def work() -> float:
         limiter = RateLimiter(RateLimits(4))
         warm(limiter)
@@ -148,7 +148,7 @@ def test_a_server_that_is_there_after_all_gets_as_much_as_before() -> None:
     assert run(work()) == 8
 
 
-def test_a_pause_that_was_asked_for_tries_nobody_s_patience() -> None:
+def test_a_pause_that_was_asked_for_does_not_count_against_patience() -> None:
     async def work() -> None:
         limiter = RateLimiter(RateLimits(8, patience=0.1))
         for _ in range(5):
@@ -191,7 +191,7 @@ def test_tokens_per_minute_are_kept_and_a_request_larger_than_a_minute_still_goe
     assert run(work()) >= 0.4
 
 
-def test_closing_lets_nobody_in_and_ends_every_wait() -> None:
+def test_closing_admits_no_request_and_ends_every_wait() -> None:
     async def work() -> list[Any]:
         limiter = RateLimiter(RateLimits(1))
         await limiter.acquire(1)

@@ -1,4 +1,4 @@
-"""The ledger as files: nothing that `Ledger` reads is lost or changed by whatever rewrites them, and nobody is disturbed."""
+"""The ledger as files: nothing that `Ledger` reads is lost or changed by the commands that rewrite them, or disturbs other processes."""
 
 from __future__ import annotations
 
@@ -326,7 +326,7 @@ def test_readers_hold_each_other_up_in_nothing(tmp_path: Path) -> None:
         prune(tmp_path / "not there", ["openai/a"], [])
 
 
-def test_nobody_lists_or_adds_files_while_files_are_taken_away(tmp_path: Path) -> None:
+def test_no_process_lists_or_adds_files_while_files_are_removed(tmp_path: Path) -> None:
     (tmp_path / "2026.jsonl").write_bytes(line(1))
     before = Ledger(tmp_path)
     with ThreadPoolExecutor(2) as others:
@@ -418,13 +418,13 @@ def test_a_pruned_file_keeps_its_mode(tmp_path: Path) -> None:
 
 
 def test_a_survey_counts(tmp_path: Path) -> None:
-    dear = line(1, input_tokens=10, output_tokens=2, cost_usd=0.25)
-    (tmp_path / "20261.jsonl").write_bytes(dear + line(2, input_tokens=5) + b'{"key')
-    (tmp_path / "20262.jsonl").write_bytes(dear + line(3, "local/b"))
+    expensive = line(1, input_tokens=10, output_tokens=2, cost_usd=0.25)
+    (tmp_path / "20261.jsonl").write_bytes(expensive + line(2, input_tokens=5) + b'{"key')
+    (tmp_path / "20262.jsonl").write_bytes(expensive + line(3, "local/b"))
     found = summarize(tmp_path)
     a, b = found.models[1], found.models[0]
     assert (a.model, a.counted, a.duplicates) == ("openai/a", Totals(2, 15, 2, 0.25), Totals(1, 10, 2, 0.25))
-    assert (a.first_file, a.last_file, a.bytes) == ("20261.jsonl", "20262.jsonl", 2 * len(dear) + len(line(2, input_tokens=5)))  # fmt: skip
+    assert (a.first_file, a.last_file, a.bytes) == ("20261.jsonl", "20262.jsonl", 2 * len(expensive) + len(line(2, input_tokens=5)))  # fmt: skip
     assert (b.model, b.counted, b.duplicates) == ("local/b", Totals(1), Totals())
     assert (found.files, found.torn, found.written) == (("20261.jsonl", "20262.jsonl"), ("20261.jsonl",), ())
     assert found.bytes == sum(map(len, contents(tmp_path).values()))
@@ -481,7 +481,7 @@ def test_an_export_overwrites_nothing_but_replies(tmp_path: Path) -> None:
     assert export_replies(folder, tmp_path / "empty").replies == 1
 
 
-def test_where_a_ledger_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_of_a_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = tmp_path / ".alpaqual" / "replies"
     deep = tmp_path / "recipes" / "deep"
     deep.mkdir(parents=True)
