@@ -1,4 +1,4 @@
-"""One Protocol a kind of plug-in."""
+"""One Protocol per kind of plug-in."""
 
 from __future__ import annotations
 
@@ -112,60 +112,79 @@ class Engine(Protocol):
 
 
 class Ledger(Protocol):
-    """Replies that were paid for, by key; its length is how many there are."""
+    """Paid replies by key; its length is their number."""
 
     def __len__(self) -> int: ...
 
     def key(self, request: Request) -> str:
-        """What a request is known by."""
+        """The key of a request."""
         ...
 
     def get(self, key: str) -> Reply | None:
-        """The reply to the request of this key."""
+        """The reply to the request with this key."""
         ...
 
-    def add(self, key: str, reply: Reply, asked: str = "") -> None:
-        """Write a reply down at once, with the model that was asked: a process that is killed now loses none."""
+    def add(self, key: str, reply: Reply, requested_model: str = "") -> None:
+        """Write a reply at once, with the model of the request: a process that is killed now loses none."""
         ...
 
     def claim(self, key: str) -> bool:
-        """Say that this process asks for a reply; False while another process does. What that one wrote can then be had."""
-        ...
-
-    def is_news(self, key: str) -> bool:
-        """Whether another process wrote this reply while this one runs; true once for each."""
-        ...
-
-    def forget_news(self) -> None:
-        """From here on news is what is written later."""
+        """Claim a key for this process; False while another process holds it. `get` then has what that one wrote."""
         ...
 
     def release(self, key: str) -> None:
-        """Let others ask for a reply again."""
+        """Release the claim of a key."""
+        ...
+
+    def is_external(self, key: str) -> bool:
+        """Whether another process wrote this reply during this run; true once for each."""
+        ...
+
+    def reset_external(self) -> None:
+        """Treat every reply that is in the ledger now as known: `is_external` is for later ones."""
         ...
 
     def flush(self) -> None:
-        """Wait until the disk has all that was added: a machine that loses power now loses none."""
+        """Wait until every reply is on the disk: a machine that loses power now loses none."""
         ...
 
 
 class Model(Protocol):
-    """Answers requests: `alpaqual/llm/<provider>.py` with a class `Plugin(endpoint)`."""
+    """Answers requests: `alpaqual/llm/<provider>.py`, or an entry point of `alpaqual.llm`, with a class `Plugin(endpoint)`.
+
+    The class attributes say what a provider can do. Recipes are checked against them, so the module that defines them
+    imports heavy packages inside functions only.
+    """
+
+    BATCH_REQUESTS: int
+    """Largest number of requests in one batch; 0: no batch API. Others are a `BatchModel`."""
+    PROBABILITIES: bool
+    """Whether it computes log-probabilities: requests with `choices` or `measure`."""
+    STRUCTURED: bool
+    """Whether replies follow a JSON `schema`."""
+    LOCAL: bool
+    """Whether it runs in this process, from model files at a path in the recipe's folder. The files' digest identifies it."""
+    FREE: bool
+    """Whether replies cost nothing."""
+    RECORDED: bool
+    """Whether its replies are read from a ledger file or folder in the recipe's folder, and nothing is sent."""
 
     async def complete(self, request: Request) -> Reply:
         """The reply. Raises Fault where there is none."""
         ...
 
     async def alive(self) -> bool:
-        """Whether whoever answers is there at all; costs nothing."""
+        """Whether the server responds; costs nothing."""
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close connections and free memory."""
+        ...
 
 
 @dataclass(frozen=True)
 class BatchState:
-    """How a batch stands: `done` requests of `total` are answered; `ended` when no more will be."""
+    """State of a batch: `done` requests of `total` are answered; `ended` when no more will be."""
 
     ended: bool
     done: int
@@ -173,48 +192,59 @@ class BatchState:
 
 
 class BatchModel(Model, Protocol):
-    """Also takes requests in batches, for half the price within a day.
+    """Also accepts requests in batches, at half the price and within a day.
 
-    Of the faults that `poll` and `results` raise, REQUEST means that the batch is lost and its requests may be sent again,
-    REFUSED that it failed as a whole.
+    A fault from `poll` or `results` of the kind REQUEST means that the batch is lost and its requests may be sent again;
+    REFUSED means that the whole batch failed.
     """
 
-    BATCH_REQUESTS: int
-    """Most requests in one batch."""
-
     async def submit(self, label: str, requests: Sequence[tuple[str, Request]]) -> str:
-        """Send (ledger key, request) pairs under a label; the batch's id. Raises Fault."""
+        """Submit (ledger key, request) pairs under a label; returns the batch's id. Raises Fault."""
         ...
 
     async def find(self, label: str) -> str | None:
-        """The id of a batch that was sent under this label, where the provider has it."""
+        """The id of the batch that was submitted under this label, where the provider has it. Raises Fault."""
         ...
 
     async def poll(self, batch: str) -> BatchState:
-        """Raises Fault."""
+        """The state of a batch. Raises Fault."""
         ...
 
     def results(self, batch: str) -> AsyncIterator[tuple[str, Reply | Fault]]:
-        """(ledger key, reply or fault) of an ended batch, in any order; requests that it leaves out were not answered."""
+        """(ledger key, reply or fault) of an ended batch, in any order; requests that are missing were not answered."""
         ...
 
 
 class Grader(Protocol):
-    """Asks about rows and reads the answers: `alpaqual/graders/<kind>.py` with a class `Plugin`."""
+    """Gives rows a score: `alpaqual/graders/<kind>.py`, or an entry point of `alpaqual.graders`, with a class `Plugin`.
+
+    A kind without `EXPRESSION` asks a model; its class is called with (PromptSpec, model id) and has the three methods
+    below. A kind with an expression needs no model and no methods.
+    """
 
     VERSION: int
     """Part of every fingerprint: raised when the same reply gives another score."""
+    SCALE: tuple[float, float]
+    """Lowest and highest score where the recipe names no scale."""
+    EXPRESSION: str | None
+    """SQL over the columns of `rows` that is the score; None for kinds that ask a model."""
+    MISSING: str
+    """With an expression: the reason of a row for which it is NULL."""
+    TITLE: str
+    """With an expression: the score in words, such as "length of the response"."""
+    PROBABILITIES: bool
+    """Whether it needs a model that computes log-probabilities."""
 
     def request(self, row: Row) -> Request:
-        """What is asked about a row."""
+        """The request that asks for a row's score."""
         ...
 
     def read(self, reply: Reply) -> Grade:
         """The grade that a reply gives."""
         ...
 
-    def again(self, request: Request, grade: Grade, times: int) -> Request | None:
-        """How to ask once more where the reply gave this grade and no score, the `times`-th time; None where asking will not help."""
+    def follow_up(self, request: Request, grade: Grade, attempt: int) -> Request | None:
+        """The request after the `attempt`-th reply without a score; None where another request is in vain."""
         ...
 
 

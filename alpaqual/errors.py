@@ -1,18 +1,18 @@
-"""Every error raised on purpose.
+"""Every error that alpaqual raises itself.
 
 AlpaqualError            what the command line prints without a traceback        exit 4
 ├── RecipeError          the recipe is wrong; .problems has all, with places     exit 2
 ├── MachineError         this machine lacks something; says what to run          exit 3
 └── StageError           a stage failed; what was done is kept                   exit 4
-    ├── QueryError       an engine refused a statement; .reason has its words    exit 4
-    └── StoreError       a stored result is missing or not what its seal says    exit 4
+    ├── QueryError       an engine refused a statement; .reason is its message   exit 4
+    └── StoreError       a stored result is missing or differs from its seal     exit 4
 
-Two more never reach a user, because whoever asks models catches them:
+Two more are caught by the code that sends requests, and never reach a user:
 
-Fault                    one request got no reply; what follows from it is in .kind
-BudgetReached            the next request might cost more than it may
+Fault                    one request got no reply; .kind says how to continue
+BudgetReached            the next request might exceed a limit of money
 
-Exit 0 is good data (warnings allowed), exit 1 is data that is not good: a run that ends so is no error, its report says why.
+Exit 0: the data is good (warnings allowed). Exit 1: the data is not good, which is a result, not an error; the report says why.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ EXIT_STAGE = 4
 
 
 class AlpaqualError(Exception):
-    """The root: a message for a person, never a traceback."""
+    """The root of all errors: a message for a person, without a traceback."""
 
     exit_code = EXIT_STAGE
 
@@ -66,11 +66,11 @@ class MachineError(AlpaqualError):
 
 
 class StageError(AlpaqualError):
-    """A stage failed. What was done before is kept; run again and it goes on."""
+    """A stage failed. Earlier results are kept; a rerun resumes."""
 
 
 class QueryError(StageError):
-    """An engine refused a statement; `reason` has its words without the statement."""
+    """An engine refused a statement; `reason` is its message without the statement."""
 
     def __init__(self, what: str, reason: str) -> None:
         self.reason = reason
@@ -78,29 +78,29 @@ class QueryError(StageError):
 
 
 class StoreError(StageError):
-    """A stored result is missing or is not what its seal says."""
+    """A stored result is missing or differs from its seal."""
 
 
 class FaultKind(StrEnum):
-    """What follows from a request that got no reply."""
+    """How to continue after a request that got no reply."""
 
     THROTTLED = "throttled"
-    """Asked too fast: everybody waits, then the request is sent again."""
+    """Rate limit: all requests pause, then this one is retried."""
     TRANSIENT = "transient"
-    """A server, a line or a clock failed: the request is sent again."""
+    """Server error, lost connection or timeout: the request is retried."""
     REQUEST = "request"
-    """The model will never answer this request, and may well answer others: its row is unscored."""
+    """The model will never answer this request, but may answer others: its row is unscored."""
     REFUSED = "refused"
-    """The server refuses what was sent and does not say that it is this row's fault: where all are refused, the settings are wrong."""
+    """The server refuses the request without blaming the row: where it refuses all of them, the settings are wrong."""
     FATAL = "fatal"
-    """No request will be answered (a wrong key, an unknown model, no money): nothing more is sent."""
+    """No request will be answered (wrong key, unknown model, no money): sending stops."""
 
 
-class Fault(Exception):  # noqa: N818 - a value that is raised: what follows from it is decided by who asked
+class Fault(Exception):  # noqa: N818 - a value that is raised: the caller decides how to continue
     """One request got no reply.
 
-    `reason` is short and the same for the same cause, for tables; `detail` has the provider's words; `retry_after` is in
-    seconds, where the server named a time.
+    `reason` is a short text for tables, the same for the same cause; `detail` has the provider's message; `retry_after` is
+    the number of seconds that the server asked to wait, where it did.
     """
 
     def __init__(self, kind: FaultKind, reason: str, detail: str = "", retry_after: float | None = None) -> None:
@@ -111,5 +111,5 @@ class Fault(Exception):  # noqa: N818 - a value that is raised: what follows fro
         self.retry_after = retry_after
 
 
-class BudgetReached(Exception):  # noqa: N818 - no error: a limit that was kept
-    """The next request might pass a limit of money; the text says which, and what is spent."""
+class BudgetReached(Exception):  # noqa: N818 - not an error: a limit that was kept
+    """The next request might exceed a limit of money; the text names it and the amount spent."""

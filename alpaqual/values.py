@@ -51,12 +51,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Request:
-    """One question to one model: what a ledger key is made of.
+    """One request to one model; its ledger key is a hash of its content.
 
     `messages` are (role, text) pairs with the roles system, user and assistant. `parameters` are sent with them:
-    `temperature` and `max_tokens`, a JSON `schema` that the reply must fit, `choices` (texts; a local model answers with the
-    expectation over them), `measure: ifd` (a local model answers with the perplexities of the last message).
-    `repeat` counts from 0: the same question asked once more, to see whether the answer is the same.
+    `temperature` and `max_tokens`, a JSON `schema` that the reply must fit, `choices` (texts; the reply is the expectation over
+    them), `measure: ifd` (the reply has the perplexities of the last message). `repeat` counts from 0: the same request sent
+    again, to see whether the reply changes.
     """
 
     model: str
@@ -67,7 +67,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model answered. Tokens and cost are None where nobody counted them; `model` is the id as answered."""
+    """A model's reply. `model` is the id that answered; tokens and cost are None where they are unknown."""
 
     text: str
     model: str
@@ -76,17 +76,17 @@ class Reply:
     cost_usd: float | None = None
 
 
-def whole(text: str) -> str:
-    """The text with lone surrogates, which JSON can spell and no file can hold, as replacement characters."""
+def replace_surrogates(text: str) -> str:
+    """The text with U+FFFD in place of lone surrogates, which JSON can spell and UTF-8 cannot."""
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a model answers: `provider` is the plug-in of `llm/`, `model` the name that the provider knows it by.
+    """Address of a model: `provider` is the plug-in of `llm/`, `model` the provider's name of the model.
 
-    `base_url` replaces the provider's own address; `timeout` is in seconds; `folder` is what a local model's path starts from;
-    `batch` is how many requests a local model takes at once.
+    `base_url` replaces the provider's own address; `timeout` is in seconds; paths of local models are relative to `folder`;
+    `batch` is the largest number of requests that a local model computes at once.
     """
 
     provider: str
@@ -99,12 +99,12 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Grade:
-    """A score, or none and the reason why. `again` says that the reason may be gone on the next run."""
+    """A score, or None and the reason. `retry`: the next run may get a score, since no reply came."""
 
     score: float | None
     reason: str | None = None
     reply: str | None = None
-    again: bool = False
+    retry: bool = False
 
 
 @dataclass(frozen=True)

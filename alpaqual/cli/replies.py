@@ -1,4 +1,4 @@
-"""`alpaqual replies`: what models answered and was paid for, kept in `.alpaqual/replies/`."""
+"""`alpaqual replies`: the ledger of paid replies in `.alpaqual/replies/`."""
 
 from __future__ import annotations
 
@@ -13,19 +13,17 @@ import click
 from alpaqual.cli.options import find_recipe, json_option
 
 if TYPE_CHECKING:
-    from alpaqual.store.replies import ModelReplies, Sums, Survey
+    from alpaqual.store.replies import ModelReplies, Summary, Totals
 
 _place = click.argument("place", metavar="[RECIPE|FOLDER]", type=click.Path(path_type=Path), required=False)
-_models = click.option(
-    "--model", "models", multiple=True, help="Of this model, as `replies show` names it; repeatable."
-)
+_models = click.option("--model", "models", multiple=True, help="Model id, as `replies show` prints it; repeatable.")
 
 
 @click.group()
 def replies() -> None:
-    """Show, compact, export or prune the replies that models were paid for.
+    """Show, compact, export or prune the ledger of paid replies.
 
-    They lie in `.alpaqual/replies/` of a project, which is found from RECIPE, from FOLDER, or from where you stand.
+    It is `.alpaqual/replies/` of the project of RECIPE or FOLDER; by default, of the current directory.
     """
 
 
@@ -33,12 +31,12 @@ def replies() -> None:
 @_place
 @json_option
 def show(place: Path | None, as_json: bool) -> int:
-    """Show what is there: replies, tokens and cost of each model, and the files."""
-    from alpaqual.store.replies import survey
+    """Show replies, tokens and cost of each model, and the files."""
+    from alpaqual.store.replies import summarize
 
-    found = survey(_folder(place))
+    found = summarize(_folder(place))
     if as_json:
-        # In ASCII: the name of a model is text from a server, and may hold what moves a terminal's cursor.
+        # In ASCII: a model's name comes from a server, and may contain terminal escape sequences.
         click.echo(json.dumps(_json(found), indent=1))
     elif not found.files:
         click.echo(f"no replies in {_shown(found.folder)}")
@@ -50,9 +48,9 @@ def show(place: Path | None, as_json: bool) -> int:
 @replies.command()
 @_place
 def compact(place: Path | None) -> int:
-    """Make one file of many: an entry a key, in the order of the keys, so that a diff shows what is new.
+    """Merge the files into one with one entry per key, sorted by key, so that a diff shows new replies.
 
-    A file that a run writes at the moment is left as it is. Killed at any moment it loses no reply; run it again.
+    A file that a run is writing is not changed. No reply is lost if the command is killed; run it again.
     """
     from alpaqual.store.rewriting import COMPACTED, compact
 
@@ -61,10 +59,10 @@ def compact(place: Path | None) -> int:
     if not done.files:
         click.echo(f"no replies in {_shown(folder)}")
         return 0
-    left_out = f"left out: {_many(done.duplicates, 'duplicate')}, {_many(done.torn, 'torn last line')}"
-    click.echo(f"{_many(done.merged, 'file')} -> {COMPACTED}: {_many(done.replies, 'reply')}; {left_out}")
+    left_out = f"left out: {_count(done.duplicates, 'duplicate')}, {_count(done.torn, 'torn last line')}"
+    click.echo(f"{_count(done.merged, 'file')} -> {COMPACTED}: {_count(done.replies, 'reply')}; {left_out}")
     for name in done.written:
-        click.echo(f"left as it is, for a run is writing it: {_shown(name)}")
+        click.echo(f"not changed, since a run is writing it: {_shown(name)}")
     return 0
 
 
@@ -73,39 +71,39 @@ def compact(place: Path | None) -> int:
 @click.argument("target", metavar="FILE", type=click.Path(path_type=Path))
 @_models
 def export(place: Path, target: Path, models: tuple[str, ...]) -> int:
-    """Write the replies into FILE, which a grader with `model: recorded/FILE` reads; the same replies give the same bytes."""
+    """Write the replies into FILE for a grader with `model: recorded/FILE`; the same replies give the same bytes."""
     from alpaqual.store.rewriting import export_replies
 
     sums = export_replies(_folder(place), target, models)
-    click.echo(f"{_shown(target)}: {_many(sums.replies, 'reply')} ({_cost(sums)})")
+    click.echo(f"{_shown(target)}: {_count(sums.replies, 'reply')} ({_cost(sums)})")
     return 0
 
 
 @replies.command()
 @_place
 @_models
-@click.option("--key", "keys", multiple=True, help="To the request of this key; repeatable.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--key", "keys", multiple=True, help="Key of the request; repeatable.")
+@click.option("-y", "--yes", is_flag=True, help="Delete without confirmation.")
 def prune(place: Path | None, models: tuple[str, ...], keys: tuple[str, ...], yes: bool) -> int:
-    """Delete the replies that are named, and nothing else: what needs them is asked and paid for again.
+    """Delete the named replies; a run that needs them sends and pays for the requests again.
 
-    Says how many they are and what they cost, and asks first. Exits with 4 where a run is writing a file that holds some.
+    Prints their number and cost and asks for confirmation. Exits with 4 where a run is writing a file that holds some.
     """
     from alpaqual.errors import EXIT_GOOD, EXIT_STAGE
     from alpaqual.store.rewriting import find_named, prune
 
     folder = _folder(place)
     named = find_named(folder, models, keys)
-    click.echo(f"{_shown(folder)}: {_many(named.sums.replies, 'reply')} named ({_cost(named.sums)})")
+    click.echo(f"{_shown(folder)}: {_count(named.sums.replies, 'reply')} named ({_cost(named.sums)})")
     if not yes and not sys.stdin.isatty():
-        raise click.UsageError("deleting is asked about first, and here is nobody to answer: add --yes")
+        raise click.UsageError("deletion needs a confirmation, and there is no terminal: add --yes")
     if not yes and not click.confirm("Delete them for good?"):
         click.echo("nothing was deleted")
         return EXIT_GOOD
     done = prune(folder, models, keys, named)
-    click.echo(f"deleted: {_many(done.sums.replies - done.held, 'reply')}")
+    click.echo(f"deleted: {_count(done.sums.replies - done.held, 'reply')}")
     if done.held:
-        click.echo(f"not deleted: {_many(done.held, 'reply')} in a file that a run is writing; prune again", err=True)
+        click.echo(f"not deleted: {_count(done.held, 'reply')} in a file that a run is writing; prune again", err=True)
     return EXIT_STAGE if done.held else EXIT_GOOD
 
 
@@ -121,40 +119,40 @@ def _shown(text: object) -> str:
     return visible(shorten(str(text), 200))
 
 
-def _many(number: int, name: str) -> str:
+def _count(number: int, name: str) -> str:
     plural = f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
     return f"{number:,} {name if number == 1 else plural}"
 
 
-def _cost(sums: Sums) -> str:
+def _cost(sums: Totals) -> str:
     return "at an unknown cost" if sums.cost_usd is None else f"${sums.cost_usd:,.4f}"
 
 
-def _json(found: Survey) -> dict[str, Any]:
+def _json(found: Summary) -> dict[str, Any]:
     from dataclasses import asdict
 
     return asdict(found) | {"folder": str(found.folder)}
 
 
-def _print(found: Survey) -> None:
+def _print(found: Summary) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    click.echo(f"{_shown(found.folder)}: {_many(len(found.files), 'file')}, {found.bytes:,} bytes")
+    click.echo(f"{_shown(found.folder)}: {_count(len(found.files), 'file')}, {found.bytes:,} bytes")
     console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for heading in _HEADINGS:
         table.add_column(heading, justify="left" if heading in _TEXTS else "right", overflow="fold")
     for model in found.models:
-        # Text objects: what a server called its model is never read as markup.
+        # Text objects: a server's model name is never parsed as markup.
         table.add_row(*(Text(cell) for cell in _cells(model)))
     with console.capture() as shown:
         console.print(table)
-    # In the log of a workflow, a line that starts so is a command, spaces before it or not.
+    # GitHub Actions runs a log line that starts with :: or ##[ as a workflow command.
     click.echo(re.sub(r"(?m)^( *)(?=::|##\[)", r"\1│", shown.get()), nl=False)
     for name in found.torn:
-        click.echo(f"ends in half a line, which counts for nothing: {_shown(name)}")
+        click.echo(f"ends in half a line, which is ignored: {_shown(name)}")
     for name in found.written:
         click.echo(f"a run is writing it: {_shown(name)}")
 

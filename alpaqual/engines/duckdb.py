@@ -14,7 +14,7 @@ from alpaqual.contracts import RowReader
 from alpaqual.engines._duckdb_readers import READERS, one_file
 from alpaqual.errors import MachineError, QueryError
 from alpaqual.quote import literal, name
-from alpaqual.values import FilesFound, Scan, whole
+from alpaqual.values import FilesFound, Scan, replace_surrogates
 
 ROW_GROUP = 24_576
 _INSERTED = 1_000
@@ -243,7 +243,7 @@ def _write_cells(scan: Scan, rows: RowReader, target: Path) -> list[tuple[int, s
                         continue
                     cells = [position, *(row.get(column) for column in scan.columns)]
                     # JSON can spell lone surrogates, UTF-8 cannot: they become the replacement character.
-                    stream.write(whole(json.dumps(cells, ensure_ascii=False)) + "\n")
+                    stream.write(replace_surrogates(json.dumps(cells, ensure_ascii=False)) + "\n")
             except ValueError as error:
                 raise ValueError(f"{shown}: {error}") from None
     return unreadable

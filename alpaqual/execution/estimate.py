@@ -10,8 +10,8 @@ from alpaqual.contracts import Ledger as Replies
 from alpaqual.engines import viewing
 from alpaqual.execution.execution import Execution
 from alpaqual.execution.grading import stream
-from alpaqual.execution.model_grading import price_of
-from alpaqual.execution.pilot import asked_besides, read_golden
+from alpaqual.execution.models import price_of
+from alpaqual.execution.pilot import extra_requests, read_golden
 from alpaqual.inference.price import BATCH_DISCOUNT, Price, dollars
 from alpaqual.plan.checking import CheckStage
 from alpaqual.plan.grading import GradeStage, asked_rows
@@ -125,7 +125,7 @@ def _estimate(plan: Plan, name: str, grader: Grader, tables: dict[str, Path], le
             size += length + int(_TOKENS_A_MESSAGE * _BYTES_A_TOKEN) * len(request.messages)
         golden = grader.health.golden
         known_scores = read_golden(database, plan.recipe, name, golden) if golden else []
-        more = list(asked_besides(database, only, plugin, grader, known_scores))
+        more = list(extra_requests(database, only, plugin, grader, known_scores))
     lacking = [request for request in more if ledger.get(ledger.key(request)) is None]
     size += sum(len(text.encode()) for request in lacking for _, text in request.messages)
     calls = rows - known + len(lacking)

@@ -197,16 +197,10 @@ class _SourceInspector:
                 self.add_digest(digests, golden.file, golden.file, ("graders", grader_name, "health", "golden", "file"))
             if grader.table is not None:
                 self.add_digest(digests, grader.table, grader.table, ("graders", grader_name, "table"))
-            elif grader.model is not None and grader.model.startswith("recorded/"):
-                self.add_digest(
-                    digests,
-                    grader.model,
-                    grader.model.removeprefix("recorded/"),
-                    ("graders", grader_name, "model"),
-                )
-            elif grader.model is not None and grader.model.startswith("local/"):
-                path = grader.model.partition("/")[2]
-                self.add_local_model(digests, grader.model, path, ("graders", grader_name, "model"))
+            elif grader.model is not None and grader.plugin.RECORDED:
+                self.add_digest(digests, grader.model, grader.model_name, ("graders", grader_name, "model"))
+            elif grader.model is not None and grader.plugin.LOCAL:
+                self.add_local_model(digests, grader.model, grader.model_name, ("graders", grader_name, "model"))
         training = self.recipe.text.training
         for word in ("base_model", "tokenizer") if training is not None else ():
             path = getattr(training, word)

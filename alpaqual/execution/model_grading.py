@@ -1,4 +1,4 @@
-"""A recipe's grader with everything that it asks with: its model, the ledger, the pace, the budget, the rows."""
+"""Grades the rows of a stage with the grader's model: golden rows, the pilot, repeats, and then all rows."""
 
 from __future__ import annotations
 
@@ -8,85 +8,88 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from alpaqual.contracts import Engine, Model
-from alpaqual.errors import MachineError, RecipeError
-from alpaqual.execution.batch_grading import fetch_replies
+from alpaqual.contracts import BatchModel, Engine
+from alpaqual.execution.batches import fetch_batches
 from alpaqual.execution.grading import OTHER_ROWS, PILOT, PILOT_ROWS, Grading, first_rows
+from alpaqual.execution.models import open_client, open_model
 from alpaqual.execution.options import RunOptions
-from alpaqual.execution.pilot import asked_besides, check_pilot, golden_facts, read_golden, repeats_facts, rows_before
-from alpaqual.inference.budget import Budget, Limit
-from alpaqual.inference.client import InferenceClient
-from alpaqual.inference.pace import Pace, Rate
-from alpaqual.inference.price import FREE, Price, listed_price
+from alpaqual.execution.pilot import (
+    Known,
+    check_pilot,
+    extra_requests,
+    golden_facts,
+    pilot_size,
+    read_golden,
+    repeats_facts,
+)
 from alpaqual.plan.grading import asked_rows
 from alpaqual.plan.plan import Plan
 from alpaqual.plan.prompts import grader_plugin, request_model
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.recipe import Recipe
-from alpaqual.registry import find
 from alpaqual.store.frames import GradeParts
-from alpaqual.store.ledger import Ledger, Recording
-from alpaqual.values import Endpoint, Reply, Request
+from alpaqual.store.ledger import Ledger
 
 Result = TypeVar("Result")
 
 
 def grade_with_model(
-    database: Engine, plan: Plan, grader_name: str, folder: Path, options: RunOptions, ledger: Ledger
+    engine: Engine, plan: Plan, grader_name: str, folder: Path, options: RunOptions, ledger: Ledger
 ) -> Mapping[str, Any]:
-    """Ask the grader's model about every row, and leave the grades as Parquet files in `folder`.
+    """Grade every row with the grader's model, and write the grades as Parquet files into `folder`.
 
-    Returns what asking came to. Raises StageError where it had to stop, MachineError, StoreError.
+    Returns calls, tokens and cost. Raises StageError where sending had to stop, MachineError, RecipeError, StoreError.
     """
     grader = plan.recipe.graders[grader_name]
     plugin = grader_plugin(grader, plan.recipe.prompts.get(grader_name), request_model(str(grader.model), plan.digests))
-    if not grader.live:
-        ledger = Recording(plan.recipe.folder / str(grader.model).partition("/")[2])
     parts = GradeParts(grader_name, folder, grader.scale.min, grader.scale.max)
     only = asked_rows(grader, plan.recipe.dropping)
-    database.create(PILOT, first_rows(only, rows_before(grader)), "choosing the pilot")
+    engine.create(PILOT, first_rows(only, pilot_size(grader)), "choosing the pilot")
     golden = grader.health.golden if grader.live else None
-    known = read_golden(database, plan.recipe, grader_name, golden) if golden else []
+    known = read_golden(engine, plan.recipe, grader_name, golden) if golden else []
 
     async def work() -> dict[str, Any]:
+        client = open_client(grader, plan.recipe, ("graders", grader_name), options, ledger)
         try:
-            model = open_model(plan.recipe, grader, offline=options.offline)
-        except MachineError as error:
-            model = Missing(error)
-        try:
-            budget = budget_of(plan.recipe, grader_name, options)
-            client = InferenceClient(
-                model, ledger, Pace(rate_of(grader)), budget, offline=options.offline and grader.live
-            )
-            grading = Grading(grader_name, plugin, client, database, parts, only)
-            if budget.in_all:
-                # What others wrote while another grader was at work is among these, and counts once.
-                ledger.forget_news()
-                budget.used(grading.bought(asked_besides(database, only, plugin, grader, known)))
-            health: dict[str, Any] = {}
-            if golden is not None:
-                health["golden"] = await golden_facts(grading, known, golden)
-            # One at a time in either mode: nobody waits a day to hear that no reply can be read.
-            await grading.grade_rows(PILOT_ROWS, options.watch)
-            check_pilot(grading, grader)
-            if grader.live and grader.health.repeats is not None:
-                health["repeats"] = await repeats_facts(grading, grader.health.repeats)
-            if grader.mode == "batch" and grader.live and not options.offline and not isinstance(model, Missing):
-                await fetch_replies(grading, grader, ledger.path / "batches", OTHER_ROWS)
-            await grading.grade_rows(OTHER_ROWS, options.watch)
-            return {**grading.facts(), **health}
+            grading = Grading(grader_name, plugin, client, engine, parts, only)
+            return await _grade(grading, grader, known, options, ledger.path / "batches")
         finally:
-            await model.close()
+            await client.model.close()
 
-    with rarely_collecting(), database.streaming():
-        return to_the_end(work())
+    with rare_garbage_collection(), engine.streaming():
+        return run_async(work())
+
+
+async def _grade(
+    grading: Grading, grader: Grader, known: list[Known], options: RunOptions, batches: Path
+) -> dict[str, Any]:
+    """Golden rows, pilot and repeats first: they may stop the run before most of its cost."""
+    client, golden = grading.client, grader.health.golden
+    if client.budget.includes_reused:
+        # Replies that other processes wrote until now are part of this sum, and count once.
+        client.ledger.reset_external()
+        extra = extra_requests(grading.engine, grading.only, grading.plugin, grader, known)
+        client.budget.add_reused(grading.original_cost(extra))
+    facts: dict[str, Any] = {}
+    if golden is not None and grader.live:
+        facts["golden"] = await golden_facts(grading, known, golden)
+    # One request at a time also in batch mode: a prompt that yields no score shows in minutes, not in a day.
+    await grading.grade_rows(PILOT_ROWS, options.watch)
+    check_pilot(grading, grader)
+    if grader.live and grader.health.repeats is not None:
+        facts["repeats"] = await repeats_facts(grading, grader.health.repeats)
+    if grader.mode == "batch" and client.model.BATCH_REQUESTS:
+        model = cast(BatchModel, client.model)
+        await fetch_batches(grading.loop, lambda: grading.stream(OTHER_ROWS), model, grader, batches)
+    await grading.grade_rows(OTHER_ROWS, options.watch)
+    return {**grading.facts(), **facts}
 
 
 @contextmanager
-def rarely_collecting() -> Iterator[None]:
-    """What was imported is looked through for garbage no more: a request leaves enough behind to do so twice a second."""
+def rare_garbage_collection() -> Iterator[None]:
+    """Collect garbage rarely: requests leave enough objects to collect twice a second, imported modules included."""
     gc.freeze()
     before = gc.get_threshold()
     gc.set_threshold(10_000, *before[1:])
@@ -97,8 +100,8 @@ def rarely_collecting() -> Iterator[None]:
         gc.unfreeze()
 
 
-def to_the_end(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine to its end, also where a notebook's own loop is running already."""
+def run_async(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine to its end, also inside a notebook, whose own event loop is running."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -107,84 +110,10 @@ def to_the_end(work: Coroutine[Any, Any, Result]) -> Result:
         return pool.submit(asyncio.run, work).result()
 
 
-class Missing:
-    """A model that this machine cannot ask: what the ledger has needs no key, and whoever asks it is told what lacks."""
-
-    def __init__(self, why: MachineError) -> None:
-        self.why = why
-
-    async def complete(self, request: Request) -> Reply:
-        """Raises MachineError."""
-        raise self.why
-
-    async def alive(self) -> bool:
-        """There is nobody to be down."""
-        return True
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-
 def check_model(recipe: Recipe, grader: Grader, graded: Callable[[], bool], ledger: Ledger, *, offline: bool) -> None:
-    """Check before any stage runs that the model of a live grader can be used.
+    """Check before any stage runs that the model of a live grader can be opened.
 
     Raises MachineError where this machine lacks what the model needs, unless stored grades or replies can do without it.
     """
     if not offline and not len(ledger) and not graded():
-        to_the_end(open_model(recipe, grader).close())
-
-
-def open_model(recipe: Recipe, grader: Grader, *, offline: bool = False) -> Model:
-    """The plug-in that answers; offline it is the one that never does.
-
-    Raises MachineError where this machine lacks what the model needs.
-    """
-    provider, _, model = str(grader.model).partition("/")
-    endpoint = Endpoint(
-        provider,
-        model,
-        base_url=grader.base_url,
-        timeout=grader.timeout_seconds,
-        folder=str(recipe.folder),
-        batch=grader.concurrency,
-    )
-    opened: Model = find("llm", "recorded" if offline else provider)(endpoint)
-    return opened
-
-
-def rate_of(grader: Grader) -> Rate:
-    """How fast the recipe lets requests go out."""
-    if not grader.live:
-        return Rate(grader.concurrency)
-    local = str(grader.model).startswith("local/")
-    # A local model sorts what waits by length before it makes batches.
-    in_flight = grader.concurrency * 4 if local else grader.concurrency
-    return Rate(in_flight, grader.requests_per_minute, grader.tokens_per_minute, grader.patience_seconds)
-
-
-def price_of(grader: Grader) -> Price | None:
-    """What a grader's model costs; None where nobody knows."""
-    provider, _, model = str(grader.model).partition("/")
-    price = Price(grader.price.input, grader.price.output, "the recipe") if grader.price else None
-    if price is None and provider in ("local", "recorded"):
-        return FREE
-    return price or listed_price(provider, model)
-
-
-def budget_of(recipe: Recipe, grader_name: str, options: RunOptions) -> Budget:
-    """The money a grader may spend: its own budget first, then what the run as a whole may cost.
-
-    Raises RecipeError where there is a limit and no price to hold against it.
-    """
-    grader = recipe.graders[grader_name]
-    if not grader.live:
-        return Budget(FREE, [])
-    price = price_of(grader)
-    limits = (
-        [] if grader.budget_usd is None else [Limit(f"budget_usd of {grader_name}", grader.budget_usd, in_all=True)]
-    )
-    limits += [] if options.max_cost is None else [options.max_cost]
-    if price is None and limits:
-        message = f"{limits[0].name} cannot be held: no price of {grader.model} is known; write 'price: {{input: …, output: …}}'"
-        raise RecipeError([recipe.problem(("graders", grader_name, "model"), message)])
-    return Budget(price or FREE, limits)
+        run_async(open_model(grader, recipe.folder).close())

@@ -1,4 +1,4 @@
-"""What is looked at before the full bill: rows whose score is known, the same question twice, and the first rows' scores."""
+"""Checks before most of the cost: golden rows, repeated requests, and the scores of the pilot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from alpaqual.contracts import Engine
 from alpaqual.contracts import Grader as GraderPlugin
 from alpaqual.errors import RecipeError, StageError
-from alpaqual.execution.batch_grading import next_request
 from alpaqual.execution.grading import OTHER_ROWS, Grading, first_rows, stream
 from alpaqual.execution.imported_scores import reading_table
 from alpaqual.execution.limits import share_beyond
@@ -17,28 +16,28 @@ from alpaqual.recipe.graders import Golden, Grader, Repeats, ShareLimits
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.values import Request, Row
 
-_BATCH = 2_000
+_ROWS_PER_QUERY = 2_000
 _RESPONSE = ("response", "output")
-_FEW = 20
-"""A share of fewer rows says nothing about a grader."""
+_MIN_ROWS = 20
+"""Fewest scored rows for a share of the most frequent score."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """A row and the score that it should get."""
+    """A row and its right score."""
 
     row: Row
     score: float
 
 
-def read_golden(database: Engine, recipe: Recipe, grader_name: str, golden: Golden) -> list[Known]:
+def read_golden(engine: Engine, recipe: Recipe, grader_name: str, golden: Golden) -> list[Known]:
     """The rows of a golden file.
 
     Raises RecipeError where it lacks a column, or a row has no instruction, no response or no score on the scale.
     """
     place = ("graders", grader_name, "health", "golden", "file")
     scale = recipe.graders[grader_name].scale
-    with reading_table(database, recipe, golden.file, place, ("instruction", "score"), ("input", *_RESPONSE)) as texts:
+    with reading_table(engine, recipe, golden.file, place, ("instruction", "score"), ("input", *_RESPONSE)) as texts:
         response = next((texts[column] for column in _RESPONSE if column in texts), None)
         if response is None:
             raise RecipeError([recipe.problem(place, f"{golden.file} has no column 'response'")])
@@ -47,7 +46,7 @@ def read_golden(database: Engine, recipe: Recipe, grader_name: str, golden: Gold
             f"SELECT CAST({texts['instruction']} AS VARCHAR), {given}, CAST({response} AS VARCHAR), "
             f"TRY_CAST({texts['score']} AS DOUBLE) FROM table_file"
         )
-        rows = [row for batch in database.rows(query, _BATCH) for row in batch]
+        rows = [row for batch in engine.rows(query, _ROWS_PER_QUERY) for row in batch]
     for number, (instruction, _, response, score) in enumerate(rows, 1):
         if instruction is None or response is None or score is None or not scale.min <= score <= scale.max:
             message = f"row {number} of {golden.file} needs an instruction, a response and a score from {scale.min:g} to {scale.max:g}"
@@ -58,14 +57,14 @@ def read_golden(database: Engine, recipe: Recipe, grader_name: str, golden: Gold
 
 
 async def golden_facts(grading: Grading, known: Iterable[Known], golden: Golden) -> dict[str, Any]:
-    """How the grader scores rows whose score is known: how many, and how many of them wrongly or not at all.
+    """Grade the golden rows; returns how many of them got a wrong score or none.
 
-    Raises StageError where asking had to stop, or more are wrong than may be.
+    Raises StageError where sending had to stop, or the share of wrong rows exceeds its limit.
     """
     rows = list(known)
-    grades = await grading.together([each.row for each in rows])
-    # A row that nobody answered says nothing yet.
-    pairs = [(grade, each) for grade, each in zip(grades, rows, strict=True) if not grade.again]
+    grades = await grading.grades([each.row for each in rows])
+    # Rows without a reply do not count.
+    pairs = [(grade, each) for grade, each in zip(grades, rows, strict=True) if not grade.retry]
     rows = [each for _, each in pairs]
     errors = [round(abs(g.score - each.score), 9) for g, each in pairs if g.score is not None]
     wrong = len(rows) - sum(error <= golden.within for error in errors)
@@ -80,72 +79,71 @@ async def golden_facts(grading: Grading, known: Iterable[Known], golden: Golden)
 
 
 async def repeats_facts(grading: Grading, repeats: Repeats) -> dict[str, Any]:
-    """How many of some rows get another score when the same question is asked a second time.
+    """Grade a few rows twice; returns how many of them got another score the second time.
 
-    Raises StageError where asking had to stop, or more differ than may.
+    Raises StageError where sending had to stop, or the share of different scores exceeds its limit.
     """
-    rows = repeated_rows(grading.database, grading.only, repeats)
-    before = replace(grading.client.tally)
-    first = await grading.together(rows)
-    if grading.client.tally.made == before.made:
-        # These replies are the pilot's: looking at them once more reuses nothing.
-        grading.client.tally = before
-    second = await grading.together(rows, repeat=1)
+    rows = repeated_rows(grading.engine, grading.only, repeats)
+    before = replace(grading.client.usage)
+    first = await grading.grades(rows)
+    if grading.client.usage.calls_made == before.calls_made:
+        # The pilot counted these replies already.
+        grading.client.usage = before
+    second = await grading.grades(rows, repeat=1)
     pairs = zip(first, second, strict=True)
     both = [(one.score, two.score) for one, two in pairs if one.score is not None and two.score is not None]
     different = sum(one != two for one, two in both)
     facts = {"rows": len(rows), "compared": len(both), "different": different}
     if _fails(repeats, different, len(both)):
         raise StageError(
-            f"grader {grading.name}: {different:,} of {len(both):,} rows got another score when asked twice "
+            f"grader {grading.name}: {different:,} of {len(both):,} rows got another score for the same request "
             f"(fails above {repeats.fail}); stopped after the pilot"
         )
     return facts
 
 
-def repeated_rows(database: Engine, only: str, repeats: Repeats) -> list[Row]:
-    """The rows that are asked about twice: the first of the pilot, which has as many or more."""
-    return [row for _, row in stream(database, f"n IN ({first_rows(only, repeats.rows)})")]
+def repeated_rows(engine: Engine, only: str, repeats: Repeats) -> list[Row]:
+    """The rows that are graded twice; the pilot contains them."""
+    return [row for _, row in stream(engine, f"n IN ({first_rows(only, repeats.rows)})")]
 
 
-def asked_besides(
-    database: Engine, only: str, plugin: GraderPlugin, grader: Grader, known: Iterable[Known]
+def extra_requests(
+    engine: Engine, only: str, plugin: GraderPlugin, grader: Grader, known: Iterable[Known]
 ) -> Iterator[Request]:
-    """What is asked besides the rows that meet a condition (SQL): golden rows, and the same question twice."""
+    """The requests about golden rows and repeats, besides those about the rows that meet a condition (SQL)."""
     for each in known:
         yield plugin.request(each.row)
     if grader.health.repeats is not None:
-        for row in repeated_rows(database, only, grader.health.repeats):
+        for row in repeated_rows(engine, only, grader.health.repeats):
             yield replace(plugin.request(row), repeat=1)
 
 
 def check_pilot(grading: Grading, grader: Grader) -> None:
-    """Raises StageError where the first rows show that the rest would be wasted."""
-    left = grading.rows - grading.done
-    if not grading.done or not left or not grader.live or grading.client.offline or all_paid(grading):
+    """Raise StageError where the scores of the pilot show that grading the other rows is in vain."""
+    done, left = grading.loop.done, grading.loop.total - grading.loop.done
+    if not done or not left or not grader.live or grading.client.offline or all_paid(grading):
         return
-    scored = grading.done - grading.unscored
-    so_far = f"grader {grading.name}: the pilot of {grading.done:,} rows"
+    scored = done - grading.unscored
+    so_far = f"grader {grading.name}: the pilot of {done:,} rows"
     stop = f"stopped before the other {left:,}"
     if not scored:
-        reason, rows = grading.reasons.most_common(1)[0]
+        reason, rows = grading.sink.reasons.most_common(1)[0]
         hint = "; 'max_tokens' may be too small for this model" if "empty" in reason or "thinking" in reason else ""
         raise StageError(f"{so_far} gave no score at all ({reason}: {rows:,}){hint}; {stop}")
     limits = grader.health.most_frequent
-    if limits is None or scored < _FEW:
+    if limits is None or scored < _MIN_ROWS:
         return
-    score, rows = grading.scores.most_common(1)[0]
+    score, rows = grading.sink.scores.most_common(1)[0]
     if _fails(limits, rows, scored):
         raise StageError(
-            f"{so_far} gave {score:g} to {rows:,} of {scored:,} (most_frequent fails above {limits.fail}): this grader "
-            f"tells rows apart too little; {stop}. Try another model, dimension or scale"
+            f"{so_far} gave {score:g} to {rows:,} of {scored:,} (most_frequent fails above {limits.fail}): such "
+            f"scores rank few rows; {stop}. Try another model, dimension or scale"
         )
 
 
 def all_paid(grading: Grading) -> bool:
-    """Whether the rows behind the pilot have all been asked about before: then there is nothing left to save."""
-    rest = stream(grading.database, f"{grading.only} AND {OTHER_ROWS}")
-    return all(next_request(grading, row) is None for _, row in rest)
+    """Whether the ledger has the replies about all other rows: there is no cost left to avoid."""
+    return all(grading.loop.next_request(item) is None for item in grading.stream(OTHER_ROWS))
 
 
 def _fails(limits: ShareLimits, part: int, whole: int) -> bool:
@@ -154,7 +152,7 @@ def _fails(limits: ShareLimits, part: int, whole: int) -> bool:
     return share_beyond(part, whole, limits.fail)
 
 
-def rows_before(grader: Grader) -> int:
-    """How many rows go first."""
+def pilot_size(grader: Grader) -> int:
+    """Number of rows that are graded first."""
     repeats = grader.health.repeats
     return max(grader.pilot, repeats.rows if repeats else 0) if grader.live else 0

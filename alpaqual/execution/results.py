@@ -16,6 +16,7 @@ from alpaqual.plan.training import TrainStage
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.model import Dataset, Expectation, Like
 from alpaqual.recipe.recipe import Recipe
+from alpaqual.registry import find
 from alpaqual.store.store import Result
 from alpaqual.values import Fate, State, worst
 
@@ -308,8 +309,8 @@ def _source_of(grader: Grader) -> str:
     """Where a grader's scores come from, in words."""
     if grader.of is not None:
         return f"{grader.combine} of {', '.join(grader.of)}"
-    if grader.kind == "length":
-        return "length of the response"
+    if grader.expression is not None:
+        return str(grader.kind_plugin.TITLE)
     return grader.model or (f"column {grader.column}" if grader.column else f"table {grader.table}")
 
 
@@ -321,7 +322,7 @@ def _pace(replies: Mapping[str, Any]) -> float:
 
 def _same_model(asked: str, answered: str) -> bool:
     """Whether a model's id as answered is the one asked for, or a dated version of it."""
-    if asked.startswith("local/"):
+    if find("llm", asked.partition("/")[0]).LOCAL:
         return True
     return answered == asked or answered.startswith((f"{asked}-20", f"{asked}@"))
 

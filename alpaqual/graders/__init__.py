@@ -1,1 +1,1 @@
-"""What a grader asks and how its answer is read."""
+"""Kinds of graders: the request about a row, and the score that the reply gives."""

@@ -1,7 +1,7 @@
-"""What a grader's reply says: a score on the scale, or no score and why. The one place where replies are parsed.
+"""Parses a grader's reply: a score on the scale, or no score and the reason.
 
-A reply counts by its first line, as the paper's prompt asks (Figure 4), so that a response which says "Score: 5" and is
-quoted further down gains nothing.
+Only the first line counts, as the paper's prompt asks (Figure 4), so that a response which says "Score: 5" and is quoted
+further down has no effect.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def parse_score(reply: str | None, low: float, high: float, dimension: str = "ac
 
 
 def _structured(text: str, dimension: str) -> tuple[float, float | None] | str | None:
-    """The score in a JSON reply, fenced or not; None where the reply is no JSON object."""
+    """The score in a JSON reply, fenced or not; None where the reply is not a JSON object."""
     fenced = _FENCE.match(text)
     body = fenced[1].strip() if fenced else text
     if not body.startswith("{"):
@@ -66,14 +66,14 @@ def _structured(text: str, dimension: str) -> tuple[float, float | None] | str |
         value, _ = json.JSONDecoder().raw_decode(body)
     except (ValueError, RecursionError):
         return "no number"
-    found = _named(value, dimension)
+    found = _by_name(value, dimension)
     if isinstance(found, dict):
-        found = _named(found, dimension)
+        found = _by_name(found, dimension)
     return _value(found)
 
 
-def _named(value: dict[str, Any], dimension: str) -> object:
-    """What an object has under one of the names of a score."""
+def _by_name(value: dict[str, Any], dimension: str) -> object:
+    """The value of an object under one of the names of a score."""
     lower = {key.lower(): item for key, item in value.items()}
     return next((lower[key] for key in (*_KEYS, dimension.lower()) if key in lower), None)
 
@@ -97,7 +97,7 @@ def _first_line(text: str) -> tuple[float, float | None] | str:
     if first.lower().strip(".:") in _NONE:
         return "no number"
     if not re.search(r"\d", first) and first.endswith(":") and len(lines) > 1:
-        # A label on a line of its own: the score is on the next.
+        # A label on its own line: the score is on the next.
         first = f"{first} {re.sub(r'[*_`#>]+', '', lines[1]).strip()}"
     # `1. Accuracy: 4.5` is the first of a list of scores, not a score of 1.
     match = _LINE.match(_LISTED.sub("", first)) or _LINE.match(first)

@@ -1,6 +1,6 @@
-"""A grader that asks a local model how hard a row's instruction is to follow (IFD), from the model's own probabilities.
+"""Instruction-following difficulty (IFD) of a row, from a local model's own probabilities.
 
-What is measured, and where it is undefined, is in `alpaqual/llm/_local_ifd.py`.
+`alpaqual/llm/_local_ifd.py` defines the measure and the rows for which it is undefined.
 """
 
 from __future__ import annotations
@@ -8,26 +8,29 @@ from __future__ import annotations
 import json
 import math
 
-from alpaqual.graders.model import Asking
+from alpaqual.graders.model import PromptSpec
 from alpaqual.values import Grade, Reply, Request, Row
 
 
 class Plugin:
-    """Builds the request for a row, and reads the ratio in the reply."""
+    """Requests a row's perplexities, and reads their ratio from the reply."""
 
     VERSION = 1
+    SCALE = (0.0, 10.0)
+    PROBABILITIES = True
+    EXPRESSION = None
 
-    def __init__(self, asking: Asking, model: str) -> None:
-        self.asking = asking
+    def __init__(self, prompt: PromptSpec, model: str) -> None:
+        self.prompt = prompt
         self.model = model
 
     def request(self, row: Row) -> Request:
-        """The instruction with its input, and the response that is measured. Sampling parameters decide nothing here."""
-        asked = "\n\n".join(text for text in (row.instruction, row.input) if text)
-        return Request(self.model, (("user", asked), ("assistant", row.response)), {"measure": "ifd"})
+        """The instruction with its input, and the response that is measured; sampling parameters do not apply."""
+        text = "\n\n".join(text for text in (row.instruction, row.input) if text)
+        return Request(self.model, (("user", text), ("assistant", row.response)), {"measure": "ifd"})
 
     def read(self, reply: Reply) -> Grade:
-        """The ratio as it is; none where it lies off the scale or the reply holds no number."""
+        """The ratio; no score where it is off the scale or the reply holds no number."""
         try:
             found = json.loads(reply.text)
         except ValueError:
@@ -35,10 +38,10 @@ class Plugin:
         score = found.get("score") if isinstance(found, dict) else None
         if not isinstance(score, int | float) or isinstance(score, bool) or not math.isfinite(score):
             return Grade(None, "no number", reply.text)
-        if not self.asking.low <= score <= self.asking.high:
+        if not self.prompt.low <= score <= self.prompt.high:
             return Grade(None, "out of scale", reply.text)
         return Grade(float(score), None, reply.text)
 
-    def again(self, request: Request, grade: Grade, times: int) -> None:
-        """Asked again, the model measures the same."""
+    def follow_up(self, request: Request, grade: Grade, attempt: int) -> None:
+        """None: a second measurement gives the same."""
         return

@@ -1,4 +1,4 @@
-"""A grader that asks a model: the paper's prompt filled in for a row, and the parameters sent with it."""
+"""Scores from a model's replies: the paper's prompt filled in for a row, and the parameters sent with it."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ PAPER_USER = (
 )
 
 _SLOT = re.compile(r"\[(instruction|input|response|dimension|min|max)\]", re.IGNORECASE)
-REPAIRS = 2
-"""How often a model is asked again whose reply holds no score."""
-_HOPELESS = ("refusal", "unfinished thinking")
-"""Asking these again costs as much and gives the same."""
+MAX_FOLLOW_UPS = 2
+"""Requests at most after a first reply without a score."""
+_FINAL_REASONS = ("refusal", "unfinished thinking")
+"""Another request costs as much and gives the same."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A row with the score it should get, shown to the model before it is asked."""
+    """A row with its right score, shown to the model before the question."""
 
     row: Row
     score: float
@@ -41,11 +41,11 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Asking:
-    """What is asked about every row: the dimension, the scale, the sampling parameters, and how the prompt is made.
+class PromptSpec:
+    """What a grader's prompt is made of: dimension, scale, sampling parameters, template and examples.
 
-    `structured` asks for JSON that holds the score (and the rationale, where it is kept); `choices` has the texts of all scores
-    of the scale where a local model is to give the expectation over them.
+    `structured` requests JSON that holds the score (and the rationale, where it is kept); `choices` has the texts of all
+    scores of the scale where a local model gives the expectation over them.
     """
 
     dimension: str
@@ -64,88 +64,93 @@ class Plugin:
     """Builds the request for a row, and reads the reply."""
 
     VERSION = 2
+    SCALE = (0.0, 5.0)
+    PROBABILITIES = False
+    EXPRESSION = None
 
-    def __init__(self, asking: Asking, model: str) -> None:
-        self.asking = asking
+    def __init__(self, prompt: PromptSpec, model: str) -> None:
+        self.prompt = prompt
         self.model = model
-        self.template = (PAPER_SYSTEM, PAPER_USER) if asking.template is None else split_template(asking.template)
-        self.parameters = dict(asking.parameters)
-        if asking.structured:
-            self.parameters["schema"] = score_schema(asking)
-        if asking.choices:
-            self.parameters["choices"] = list(asking.choices)
-        self.shown = tuple(message for example in asking.examples for message in self.turns(example))
+        self.template = (PAPER_SYSTEM, PAPER_USER) if prompt.template is None else split_template(prompt.template)
+        self.parameters = dict(prompt.parameters)
+        if prompt.structured:
+            self.parameters["schema"] = score_schema(prompt)
+        if prompt.choices:
+            self.parameters["choices"] = list(prompt.choices)
+        self.examples = tuple(message for example in prompt.examples for message in self.turns(example))
 
     def request(self, row: Row) -> Request:
         """The messages and parameters that ask for the row's score."""
-        messages = self.asked(row)
-        if self.shown:
-            # An example is a turn of its own, and what the paper puts into the system part belongs to its row.
-            messages = (*self.shown, ("user", "\n\n".join(text for _, text in messages)))
+        messages = self.messages(row)
+        if self.examples:
+            # Each example is a turn, and the paper's system part holds the row: it goes into the row's own turn.
+            messages = (*self.examples, ("user", "\n\n".join(text for _, text in messages)))
         return Request(self.model, messages, self.parameters)
 
-    def asked(self, row: Row) -> tuple[tuple[str, str], ...]:
+    def messages(self, row: Row) -> tuple[tuple[str, str], ...]:
         """The template filled in for a row."""
-        slots = slots_of(row, self.asking)
+        slots = slots_of(row, self.prompt)
         filled = ((role, fill(text, slots)) for role, text in zip(("system", "user"), self.template, strict=True))
         return tuple((role, text) for role, text in filled if text)
 
     def turns(self, example: Example) -> tuple[tuple[str, str], ...]:
         """The two turns that show an example."""
-        said = f"{example.score:g}" + (f"\n{example.rationale}" if example.rationale else "")
-        if self.asking.structured:
-            reply = {"score": example.score} | ({"rationale": example.rationale} if self.asking.rationale else {})
-            said = json.dumps(reply, ensure_ascii=False)
-        return ("user", "\n\n".join(text for _, text in self.asked(example.row))), ("assistant", said)
+        reply = f"{example.score:g}" + (f"\n{example.rationale}" if example.rationale else "")
+        if self.prompt.structured:
+            fields = {"score": example.score} | ({"rationale": example.rationale} if self.prompt.rationale else {})
+            reply = json.dumps(fields, ensure_ascii=False)
+        return ("user", "\n\n".join(text for _, text in self.messages(example.row))), ("assistant", reply)
 
     def read(self, reply: Reply) -> Grade:
-        """The score that a reply gives, or why it gives none."""
-        return parse_score(reply.text, self.asking.low, self.asking.high, self.asking.dimension)
+        """The score that a reply gives, or the reason why it gives none."""
+        return parse_score(reply.text, self.prompt.low, self.prompt.high, self.prompt.dimension)
 
-    def again(self, request: Request, grade: Grade, times: int) -> Request | None:
-        """The same question with a plainer word on the form of the answer; None where asking will not help."""
-        if times > REPAIRS or grade.reason in _HOPELESS or self.asking.choices:
+    def follow_up(self, request: Request, grade: Grade, attempt: int) -> Request | None:
+        """The first request with one more sentence on the form of the reply; None where it would be in vain."""
+        if attempt > MAX_FOLLOW_UPS or grade.reason in _FINAL_REASONS or self.prompt.choices:
             return None
-        form = f"a number from {self.asking.low:g} to {self.asking.high:g}"
-        word = "Your reply must begin with the score" if times == 1 else "Begin your reply with nothing but the score"
+        form = f"a number from {self.prompt.low:g} to {self.prompt.high:g}"
+        demand = (
+            "Your reply must begin with the score" if attempt == 1 else "Begin your reply with nothing but the score"
+        )
         role, text = request.messages[-1]
-        messages = (*request.messages[:-1], (role, f"{text}\n\n{word}, {form}."))
+        messages = (*request.messages[:-1], (role, f"{text}\n\n{demand}, {form}."))
         return replace(request, messages=messages)
 
 
-def score_schema(asking: Asking) -> dict[str, Any]:
-    """JSON Schema of a structured reply: the score comes first, so that it does not follow from what is said after it."""
+def score_schema(prompt: PromptSpec) -> dict[str, Any]:
+    """JSON Schema of a structured reply: the score comes first, so that the rationale cannot lead to it."""
     score: dict[str, Any] = {"type": "number"}
-    if asking.step is not None:
-        score = {"enum": [float(text) for text in scores_of(asking.low, asking.high, asking.step)]}
-    properties = {"score": score} | ({"rationale": {"type": "string"}} if asking.rationale else {})
+    if prompt.step is not None:
+        score = {"enum": [float(text) for text in scores_of(prompt.low, prompt.high, prompt.step)]}
+    properties = {"score": score} | ({"rationale": {"type": "string"}} if prompt.rationale else {})
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def scores_of(low: float, high: float, step: float) -> list[str]:
-    """The texts of all scores of a scale, from the lowest."""
+    """The texts of all scores of a scale, in ascending order."""
     first, last, by = (Fraction(repr(float(number))) for number in (low, high, step))
     return [f"{float(first + k * by):g}" for k in range(int((last - first) / by) + 1)]
 
 
 def split_template(text: str) -> tuple[str, str]:
-    """A prompt file's system and user part, parted by a line of three dashes; without one all of it is the user part."""
+    """The system and user part of a prompt file, separated by a line of three dashes; without one, all of it is the user part."""
     system, dashes, user = text.partition("\n---\n")
     return (system.strip(), user.strip()) if dashes else ("", text.strip())
 
 
-def slots_of(row: Row, asking: Asking) -> Mapping[str, str]:
-    """What stands in a template's slots. A row without an input says None there, as the paper's examples do (appendix F)."""
+def slots_of(row: Row, prompt: PromptSpec) -> Mapping[str, str]:
+    """The values of a template's slots. An empty input is None, as in the paper's examples (appendix F)."""
     return {
         "instruction": row.instruction,
         "input": row.input or "None",
         "response": row.response,
-        "dimension": asking.dimension,
-        "min": f"{asking.low:g}",
-        "max": f"{asking.high:g}",
+        "dimension": prompt.dimension,
+        "min": f"{prompt.low:g}",
+        "max": f"{prompt.high:g}",
     }
 
 
 def fill(template: str, slots: Mapping[str, str]) -> str:
-    """The template with its slots filled in one pass: a slot's name inside a row's text stays text."""
+    """The template with its slots filled in one pass: the name of a slot inside a row's text stays text."""
     return _SLOT.sub(lambda match: slots[match[1].lower()], template)

@@ -1,1 +1,1 @@
-"""Many requests to one model: ledger, budget, rate and retries around what `llm/` does once."""
+"""Many requests to one model: ledger, budget, rate limits and retries around a provider's plug-in of `llm/`."""

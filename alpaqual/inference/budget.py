@@ -1,4 +1,4 @@
-"""Money: what is spent, what requests in flight may still cost, and where to stop."""
+"""Money: what is spent, what is reserved for requests in flight, and the limits on both."""
 
 from __future__ import annotations
 
@@ -9,111 +9,121 @@ from alpaqual.errors import BudgetReached
 from alpaqual.inference.price import Price, dollars
 from alpaqual.values import Reply, Request
 
-_BYTES_A_TOKEN = 3.0
-"""Before a server has counted any: English has four characters a token, other texts fewer."""
-_REPLY_TOKENS = 1024
-"""What a reply without `max_tokens` may be long."""
+_BYTES_PER_TOKEN = 3.0
+"""Assumed until a server has counted tokens: English has about four bytes a token, other texts fewer."""
+_DEFAULT_REPLY_TOKENS = 1024
+"""Assumed length of a reply to a request without `max_tokens`."""
 
 
 class Limit:
-    """An amount of US dollars that several graders may share, and what of it is gone or promised.
+    """A limit in US dollars that several graders may share, with the amounts spent and reserved.
 
-    `in_all` is one for every reply that is used, whoever paid for it and when; others are for what this run pays.
+    `includes_reused` limits count the cost of every reply that is used, also of those that earlier runs or other processes
+    paid for; other limits count what this run pays.
     """
 
-    def __init__(self, name: str, usd: float, *, in_all: bool = False) -> None:
+    def __init__(self, name: str, usd: float, *, includes_reused: bool = False) -> None:
         self.name = name
         self.usd = usd
-        self.in_all = in_all
+        self.includes_reused = includes_reused
         self.spent = 0.0
-        self.promised = 0.0
-        self.promises = 0
+        self.reserved = 0.0
+        self.reservations = 0
 
 
-class Tokens:
-    """How many tokens texts have, learned from what servers counted: the most tokens a byte that were seen."""
+class TokenEstimate:
+    """Estimates tokens from bytes, with the largest tokens-per-byte ratio that a server has counted."""
 
     def __init__(self) -> None:
-        self.most = 0.0
+        self.tokens_per_byte = 0.0
 
-    def expected(self, request: Request) -> int:
-        """Input tokens of a request, rather too many than too few."""
-        ratio = self.most or 1 / _BYTES_A_TOKEN
-        return int(_size(request) * ratio) + 4 * len(request.messages) + 1
+    def input_tokens(self, request: Request) -> int:
+        """Estimated input tokens of a request; errs on the high side."""
+        ratio = self.tokens_per_byte or 1 / _BYTES_PER_TOKEN
+        return int(_bytes_of(request) * ratio) + 4 * len(request.messages) + 1
 
-    def learn(self, request: Request, reply: Reply) -> None:
-        """Take in what a server counted."""
+    def update(self, request: Request, reply: Reply) -> None:
+        """Raise the ratio where a server counted more tokens than it predicts."""
         if reply.input_tokens:
-            self.most = max(self.most, reply.input_tokens / max(1, _size(request)))
+            self.tokens_per_byte = max(self.tokens_per_byte, reply.input_tokens / max(1, _bytes_of(request)))
 
 
 class Budget:
-    """Promises money to requests before they go out, so that those in flight together cannot pass a limit either."""
+    """Reserves money for each request before it is sent, so that requests in flight together stay within every limit."""
 
     def __init__(self, price: Price, limits: Sequence[Limit]) -> None:
         self.price = price
         self.limits = limits
-        self.tokens = Tokens()
+        self.tokens = TokenEstimate()
         self.settled = asyncio.Event()
 
     @property
-    def in_all(self) -> bool:
-        """Whether a limit is for replies of earlier runs and other processes, too."""
-        return any(limit.in_all for limit in self.limits)
+    def includes_reused(self) -> bool:
+        """Whether a limit also counts replies of earlier runs and other processes."""
+        return any(limit.includes_reused for limit in self.limits)
 
-    def used(self, usd: float) -> None:
-        """Take in what replies cost that this run has not paid for."""
+    def add_reused(self, usd: float) -> None:
+        """Count the cost of replies that this run did not pay for."""
         for limit in self.limits:
-            limit.spent += usd if limit.in_all else 0.0
+            limit.spent += usd if limit.includes_reused else 0.0
 
-    async def promise(self, request: Request) -> float:
-        """The most that a request may cost, in US dollars, taken from every limit; waits while others in flight may give some back.
+    async def reserve(self, request: Request) -> float:
+        """Reserve the maximum cost of a request in every limit; returns it in US dollars.
 
-        Raises BudgetReached, and takes nothing, where a limit has less.
+        Waits while requests in flight may still free money. Raises BudgetReached, and reserves nothing, where a limit is
+        too small and no reservation is left.
         """
         if not self.limits:
             return 0.0
-        most = self.most(request)
-        while (short := self.short(most)) is not None:
-            if not short.promises:
-                raise BudgetReached(f"{short.name} of {dollars(short.usd)} reached: {dollars(short.spent)} spent")
+        usd = self.max_cost(request)
+        while (limit := self.exceeded_limit(usd)) is not None:
+            if not limit.reservations:
+                raise BudgetReached(f"{limit.name} of {dollars(limit.usd)} reached: {dollars(limit.spent)} spent")
             self.settled.clear()
             await self.settled.wait()
+        self.add_reservation(usd)
+        return usd
+
+    def add_reservation(self, usd: float) -> None:
+        """Count one reservation in every limit, whether or not it fits."""
         for limit in self.limits:
-            limit.promised += most
-            limit.promises += 1
-        return most
+            limit.reserved += usd
+            limit.reservations += 1
 
-    def most(self, request: Request) -> float:
-        """What a request costs at most, in US dollars, as far as can be told before it is sent."""
-        return self.price.of(self.tokens.expected(request), _longest(request))
+    def max_cost(self, request: Request) -> float:
+        """The estimated maximum cost of a request, in US dollars."""
+        return self.price.of(self.tokens.input_tokens(request), _max_reply_tokens(request))
 
-    def short(self, usd: float) -> Limit | None:
-        """A limit that has less left than this."""
-        return next((limit for limit in self.limits if limit.spent + limit.promised + usd > limit.usd), None)
+    def exceeded_limit(self, usd: float) -> Limit | None:
+        """The first limit that one more reservation of `usd` would exceed."""
+        return next((limit for limit in self.limits if limit.spent + limit.reserved + usd > limit.usd), None)
 
-    def settle(self, promised: float, request: Request, reply: Reply | None) -> float:
-        """Give a promise back and take what the reply cost; US dollars. Each promise is settled once."""
-        cost = 0.0
-        if reply is not None:
-            self.tokens.learn(request, reply)
-            # What nobody counted is taken for the most it can be: a limit holds for such servers, too.
-            said = _longest(request) if reply.output_tokens is None else reply.output_tokens
-            read = self.tokens.expected(request) if reply.input_tokens is None else reply.input_tokens
-            cost = self.price.of(read, said)
-        for limit in self.limits:
-            limit.promises -= 1
-            # Without a promise nothing is promised: what rounding leaves over would be waited for.
-            limit.promised = limit.promised - promised if limit.promises else 0.0
-            limit.spent += cost
-        self.settled.set()
+    def settle(self, reserved: float, request: Request, reply: Reply) -> float:
+        """Replace a reservation by the cost of the reply; returns it in US dollars. Settle each reservation once."""
+        self.tokens.update(request, reply)
+        # A server that counts no tokens is charged the maximum, so that limits hold for it too.
+        written = _max_reply_tokens(request) if reply.output_tokens is None else reply.output_tokens
+        read = self.tokens.input_tokens(request) if reply.input_tokens is None else reply.input_tokens
+        cost = self.price.of(read, written)
+        self._release(reserved, cost)
         return cost
 
+    def cancel(self, reserved: float) -> None:
+        """Release the reservation of a request that cost nothing."""
+        self._release(reserved, 0.0)
 
-def _longest(request: Request) -> int:
-    """What the reply may be long, in tokens."""
-    return request.parameters.get("max_tokens") or _REPLY_TOKENS
+    def _release(self, reserved: float, cost: float) -> None:
+        for limit in self.limits:
+            limit.reservations -= 1
+            # Exactly zero without reservations: a rounding error would be waited for.
+            limit.reserved = limit.reserved - reserved if limit.reservations else 0.0
+            limit.spent += cost
+        self.settled.set()
 
 
-def _size(request: Request) -> int:
+def _max_reply_tokens(request: Request) -> int:
+    return request.parameters.get("max_tokens") or _DEFAULT_REPLY_TOKENS
+
+
+def _bytes_of(request: Request) -> int:
     return sum(len(text.encode()) for _, text in request.messages)

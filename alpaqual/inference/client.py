@@ -1,4 +1,4 @@
-"""One model, many requests: each is answered by the ledger or by the model, and paid for once."""
+"""Sends many requests to one model: the ledger or the model answers each, and each is paid for once."""
 
 from __future__ import annotations
 
@@ -9,211 +9,215 @@ from dataclasses import dataclass, replace
 from alpaqual.contracts import Ledger, Model
 from alpaqual.errors import BudgetReached, Fault, FaultKind
 from alpaqual.inference.budget import Budget
-from alpaqual.inference.pace import Pace, backoff
-from alpaqual.values import Reply, Request, whole
+from alpaqual.inference.rate_limiter import RateLimiter, backoff
+from alpaqual.values import Reply, Request, replace_surrogates
 
-ATTEMPTS = 5
-"""How often a request is sent at most, where faults are its own: one row may not hold up all others for ever."""
-_THROTTLED_ATTEMPTS = 50
-_PATIENT = 2
-"""Attempts that a timeout counts as: it has taken long enough."""
-_LOOK_EVERY = 1.0
 TIMEOUT = "timeout"
-"""Reason of a request that got nothing in time."""
-_LOOK_AT_OTHERS = 0.05
-_OTHERS = 300.0
-"""Seconds that another process may take for a reply before it is asked for twice."""
-_REFUSED_AT_START = 5
-"""So many refused requests and not one answered: the settings are wrong, not the rows."""
+"""Reason of the fault of a request that got no reply in time."""
+MAX_ATTEMPTS = 5
+"""Attempts of one request whose faults are its own: one row cannot hold up the others."""
+_TIMEOUT_ATTEMPTS = 2
+"""A timeout counts as this many attempts, since it has taken long."""
+_MAX_THROTTLED = 50
+_HEALTH_CHECK_SECONDS = 1.0
+_CLAIM_POLL_SECONDS = 0.05
+_CLAIM_TIMEOUT_SECONDS = 300.0
+"""How long another process may hold a claim before this one sends the same request."""
+_MAX_REFUSED_FIRST = 5
+"""Stop when the first requests are all refused: the settings are wrong, not the rows."""
 
 
 @dataclass
 class Usage:
-    """What asking came to, over all requests. Money is in US dollars; `bought` is what reused replies cost when they were new."""
+    """Calls, tokens and US dollars of a client. `original_cost_usd`: cost of reused replies when first bought."""
 
-    made: int = 0
-    reused: int = 0
+    calls_made: int = 0
+    calls_reused: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
-    cost: float = 0.0
-    bought: float = 0.0
+    cost_usd: float = 0.0
+    original_cost_usd: float = 0.0
     faults: int = 0
+
+    def add_tokens(self, reply: Reply) -> None:
+        """Add the tokens of a reply."""
+        self.input_tokens += reply.input_tokens or 0
+        self.output_tokens += reply.output_tokens or 0
+
+    def add_call(self, reply: Reply) -> None:
+        """Add a reply that this run paid for."""
+        self.calls_made += 1
+        self.cost_usd += reply.cost_usd or 0.0
+        self.add_tokens(reply)
+
+    def add_reused(self, reply: Reply) -> None:
+        """Add a reply that cost nothing now."""
+        self.calls_reused += 1
+        self.original_cost_usd += reply.cost_usd or 0.0
+        self.add_tokens(reply)
 
 
 class InferenceClient:
-    """Answers requests from the ledger where it can, else from the model; `offline` forbids the model.
+    """Answers requests from the ledger, else from the model; `offline` disables the model.
 
-    Requests that are the same go out once, however many ask at the same time.
+    Equal requests that are in flight together are sent once.
     """
 
-    def __init__(self, model: Model, ledger: Ledger, pace: Pace, budget: Budget, *, offline: bool = False) -> None:
+    def __init__(
+        self, model: Model, ledger: Ledger, rate_limiter: RateLimiter, budget: Budget, *, offline: bool = False
+    ) -> None:
         self.model = model
         self.ledger = ledger
-        self.pace = pace
+        self.rate_limiter = rate_limiter
         self.budget = budget
         self.offline = offline
-        self.faults: dict[str, Fault] | None = None
-        """What became of requests that went out in batches, by key; where it is there, nothing else is sent."""
-        self.fresh: set[str] = set()
-        """Keys of replies that came in batches of this run, until a row has asked for them."""
-        self.tally = Usage()
+        self.batch_faults: dict[str, Fault] | None = None
+        """Faults of requests that were sent in batches, by key. Once it is set, no request is sent one at a time."""
+        self.new_from_batch: set[str] = set()
+        """Keys of replies that a batch of this run brought, until they are first used; the batch client counted them."""
+        self.usage = Usage()
         self.models: dict[str, None] = {}
-        self.refused = 0
-        self.looking = asyncio.Lock()
-        self.looked = -_LOOK_EVERY
-        self.there = True
-        self.flying: dict[str, asyncio.Future[Reply]] = {}
+        """Ids of the models that answered, in order of their first reply."""
+        self._refused = 0
+        self._health_lock = asyncio.Lock()
+        self._health_checked_at = -_HEALTH_CHECK_SECONDS
+        self._healthy = True
+        self._in_flight: dict[str, asyncio.Future[Reply]] = {}
 
-    def known(self, key: str) -> Reply | None:
-        """The reply that the ledger has."""
-        reply = self.ledger.get(key)
-        if reply is not None and key in self.fresh:
-            # It came in a batch of this run, and was counted then.
-            self.fresh.discard(key)
-            self.models[reply.model] = None
-        elif reply is not None:
-            self.reuse(reply)
-            if self.ledger.is_news(key):
-                self.budget.used(reply.cost_usd or 0.0)
-        return reply
+    async def send(self, request: Request) -> Reply:
+        """Return the reply to a request, from the ledger or from the model.
 
-    def reuse(self, reply: Reply) -> Reply:
-        """Take a reply that is not paid for now into the tally."""
-        self.count(reply)
-        self.tally.reused += 1
-        self.tally.bought += reply.cost_usd or 0.0
-        return reply
-
-    async def ask(self, request: Request) -> Reply:
-        """The reply of the ledger or of the model.
-
-        Raises Fault where there is none, BudgetReached where asking might cost too much.
+        Raises Fault where there is none, BudgetReached where the request might exceed a limit, StoreError where the reply
+        cannot be kept.
         """
         key = self.ledger.key(request)
-        same = self.flying.get(key)
+        same = self._in_flight.get(key)
         if same is not None:
-            return self.reuse(await asyncio.shield(same))
-        reply_known = self.known(key)
-        if reply_known is not None:
-            return reply_known
-        if self.faults is not None:
-            raise self.faults.get(key) or Fault(FaultKind.TRANSIENT, "not answered in the batch")
+            return self._count_reused(await asyncio.shield(same))
+        if (known := self._from_ledger(key)) is not None:
+            return known
+        if self.batch_faults is not None:
+            raise self.batch_faults.get(key) or Fault(FaultKind.TRANSIENT, "not answered in the batch")
         if self.offline:
             raise Fault(FaultKind.TRANSIENT, "not in the ledger, and offline")
-        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self.flying[key] = answer
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._in_flight[key] = future
         try:
-            reply = await self.elsewhere(key) or await self.send(request, key)
-            answer.set_result(reply)
+            reply = await self._from_other_process(key) or await self._send_with_retries(request, key)
+            future.set_result(reply)
             return reply
         except (Fault, BudgetReached) as error:
-            answer.set_exception(error)
-            answer.exception()  # whoever waits for it is told; nobody has to
+            future.set_exception(error)
+            future.exception()  # Marks it as retrieved: there may be no second request that waits for it.
             raise
         finally:
             self.ledger.release(key)
-            answer.cancel()
-            del self.flying[key]
+            future.cancel()
+            del self._in_flight[key]
 
-    async def elsewhere(self, key: str) -> Reply | None:
-        """The reply that another process has got meanwhile, waited for while it asks; None where this one is to ask."""
-        ends = time.monotonic() + _OTHERS
-        while not self.ledger.claim(key):
-            # One that was stopped, or hangs, keeps its claims.
-            if self.pace.closed.is_set() or time.monotonic() > ends:
-                return None
-            await self.pace.rest(_LOOK_AT_OTHERS)
-        return self.known(key)
+    def _from_ledger(self, key: str) -> Reply | None:
+        reply = self.ledger.get(key)
+        if reply is None:
+            return None
+        if key in self.new_from_batch:
+            self.new_from_batch.discard(key)
+            self.models[reply.model] = None
+            return reply
+        if self.ledger.is_external(key):
+            self.budget.add_reused(reply.cost_usd or 0.0)
+        return self._count_reused(reply)
 
-    async def send(self, request: Request, key: str) -> Reply:
-        """Ask the model until it answers or will not.
-
-        Raises Fault, BudgetReached.
-        """
-        attempt = throttled = 0
-        while True:
-            try:
-                return await self.once(request, key)
-            except Fault as fault:
-                self.tally.faults += 1
-                self.judge(fault)
-                if self.pace.closed.is_set():
-                    raise
-                self.pace.failed(fault)
-                if fault.kind is FaultKind.THROTTLED:
-                    throttled += 1
-                elif self.pace.suspicious and not await self.alive():
-                    # Where nobody gets an answer, it is not this request's fault.
-                    self.pace.down(fault)
-                else:
-                    attempt += _PATIENT if fault.reason == TIMEOUT else 1
-                if attempt >= ATTEMPTS or throttled >= _THROTTLED_ATTEMPTS:
-                    raise Fault(
-                        FaultKind.TRANSIENT, fault.reason, f"{fault.detail} ({attempt or throttled} attempts)"
-                    ) from None
-            if attempt:
-                await self.pace.rest(backoff(attempt))
-
-    async def alive(self) -> bool:
-        """Whether the server is there; asked once a second at most, by one for all."""
-        async with self.looking:
-            now = time.monotonic()
-            if now - self.looked > _LOOK_EVERY:
-                self.there = await self.model.alive()
-                self.looked = time.monotonic()
-                if self.there:
-                    self.pace.there()
-        return self.there
-
-    async def once(self, request: Request, key: str) -> Reply:
-        """Send a request once; its reply is in the ledger before anybody sees it."""
-        await self.pace.enter(self.budget.tokens.expected(request))
-        try:
-            promised = await self.budget.promise(request)
-            reply = None
-            try:
-                self.pace.check_open()
-                reply = clean(await self.model.complete(request))
-            finally:
-                cost = self.budget.settle(promised, request, reply)
-        except Fault as fault:
-            if fault.kind is FaultKind.FATAL:
-                # Before anybody else takes this one's turn.
-                self.pace.close()
-            raise
-        finally:
-            self.pace.leave()
-        self.pace.succeeded()
-        return self.keep(request, key, replace(reply, cost_usd=cost))
-
-    def keep(self, request: Request, key: str, reply: Reply) -> Reply:
-        """Write a reply that was paid for into the ledger."""
-        self.ledger.add(key, reply, request.model)
-        self.tally.made += 1
-        self.tally.cost += reply.cost_usd or 0.0
-        self.count(reply)
+    def _count_reused(self, reply: Reply) -> Reply:
+        self.usage.add_reused(reply)
+        self.models[reply.model] = None
         return reply
 
-    def count(self, reply: Reply) -> None:
-        """Take a reply into the tally."""
-        self.tally.input_tokens += reply.input_tokens or 0
-        self.tally.output_tokens += reply.output_tokens or 0
+    async def _from_other_process(self, key: str) -> Reply | None:
+        """Claim a key, waiting while another process holds it; returns the reply that it wrote meanwhile."""
+        deadline = time.monotonic() + _CLAIM_TIMEOUT_SECONDS
+        while not self.ledger.claim(key):
+            # A process that is suspended, or hangs, keeps its claims.
+            if self.rate_limiter.closed.is_set() or time.monotonic() > deadline:
+                return None
+            await self.rate_limiter.sleep(_CLAIM_POLL_SECONDS)
+        return self._from_ledger(key)
+
+    async def _send_with_retries(self, request: Request, key: str) -> Reply:
+        attempts = throttled = 0
+        while True:
+            try:
+                return await self._send_once(request, key)
+            except Fault as fault:
+                self.usage.faults += 1
+                self._raise_if_final(fault)
+                if self.rate_limiter.closed.is_set():
+                    raise
+                self.rate_limiter.record_fault(fault)
+                if fault.kind is FaultKind.THROTTLED:
+                    throttled += 1
+                elif self.rate_limiter.suspects_outage and not await self._is_healthy():
+                    # The server is down: this costs the request no attempt.
+                    self.rate_limiter.open_circuit(fault)
+                else:
+                    attempts += _TIMEOUT_ATTEMPTS if fault.reason == TIMEOUT else 1
+                if attempts >= MAX_ATTEMPTS or throttled >= _MAX_THROTTLED:
+                    raise Fault(
+                        FaultKind.TRANSIENT, fault.reason, f"{fault.detail} ({attempts or throttled} attempts)"
+                    ) from None
+            if attempts:
+                await self.rate_limiter.sleep(backoff(attempts))
+
+    async def _is_healthy(self) -> bool:
+        """Whether the server responds; checked once a second at most, for all requests."""
+        async with self._health_lock:
+            if time.monotonic() - self._health_checked_at > _HEALTH_CHECK_SECONDS:
+                self._healthy = await self.model.alive()
+                self._health_checked_at = time.monotonic()
+                if self._healthy:
+                    self.rate_limiter.close_circuit()
+        return self._healthy
+
+    async def _send_once(self, request: Request, key: str) -> Reply:
+        """Send a request once; its reply is in the ledger before it is returned."""
+        await self.rate_limiter.acquire(self.budget.tokens.input_tokens(request))
+        try:
+            reply = await self._complete(request)
+        except Fault as fault:
+            if fault.kind is FaultKind.FATAL:
+                # Before the release below admits the next request.
+                self.rate_limiter.close()
+            raise
+        finally:
+            self.rate_limiter.release()
+        self.rate_limiter.record_success()
+        self.ledger.add(key, reply, request.model)
+        self.usage.add_call(reply)
         self.models[reply.model] = None
+        return reply
 
-    def judge(self, fault: Fault) -> None:
-        """Pass over what may be gone when asked again.
+    async def _complete(self, request: Request) -> Reply:
+        """The model's reply with its cost."""
+        reserved = await self.budget.reserve(request)
+        try:
+            self.rate_limiter.raise_if_closed()
+            reply = clean(await self.model.complete(request))
+        except BaseException:
+            self.budget.cancel(reserved)
+            raise
+        return replace(reply, cost_usd=self.budget.settle(reserved, request, reply))
 
-        Raises Fault for what will not: it ends its row, or everything.
-        """
+    def _raise_if_final(self, fault: Fault) -> None:
+        """Raise Fault where a retry is in vain: it ends the request, or (FATAL) all requests."""
         if fault.kind in (FaultKind.THROTTLED, FaultKind.TRANSIENT):
             return
-        if fault.kind is FaultKind.REFUSED and not self.pace.answered:
-            self.refused += 1
-            if self.refused >= _REFUSED_AT_START:
-                raise Fault(FaultKind.FATAL, fault.reason, f"{fault.detail} (the first {self.refused} requests)")
+        if fault.kind is FaultKind.REFUSED and not self.rate_limiter.succeeded:
+            self._refused += 1
+            if self._refused >= _MAX_REFUSED_FIRST:
+                raise Fault(FaultKind.FATAL, fault.reason, f"{fault.detail} (the first {self._refused} requests)")
         raise fault
 
 
 def clean(reply: Reply) -> Reply:
-    """A reply that a file can hold, whose model's id is one line."""
-    return replace(reply, text=whole(reply.text), model=" ".join(whole(reply.model).split()))
+    """The reply with text that a file can hold, and with the model's id in one line."""
+    model = " ".join(replace_surrogates(reply.model).split())
+    return replace(reply, text=replace_surrogates(reply.text), model=model)

@@ -1,4 +1,4 @@
-"""What tokens cost: as the recipe states it, else as a maintained list of prices has it."""
+"""Prices of tokens: the recipe's, else those of the genai-prices package."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from dataclasses import dataclass
 
 
 def dollars(usd: float) -> str:
-    """US dollars for a person: cents where there are dollars, enough digits where there are none."""
+    """US dollars for display: cents from one dollar on, three significant digits below."""
     return f"${usd:,.2f}" if usd >= 1 or usd == 0 else f"${usd:.3g}"
 
 
 BATCH_DISCOUNT = 0.5
-"""Both providers' batch APIs cost half."""
+"""Factor on the price of requests in batches, at both providers."""
 
 
 @dataclass(frozen=True)
 class Price:
-    """US dollars for a million input tokens and a million output tokens. `source` says where they come from."""
+    """US dollars per million input tokens and per million output tokens; `source` is where they are from."""
 
     input: float
     output: float
     source: str
 
     def of(self, input_tokens: float, output_tokens: float) -> float:
-        """US dollars for so many tokens."""
+        """The price of these tokens, in US dollars."""
         return (input_tokens * self.input + output_tokens * self.output) / 1e6
 
     def discounted(self, factor: float) -> Price:
-        """The same tokens at a share of the price."""
+        """The price multiplied by a factor."""
         return Price(self.input * factor, self.output * factor, self.source)
 
 
@@ -35,10 +35,10 @@ FREE = Price(0.0, 0.0, "nothing to pay")
 
 
 def listed_price(provider: str, model: str) -> Price | None:
-    """The price of a model in the genai-prices package, of this provider or any; None where it has none."""
+    """The price of a provider's model in the genai-prices package; None where it has none."""
     import genai_prices
 
-    # A thousand tokens: some prices rise for prompts of hundreds of thousands, which graders do not send.
+    # A thousand tokens: some prices rise for prompts of hundreds of thousands, which are not sent here.
     usage = genai_prices.Usage(input_tokens=1000, output_tokens=1000)
     try:
         found = genai_prices.calc_price(usage, model, provider_id=provider)

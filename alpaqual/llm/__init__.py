@@ -1,1 +1,1 @@
-"""One request to one model."""
+"""Providers of models: one request to one model."""

@@ -1,4 +1,4 @@
-"""Calls to a provider that end in a value or a Fault: the two packages raise errors of the same shape."""
+"""Calls through the openai or anthropic package, which raise errors of the same shape; each becomes a Fault."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from alpaqual.values import Endpoint
 
 _NO_MONEY = ("insufficient_quota", "billing", "credit balance")
 _NO_MONEY_400 = ("credit balance is too low", "billing_hard_limit_reached")
-"""A 400 may quote the row, which may speak of bills."""
-_OF_THE_ROW = (
+"""Only these in a 400, whose message may quote the row."""
+_ROW_ERRORS = (
     "context_length",
     "context length",
     "context_size",
@@ -36,88 +36,87 @@ _OF_THE_ROW = (
     "prompt is too long",
     "too large",
 )
-_NOT_THERE = "the model or the address is not there"
+_NOT_FOUND = "the model or the address does not exist"
 _TRANSIENT = (408, 409, 425)
-_WORDS = ("code", "type", "message", "detail")
+_MESSAGE_KEYS = ("code", "type", "message", "detail")
 
 
 def key_of(endpoint: Endpoint, variable: str) -> str:
-    """The key in an environment variable; "none" for a server of one's own that needs none.
+    """The API key in an environment variable; "none" where it is unset and the endpoint has a `base_url`.
 
-    Raises MachineError where the provider needs one, or where what is there can be none: its packages would quote it.
+    Raises MachineError where the key is missing, or has characters with which the packages would quote it in an error.
     """
     key = os.environ.get(variable, "").strip()
     if not key and endpoint.base_url is None:
         raise MachineError(f"{endpoint.provider}/{endpoint.model} needs a key: export {variable}=…")
     if not (key.isascii() and key.isprintable()) or " " in key:
-        raise MachineError(f"{variable} holds characters that no key has: export it again")
+        raise MachineError(f"{variable} holds characters that an API key never has: export it again")
     return key or "none"
 
 
 _KEY_REFUSED = "the key is refused"
-_GONE = ("no connection", "timeout", "server error 502", "server error 503", "server error 504")
-"""What shows that nobody is there: nothing at all, or the word of what stands before a server."""
-_LOOK_SECONDS = 10.0
-_WORDS_SHOWN = 300
-_MOST_TOKENS = 10**9
-"""What no reply has."""
+_DOWN = ("no connection", "timeout", "server error 502", "server error 503", "server error 504")
+"""Faults that show that the server is down: no response, or one of a proxy in front of it."""
+_HEALTH_CHECK_SECONDS = 10.0
+_MAX_DETAIL = 300
+_MAX_PLAUSIBLE_TOKENS = 10**9
 
 
 @dataclass(frozen=True)
 class Calls:
-    """One endpoint's calls. `package` is openai or anthropic, `key` what no fault may quote, `timeout` in seconds."""
+    """Calls to one endpoint. `package` is openai or anthropic, `key` is cut out of faults, `timeout` is in seconds."""
 
     package: Any
     address: str
     key: str
     timeout: float
     variable: str = ""
-    """The environment variable that the key is read from."""
+    """The environment variable of the key."""
 
     async def value(self, call: Awaitable[object], limit: float | None = None) -> Mapping[str, Any]:
-        """The JSON object that a call gives within `limit` seconds (None: no limit on the whole). Raises Fault."""
+        """The JSON object that a call returns within `limit` seconds (None: no limit). Raises Fault."""
         try:
-            # The package's own timeout starts again with every byte.
+            # The package's own timeout restarts with every byte.
             async with asyncio.timeout(limit):
                 found = await call
         except Exception as error:
             raise self.fault(error) from None
         if not isinstance(found, Mapping):
-            raise Fault(FaultKind.TRANSIENT, "broken reply", "no JSON object")
+            raise Fault(FaultKind.TRANSIENT, "broken reply", "not a JSON object")
         return found
 
     async def alive(self, call: Awaitable[object]) -> bool:
-        """Whether a call shows that the server is there, whatever it says."""
+        """Whether a call gets any response from the server."""
         try:
-            await self.value(call, min(self.timeout, _LOOK_SECONDS))
+            await self.value(call, min(self.timeout, _HEALTH_CHECK_SECONDS))
         except Fault as fault:
-            return fault.reason not in _GONE
+            return fault.reason not in _DOWN
         return True
 
-    async def of_batch(self, call: Awaitable[object]) -> Mapping[str, Any]:
-        """As `value`; that a batch is not there is a Fault of the kind REQUEST."""
+    async def batch_value(self, call: Awaitable[object]) -> Mapping[str, Any]:
+        """As `value`, with a Fault of the kind REQUEST where the batch does not exist."""
         try:
             return await self.value(call)
         except Fault as fault:
-            raise gone(fault) from None
+            raise lost_batch(fault) from None
 
     async def lines(self, opened: Any) -> AsyncIterator[Mapping[str, Any]]:
-        """The JSON objects of a batch's file in JSON Lines, as they arrive; `opened` is a response that is streamed.
+        """The JSON objects of a JSON Lines file, as they arrive; `opened` is a streamed response.
 
-        Raises Fault, as `of_batch` does.
+        Raises Fault, as `batch_value` does.
         """
         rest = b""
         try:
             async with opened as response:
                 async for some in response.iter_bytes():
-                    *whole, rest = (rest + some).split(b"\n")
-                    for line in whole:
+                    *complete, rest = (rest + some).split(b"\n")
+                    for line in complete:
                         yield self.line(line)
         except Fault:
             raise
         except Exception as error:
             found = self.fault(error)
-            raise (gone(found) if isinstance(found, Fault) else found) from None
+            raise (lost_batch(found) if isinstance(found, Fault) else found) from None
         if rest.strip():
             yield self.line(rest)
 
@@ -128,65 +127,69 @@ class Calls:
         except (ValueError, RecursionError) as error:
             raise self.fault(error) from None
         if not isinstance(found, Mapping):
-            raise Fault(FaultKind.TRANSIENT, "broken reply", "no JSON object")
+            raise Fault(FaultKind.TRANSIENT, "broken reply", "not a JSON object")
         return found
 
     def fault(self, error: Exception) -> Exception:
-        """What an error of the package means; an error that is none of its own stays what it is."""
+        """The Fault of an error of the package; other errors are returned as they are."""
         package = self.package
         if isinstance(error, package.APIStatusError):
             fault = fault_of_status(error.status_code, error.body, error.response.headers)
             if fault.reason == _KEY_REFUSED and self.key == "none" and self.variable:
                 fault = Fault(fault.kind, fault.reason, f"none was sent, export {self.variable}=…: {fault.detail}")
-            elif fault.reason == _NOT_THERE:
+            elif fault.reason == _NOT_FOUND:
                 fault = Fault(fault.kind, fault.reason, f"{self.address}: {fault.detail}")
-            return self.hushed(fault)
+            return self.without_key(fault)
         if isinstance(error, package.APITimeoutError | TimeoutError):
             return Fault(FaultKind.TRANSIENT, "timeout", f"nothing within {self.timeout:g} s")
         if isinstance(error, package.APIConnectionError):
-            why = str(error.__cause__ or error) or type(error.__cause__).__name__
-            return self.hushed(Fault(FaultKind.TRANSIENT, "no connection", f"{self.address}: {why}"))
+            cause = str(error.__cause__ or error) or type(error.__cause__).__name__
+            return self.without_key(Fault(FaultKind.TRANSIENT, "no connection", f"{self.address}: {cause}"))
         if isinstance(error, UnicodeEncodeError):
-            return Fault(FaultKind.REQUEST, "a text that cannot be sent", "half of a surrogate pair")
+            return Fault(FaultKind.REQUEST, "a text that UTF-8 cannot encode", "a lone surrogate")
         if isinstance(error, ValueError | RecursionError | package.APIError):
-            return self.hushed(Fault(FaultKind.TRANSIENT, "broken reply", words_of(str(error))))
+            return self.without_key(Fault(FaultKind.TRANSIENT, "broken reply", message_of(str(error))))
         if type(error).__module__.partition(".")[0].startswith("httpx"):
-            # What breaks while a body is streamed comes as it is.
-            return self.hushed(Fault(FaultKind.TRANSIENT, "no connection", f"{self.address}: {words_of(str(error))}"))
+            # Errors while a body is streamed are not wrapped by the package.
+            return self.without_key(
+                Fault(FaultKind.TRANSIENT, "no connection", f"{self.address}: {message_of(str(error))}")
+            )
         return error
 
-    def hushed(self, fault: Fault) -> Fault:
-        """The fault without the key: some servers quote it."""
-        # Cut afterwards: half a key is a secret too.
+    def without_key(self, fault: Fault) -> Fault:
+        """The fault without the key, which some servers quote."""
+        # Shorten afterwards: half a key is a secret too.
         detail = fault.detail.replace(self.key, "…") if self.key != "none" else fault.detail
-        return Fault(fault.kind, fault.reason, detail[:_WORDS_SHOWN], fault.retry_after)
+        return Fault(fault.kind, fault.reason, detail[:_MAX_DETAIL], fault.retry_after)
 
 
 def fault_of_status(status: int, body: object, headers: Mapping[str, str]) -> Fault:
-    """The fault that a server's refusal is."""
-    words = words_of(body)
-    lower = words.lower()
+    """The fault of an HTTP status, by the message of its body."""
+    message = message_of(body)
+    lower = message.lower()
     if _no_money(status, lower):
-        return Fault(FaultKind.FATAL, "no money is left with the provider", words)
+        return Fault(FaultKind.FATAL, "no money is left with the provider", message)
     if status in (401, 403):
-        return Fault(FaultKind.FATAL, _KEY_REFUSED, words)
+        return Fault(FaultKind.FATAL, _KEY_REFUSED, message)
     if status == 404:
-        return Fault(FaultKind.FATAL, _NOT_THERE, words)
+        return Fault(FaultKind.FATAL, _NOT_FOUND, message)
     if status == 429 and "request too large" in lower:
-        # More tokens than a whole minute has: waiting does not help.
-        return Fault(FaultKind.REQUEST, "refused by the server (429)", words)
+        # More tokens than the limit per minute: a retry does not help.
+        return Fault(FaultKind.REQUEST, "refused by the server (429)", message)
     if status in (429, 529):
-        return Fault(FaultKind.THROTTLED, "rate limit" if status == 429 else "overloaded", words, retry_after(headers))
+        return Fault(
+            FaultKind.THROTTLED, "rate limit" if status == 429 else "overloaded", message, retry_after(headers)
+        )
     if status >= 500 or status in _TRANSIENT:
-        return Fault(FaultKind.TRANSIENT, f"server error {status}", words, retry_after(headers))
-    if status == 413 or any(sign in lower for sign in _OF_THE_ROW):
-        return Fault(FaultKind.REQUEST, f"refused by the server ({status})", words)
-    return Fault(FaultKind.REFUSED, f"refused by the server ({status})", words)
+        return Fault(FaultKind.TRANSIENT, f"server error {status}", message, retry_after(headers))
+    if status == 413 or any(sign in lower for sign in _ROW_ERRORS):
+        return Fault(FaultKind.REQUEST, f"refused by the server ({status})", message)
+    return Fault(FaultKind.REFUSED, f"refused by the server ({status})", message)
 
 
-def gone(fault: Fault) -> Fault:
-    """The fault of a call about a batch: without the batch its requests can be sent again."""
-    return Fault(FaultKind.REQUEST, "no such batch", fault.detail) if fault.reason == _NOT_THERE else fault
+def lost_batch(fault: Fault) -> Fault:
+    """The fault of a call about a batch; REQUEST where the batch does not exist, so that its requests are sent again."""
+    return Fault(FaultKind.REQUEST, "no such batch", fault.detail) if fault.reason == _NOT_FOUND else fault
 
 
 def _no_money(status: int, lower: str) -> bool:
@@ -194,16 +197,16 @@ def _no_money(status: int, lower: str) -> bool:
     return status == 402 or any(sign in lower for sign in signs)
 
 
-def words_of(body: object) -> str:
-    """Code and message of an error's body, in one line."""
+def message_of(body: object) -> str:
+    """Code and message of an error's body, on one line."""
     error: Any = body.get("error", body) if isinstance(body, Mapping) else body
     if isinstance(error, Mapping):
-        error = ": ".join(str(error[key]) for key in _WORDS if error.get(key))
+        error = ": ".join(str(error[key]) for key in _MESSAGE_KEYS if error.get(key))
     return " ".join(str(error or "").split())
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a server asks to wait, where it does."""
+    """Seconds that the server asks to wait; None where it does not."""
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         with contextlib.suppress(KeyError, ValueError):
             seconds = float(headers[name]) / unit
@@ -216,14 +219,14 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def count_of(usage: object, name: str) -> int | None:
-    """A number of tokens, where a server counted them."""
+    """A number of tokens, where the server gives a plausible one."""
     found = usage.get(name) if isinstance(usage, Mapping) else None
-    return found if type(found) is int and 0 <= found < _MOST_TOKENS else None
+    return found if type(found) is int and 0 <= found < _MAX_PLAUSIBLE_TOKENS else None
 
 
 def keys_digest(keys: Sequence[str]) -> str:
-    """sha256, in hexadecimal, over sorted ledger keys, each on a line: what a batch is known by where it can have no name."""
-    whole = hashlib.sha256()
+    """sha256, in hexadecimal, over sorted ledger keys, one per line: identifies a batch whose provider stores no label."""
+    digest = hashlib.sha256()
     for key in sorted(keys):
-        whole.update(f"{key}\n".encode())
-    return whole.hexdigest()
+        digest.update(f"{key}\n".encode())
+    return digest.hexdigest()

@@ -1,11 +1,10 @@
-"""How likely a local model finds each score, and the score it expects: the mean over all of them.
+"""A local model's probability of each score, and the expected score.
 
-A score's probability is that of a reply whose first line is exactly this score: its tokens, and then a token that begins with a
-line break or ends the turn. Without the end, "4" would count all that begins with it, "4.5" too, and the longer text could
-never win; with it, the texts exclude each other and every one of them pays for its end. Any token that begins with a line break
-counts ("\\n", "\\n\\n", "\\n  "), since tokenizers differ in what they merge behind a line break. Where a tokenizer merges a score's
-last character with the line break, that way of writing it is added. The probabilities are then divided by their sum: what the
-model would otherwise say is left aside.
+A score's probability is that of a reply whose first line is exactly this score: its tokens, and then a token that begins with
+a line break or ends the turn. Without the end, "4" would include "4.5", and the longer text could never win; with it, the
+texts are mutually exclusive. Any token that begins with a line break counts ("\\n", "\\n\\n", "\\n  "), since tokenizers merge
+differently behind it. Where a tokenizer merges a score's last character with the line break, that spelling is added. The
+probabilities are normalised over the scores of the scale.
 """
 
 from __future__ import annotations
@@ -16,21 +15,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from alpaqual.errors import Fault, FaultKind
-from alpaqual.llm._local_forward import Forward, Past, held, repeated
-from alpaqual.llm._local_jobs import Answer, Job, fit
+from alpaqual.llm._local_forward import Forward, Prefix, cache_bytes, repeat
+from alpaqual.llm._local_jobs import Answer, Job, check_context
 from alpaqual.llm._local_prompts import Prompts
 from alpaqual.values import Request
 
 _TAIL = 48
-"""Characters before the reply that a tokenizer may merge with it: nearly always those of the chat template, so one set for all rows."""
+"""Characters before the reply that a tokenizer may merge with it; they are nearly always the chat template's, and then cached."""
 _COPIES_BYTES = {"cpu": 64 << 20, "cuda": 2 << 30}
-"""Copies of a batch's keys and values may take so much memory at once (one copy is always made). A GPU is faster with many; a
-CPU spends more time on asking for the memory than it saves."""
+"""Memory for copies of a batch's KV cache (one copy is always made). A GPU is faster with many; on a CPU their allocation
+takes more time than they save."""
 
 
 @dataclass(frozen=True)
 class Spelling:
-    """One way to write a choice (by its number) in tokens; `ended` where the line break is among them."""
+    """One tokenization of a choice (by its index); `ended` where it includes the line break."""
 
     choice: int
     tokens: tuple[int, ...]
@@ -38,39 +37,43 @@ class Spelling:
 
 
 class Choices:
-    """Reads each prompt once, then a few tokens a score behind it."""
+    """Reads each prompt once, and the tokens of each score behind its KV cache."""
 
     def __init__(self, forward: Forward, prompts: Prompts, ends: Sequence[int], context: int | None) -> None:
         self.forward = forward
         self.prompts = prompts
-        self.ends = sorted({*ends, *prompts.breaks()})
+        self.ends = sorted({*ends, *prompts.line_breaks()})
         self.context = context
         self.known: dict[tuple[str, tuple[str, ...]], tuple[Spelling, ...]] = {}
 
     def job(self, request: Request) -> Job:
-        """Raises Fault where prompt and longest choice together are longer than the context."""
+        """A request as a job. Raises Fault where prompt and longest choice together exceed the context."""
         choices = tuple(request.parameters["choices"])
         if not choices or not all(_is_number(choice) for choice in choices) or len(set(choices)) < len(choices):
             raise Fault(FaultKind.REFUSED, "choices are different numbers", ", ".join(map(str, choices))[:300])
         text = self.prompts.text(request.messages)
         prompt = self.prompts.ids(text)
         spellings = self.spellings(text[-_TAIL:], choices)
-        fit(len(prompt) + max(len(spelling.tokens) for spelling in spellings), self.context)
+        check_context(len(prompt) + max(len(spelling.tokens) for spelling in spellings), self.context)
         if not prompt:
             raise Fault(FaultKind.REQUEST, "empty prompt")
         return Job(request, ("choices", choices, spellings), prompt)
 
     def spellings(self, tail: str, choices: tuple[str, ...]) -> tuple[Spelling, ...]:
-        """How the choices are written behind a text that ends with `tail`."""
+        """The tokenizations of the choices behind a text that ends with `tail`."""
         if (tail, choices) not in self.known:
             if len(self.known) > 1_000:
                 self.known.clear()
-            found = [spelling for number, choice in enumerate(choices) for spelling in self.ways(tail, number, choice)]
+            found = [
+                spelling
+                for number, choice in enumerate(choices)
+                for spelling in self.spellings_of(tail, number, choice)
+            ]
             self.known[tail, choices] = tuple(found)
         return self.known[tail, choices]
 
-    def ways(self, tail: str, number: int, choice: str) -> list[Spelling]:
-        """A choice's own tokens, and those in which its end is merged with the line break."""
+    def spellings_of(self, tail: str, number: int, choice: str) -> list[Spelling]:
+        """A choice's own tokens, and those in which its last character is merged with the line break."""
         encode = self.prompts.encode
         before = encode(tail)
 
@@ -78,47 +81,47 @@ class Choices:
             tokens = encode(tail + text)
             return tuple(tokens[len(before) :]) if tokens[: len(before)] == before else None
 
-        # What was read stays as it is: a choice that would merge with it is written by itself.
+        # The prompt's tokens are fixed: a choice that would merge with them is tokenized by itself.
         tokens = behind(choice) or tuple(encode(choice))
         lined = behind(f"{choice}\n")
         merged = lined is not None and lined[: len(tokens)] != tokens
         return [Spelling(number, tokens, False)] + ([Spelling(number, lined, True)] if merged and lined else [])
 
     def answers(self, jobs: Sequence[Job]) -> list[Answer | Fault]:
-        """The expectation and the probabilities, as JSON."""
+        """The expected score and the probabilities, as JSON."""
         group: Any = jobs[0].group
         _, choices, spellings = group
         found = self.log_likelihoods([job.prompt for job in jobs], spellings, len(choices))
         return [self.answer(job, choices, row) for job, row in zip(jobs, found, strict=True)]
 
     def answer(self, job: Job, choices: Sequence[str], row: Any) -> Answer | Fault:
-        """`row` has the log-likelihoods (choices) in nats."""
-        shares = row.softmax(-1).tolist()
-        if any(share != share for share in shares):
+        """The answer to a job; `row` has the log-likelihoods (choices) in nats."""
+        probabilities = row.softmax(-1).tolist()
+        if any(p != p for p in probabilities):
             return Fault(FaultKind.REQUEST, "no finite probability")
-        score = sum(share * float(choice) for share, choice in zip(shares, choices, strict=True))
-        told = {choice: round(share, 6) for choice, share in zip(choices, shares, strict=True)}
-        return Answer(json.dumps({"score": round(score, 6), "probabilities": told}), len(job.prompt))
+        score = sum(p * float(choice) for p, choice in zip(probabilities, choices, strict=True))
+        rounded = {choice: round(p, 6) for choice, p in zip(choices, probabilities, strict=True)}
+        return Answer(json.dumps({"score": round(score, 6), "probabilities": rounded}), len(job.prompt))
 
     def log_likelihoods(self, rows: Sequence[Sequence[int]], spellings: Sequence[Spelling], choices: int) -> Any:
-        """(rows, choices) in fp64, in nats: of each choice and its end behind each prompt."""
+        """Log-likelihoods (batch, choices), fp64, in nats, of each choice and its end behind each prompt."""
         import torch
 
-        logits, past = self.forward.read(rows, 1, cached=True)
+        logits, prefix = self.forward.read(rows, 1, cached=True)
         first = logits[:, -1].float().log_softmax(-1)
         found = torch.full((len(rows), len(spellings)), -torch.inf, dtype=torch.float64, device=self.forward.device)
         ends = torch.tensor(self.ends, device=self.forward.device)
         paths = longest_paths(spellings)
-        at_once = max(1, min(len(paths), _COPIES_BYTES[self.forward.device] // max(1, held(past))))
+        at_once = max(1, min(len(paths), _COPIES_BYTES[self.forward.device] // max(1, cache_bytes(prefix))))
         for start in range(0, len(paths), at_once):
             some = paths[start : start + at_once]
-            after = self.read_paths(past, some, len(rows))
+            after = self.read_paths(prefix, some, len(rows))
             ended = after[..., ends].logsumexp(-1)
             for number, spelling in enumerate(spellings):
                 lane = next((lane for lane, path in enumerate(some) if covers(path, spelling)), None)
                 if lane is not None:
                     found[:, number] = self.total(spelling, first, after[:, lane], ended[:, lane]).double()
-        # Now, and not spelling by spelling: a GPU would be waited for each time.
+        # One transfer for all spellings: each one synchronizes with the GPU.
         found = found.cpu()
         groups = [
             found[:, [at for at, spelling in enumerate(spellings) if spelling.choice == choice]]
@@ -126,21 +129,22 @@ class Choices:
         ]
         return torch.stack([group.logsumexp(-1) for group in groups], dim=-1)
 
-    def read_paths(self, past: Past, paths: Sequence[tuple[int, ...]], rows: int) -> Any:
-        """Log-probabilities (rows, paths, tokens, vocabulary) of what comes after each token of each path."""
+    def read_paths(self, prefix: Prefix, paths: Sequence[tuple[int, ...]], rows: int) -> Any:
+        """Log-probabilities (batch, paths, tokens, vocabulary) after each token of each path."""
         import torch
 
         longest = max(len(path) for path in paths)
-        # Behind a path's own tokens nothing is read, so that any token will do there.
+        # Logits behind a path's own tokens are ignored, so any token can pad it.
         padded = [[*path, *[self.forward.pad] * (longest - len(path))] for path in paths]
         ids = torch.tensor(padded, device=self.forward.device).repeat(rows, 1)
-        logits = self.forward.go_on(repeated(past, len(paths)), ids)
+        logits = self.forward.extend(repeat(prefix, len(paths)), ids)
         return logits.float().log_softmax(-1).unflatten(0, (rows, len(paths)))
 
     def total(self, spelling: Spelling, first: Any, after: Any, ended: Any) -> Any:
-        """(rows): the log-probability of a spelling and its end.
+        """Log-probability (batch) of a spelling and its end.
 
-        `first` (rows, vocabulary) is before its first token, `after` (rows, tokens, vocabulary) and `ended` (rows, tokens) behind each.
+        `first` (batch, vocabulary) is before its first token, `after` (batch, tokens, vocabulary) and `ended` (batch, tokens)
+        behind each.
         """
         total = first[:, spelling.tokens[0]]
         for at, token in enumerate(spelling.tokens[1:]):
@@ -149,14 +153,14 @@ class Choices:
 
 
 def longest_paths(spellings: Sequence[Spelling]) -> list[tuple[int, ...]]:
-    """The token sequences to be read: those that no other one begins with."""
+    """The token sequences that are a prefix of no other one: reading these covers all."""
     distinct = sorted({spelling.tokens for spelling in spellings})
     follower = [*distinct[1:], ()]
     return [path for path, after in zip(distinct, follower, strict=True) if after[: len(path)] != path]
 
 
 def covers(path: tuple[int, ...], spelling: Spelling) -> bool:
-    """Whether reading this path tells all about the spelling."""
+    """Whether a path begins with the spelling."""
     return path[: len(spelling.tokens)] == spelling.tokens
 
 

@@ -1,4 +1,4 @@
-"""Where a local model lies, and what its files come to."""
+"""The files of a local model, and their digest."""
 
 from __future__ import annotations
 
@@ -41,27 +41,29 @@ class Place:
 
 
 def is_hub_name(path: str) -> bool:
-    """Whether what is no path here can be owner/name on the Hugging Face hub."""
+    """Whether a path that does not exist can be owner/name on the Hugging Face hub."""
     return (
         "/" in path and _HUB_NAME.fullmatch(path) is not None and not path.lower().endswith((".gguf", ".safetensors"))
     )
 
 
 def place_of(endpoint: Endpoint) -> Place:
-    """Where the endpoint's model lies.
+    """The place of an endpoint's model.
 
-    Raises MachineError where it names a path that is not there, or one that holds no model.
+    Raises MachineError where the path does not exist or holds no model.
     """
     path = Path(endpoint.folder) / Path(endpoint.model).expanduser()
     if path.is_file():
         if path.suffix.lower() != ".gguf":
-            raise MachineError(f"{path} is no model: name a .gguf file, or a folder with config.json and .safetensors")
+            raise MachineError(
+                f"{path} is not a model: name a .gguf file, or a folder with config.json and .safetensors"
+            )
         return Place(endpoint.model, gguf=path)
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise MachineError(f"{path} has no config.json, so it is no model; of a GGUF model, name the .gguf file")
+            raise MachineError(f"{path} has no config.json, so it is not a model; of a GGUF model, name the .gguf file")
         if not any(path.glob("*.safetensors")):
-            # Other weights are pickles, and reading a pickle can run what is in it.
+            # Other weights are pickles, which can run code when they are read.
             raise MachineError(f"{path} has no .safetensors weights, and other formats are not read")
         return Place(endpoint.model, folder=path)
     if path.suffix.lower() == ".gguf" or not _HUB_NAME.fullmatch(endpoint.model):
@@ -70,17 +72,17 @@ def place_of(endpoint: Endpoint) -> Place:
 
 
 def model_digest(path: Path, digest: Callable[[Path], str]) -> str:
-    """sha256, in hexadecimal, over the files that decide what a local model says, whatever its folder is called.
+    """sha256, in hexadecimal, over the files that decide a local model's replies; independent of the folder's name.
 
     `digest` gives a file's own digest. Of a folder: weights, config, generation config, tokenizer and chat template, with
-    their names; of a GGUF file, which holds all of these, the file alone. Raises MachineError where there is no model.
+    their names; a GGUF file holds all of these. Raises MachineError where there is no model.
     """
     if not path.exists():
         raise MachineError(f"no model at {path}")
-    whole = hashlib.sha256()
+    total = hashlib.sha256()
     for name, file in _files(path):
-        whole.update(f"{name}\0{digest(file)}\n".encode())
-    return whole.hexdigest()
+        total.update(f"{name}\0{digest(file)}\n".encode())
+    return total.hexdigest()
 
 
 def _files(path: Path) -> Iterator[tuple[str, Path]]:

@@ -1,7 +1,7 @@
-"""Rows of tokens of different lengths through a causal model at once, without one row changing another.
+"""Forward passes of a causal model over batches of sequences of different lengths.
 
-Rows are padded on the left, so that they end together: the last logits of all rows lie in one column, and what is added goes
-behind all of them. Positions count from each row's first token; padding is masked.
+Sequences are padded on the left, so that they end in the same column and can be extended together. Position ids count from
+each sequence's first token, and padding is masked: no sequence changes the logits of another.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from alpaqual.errors import MachineError
 
 
 @dataclass
-class Past:
-    """What has been read: `ids` and `mask` are (rows, tokens); `cache` is None where the model keeps none that can be repeated."""
+class Prefix:
+    """The tokens read so far: `ids` and `mask` are (batch, tokens); `cache` is the KV cache, None where it cannot be repeated."""
 
     ids: Any
     mask: Any
@@ -25,70 +25,70 @@ class Past:
 
 
 class Forward:
-    """One model's forward pass. Logits are (rows, kept, vocabulary), of the last `kept` positions."""
+    """One model's forward pass. Logits are (batch, kept, vocabulary), of the last `kept` positions."""
 
     def __init__(self, model: Any, device: str, pad: int) -> None:
         self.model = model
         self.device = device
         self.pad = pad
-        words = inspect.signature(model.forward).parameters
-        if "attention_mask" not in words:
-            raise MachineError(f"{type(model).__name__} cannot read rows of different lengths: use another model")
-        self.takes = frozenset(words) & {"position_ids", "logits_to_keep"}
+        parameters = inspect.signature(model.forward).parameters
+        if "attention_mask" not in parameters:
+            raise MachineError(f"{type(model).__name__} takes no attention mask: use another model")
+        self.accepts = frozenset(parameters) & {"position_ids", "logits_to_keep"}
 
-    def read(self, rows: Sequence[Sequence[int]], kept: int, *, cached: bool = False) -> tuple[Any, Past]:
-        """Read rows from their beginning; with `cached`, the keys and values are kept to go on from."""
+    def read(self, rows: Sequence[Sequence[int]], kept: int, *, cached: bool = False) -> tuple[Any, Prefix]:
+        """Logits of the last `kept` positions; with `cached`, the prefix has a KV cache to extend."""
         import torch
 
         longest = max(len(row) for row in rows)
         padded = [[self.pad] * (longest - len(row)) + list(row) for row in rows]
         masks = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
-        past = Past(torch.tensor(padded, device=self.device), torch.tensor(masks, device=self.device), None)
-        return self._run(past, past.ids, kept, cached), past
+        prefix = Prefix(torch.tensor(padded, device=self.device), torch.tensor(masks, device=self.device), None)
+        return self._run(prefix, prefix.ids, kept, cached), prefix
 
-    def go_on(self, past: Past, ids: Any) -> Any:
-        """Read `ids` (rows, new) behind what was read; the logits of the new positions. `past` then holds them too."""
+    def extend(self, prefix: Prefix, ids: Any) -> Any:
+        """Append `ids` (batch, new) to a prefix; returns the logits (batch, new, vocabulary) of the new positions."""
         import torch
 
-        past.ids = torch.cat([past.ids, ids], dim=1)
-        past.mask = torch.cat([past.mask, torch.ones_like(ids)], dim=1)
-        if past.cache is None:
-            # A model that keeps none, or one that cannot take several tokens at once: all is read again.
-            return self._run(past, past.ids, ids.shape[1], False)
-        return self._run(past, ids, ids.shape[1], True)
+        prefix.ids = torch.cat([prefix.ids, ids], dim=1)
+        prefix.mask = torch.cat([prefix.mask, torch.ones_like(ids)], dim=1)
+        if prefix.cache is None:
+            # A model without a KV cache: the whole sequence is computed again.
+            return self._run(prefix, prefix.ids, ids.shape[1], False)
+        return self._run(prefix, ids, ids.shape[1], True)
 
-    def _run(self, past: Past, ids: Any, kept: int, cached: bool) -> Any:
-        words: dict[str, Any] = {"input_ids": ids, "attention_mask": past.mask, "use_cache": cached}
-        if "position_ids" in self.takes:
-            words["position_ids"] = (past.mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-        if "logits_to_keep" in self.takes:
-            words["logits_to_keep"] = kept
-        if past.cache is not None:
-            words["past_key_values"] = past.cache
-        out = self.model(**words)
-        past.cache = out.past_key_values if cached and _repeatable(getattr(out, "past_key_values", None)) else None
+    def _run(self, prefix: Prefix, ids: Any, kept: int, cached: bool) -> Any:
+        inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": prefix.mask, "use_cache": cached}
+        if "position_ids" in self.accepts:
+            inputs["position_ids"] = (prefix.mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        if "logits_to_keep" in self.accepts:
+            inputs["logits_to_keep"] = kept
+        if prefix.cache is not None:
+            inputs["past_key_values"] = prefix.cache
+        out = self.model(**inputs)
+        prefix.cache = out.past_key_values if cached and _repeatable(getattr(out, "past_key_values", None)) else None
         return out.logits[:, -kept:]
 
 
-def repeated(past: Past, times: int) -> Past:
-    """A copy with each row `times` times, one after the other; the original stays as it is."""
-    cache = copy.deepcopy(past.cache)
+def repeat(prefix: Prefix, times: int) -> Prefix:
+    """A copy with each sequence `times` times in a row."""
+    cache = copy.deepcopy(prefix.cache)
     if cache is not None and times > 1:
         cache.batch_repeat_interleave(times)
-    return Past(past.ids.repeat_interleave(times, dim=0), past.mask.repeat_interleave(times, dim=0), cache)
+    return Prefix(prefix.ids.repeat_interleave(times, dim=0), prefix.mask.repeat_interleave(times, dim=0), cache)
 
 
-def held(past: Past) -> int:
-    """Bytes of the cache."""
+def cache_bytes(prefix: Prefix) -> int:
+    """Bytes of the KV cache."""
     import torch
 
-    layers = getattr(past.cache, "layers", ())
+    layers = getattr(prefix.cache, "layers", ())
     tensors = (value for layer in layers for value in vars(layer).values() if isinstance(value, torch.Tensor))
     return sum(tensor.nbytes for tensor in tensors)
 
 
 def _repeatable(cache: Any) -> bool:
-    """Whether a cache is of keys and values alone: a recurrent state takes one token at a time."""
+    """Whether a cache holds keys and values alone; a recurrent state takes one token at a time."""
     from transformers import Cache
 
     layers = getattr(cache, "layers", ())

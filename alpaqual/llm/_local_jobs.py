@@ -1,4 +1,4 @@
-"""What is computed for one request, and which requests are computed together."""
+"""Requests as token sequences, and which of them form a batch."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Protocol
 from alpaqual.errors import Fault, FaultKind
 from alpaqual.values import Request
 
-WASTE = 0.2
-"""Padding may be this share of a batch's tokens."""
+MAX_PADDING = 0.2
+"""Largest share of padding in a batch's tokens."""
 _LOGITS_BYTES = 1 << 30
-"""Logits of one batch, counted in fp32."""
+"""Largest logits of one batch, in fp32."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A request in tokens: what is asked, and the response that is measured, where one is.
+    """A request as tokens: the prompt, and the response where one is measured.
 
-    `group` is the same for requests that can be computed together; `kept` is how many positions' logits it needs.
+    Requests of the same `group` can share a batch; `kept` is the number of positions whose logits are needed.
     """
 
     request: Request
@@ -30,13 +30,13 @@ class Job:
 
     @property
     def length(self) -> int:
-        """Tokens that are read."""
+        """Tokens of prompt and response."""
         return len(self.prompt) + len(self.response)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A reply's text, and the tokens that were read and written for it, without padding."""
+    """A reply's text, and its input and output tokens without padding."""
 
     text: str
     read: int
@@ -47,7 +47,7 @@ class Kind(Protocol):
     """One kind of request."""
 
     def job(self, request: Request) -> Job:
-        """The request in tokens. Raises Fault where this request can never be answered."""
+        """The request as a job. Raises Fault where this request can never be answered."""
         ...
 
     def answers(self, jobs: Sequence[Job]) -> list[Answer | Fault]:
@@ -55,22 +55,22 @@ class Kind(Protocol):
         ...
 
 
-def fit(tokens: int, context: int | None) -> None:
-    """Raises Fault where so many tokens are more than the model's context: nothing is ever cut off."""
+def check_context(tokens: int, context: int | None) -> None:
+    """Raise Fault where a sequence exceeds the model's context; nothing is truncated."""
     if context is not None and tokens > context:
         raise Fault(FaultKind.REQUEST, "longer than the model's context", f"{tokens:,} tokens of {context:,}")
 
 
 @dataclass(frozen=True)
-class Room:
-    """What one batch may hold: rows, tokens with padding (None: any), and positions whose logits are kept."""
+class BatchLimits:
+    """Limits of one batch: sequences, tokens with padding (None: no limit), and positions whose logits are kept."""
 
     rows: int
     tokens: int | None
     kept: int
 
-    def takes(self, jobs: Sequence[Job]) -> bool:
-        """Whether these fit into one batch, with little padding; one alone always does."""
+    def allow(self, jobs: Sequence[Job]) -> bool:
+        """Whether these jobs form one batch with little padding; a single job always does."""
         rows = len(jobs)
         if rows == 1:
             return True
@@ -79,19 +79,19 @@ class Room:
             rows <= self.rows
             and (self.tokens is None or tokens <= self.tokens)
             and rows * max(job.kept for job in jobs) <= self.kept
-            and sum(job.length for job in jobs) >= (1 - WASTE) * tokens
+            and sum(job.length for job in jobs) >= (1 - MAX_PADDING) * tokens
         )
 
 
-def room_of(rows: int, vocabulary: int, tokens: int | None) -> Room:
-    """The room for batches of a model with so many words."""
-    return Room(rows, tokens, max(1, _LOGITS_BYTES // (4 * vocabulary)))
+def batch_limits(rows: int, vocabulary: int, tokens: int | None) -> BatchLimits:
+    """The limits of a model's batches; `vocabulary` is its number of tokens."""
+    return BatchLimits(rows, tokens, max(1, _LOGITS_BYTES // (4 * vocabulary)))
 
 
-def mates(waiting: Sequence[Job], takes: Callable[[Sequence[Job]], bool]) -> list[int]:
-    """Which of those that wait go into the next batch, shortest first: the first, and those nearest to it in length.
+def next_batch(waiting: Sequence[Job], allowed: Callable[[Sequence[Job]], bool]) -> list[int]:
+    """Indices of the next batch, shortest first: the first waiting job, and those nearest to it in length.
 
-    The first one always goes, so that none waits for ever.
+    The first one is always included, so that every job is computed at some time.
     """
     order = sorted(
         (at for at, job in enumerate(waiting) if job.group == waiting[0].group), key=lambda at: (waiting[at].length, at)
@@ -103,7 +103,7 @@ def mates(waiting: Sequence[Job], takes: Callable[[Sequence[Job]], bool]) -> lis
         sides.sort(key=lambda side: abs(waiting[order[side]].length - length))
         for side in sides:
             first, last = min(low, side), max(high, side)
-            if takes([waiting[at] for at in order[first : last + 1]]):
+            if allowed([waiting[at] for at in order[first : last + 1]]):
                 low, high = first, last
                 break
         else:

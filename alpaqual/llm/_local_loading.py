@@ -1,4 +1,4 @@
-"""A local model's weights and tokenizer, in memory. Nothing that lies beside the weights is ever run."""
+"""Loads a local model's weights and tokenizer. Code beside the weights is never run."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from alpaqual.llm._local_files import Place
 INSTALL = "pip install 'alpaqual[train]'"
 _NEEDED = ("torch", "transformers", "safetensors", "numpy")
 _NEEDED_BY_GGUF = ("gguf", "accelerate")
-_CONTEXT_WORDS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
+_CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
 _NO_LENGTH = 10**9
-"""A tokenizer that knows no longest text says some larger number."""
+"""A tokenizer without a longest text has some larger number."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model that can answer. `context` is the longest sequence in tokens, None where there is none; `device` cuda or cpu."""
+    """A model in memory. `context` is its longest sequence in tokens, None without one; `device` is cuda or cpu."""
 
     model: Any
     tokenizer: Any
@@ -32,7 +32,7 @@ class Loaded:
 
 
 def require(place: Place) -> None:
-    """Raises MachineError where a package is missing that this model needs."""
+    """Raise MachineError where a package that this model needs is missing."""
     needed = (*_NEEDED, *_NEEDED_BY_GGUF) if place.gguf else _NEEDED
     missing = [name for name in needed if find_spec(name) is None]
     if missing:
@@ -54,16 +54,16 @@ def load(place: Place) -> Loaded:
 
 
 def read_tokenizer(place: Place) -> Any:
-    """The tokenizer that lies with a model.
+    """The tokenizer of a model.
 
     Raises MachineError where it cannot be read.
     """
     from transformers import AutoTokenizer
 
-    with _quiet(), _files(place) as (name, more), _saying(place):
+    with _quiet(), _files(place) as (name, more), _explain_errors(place):
         tokenizer = AutoTokenizer.from_pretrained(name, **more)
         if place.gguf is not None and tokenizer.eos_token_id == tokenizer.bos_token_id:
-            _take_ends(tokenizer, place.gguf)
+            _set_special_tokens(tokenizer, place.gguf)
     return tokenizer
 
 
@@ -75,7 +75,7 @@ def read_config(place: Place) -> Any:
     from transformers import AutoConfig
 
     require(place)
-    with _quiet(), _files(place) as (name, more), _saying(place):
+    with _quiet(), _files(place) as (name, more), _explain_errors(place):
         return AutoConfig.from_pretrained(name, **more)
 
 
@@ -87,9 +87,9 @@ def read_model(place: Place, dtype: Any, **more: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     require(place)
-    with _quiet(), _files(place) as (name, settings), _saying(place):
+    with _quiet(), _files(place) as (name, settings), _explain_errors(place):
         settings |= {"dtype": dtype, "use_safetensors": True, "output_loading_info": True, **more}
-        # Named outright: a config may ask for an attention that is code from the hub.
+        # Named explicitly: a config may name an attention whose code is on the hub.
         for attention in ("sdpa", "eager"):
             try:
                 model, found = AutoModelForCausalLM.from_pretrained(name, **settings, attn_implementation=attention)
@@ -98,26 +98,26 @@ def read_model(place: Place, dtype: Any, **more: Any) -> Any:
                 if attention == "eager" or "attention" not in str(error):
                     raise
     if found["missing_keys"]:
-        # transformers would fill them with random numbers and go on.
+        # transformers would initialise them at random.
         raise MachineError(f"{place.name}: the weights lack {len(found['missing_keys'])} tensors of the model")
     if caps_attention(model.config):
         model.set_attn_implementation("eager")
     if place.gguf is not None and (quantizer := getattr(model, "hf_quantizer", None)) is not None:
-        # The numbers are whole by now: what still says that they are packed keeps the model from being saved.
+        # The weights are dequantized by now; the quantizer's mark would keep the model from being saved.
         quantizer.remove_quantization_config(model)
     return model
 
 
 def caps_attention(config: Any) -> bool:
-    """Whether a model caps what attention's softmax is made of, as Gemma 2 does.
+    """Whether a model caps attention logits, as Gemma 2 does.
 
-    torch's own kernel leaves the cap out, and transformers before 5.23 takes that kernel for such a model without a word.
+    torch's kernel ignores the cap, and transformers before 5.23 selects that kernel for such a model without a warning.
     """
     return bool(getattr(config.get_text_config(), "attn_logit_softcapping", None))
 
 
-def _take_ends(tokenizer: Any, gguf: Path) -> None:
-    """Begin and end of text as the file names them: transformers 5.17 gives a llama's tokenizer its begin for both."""
+def _set_special_tokens(tokenizer: Any, gguf: Path) -> None:
+    """Set begin and end of text as the file names them: transformers 5.17 uses a llama's begin for both."""
     from gguf import GGUFReader
 
     reader = GGUFReader(gguf)
@@ -129,44 +129,44 @@ def _take_ends(tokenizer: Any, gguf: Path) -> None:
 
 @contextmanager
 def _files(place: Place) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What `from_pretrained` is to be called with."""
+    """The arguments of `from_pretrained`: a name or folder, and keywords."""
     if place.gguf is None:
         yield (
             str(place.folder or place.name),
             {"local_files_only": place.folder is not None, "trust_remote_code": False},
         )
         return
-    # Alone in a folder: no file that happens to lie beside it has a say, as its digest promises.
+    # Alone in a folder: other files beside it are not part of its digest.
     with tempfile.TemporaryDirectory(prefix="alpaqual-") as folder:
         Path(folder, "model.gguf").symlink_to(place.gguf.resolve())
         yield folder, {"local_files_only": True, "trust_remote_code": False, "gguf_file": "model.gguf"}
 
 
 @contextmanager
-def _saying(place: Place) -> Iterator[None]:
-    """What goes wrong while a model is read, in words."""
+def _explain_errors(place: Place) -> Iterator[None]:
+    """Raise MachineError in place of errors while a model is read."""
     try:
         yield
     except MemoryError:
         raise
     except Exception as error:
-        raise MachineError(_told(place, error)) from error
+        raise MachineError(_load_error(place, error)) from error
 
 
-def _told(place: Place, error: Exception) -> str:
-    said = " ".join(str(error).split())[:300]
+def _load_error(place: Place, error: Exception) -> str:
+    message = " ".join(str(error).split())[:300]
     if place.folder or place.gguf:
-        return f"{place.folder or place.gguf} could not be loaded: {type(error).__name__}: {said}"
+        return f"{place.folder or place.gguf} could not be loaded: {type(error).__name__}: {message}"
     return (
         f"there is no folder {place.name}, and the Hugging Face hub did not give a model of that name; check the path, or "
-        f"fetch it where there is a network: hf download {place.name} --local-dir models/{place.name} ({said})"
+        f"fetch it where there is a network: hf download {place.name} --local-dir models/{place.name} ({message})"
     )
 
 
 def _context(model: Any, tokenizer: Any) -> int | None:
     config = model.config.get_text_config()
-    for word in _CONTEXT_WORDS:
-        length = getattr(config, word, None)
+    for key in _CONTEXT_KEYS:
+        length = getattr(config, key, None)
         if isinstance(length, int) and length > 0:
             return length
     length = tokenizer.model_max_length
@@ -175,7 +175,7 @@ def _context(model: Any, tokenizer: Any) -> int | None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars and no advice on stderr, where our own progress is shown."""
+    """Silence transformers on stderr, where alpaqual shows its own progress."""
     from transformers import modeling_gguf_pytorch_utils as gguf
     from transformers.utils import logging
 
@@ -183,7 +183,7 @@ def _quiet() -> Iterator[None]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     if bar is not None:
-        # The one bar that heeds no setting.
+        # This progress bar ignores the settings above.
         gguf.tqdm = lambda steps, **_: steps
     try:
         yield

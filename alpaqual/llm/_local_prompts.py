@@ -1,4 +1,4 @@
-"""Messages -> token ids, as the model's own chat template has them."""
+"""Messages -> token ids, by the model's own chat template."""
 
 from __future__ import annotations
 
@@ -9,82 +9,82 @@ from alpaqual.errors import Fault, FaultKind
 
 Message = tuple[str, str]
 _LINE_MARKS = ("\n", "\r", "Ċ", "č", "<0x0A>", "<0x0D>")
-"""How a token that begins with a line break may be written: plain, as bytes of GPT-2's alphabet, as bytes of SentencePiece."""
+"""Beginnings of tokens that are a line break: plain, in GPT-2's byte alphabet, and as SentencePiece bytes."""
 
 
 class Prompts:
-    """Turns messages into what one tokenizer's model reads.
+    """Tokenizes messages for one model.
 
-    Texts come from data: whatever in them looks like a control token (`<|im_end|>`) gets a space after its first character,
-    so that a response cannot end its own turn. A template that thinks before it answers is told not to.
+    Texts come from data: a control token in them (`<|im_end|>`) gets a space after its first character, so that a response
+    cannot end its own turn. Thinking is switched off in templates that have it.
     """
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
         self.controls = _controls(tokenizer)
-        self.chats = bool(tokenizer.chat_template)
+        self.has_template = bool(tokenizer.chat_template)
         bos = tokenizer.bos_token_id
         self.start: list[int] = [bos] if bos is not None and bos in tokenizer("").input_ids else []
-        """What the tokenizer itself puts before any text."""
+        """The tokens that the tokenizer puts before any text."""
 
     def encode(self, text: str) -> list[int]:
-        """A text's tokens and nothing around them."""
+        """A text's tokens, without special tokens around them."""
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
         return ids
 
-    def tame(self, text: str) -> str:
-        """The text with its control tokens broken up."""
+    def escape(self, text: str) -> str:
+        """The text with a space inside each control token."""
         for control in self.controls:
             if control in text:
                 text = text.replace(control, f"{control[0]} {control[1:]}")
         return text
 
     def text(self, messages: Sequence[Message], *, reply: bool = True) -> str:
-        """All messages as one text, up to where the model's reply begins (`reply`).
+        """All messages as one text, up to the beginning of the reply (`reply`).
 
-        A model without a chat template gets the texts with a blank line after each. Raises Fault where the template refuses
-        the messages with and without a system part.
+        Without a chat template, each text is followed by a blank line. Raises Fault where the template fails on the messages
+        with and without a system part.
         """
-        tamed = [(role, self.tame(said)) for role, said in messages]
-        if not self.chats:
-            return "".join(f"{said}\n\n" for _, said in tamed)
-        systems = [said for role, said in tamed if role == "system"]
+        escaped = [(role, self.escape(text)) for role, text in messages]
+        if not self.has_template:
+            return "".join(f"{text}\n\n" for _, text in escaped)
+        systems = [text for role, text in escaped if role == "system"]
         try:
-            text = self._render(tamed, reply)
+            text = self._render(escaped, reply)
         except Exception as error:
             if not systems:
                 raise _refused(error) from None
         else:
-            # Some templates leave out a part that they do not know, without a word.
-            if all(said.strip() in text for said in systems):
+            # Some templates silently drop a role that they do not know.
+            if all(system.strip() in text for system in systems):
                 return text
         try:
-            return self._render(_merged(tamed), reply)
+            return self._render(_merged(escaped), reply)
         except Exception as error:
             raise _refused(error) from None
 
     def ids(self, text: str) -> list[int]:
-        """The tokens of what `text` gave. A template writes the start token itself where the model wants one."""
-        return self.encode(text) if self.chats else [*self.start, *self.encode(text)]
+        """The tokens of a text from `text`. A chat template writes the start token itself."""
+        return self.encode(text) if self.has_template else [*self.start, *self.encode(text)]
 
     def ends(self, model: Any) -> list[int]:
-        """Tokens that end the model's turn: as model, tokenizer and chat template name them."""
+        """Token ids that end the model's turn, by model, tokenizer and chat template."""
         named: list[Any] = [self.tokenizer.eos_token_id]
         for config in (model.config, model.generation_config):
             found = getattr(config, "eos_token_id", None)
             named += found if isinstance(found, list) else [found]
-        if self.chats:
+        if self.has_template:
             named.append(self._end_of_turn())
         return sorted({int(end) for end in named if end is not None})
 
-    def breaks(self) -> list[int]:
-        """Tokens whose text begins with a line break."""
+    def line_breaks(self) -> list[int]:
+        """Token ids whose text begins with a line break."""
         tokens = self.tokenizer.convert_ids_to_tokens(list(range(len(self.tokenizer))))
         marked = (at for at, token in enumerate(tokens) if token and token.startswith(_LINE_MARKS))
         return [at for at in marked if self.tokenizer.decode([at])[:1] in ("\n", "\r")]
 
     def _end_of_turn(self) -> int | None:
-        """The control token that the template puts behind a reply."""
+        """The control token that the chat template puts behind a reply."""
         try:
             text = self._render([("user", "a"), ("assistant", "bcd")], reply=False)
         except Exception:

@@ -1,4 +1,4 @@
-"""One local model at work, in the one thread that touches it."""
+"""Computes the answers of one local model, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from alpaqual.llm._local_files import Place
 from alpaqual.llm._local_forward import Forward
 from alpaqual.llm._local_generating import Generation
 from alpaqual.llm._local_ifd import Difficulty
-from alpaqual.llm._local_jobs import Answer, Job, Kind, Room, room_of
+from alpaqual.llm._local_jobs import Answer, BatchLimits, Job, Kind, batch_limits
 from alpaqual.llm._local_loading import Loaded, load
 from alpaqual.llm._local_prompts import Prompts
 from alpaqual.values import Request
@@ -21,13 +21,13 @@ _FULL = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 class Runner:
-    """Loads the model when it is first needed: a run that has all its replies never does."""
+    """Loads the model on first use: a run whose replies are all in the ledger never loads it."""
 
     def __init__(self, place: Place, batch: int) -> None:
         self.place = place
         self.batch = batch
         self.tokens: int | None = None
-        """Tokens of a batch at most, once one was too large for the memory."""
+        """Maximum tokens of a batch, after one exceeded the memory."""
 
     @cached_property
     def loaded(self) -> Loaded:
@@ -41,7 +41,7 @@ class Runner:
 
     @cached_property
     def kinds(self) -> dict[str, Kind]:
-        """What this model can be asked."""
+        """What this model computes, by kind of request."""
         model, tokenizer, context = self.loaded.model, self.loaded.tokenizer, self.loaded.context
         ends = self.prompts.ends(model)
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else next(iter(ends), 0)
@@ -56,12 +56,12 @@ class Runner:
         }
 
     @property
-    def room(self) -> Room:
-        """What a batch may hold."""
-        return room_of(self.batch, int(self.loaded.model.config.get_text_config().vocab_size), self.tokens)
+    def limits(self) -> BatchLimits:
+        """The limits of a batch."""
+        return batch_limits(self.batch, int(self.loaded.model.config.get_text_config().vocab_size), self.tokens)
 
     def prepare(self, requests: Sequence[Request]) -> list[Job | Fault]:
-        """Each request in tokens, or why it can never be answered. Raises MachineError where there is no model."""
+        """Each request as a job, or the fault of one that can never be answered. Raises MachineError where there is no model."""
         found: list[Job | Fault] = []
         for request in requests:
             try:
@@ -71,7 +71,7 @@ class Runner:
         return found
 
     def run(self, jobs: Sequence[Job]) -> list[Answer | Fault]:
-        """The answers to jobs of one group; halves them where they are more than the memory holds."""
+        """The answers to jobs of one group; a batch that exceeds the memory is halved."""
         import torch
 
         try:
@@ -80,7 +80,7 @@ class Runner:
         except (RuntimeError, MemoryError) as error:
             if not isinstance(error, MemoryError) and not any(word in str(error) for word in _FULL):
                 raise
-        # Outside of the handler, where the error no longer holds on to what did not fit.
+        # Outside of the handler: the error holds references to the tensors.
         self.free()
         if len(jobs) == 1:
             return [Fault(FaultKind.REQUEST, "out of memory", f"{jobs[0].length:,} tokens in one row")]
@@ -89,15 +89,15 @@ class Runner:
         return [*self.run(jobs[:half]), *self.run(jobs[half:])]
 
     def free(self) -> None:
-        """Give memory back."""
+        """Free unused memory."""
         import torch
 
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def drop(self) -> None:
-        """Forget the model."""
+    def unload(self) -> None:
+        """Unload the model."""
         if "loaded" in self.__dict__:
             for name in ("loaded", "prompts", "kinds"):
                 self.__dict__.pop(name, None)
@@ -105,11 +105,11 @@ class Runner:
 
 
 def kind_of(request: Request) -> str:
-    """Which kind of question a request is, by its parameters."""
+    """The kind of a request, by its parameters. Raises Fault for an unknown measure."""
     if request.parameters.get("measure") is not None:
         if request.parameters["measure"] != "ifd":
             raise Fault(
-                FaultKind.REFUSED, "a local model knows the measure ifd alone", str(request.parameters["measure"])
+                FaultKind.REFUSED, "the only measure of a local model is ifd", str(request.parameters["measure"])
             )
         return "ifd"
     return "choices" if "choices" in request.parameters else "generation"

@@ -1,4 +1,4 @@
-"""How many numbers a model's files hold, without reading them."""
+"""Counts the parameters of a model from the headers of its files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def count_weights(path: Path) -> int | None:
-    """The numbers in the weights of a folder of safetensors, or of a GGUF file; None where it cannot be told."""
+    """The number of parameters of a folder of safetensors or a GGUF file; None where it is unknown."""
     if path.is_dir():
         return sum(_of_safetensors(file) for file in path.glob("*.safetensors")) or None
     if path.suffix.lower() == ".gguf" and find_spec("gguf") is not None:
@@ -20,7 +20,7 @@ def count_weights(path: Path) -> int | None:
 
 
 def _of_safetensors(file: Path) -> int:
-    # Eight bytes say how long the table is that follows, in JSON: the format's whole header.
+    # The format's header: eight bytes with the length of a JSON table, then the table.
     with file.open("rb") as read:
         table = json.loads(read.read(int.from_bytes(read.read(8), "little")))
     return sum(math.prod(entry["shape"]) for name, entry in table.items() if name != "__metadata__")

@@ -17,14 +17,14 @@ from alpaqual.values import Endpoint, Reply, Request
 KEY = "ANTHROPIC_API_KEY"
 _ADDRESS = "https://api.anthropic.com"
 _REPLY_TOKENS = 1024
-"""The API asks for a limit; without one in the request this is it."""
+"""The API requires a limit; this one is sent where the request has none."""
 _BATCH_BYTES = 256_000_000
 _UPLOAD_SECONDS = 600.0
 _PAGES = 50
 _SKEW = 120.0
-"""Seconds by which this machine's clock may be ahead of the provider's."""
+"""Seconds that this machine's clock may be ahead of the provider's."""
 _SAMPLING_VERSION = "2023-06-01"
-"""The last version of the API that takes a temperature; later ones refuse every request that has one."""
+"""The last version of the API that accepts a temperature; later ones refuse it."""
 _LABEL = re.compile(r".*\.(?P<sent>\d+)\.(?P<count>\d+)\.(?P<digest>[0-9a-f]+)")
 _STATUSES = {
     "invalid_request_error": 400,
@@ -40,31 +40,36 @@ _STATUSES = {
 
 
 class Plugin:
-    """Messages through the anthropic package. The key is read from ANTHROPIC_API_KEY; a server of one's own may need none."""
+    """Messages through the anthropic package. The key is read from ANTHROPIC_API_KEY; with `base_url` it may be unset."""
 
     BATCH_REQUESTS = 100_000
+    PROBABILITIES = False
+    STRUCTURED = True
+    LOCAL = False
+    FREE = False
+    RECORDED = False
 
     def __init__(self, endpoint: Endpoint) -> None:
         """Raises MachineError where the key is missing."""
         import anthropic
 
         key = key_of(endpoint, KEY)
-        # The environment decides nothing but the key: ANTHROPIC_BASE_URL would send it elsewhere, unseen.
+        # Only the key is read from the environment: ANTHROPIC_BASE_URL would silently send it to another server.
         address = endpoint.base_url or _ADDRESS
         self.endpoint = endpoint
-        # Retries are decided for all requests together, not by each for itself.
+        # The inference client retries, since a rate limit concerns all requests.
         self.client = anthropic.AsyncAnthropic(api_key=key, base_url=address, timeout=endpoint.timeout, max_retries=0)
         self.calls = Calls(anthropic, address, key, endpoint.timeout, KEY)
         self.known: set[str] = set()
 
     async def complete(self, request: Request) -> Reply:
         """The texts of a message."""
-        # An object from JSON, not the package's model of it: a third less work for each reply.
+        # Plain JSON instead of the package's models: a third less CPU per reply.
         options: Any = {"headers": version_for(request)}
-        call = self.client.post("/v1/messages", body=self.words(request), options=options, cast_to=object)
+        call = self.client.post("/v1/messages", body=self.body(request), options=options, cast_to=object)
         return self.reply(await self.calls.value(call, self.endpoint.timeout))
 
-    def words(self, request: Request) -> dict[str, Any]:
+    def body(self, request: Request) -> dict[str, Any]:
         """The body of a message."""
         parameters = request.parameters
         body: dict[str, Any] = {
@@ -82,7 +87,7 @@ class Plugin:
         return body
 
     def reply(self, answer: Mapping[str, Any]) -> Reply:
-        """Raises Fault where what came is no message."""
+        """The reply in a message. Raises Fault where the JSON is not a message."""
         blocks = answer.get("content")
         if not isinstance(blocks, list):
             raise Fault(FaultKind.TRANSIENT, "broken reply", "no content in the message")
@@ -93,12 +98,12 @@ class Plugin:
         return Reply(text, f"{self.endpoint.provider}/{answer.get('model') or self.endpoint.model}", *tokens)
 
     async def submit(self, label: str, requests: Sequence[tuple[str, Request]]) -> str:
-        """Send the requests as a batch; its id. The API has no place for the label: see `find`.
+        """Submit the requests as a batch; returns its id. The API does not store the label: see `find`.
 
-        Raises Fault: REFUSED where they are more than a batch may hold.
+        Raises Fault, REFUSED where they exceed the size of a batch.
         """
         lines = [
-            json.dumps({"custom_id": key, "params": self.words(request)}, ensure_ascii=False)
+            json.dumps({"custom_id": key, "params": self.body(request)}, ensure_ascii=False)
             for key, request in requests
         ]
         body = f'{{"requests": [{",".join(lines)}]}}'.encode("utf-8", "replace")
@@ -109,10 +114,10 @@ class Plugin:
             headers |= version_for(request)
         options: Any = {"timeout": _UPLOAD_SECONDS, "headers": headers}
         call = self.client.post("/v1/messages/batches", content=body, options=options, cast_to=object)
-        return self.name_of(await self.calls.value(call))
+        return self.id_of(await self.calls.value(call))
 
-    def name_of(self, answer: Mapping[str, Any]) -> str:
-        """The id of what came back, from now on known. Raises Fault where it has none."""
+    def id_of(self, answer: Mapping[str, Any]) -> str:
+        """The id in a response; added to the known ids. Raises Fault where it has none."""
         name = answer.get("id")
         if not isinstance(name, str) or not name:
             raise Fault(FaultKind.TRANSIENT, "broken reply", "a batch without an id")
@@ -120,12 +125,12 @@ class Plugin:
         return name
 
     async def find(self, label: str) -> str | None:
-        """The batch that is most likely the one sent under this label: the API keeps no label.
+        """The id of the batch that was most likely submitted under this label, which the API does not store.
 
-        A label ends with the time it was made (Unix seconds), the number of requests and the first hexadecimal digits of a sha256 over
-        their sorted keys. Of the batches that were made since, have as many requests, and that this plug-in has neither sent
-        nor polled, it is one whose results have these keys, or, where none has ended yet, the first made. Whoever reads
-        the results has to look at the keys. Raises Fault.
+        A label ends with its creation time (Unix seconds), the number of requests and the first hexadecimal digits of a
+        sha256 over their sorted keys. Candidates were created since, have as many requests, and were neither submitted nor
+        polled by this plug-in. An ended candidate must have these keys; otherwise it is the oldest running one, so that the
+        caller has to compare the keys of its results. Raises Fault.
         """
         marks = _LABEL.fullmatch(label)
         if marks is None:
@@ -142,28 +147,28 @@ class Plugin:
         return running
 
     async def since(self, time: float) -> AsyncIterator[Mapping[str, Any]]:
-        """The batches made since a Unix time, the newest first. Raises Fault."""
-        words: dict[str, Any] = {"limit": 100}
+        """The batches created since a Unix time, the newest first. Raises Fault."""
+        params: dict[str, Any] = {"limit": 100}
         for _ in range(_PAGES):
             path = "/v1/messages/batches"
-            page = await self.calls.value(self.client.get(path, options={"params": words}, cast_to=object))
+            page = await self.calls.value(self.client.get(path, options={"params": params}, cast_to=object))
             for batch in page.get("data") or []:
-                if made_at(batch) < time:
+                if created_at(batch) < time:
                     return
                 yield batch
             if not page.get("has_more") or not page.get("last_id"):
                 return
-            words["after_id"] = page["last_id"]
+            params["after_id"] = page["last_id"]
 
     async def digest_of(self, batch: str) -> str:
         """The sha256 over the sorted keys of an ended batch. Raises Fault."""
         return keys_digest([str(line.get("custom_id")) async for line in self.lines(batch)])
 
     async def poll(self, batch: str) -> BatchState:
-        """Raises Fault: REQUEST where the batch is not there."""
+        """The state of a batch. Raises Fault, REQUEST where it does not exist."""
         self.known.add(batch)
         path = f"/v1/messages/batches/{quote(batch, safe='')}"
-        found = await self.calls.of_batch(self.client.get(path, cast_to=object))
+        found = await self.calls.batch_value(self.client.get(path, cast_to=object))
         counts = found.get("request_counts") or {}
         total = sum(counts.values())
         return BatchState(found.get("processing_status") == "ended", total - (counts.get("processing") or 0), total)
@@ -175,13 +180,13 @@ class Plugin:
                 yield line["custom_id"], self.result(line.get("result") or {})
 
     async def lines(self, batch: str) -> AsyncIterator[Mapping[str, Any]]:
-        """The results as they are sent. Raises Fault."""
+        """The results of a batch as they arrive. Raises Fault."""
         async for line in self.calls.lines(self.client.messages.batches.with_streaming_response.results(batch)):
             if line:
                 yield line
 
     def result(self, result: Mapping[str, Any]) -> Reply | Fault:
-        """What became of one request."""
+        """The outcome of one request."""
         kind = result.get("type")
         if kind == "succeeded":
             try:
@@ -191,12 +196,12 @@ class Plugin:
         if kind == "errored":
             body = result.get("error") or {}
             error = body.get("error") or {}
-            return self.calls.hushed(fault_of_status(_STATUSES.get(str(error.get("type")), 500), body, {}))
+            return self.calls.without_key(fault_of_status(_STATUSES.get(str(error.get("type")), 500), body, {}))
         reason = {"expired": "expired in the batch", "canceled": "cancelled with the batch"}.get(str(kind))
         return Fault(FaultKind.TRANSIENT, reason or "not answered in the batch")
 
     async def alive(self) -> bool:
-        """Whether the server is there: a list of models is free, and a refusal is an answer too."""
+        """Whether the server responds: the list of models is free, and an error is a response too."""
         return await self.calls.alive(self.client.get("/v1/models", cast_to=object))
 
     async def close(self) -> None:
@@ -205,13 +210,13 @@ class Plugin:
 
 
 def version_for(request: Request) -> dict[str, str]:
-    """The header that a request needs for what it asks; none where the package's own version of the API will do."""
-    wanted = request.parameters.get("temperature") is not None
-    return {"anthropic-version": _SAMPLING_VERSION} if wanted else {}
+    """The version header of a request with a temperature; others use the package's version of the API."""
+    sampling = request.parameters.get("temperature") is not None
+    return {"anthropic-version": _SAMPLING_VERSION} if sampling else {}
 
 
-def made_at(batch: Mapping[str, Any]) -> float:
-    """The Unix time at which a batch was made; now where it does not say."""
+def created_at(batch: Mapping[str, Any]) -> float:
+    """The Unix time at which a batch was created; now where it is missing."""
     try:
         return datetime.datetime.fromisoformat(str(batch.get("created_at"))).timestamp()
     except ValueError:

@@ -1,7 +1,7 @@
 """Models that run in this process: safetensors or GGUF, on the GPU where there is one, else on the CPU.
 
-Three kinds of request, told apart by their parameters: a reply that is written (`max_tokens`, `temperature`), the expectation over
-scores (`choices`), and instruction-following difficulty (`measure: ifd`). What they are is in the `_local_` modules beside this.
+Three kinds of requests, by their parameters: a generated reply (`max_tokens`, `temperature`), the expectation over scores
+(`choices`), and instruction-following difficulty (`measure: ifd`). The `_local_` modules define them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from alpaqual.errors import Fault
 from alpaqual.llm._local_files import is_hub_name, model_digest, place_of
-from alpaqual.llm._local_jobs import Answer, Job, mates
+from alpaqual.llm._local_jobs import Answer, Job, next_batch
 from alpaqual.llm._local_loading import require
 from alpaqual.llm._local_running import Runner
 from alpaqual.llm._local_weights import count_weights
@@ -22,22 +22,22 @@ from alpaqual.values import Endpoint, Reply, Request
 
 __all__ = ["Plugin", "count_weights", "is_hub_name", "model_digest"]
 
-Done = TypeVar("Done")
-_QUIET = 0.003
-"""Seconds without a new request after which no more are waited for: those who just got an answer ask again within that."""
-_MOST_WAITS = 10
+Result = TypeVar("Result")
+_QUIET_SECONDS = 0.003
+"""A batch is formed after this long without a new request: callers send their next requests within that time."""
+_MAX_WAITS = 10
 
 
 @dataclass(eq=False)
-class _Waiting:
-    """A request, who waits for its reply, and its tokens once they are known."""
+class _Pending:
+    """A request, the future of its answer, and its job once it is tokenized."""
 
     request: Request
     answer: asyncio.Future[Answer]
     job: Job | None = field(default=None)
 
-    def settle(self, outcome: Answer | Exception) -> None:
-        """Tell who waits, if anybody still does."""
+    def resolve(self, outcome: Answer | Exception) -> None:
+        """Set the future's result or exception, unless it is done."""
         if self.answer.done():
             return
         if isinstance(outcome, Answer):
@@ -47,88 +47,95 @@ class _Waiting:
 
 
 class Plugin:
-    """Answers in batches: requests that wait at the same time and are about as long go through the model together.
+    """Answers in batches of pending requests of similar length.
 
-    The model is loaded when it is first asked, and lives in one thread; the event loop is never held up.
+    The model is loaded for the first request, and used in one thread, so that the event loop is never blocked.
     """
 
+    BATCH_REQUESTS = 0
+    PROBABILITIES = True
+    STRUCTURED = False
+    LOCAL = True
+    FREE = True
+    RECORDED = False
+
     def __init__(self, endpoint: Endpoint) -> None:
-        """Raises MachineError where a package is missing, or the path of the model."""
+        """Raises MachineError where a package or the model's path is missing."""
         self.endpoint = endpoint
         place = place_of(endpoint)
         require(place)
         self.runner = Runner(place, max(1, endpoint.batch))
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="local-model")
-        self.waiting: list[_Waiting] = []
-        self.pump: asyncio.Task[None] | None = None
+        self.pending: list[_Pending] = []
+        self.worker: asyncio.Task[None] | None = None
 
     async def complete(self, request: Request) -> Reply:
         """The reply. Raises Fault where there is none, MachineError where the model cannot be loaded."""
-        waits = _Waiting(request, asyncio.get_running_loop().create_future())
-        self.waiting.append(waits)
-        if self.pump is None or self.pump.done():
-            self.pump = asyncio.create_task(self.work())
-        answer = await waits.answer
+        pending = _Pending(request, asyncio.get_running_loop().create_future())
+        self.pending.append(pending)
+        if self.worker is None or self.worker.done():
+            self.worker = asyncio.create_task(self._work())
+        answer = await pending.answer
         return Reply(answer.text, f"{self.endpoint.provider}/{self.endpoint.model}", answer.read, answer.written)
 
-    async def work(self) -> None:
-        """Answer what waits, batch by batch, until nothing does. What breaks one batch breaks all that wait."""
-        try:
-            while self.waiting:
-                await self.gather()
-                await self.prepare()
-                await self.batch()
-        except Exception as error:
-            for waits in self.waiting:
-                waits.settle(error)
-            self.waiting = []
-
-    def forget(self) -> None:
-        """Leave out those who have been told, or do not want to know any more."""
-        self.waiting = [waits for waits in self.waiting if not waits.answer.done()]
-
-    async def gather(self) -> None:
-        """Wait while more requests come in."""
-        for _ in range(_MOST_WAITS):
-            before = len(self.waiting)
-            await asyncio.sleep(_QUIET)
-            if len(self.waiting) == before:
-                return
-
-    async def prepare(self) -> None:
-        """Turn what is new into tokens."""
-        self.forget()
-        new = [waits for waits in self.waiting if waits.job is None]
-        found = await self.aside(self.runner.prepare, [waits.request for waits in new]) if new else []
-        for waits, outcome in zip(new, found, strict=True):
-            if isinstance(outcome, Fault):
-                waits.settle(outcome)
-            else:
-                waits.job = outcome
-        self.forget()
-
-    async def batch(self) -> None:
-        """Run those that go together with the one that has waited longest."""
-        ready = [(waits, waits.job) for waits in self.waiting if waits.job is not None]
-        if not ready:
-            return
-        chosen = [ready[at] for at in mates([job for _, job in ready], self.runner.room.takes)]
-        answers = await self.aside(self.runner.run, [job for _, job in chosen])
-        for (waits, _), answer in zip(chosen, answers, strict=True):
-            waits.settle(answer)
-        self.forget()
-
-    async def aside(self, work: Callable[[Any], Done], given: Any) -> Done:
-        """Do something in the model's thread."""
-        return await asyncio.get_running_loop().run_in_executor(self.thread, work, given)
-
     async def alive(self) -> bool:
-        """It is in this process: always there."""
+        """Always: the model is in this process."""
         return True
 
     async def close(self) -> None:
-        """Wait for the batch that is running, and let go of the model; whoever still waits is cancelled."""
-        for waits in self.waiting:
-            waits.answer.cancel()
-        await asyncio.get_running_loop().run_in_executor(self.thread, self.runner.drop)
+        """Wait for the batch in progress, cancel all other requests and unload the model."""
+        for pending in self.pending:
+            pending.answer.cancel()
+        await self._in_thread(lambda _: self.runner.unload(), None)
         self.thread.shutdown(wait=False)
+
+    async def _work(self) -> None:
+        """Answer batch after batch until no request is pending. An error fails all pending requests."""
+        try:
+            while self.pending:
+                await self._wait_until_quiet()
+                await self._tokenize()
+                await self._run_batch()
+        except Exception as error:
+            for pending in self.pending:
+                pending.resolve(error)
+            self.pending = []
+
+    async def _wait_until_quiet(self) -> None:
+        """Wait while more requests arrive."""
+        for _ in range(_MAX_WAITS):
+            before = len(self.pending)
+            await asyncio.sleep(_QUIET_SECONDS)
+            if len(self.pending) == before:
+                return
+
+    async def _tokenize(self) -> None:
+        """Turn new requests into jobs."""
+        self._drop_done()
+        new = [pending for pending in self.pending if pending.job is None]
+        found = await self._in_thread(self.runner.prepare, [pending.request for pending in new]) if new else []
+        for pending, outcome in zip(new, found, strict=True):
+            if isinstance(outcome, Fault):
+                pending.resolve(outcome)
+            else:
+                pending.job = outcome
+        self._drop_done()
+
+    async def _run_batch(self) -> None:
+        """Answer the oldest job and those that fit into a batch with it."""
+        ready = [(pending, pending.job) for pending in self.pending if pending.job is not None]
+        if not ready:
+            return
+        chosen = [ready[at] for at in next_batch([job for _, job in ready], self.runner.limits.allow)]
+        answers = await self._in_thread(self.runner.run, [job for _, job in chosen])
+        for (pending, _), answer in zip(chosen, answers, strict=True):
+            pending.resolve(answer)
+        self._drop_done()
+
+    def _drop_done(self) -> None:
+        """Drop requests that are answered or cancelled."""
+        self.pending = [pending for pending in self.pending if not pending.answer.done()]
+
+    async def _in_thread(self, work: Callable[[Any], Result], argument: Any) -> Result:
+        """Call a function in the model's thread."""
+        return await asyncio.get_running_loop().run_in_executor(self.thread, work, argument)

@@ -1,4 +1,4 @@
-"""Models of OpenAI, and of every server that speaks its chat completions (vLLM, llama.cpp, Ollama, …)."""
+"""Models of OpenAI, and of every server with its chat completions API (vLLM, llama.cpp, Ollama, …)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from alpaqual.contracts import BatchState
 from alpaqual.errors import Fault, FaultKind
-from alpaqual.llm._faults import Calls, count_of, fault_of_status, key_of, words_of
+from alpaqual.llm._faults import Calls, count_of, fault_of_status, key_of, message_of
 from alpaqual.values import Endpoint, Reply, Request
 
 KEY = "OPENAI_API_KEY"
@@ -17,35 +17,40 @@ _ADDRESS = "https://api.openai.com/v1"
 _BATCH_BYTES = 200_000_000
 _UPLOAD_SECONDS = 600.0
 _ENDED = ("completed", "expired", "cancelled", "failed")
-_NO_ROOM = "token_limit_exceeded"
-"""The batch was refused because too many tokens wait in others; it may be sent again once those are done."""
+_QUEUE_FULL = "token_limit_exceeded"
+"""Too many tokens are queued in other batches; the batch may be submitted again when they are done."""
 _PAGES = 50
 
 
 class Plugin:
-    """Chat completions through the openai package. The key is read from OPENAI_API_KEY; a server of one's own may need none."""
+    """Chat completions through the openai package. The key is read from OPENAI_API_KEY; with `base_url` it may be unset."""
 
     BATCH_REQUESTS = 50_000
+    PROBABILITIES = False
+    STRUCTURED = True
+    LOCAL = False
+    FREE = False
+    RECORDED = False
 
     def __init__(self, endpoint: Endpoint) -> None:
         """Raises MachineError where the key is missing."""
         import openai
 
         key = key_of(endpoint, KEY)
-        # The environment decides nothing but the key: OPENAI_BASE_URL would send it elsewhere, unseen.
+        # Only the key is read from the environment: OPENAI_BASE_URL would silently send it to another server.
         address = endpoint.base_url or _ADDRESS
         self.endpoint = endpoint
-        # Retries are decided for all requests together, not by each for itself.
+        # The inference client retries, since a rate limit concerns all requests.
         self.client = openai.AsyncOpenAI(api_key=key, base_url=address, timeout=endpoint.timeout, max_retries=0)
         self.calls = Calls(openai, address, key, endpoint.timeout, KEY)
 
     async def complete(self, request: Request) -> Reply:
         """The first choice of a chat completion."""
-        # An object from JSON, not the package's model of it: a third less work for each reply.
-        call = self.client.post("/chat/completions", body=self.words(request), cast_to=object)
+        # Plain JSON instead of the package's models: a third less CPU per reply.
+        call = self.client.post("/chat/completions", body=self.body(request), cast_to=object)
         return self.reply(await self.calls.value(call, self.endpoint.timeout))
 
-    def words(self, request: Request) -> dict[str, Any]:
+    def body(self, request: Request) -> dict[str, Any]:
         """The body of a chat completion."""
         parameters = dict(request.parameters)
         body: dict[str, Any] = {
@@ -55,7 +60,7 @@ class Plugin:
         if parameters.get("temperature") is not None:
             body["temperature"] = parameters["temperature"]
         if parameters.get("max_tokens") is not None:
-            # OpenAI's newer models refuse the old name, other servers may not know the new one.
+            # OpenAI's newer models refuse the old name; other servers may lack the new one.
             new = self.endpoint.base_url is None
             body["max_completion_tokens" if new else "max_tokens"] = parameters["max_tokens"]
         if "schema" in parameters:
@@ -64,7 +69,7 @@ class Plugin:
         return body
 
     def reply(self, answer: Mapping[str, Any]) -> Reply:
-        """Raises Fault where what came is no completion."""
+        """The reply in a completion. Raises Fault where the JSON is not a completion."""
         choices = answer.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
         message = choice.get("message") if isinstance(choice, Mapping) else None
@@ -72,21 +77,19 @@ class Plugin:
             raise Fault(FaultKind.TRANSIENT, "broken reply", "no choice in the completion")
         text = message.get("content") or message.get("refusal") or ""
         if not isinstance(text, str):
-            raise Fault(FaultKind.TRANSIENT, "broken reply", "a content that is no text")
+            raise Fault(FaultKind.TRANSIENT, "broken reply", "the content is not text")
         usage = answer.get("usage")
         tokens = count_of(usage, "prompt_tokens"), count_of(usage, "completion_tokens")
         return Reply(text, f"{self.endpoint.provider}/{answer.get('model') or self.endpoint.model}", *tokens)
 
     async def submit(self, label: str, requests: Sequence[tuple[str, Request]]) -> str:
-        """Upload the requests as a file and start a batch of them, marked with the label; its id.
+        """Upload the requests as a file and start a batch with the label in its metadata; returns its id.
 
-        Raises Fault: REFUSED where they are more than a batch may hold.
+        Raises Fault, REFUSED where they exceed the size of a batch.
         """
         url = "/v1/chat/completions"
         lines = [
-            json.dumps(
-                {"custom_id": key, "method": "POST", "url": url, "body": self.words(request)}, ensure_ascii=False
-            )
+            json.dumps({"custom_id": key, "method": "POST", "url": url, "body": self.body(request)}, ensure_ascii=False)
             for key, request in requests
         ]
         file = "\n".join(lines).encode("utf-8", "replace")
@@ -104,53 +107,53 @@ class Plugin:
             "metadata": {"label": label},
         }
         answer = await self.calls.value(self.client.post("/batches", body=body, cast_to=object))
-        return self.name_of(answer)
+        return self.id_of(answer)
 
-    def name_of(self, answer: Mapping[str, Any]) -> str:
-        """The id of what came back. Raises Fault where it has none."""
+    def id_of(self, answer: Mapping[str, Any]) -> str:
+        """The id in a response. Raises Fault where it has none."""
         name = answer.get("id")
         if not isinstance(name, str) or not name:
             raise Fault(FaultKind.TRANSIENT, "broken reply", "a batch without an id")
         return name
 
     async def find(self, label: str) -> str | None:
-        """The batch whose metadata has this label, among the newest thousands. Raises Fault."""
-        words: dict[str, Any] = {"limit": 100}
+        """The id of the batch with this label in its metadata, among the newest 5,000. Raises Fault."""
+        params: dict[str, Any] = {"limit": 100}
         for _ in range(_PAGES):
-            page = await self.calls.value(self.client.get("/batches", options={"params": words}, cast_to=object))
+            page = await self.calls.value(self.client.get("/batches", options={"params": params}, cast_to=object))
             batches = [batch for batch in page.get("data") or [] if isinstance(batch, Mapping)]
             for batch in batches:
                 if (batch.get("metadata") or {}).get("label") == label:
-                    return self.name_of(batch)
+                    return self.id_of(batch)
             if not page.get("has_more") or not batches:
                 break
-            words["after"] = self.name_of(batches[-1])
+            params["after"] = self.id_of(batches[-1])
         return None
 
     async def poll(self, batch: str) -> BatchState:
-        """Raises Fault: REQUEST where the batch is not there, or had no room, and REFUSED where it failed as a whole."""
-        found = await self.look(batch)
+        """The state of a batch. Raises Fault, REQUEST where it does not exist or the queue was full, REFUSED where it failed."""
+        found = await self.fetch(batch)
         status, counts = found.get("status"), found.get("request_counts") or {}
         if status == "failed":
             raise self.failure(found)
         done = (counts.get("completed") or 0) + (counts.get("failed") or 0)
         return BatchState(status in _ENDED, done, counts.get("total") or 0)
 
-    async def look(self, batch: str) -> Mapping[str, Any]:
-        """What the provider says of a batch. Raises Fault, REQUEST where it has none of this id."""
-        return await self.calls.of_batch(self.client.get(f"/batches/{quote(batch, safe='')}", cast_to=object))
+    async def fetch(self, batch: str) -> Mapping[str, Any]:
+        """The provider's record of a batch. Raises Fault, REQUEST where there is none with this id."""
+        return await self.calls.batch_value(self.client.get(f"/batches/{quote(batch, safe='')}", cast_to=object))
 
     def failure(self, found: Mapping[str, Any]) -> Fault:
-        """Why nothing of a batch was answered."""
+        """The fault of a batch that failed as a whole."""
         errors = [error for error in (found.get("errors") or {}).get("data") or [] if isinstance(error, Mapping)]
-        words = "; ".join(words_of(error) for error in errors[:3])
-        if any(error.get("code") == _NO_ROOM for error in errors):
-            return Fault(FaultKind.REQUEST, "no room for the batch", words)
-        return Fault(FaultKind.REFUSED, "the batch failed", words)
+        message = "; ".join(message_of(error) for error in errors[:3])
+        if any(error.get("code") == _QUEUE_FULL for error in errors):
+            return Fault(FaultKind.REQUEST, "the batch queue is full", message)
+        return Fault(FaultKind.REFUSED, "the batch failed", message)
 
     async def results(self, batch: str) -> AsyncIterator[tuple[str, Reply | Fault]]:
         """(ledger key, reply or fault) from the two files of a batch. Raises Fault."""
-        found = await self.look(batch)
+        found = await self.fetch(batch)
         for file in (found.get("output_file_id"), found.get("error_file_id")):
             if file:
                 opened = self.client.files.with_streaming_response.content(str(file))
@@ -159,7 +162,7 @@ class Plugin:
                         yield line["custom_id"], self.result(line)
 
     def result(self, line: Mapping[str, Any]) -> Reply | Fault:
-        """What became of one request."""
+        """The outcome of one request."""
         error, response = line.get("error"), line.get("response")
         if isinstance(response, Mapping) and response.get("status_code") == 200:
             try:
@@ -168,13 +171,15 @@ class Plugin:
             except Fault as fault:
                 return fault
         if isinstance(response, Mapping):
-            return self.calls.hushed(fault_of_status(int(response.get("status_code") or 500), response.get("body"), {}))
+            return self.calls.without_key(
+                fault_of_status(int(response.get("status_code") or 500), response.get("body"), {})
+            )
         code = str(error.get("code")) if isinstance(error, Mapping) else ""
         reason = {"batch_expired": "expired in the batch", "batch_cancelled": "cancelled with the batch"}.get(code)
-        return Fault(FaultKind.TRANSIENT, reason or "not answered in the batch", words_of(error))
+        return Fault(FaultKind.TRANSIENT, reason or "not answered in the batch", message_of(error))
 
     async def alive(self) -> bool:
-        """Whether the server is there: a list of models is free, and a refusal is an answer too."""
+        """Whether the server responds: the list of models is free, and an error is a response too."""
         return await self.calls.alive(self.client.get("/models", cast_to=object))
 
     async def close(self) -> None:

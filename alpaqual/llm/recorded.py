@@ -1,4 +1,4 @@
-"""Recorded replies instead of a model: the ledger answers, nothing is sent."""
+"""Recorded replies in place of a model: the ledger answers, nothing is sent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from alpaqual.values import Endpoint, Reply, Request
 
 
 class Plugin:
-    """Never answers: what was not recorded cannot be asked."""
+    """Raises on any request that the recording does not answer."""
+
+    BATCH_REQUESTS = 0
+    PROBABILITIES = False
+    STRUCTURED = False
+    LOCAL = False
+    FREE = True
+    RECORDED = True
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -17,7 +24,7 @@ class Plugin:
         raise Fault(FaultKind.REQUEST, "no recorded reply")
 
     async def alive(self) -> bool:
-        """There is nobody to be down."""
+        """Always: there is no server."""
         return True
 
     async def close(self) -> None:

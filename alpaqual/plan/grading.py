@@ -14,7 +14,7 @@ import msgspec
 from alpaqual.plan.checking import CheckStage
 from alpaqual.plan.compilation import Compilation
 from alpaqual.plan.loading import LoadStage
-from alpaqual.plan.prompts import asking_settings
+from alpaqual.plan.prompts import prompt_settings
 from alpaqual.plan.stage import Facts, KeptTable, Stage, Statement
 from alpaqual.plan.tables import FAILURES, GRADED, IMPORTED, INCOMPLETE, grades
 from alpaqual.quote import literal, number
@@ -68,8 +68,9 @@ def _compiled(
     if grader.of is not None:
         settings = {"of": grader.of, "combine": grader.combine, "within": grader.within, "scale": scale}
         return settings, [(GradeStage, other) for other in grader.of], combined_statements(grader_name, grader)
-    if grader.kind == "length":
-        return {"length": "characters", "scale": scale}, _LOADING, length_statements(grader_name, grader)
+    if grader.expression is not None:
+        settings = {"kind": grader.kind, "version": grader.kind_plugin.VERSION, "scale": scale}
+        return settings, _LOADING, expression_statements(grader_name, grader, grader.expression)
     return (
         _model_settings(compilation, grader_name, grader),
         _model_inputs(compilation, grader),
@@ -80,7 +81,7 @@ def _compiled(
 def _model_settings(compilation: Compilation, grader_name: str, grader: Grader) -> dict[str, Any]:
     digests, recipe = compilation.digests, compilation.recipe
     model = digests.get(str(grader.model), str(grader.model))
-    settings = asking_settings(grader, recipe.prompts.get(grader_name), model)
+    settings = prompt_settings(grader, recipe.prompts.get(grader_name), model)
     if grader.live and (golden := grader.health.golden) is not None:
         settings["golden"] = [digests.get(golden.file, ""), golden.within]
     if grader.live and recipe.dropping:
@@ -210,10 +211,9 @@ def combined_statements(grader_name: str, grader: Grader) -> list[Statement]:
     return [KeptTable(grades(grader_name), select), *grade_facts(grader_name, grader)]
 
 
-def length_statements(grader_name: str, grader: Grader) -> list[Statement]:
-    """The response's length in characters as a score."""
-    value = "LENGTH(rows.response)"
-    select = _grades(grader_name, value, grader, "rows", "no response")
+def expression_statements(grader_name: str, grader: Grader, expression: str) -> list[Statement]:
+    """Grades from an expression (SQL) over the columns of `rows`."""
+    select = _grades(grader_name, expression, grader, "rows", grader.kind_plugin.MISSING)
     return [KeptTable(grades(grader_name), select), *grade_facts(grader_name, grader)]
 
 

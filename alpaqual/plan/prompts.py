@@ -1,4 +1,4 @@
-"""A grader that asks a model -> the plug-in that makes its requests, and what decides its replies."""
+"""Makes a grader's plug-in from the recipe, and the settings that decide its scores."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from typing import Any
 import msgspec
 
 from alpaqual.contracts import Grader as GraderPlugin
-from alpaqual.graders.model import Asking, Example, scores_of
+from alpaqual.graders.model import Example, PromptSpec, scores_of
 from alpaqual.plan.stage import fingerprint
 from alpaqual.recipe.graders import Grader
 from alpaqual.registry import find
 from alpaqual.values import Row
 
 SCORE_TOKENS = 16
-"""Tokens of a reply that is a score: the paper's prompt asks for it on the first line, and what follows is not read."""
+"""Tokens of a reply that is a score: the paper's prompt asks for it on the first line, and the rest is not read."""
 RATIONALE_TOKENS = 512
 
 
 def grader_plugin(grader: Grader, template: str | None, model: str) -> GraderPlugin:
-    """What asks about rows; `model` is the id that requests carry, `template` the text of the recipe's prompt file."""
-    plugin: GraderPlugin = find("graders", grader.kind)(asking_of(grader, template), model)
+    """The plug-in of a grader; `model` is the model id of its requests, `template` the text of the prompt file."""
+    plugin: GraderPlugin = grader.kind_plugin(prompt_spec(grader, template), model)
     return plugin
 
 
-def asking_of(grader: Grader, template: str | None) -> Asking:
-    """What a grader asks about every row."""
+def prompt_spec(grader: Grader, template: str | None) -> PromptSpec:
+    """The parts of a grader's prompt."""
     scale = grader.scale
-    expects = grader.scoring == "expectation"
-    return Asking(
+    expectation = grader.scoring == "expectation"
+    return PromptSpec(
         grader.dimension,
         scale.min,
         scale.max,
-        {} if expects else _sampling(grader),
+        {} if expectation else _sampling(grader),
         template,
         scale.step,
         [
@@ -42,12 +42,12 @@ def asking_of(grader: Grader, template: str | None) -> Asking:
         ],
         grader.structured,
         grader.keep_rationale,
-        scores_of(scale.min, scale.max, scale.step or 1) if expects else (),
+        scores_of(scale.min, scale.max, scale.step or 1) if expectation else (),
     )
 
 
 def reply_tokens(grader: Grader) -> int:
-    """What a reply may be long, in tokens."""
+    """Maximum length of a reply, in tokens."""
     return grader.max_tokens or (RATIONALE_TOKENS if grader.keep_rationale else SCORE_TOKENS)
 
 
@@ -57,20 +57,19 @@ def _sampling(grader: Grader) -> dict[str, Any]:
     )
 
 
-def asking_settings(grader: Grader, template: str | None, model: str) -> dict[str, Any]:
+def prompt_settings(grader: Grader, template: str | None, model: str) -> dict[str, Any]:
     """All that decides a grader's scores, for its stage's fingerprint: never its address, its speed or its budget."""
-    asking = asking_of(grader, template)
     settings = {
         "model": model,
         "kind": grader.kind,
         "dimension": grader.dimension,
         "scale": msgspec.to_builtins(grader.scale),
         "prompt": None if template is None else fingerprint(template),
-        "parameters": dict(asking.parameters),
+        "parameters": dict(prompt_spec(grader, template).parameters),
         "scoring": grader.scoring,
         "structured": grader.structured,
         "examples": msgspec.to_builtins(grader.examples),
-        "version": find("graders", grader.kind).VERSION,
+        "version": grader.kind_plugin.VERSION,
     }
     if grader.live and grader.health.repeats is not None:
         settings["repeats"] = grader.health.repeats.rows
@@ -80,6 +79,6 @@ def asking_settings(grader: Grader, template: str | None, model: str) -> dict[st
 
 
 def request_model(model: str, digests: Mapping[str, str]) -> str:
-    """The model's id in requests: a local model goes by what its files hold, so that moving them asks nothing again."""
-    digest = digests.get(model)
-    return f"local/{digest}" if digest and model.startswith("local/") else model
+    """The model id of requests: a local model is identified by its files' digest, so that moved files keep their replies."""
+    provider, digest = model.partition("/")[0], digests.get(model)
+    return f"{provider}/{digest}" if digest and find("llm", provider).LOCAL else model

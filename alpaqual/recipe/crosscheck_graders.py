@@ -1,89 +1,94 @@
-"""What a schema cannot say of graders: words that do not go together, scores off their scale, graders that wait for each other."""
+"""Checks of graders that a JSON Schema cannot make: keys that exclude each other, scores off their scale, cycles."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
 from alpaqual.errors import Problem
+from alpaqual.recipe.crosscheck_models import (
+    alternatives,
+    check_model,
+    computes_probabilities,
+    follows_schemas,
+    installed,
+    with_probabilities,
+)
 from alpaqual.recipe.dependencies import dependency_order
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.scales import common_steps, on_scale, scale_problem
 from alpaqual.recipe.schema_errors import suggest
 from alpaqual.recipe.yaml_nodes import Document, Path
 
-PROVIDERS = ("anthropic", "local", "openai", "recorded")
-BATCHING = ("anthropic", "openai")
-"""Providers with a batch API."""
-_WAYS = ("model", "column", "table", "of")
-_MODEL_WORDS = ("prompt", "examples", "structured", "cascade", "budget_usd", "price", "base_url", "keep_rationale")
-_MOST_CHOICES = 201
-_ADDRESS = re.compile(r"https?://[^/\s]+")
+_ORIGINS = ("model", "column", "table", "of")
+_MODEL_KEYS = ("prompt", "examples", "structured", "cascade", "budget_usd", "price", "base_url", "keep_rationale")
+_MAX_CHOICES = 201
 
 
 def check_graders(graders: Mapping[str, Grader], prompts: Mapping[str, str], document: Document) -> Iterator[Problem]:
-    """Everything that is wrong with the graders of a recipe; `prompts` has the text of each template that could be read."""
+    """All problems of a recipe's graders; `prompts` has the text of each template that could be read."""
     for name, grader in graders.items():
         place: Path = ("graders", name)
-        yield from _ways(grader, document, place)
+        yield from _kind(grader, document, place)
+        yield from _origin(grader, document, place)
         if message := scale_problem(grader.scale):
             yield document.problem((*place, "scale", *(["step"] if message.startswith("step") else [])), message)
-        yield from _model(grader, document, place)
+        yield from check_model(grader, document, place)
+        yield from _abilities(grader, document, place)
         yield from _examples(grader, document, place)
         yield from _others(name, graders, document)
         if name in prompts:
             yield from _prompt(grader, prompts[name], document, place)
-    yield from _circles(graders, document)
+    yield from _cycles(graders, document)
 
 
-def _ways(grader: Grader, document: Document, place: Path) -> Iterator[Problem]:
-    ways = [way for way in _WAYS if getattr(grader, way) is not None]
-    if grader.kind == "length":
-        if ways:
-            yield document.problem(
-                (*place, ways[0]), f"a grader of the kind 'length' counts characters: leave '{ways[0]}' out"
-            )
+def _kind(grader: Grader, document: Document, place: Path) -> Iterator[Problem]:
+    if installed("graders", grader.kind) is None:
+        message = f"no kind of grader '{grader.kind}'{alternatives('graders', grader.kind)}"
+        yield document.problem((*place, "kind"), message)
+
+
+def _origin(grader: Grader, document: Document, place: Path) -> Iterator[Problem]:
+    """Where the score comes from: exactly one of four keys, or none of them for a kind with an expression."""
+    origins = [key for key in _ORIGINS if getattr(grader, key) is not None]
+    kind = installed("graders", grader.kind)
+    if kind is not None and kind.EXPRESSION is not None:
+        if origins:
+            message = f"a grader of the kind '{grader.kind}' computes the {kind.TITLE}: leave '{origins[0]}' out"
+            yield document.problem((*place, origins[0]), message)
         return
-    if len(ways) != 1 and not document.was_removed(place):
+    if len(origins) != 1 and not document.was_removed(place):
         yield document.problem(
-            place, f"a grader needs one of model, column, table and of, not {' and '.join(ways) or 'none'}"
+            place, f"a grader needs one of model, column, table and of, not {' and '.join(origins) or 'none'}"
         )
     if (grader.of is None) != (grader.combine is None) and not document.was_removed(place):
-        have, lack = ("of", "combine") if grader.of is not None else ("combine", "of")
-        yield document.problem((*place, have), f"'{have}' needs '{lack}' beside it")
+        present, missing = ("of", "combine") if grader.of is not None else ("combine", "of")
+        yield document.problem((*place, present), f"'{present}' needs '{missing}' beside it")
     if grader.model is None:
-        for word in _MODEL_WORDS:
-            if getattr(grader, word):
-                yield document.problem((*place, word), f"'{word}' is for graders that ask a model")
+        for key in _MODEL_KEYS:
+            if getattr(grader, key):
+                yield document.problem((*place, key), f"'{key}' is for graders that ask a model")
 
 
-def _model(grader: Grader, document: Document, place: Path) -> Iterator[Problem]:
+def _abilities(grader: Grader, document: Document, place: Path) -> Iterator[Problem]:
+    """What the grader needs and its model's provider cannot do."""
     if grader.model is None:
         return
-    provider = grader.model.partition("/")[0]
-    if provider not in PROVIDERS:
-        message = f"no provider '{provider}'{suggest(provider, PROVIDERS) or f'; there are: {chr(44).join(PROVIDERS)}'}"
+    kind = installed("graders", grader.kind)
+    if kind is not None and kind.PROBABILITIES and not computes_probabilities(grader):
+        message = f"{grader.kind} needs a model's probabilities: use {with_probabilities()}"
         yield document.problem((*place, "model"), message)
-    if grader.kind == "ifd" and provider not in ("local", "recorded"):
-        yield document.problem((*place, "model"), "ifd needs a model's probabilities: use local/PATH")
     if grader.scoring == "expectation":
-        if provider not in ("local", "recorded"):
-            yield document.problem((*place, "scoring"), "the expectation needs a model's probabilities: use local/PATH")
-        elif (grader.scale.max - grader.scale.min) / (grader.scale.step or 1) >= _MOST_CHOICES:
+        if not computes_probabilities(grader):
+            message = f"the expectation needs a model's probabilities: use {with_probabilities()}"
+            yield document.problem((*place, "scoring"), message)
+        elif (grader.scale.max - grader.scale.min) / (grader.scale.step or 1) >= _MAX_CHOICES:
             yield document.problem(
                 (*place, "scale"),
-                f"the expectation is over each score of the scale, {_MOST_CHOICES} at most: name a larger step",
+                f"the expectation is over each score of the scale, {_MAX_CHOICES} at most: name a larger step",
             )
-    if grader.base_url is not None and not _ADDRESS.match(grader.base_url):
-        guess = f"http://{grader.base_url.partition('://')[2] or grader.base_url}"
-        yield document.problem((*place, "base_url"), f"an address starts with http:// or https://, as in {guess}")
-    if grader.mode == "batch" and provider not in (*BATCHING, "recorded"):
-        yield document.problem((*place, "mode"), f"{provider} has no batch API; there are: {', '.join(BATCHING)}")
-    if grader.structured and provider == "local":
-        yield document.problem(
-            (*place, "structured"),
-            "a local model writes what it likes: leave 'structured' out, or use 'scoring: expectation'",
-        )
+    if grader.structured and not follows_schemas(grader):
+        message = f"replies of {grader.provider} follow no JSON Schema: leave 'structured' out"
+        yield document.problem((*place, "structured"), message)
 
 
 def _examples(grader: Grader, document: Document, place: Path) -> Iterator[Problem]:
@@ -93,7 +98,7 @@ def _examples(grader: Grader, document: Document, place: Path) -> Iterator[Probl
 
 
 def _others(name: str, graders: Mapping[str, Grader], document: Document) -> Iterator[Problem]:
-    """Graders that a grader names."""
+    """Problems of the graders that a grader names."""
     grader = graders[name]
     place: Path = ("graders", name)
     named: list[tuple[Path, str]] = [((*place, "of", i), other) for i, other in enumerate(grader.of or ())]
@@ -119,7 +124,7 @@ def _others(name: str, graders: Mapping[str, Grader], document: Document) -> Ite
 
 
 def _kappa(grader: Grader, other: Grader | None, document: Document, place: Path) -> Iterator[Problem]:
-    """A limit that no score can be held against."""
+    """A limit on kappa where kappa is undefined."""
     agreement = grader.health.agreement
     if agreement is None or other is None or (agreement.kappa.warn is None and agreement.kappa.fail is None):
         return
@@ -136,7 +141,7 @@ def _same_scale(one: Grader, other: Grader) -> bool:
 
 
 def _prompt(grader: Grader, template: str, document: Document, place: Path) -> Iterator[Problem]:
-    """A field that no slot of the template holds never reaches the model."""
+    """A template without a slot for part of the row: the model would not see that part."""
     lower = template.lower()
     missing = [f"[{slot}]" for slot in ("instruction", "input", "response") if f"[{slot}]" not in lower]
     if missing and not document.was_removed(place):
@@ -146,11 +151,11 @@ def _prompt(grader: Grader, template: str, document: Document, place: Path) -> I
         )
 
 
-def _circles(graders: Mapping[str, Grader], document: Document) -> Iterator[Problem]:
+def _cycles(graders: Mapping[str, Grader], document: Document) -> Iterator[Problem]:
     try:
         grader_order(graders)
     except ValueError as error:
-        yield document.problem(("graders", str(error)), f"grader '{error}' waits for itself", at_key=True)
+        yield document.problem(("graders", str(error)), f"grader '{error}' depends on itself", at_key=True)
 
 
 def grader_order(graders: Mapping[str, Grader]) -> list[str]:

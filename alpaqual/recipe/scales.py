@@ -1,4 +1,4 @@
-"""Scales of scores, compared as they are written."""
+"""Scales of scores, compared as decimal numbers."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from alpaqual.recipe.graders import Grader, Scale
 
 
 def exact(number: float) -> Fraction:
-    """The number as it is written, without binary rounding: 0.1 is a tenth."""
+    """The number as its decimal text, without binary rounding: 0.1 is a tenth."""
     return Fraction(repr(float(number)))
 
 
 def on_scale(score: float, scale: Scale) -> str:
-    """What keeps a score from lying on the scale, or nothing."""
+    """Why a score is not on the scale; "" where it is."""
     if not scale.min <= score <= scale.max:
-        return f"lies off the scale {scale.min:g} to {scale.max:g}"
+        return f"is off the scale {scale.min:g} to {scale.max:g}"
     if scale.step and (exact(score) - exact(scale.min)) % exact(scale.step):
         return f"is no step of the scale {scale.min:g} to {scale.max:g} by {scale.step:g}"
     return ""
 
 
 def common_steps(one: Grader, other: Grader) -> Scale | None:
-    """The scale of both graders where it is the same and has steps: only there can scores be equal or so many steps apart."""
+    """The scale of two graders where it is the same and has steps; None elsewhere, where no distance in steps is defined."""
     scale = one.scale_of_thresholds
     return scale if scale.step is not None and scale == other.scale_of_thresholds else None
 
 
 def scale_problem(scale: Scale) -> str:
-    """What is wrong with a scale, or nothing."""
+    """The problem of a scale; "" where it has none."""
     if scale.min >= scale.max:
         return "the scale's 'min' must be below its 'max'"
     if scale.step and (exact(scale.max) - exact(scale.min)) % exact(scale.step):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
 from alpaqual.errors import Problem
+from alpaqual.recipe.model_settings import MODEL
 from alpaqual.recipe.schema import Kind, json_schema
 from alpaqual.recipe.yaml_nodes import Document, Path
 from alpaqual.types import NAME, PERCENT
@@ -197,7 +197,7 @@ def _pattern(pattern: str) -> str:
         return "write a number or a percentage such as 5%, 100% at most"
     if "GiB" in pattern:
         return "write a size such as 4GB"
-    if re.match(r"\^\[a-z_\]\+/", pattern):
+    if pattern == MODEL:
         return "write provider/name, such as openai/gpt-4o-mini or recorded/replies.jsonl"
     return f"it must match {pattern}"
 

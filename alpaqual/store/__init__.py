@@ -1,1 +1,1 @@
-"""The only room with DuckDB: stage results by fingerprint, and the ledger of replies."""
+"""Results of stages by fingerprint, and the ledger of replies."""

@@ -1,6 +1,6 @@
-"""What the processes of a project are asking right now: a locked byte for each key, in a file that stays empty.
+"""Claims of requests in flight, shared by the processes of a project: one locked byte per key, in an empty file.
 
-The system drops the locks of a process that ends, however it ends.
+The operating system releases the locks of a process that ends, also when it is killed.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import os
 from pathlib import Path
 
 _DIGITS = 15
-"""Hexadecimal digits of a key that make an offset: 60 bits, which every file system can lock at."""
+"""Hexadecimal digits of a key in an offset: 60 bits, which every file system can lock at."""
 
 
 class Claims:
-    """The claims of this process in a file that all share. Where the file system has no locks nobody is kept out."""
+    """The claims of this process in a shared file. On a file system without locks every claim succeeds."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._descriptor: int | None = None
 
-    def take(self, key: str) -> bool:
-        """Claim a key; False where another process has it.
+    def acquire(self, key: str) -> bool:
+        """Claim a key; False where another process holds it.
 
-        Raises OSError where the file cannot be made.
+        Raises OSError where the file cannot be created.
         """
         if self._descriptor is None:
             self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -36,8 +36,8 @@ class Claims:
             return error.errno not in (errno.EACCES, errno.EAGAIN)
         return True
 
-    def drop(self, key: str) -> None:
-        """Give a key back."""
+    def release(self, key: str) -> None:
+        """Release the claim of a key."""
         if self._descriptor is not None:
             with contextlib.suppress(OSError):
                 fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, _offset(key))

@@ -1,8 +1,8 @@
-"""The ledger: an append-only record of replies, in JSON Lines, keyed by the content of the request.
+"""The ledger: an append-only record of paid replies, in JSON Lines, keyed by the content of the request.
 
 {"key": "…", "model": "openai/gpt-4o-mini", "text": "4.5\\n…", "input_tokens": 312, "output_tokens": 41, "cost_usd": 7.1e-05}
 
-Every process writes a file of its own, so that none waits for another and a torn last line harms nobody else.
+Every process writes its own file, so that none waits for another and a torn last line affects one file.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from typing import Any
 from alpaqual.disk import flush
 from alpaqual.errors import StoreError
 from alpaqual.store.claims import Claims
-from alpaqual.store.locking import is_written, mark_written, sharing
-from alpaqual.values import Reply, Request, whole
+from alpaqual.store.locking import is_being_written, mark_written, shared_lock
+from alpaqual.values import Reply, Request, replace_surrogates
 
-_TICKS = 1_000_000_000
-"""Nanoseconds: more than what any file system's clock counts in."""
+_CLOCK_RESOLUTION = 1_000_000_000
+"""Nanoseconds; coarser than the modification times of any file system."""
 
 
 def request_key(request: Request) -> str:
-    """sha256 over model, messages and parameters in canonical JSON, in hexadecimal; a repeated question has a key of its own."""
+    """sha256, in hexadecimal, over model, messages and parameters in canonical JSON; a repeat has its own key."""
     content: list[Any] = [request.model, [list(message) for message in request.messages], dict(request.parameters)]
     if request.repeat:
         content.append(request.repeat)
@@ -40,10 +40,10 @@ def request_key(request: Request) -> str:
 
 
 class Ledger:
-    """Replies of one ledger file, or of every `.jsonl` of a folder. Of two replies to one key the first counts.
+    """Replies of one ledger file, or of every `.jsonl` file of a folder. The first reply to a key counts.
 
-    Keeps in memory where each reply lies, not the replies: about 200 bytes each. `claims` is the file in which the
-    processes that share the folder tell each other what they ask; without it nobody is told.
+    Keeps the position of each reply in memory, not the reply: about 200 bytes each. `claims` is the lock file of the
+    processes that share the folder; without it, two of them may send the same request.
     """
 
     def __init__(self, path: Path, claims: Path | None = None) -> None:
@@ -51,15 +51,15 @@ class Ledger:
         self._claims = None if claims is None else Claims(claims)
         self._files: list[Path] = []
         self._ends: dict[int, int] = {}
-        self._growing: set[int] = set()
-        self._taken_in: set[int] = set()
-        self._news: set[bytes] = set()
-        self._listed = 0
-        self._read: dict[int, int] = {}
+        self._live: set[int] = set()
+        self._unflushed: set[int] = set()
+        self._external: set[bytes] = set()
+        self._listed_at = 0
+        self._descriptors: dict[int, int] = {}
         self._places: dict[bytes, tuple[int, int, int]] = {}
         self._models: dict[str, None] = {}
-        self._written: int | None = None
-        self._end = 0
+        self._own_file: int | None = None
+        self._own_end = 0
         self._load()
 
     def __len__(self) -> int:
@@ -77,196 +77,198 @@ class Ledger:
         try:
             return self._reply(key)
         except (FileNotFoundError, ValueError, KeyError, TypeError):
-            # `replies compact`, or git, put another file in its place: every reply is in the folder still, elsewhere.
+            # `replies compact` or git replaced the file: every reply is still in the folder.
             self._load()
         try:
             return self._reply(key)
         except (OSError, ValueError, KeyError, TypeError):
-            raise StoreError(f"the replies in {self.path} changed while they were read; run again") from None
+            raise StoreError(f"the replies in {self.path} changed while they were read; rerun") from None
 
     def models(self) -> Sequence[str]:
-        """The models that were asked, in order of their first reply."""
+        """The models of the requests, in order of their first reply."""
         return list(self._models)
 
-    def add(self, key: str, reply: Reply, asked: str = "") -> None:
-        """Append a reply to this process's own file, in one write; `asked` is the model of the request.
+    def add(self, key: str, reply: Reply, requested_model: str = "") -> None:
+        """Append a reply to this process's own file, in one write.
 
-        Raises StoreError where it cannot be written: what cannot be kept should not be paid for.
+        Raises StoreError where it cannot be written: a reply that cannot be kept should not be paid for.
         """
-        line = f"{entry(key, reply, asked)}\n".encode()
+        line = f"{entry(key, reply, requested_model)}\n".encode()
         try:
-            if self._written is None:
-                self._written = self._new_file()
-            descriptor = self._descriptor(self._written)
+            if self._own_file is None:
+                self._own_file = self._new_file()
+            descriptor = self._descriptor(self._own_file)
             if os.write(descriptor, line) != len(line):
-                os.ftruncate(descriptor, self._end)
+                os.ftruncate(descriptor, self._own_end)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise StoreError(
-                f"the ledger {self.path} cannot be written: {error.strerror}; asking has stopped, so that no reply is paid for and lost"
+                f"the ledger {self.path} cannot be written: {error.strerror}; the run stops, so that no reply is paid for and lost"
             ) from None
-        self._places.setdefault(_short(key), (self._written, self._end, len(line)))
-        self._models[asked or reply.model] = None
-        self._end += len(line)
+        self._places.setdefault(short_key(key), (self._own_file, self._own_end, len(line)))
+        self._models[requested_model or reply.model] = None
+        self._own_end += len(line)
 
     def claim(self, key: str) -> bool:
-        """Say that this process asks for a reply; False while another process does.
+        """Claim a key for this process; False while another process holds it.
 
-        What others have written until then can be had by `get`. Raises StoreError.
+        `get` then has what other processes wrote until now. Raises StoreError.
         """
         if self._claims is None:
             return True
         try:
-            if not self._claims.take(key):
+            if not self._claims.acquire(key):
                 return False
             try:
-                self._take_in()
+                self._read_others()
             except FileNotFoundError:
                 self._load()
         except OSError as error:
             raise StoreError(f"the replies in {self.path} cannot be shared: {error.strerror}") from None
         return True
 
-    def is_news(self, key: str) -> bool:
-        """Whether another process wrote this reply while this one runs; true once for each."""
-        short = _short(key)
-        news = short in self._news
-        self._news.discard(short)
-        return news
+    def is_external(self, key: str) -> bool:
+        """Whether another process wrote this reply during this run; true once for each."""
+        short = short_key(key)
+        external = short in self._external
+        self._external.discard(short)
+        return external
 
-    def forget_news(self) -> None:
-        """From here on news is what is written later."""
-        self._news.clear()
+    def reset_external(self) -> None:
+        """Treat every reply read so far as known: `is_external` is for later ones."""
+        self._external.clear()
 
     def release(self, key: str) -> None:
-        """Let others ask for a reply again."""
+        """Release the claim of a key."""
         if self._claims is not None:
-            self._claims.drop(key)
+            self._claims.release(key)
 
     def flush(self) -> None:
-        """Wait until the disk has every reply that was added, and those of other processes that were taken in."""
-        taken_in, self._taken_in = self._taken_in, set()
-        for number in taken_in:
-            # Opened anew: this runs beside what reads, which may close its own. A file that is gone was put into another, on the disk.
+        """Flush every reply that was added, and those read from other processes, to the disk."""
+        unflushed, self._unflushed = self._unflushed, set()
+        for number in unflushed:
+            # With its own descriptor: readers in another thread may close theirs. A missing file was compacted, and flushed then.
             with contextlib.suppress(FileNotFoundError):
                 flush(self._files[number])
-        if self._written is not None:
-            os.fsync(self._descriptor(self._written))
+        if self._own_file is not None:
+            os.fsync(self._descriptor(self._own_file))
 
     def close(self) -> None:
         """Close the files."""
-        for descriptor in self._read.values():
+        for descriptor in self._descriptors.values():
             os.close(descriptor)
-        self._read.clear()
+        self._descriptors.clear()
 
     def _load(self) -> None:
-        """Find every reply's place; those found before are forgotten."""
-        with sharing(self.path):
+        """Read the position of every reply, from all files."""
+        with shared_lock(self.path):
             folder = self.path.is_dir() or not self.path.exists()
             files = sorted(self.path.glob("*.jsonl")) if folder else [self.path]
             self._places.clear()
             self._ends.clear()
-            self._growing.clear()
-            for number in [number for number in self._read if number != self._written]:
-                os.close(self._read.pop(number))
+            self._live.clear()
+            for number in [number for number in self._descriptors if number != self._own_file]:
+                os.close(self._descriptors.pop(number))
             numbers = {file: number for number, file in enumerate(dict.fromkeys([*self._files, *files]))}
             self._files = list(numbers)
             for file in files:
-                self._read_from_the_start(numbers[file])
+                self._read_file(numbers[file])
 
-    def _take_in(self) -> None:
-        """Read what other processes have written since. Raises FileNotFoundError where files were taken away."""
+    def _read_others(self) -> None:
+        """Read what other processes have written since. Raises FileNotFoundError where files were removed."""
         changed = self.path.stat().st_mtime_ns
-        if changed != self._listed:
-            # A change within the same tick of the clock would leave no trace: look again until there was time enough.
-            self._listed = changed if time.time_ns() - changed > _TICKS else 0
+        if changed != self._listed_at:
+            # A change within the clock's resolution leaves the same time: list the folder again until that has passed.
+            self._listed_at = changed if time.time_ns() - changed > _CLOCK_RESOLUTION else 0
             for file in sorted({*self.path.glob("*.jsonl")}.difference(self._files)):
                 self._files.append(file)
-                self._news.update(self._read_from_the_start(len(self._files) - 1))
-        for number in self._growing:
+                self._external.update(self._read_file(len(self._files) - 1))
+        for number in self._live:
             if self._files[number].stat().st_size > self._ends[number]:
-                self._news.update(self._read_on(number))
-                self._taken_in.add(number)
+                self._external.update(self._read_rest(number))
+                self._unflushed.add(number)
 
-    def _read_from_the_start(self, number: int) -> list[bytes]:
+    def _read_file(self, number: int) -> list[bytes]:
         file = self._files[number]
         self._ends[number] = 0
-        # An empty one was only just made: its process has yet to lock it.
-        if self._claims is not None and number != self._written and (is_written(file) or not file.stat().st_size):
-            self._growing.add(number)
-        return self._read_on(number)
+        # An empty file is new: its process may not have locked it yet.
+        if (
+            self._claims is not None
+            and number != self._own_file
+            and (is_being_written(file) or not file.stat().st_size)
+        ):
+            self._live.add(number)
+        return self._read_rest(number)
 
-    def _read_on(self, number: int) -> list[bytes]:
-        """Find the places of the replies of a file that were not found before; the keys that are new."""
+    def _read_rest(self, number: int) -> list[bytes]:
+        """Read a file from where the last read ended; returns the new keys."""
         new = []
-        for key, _, asked, start, length in entries(self._files[number], self._ends[number]):
-            short = _short(key)
+        for key, _, requested_model, start, length in entries(self._files[number], self._ends[number]):
+            short = short_key(key)
             if short not in self._places:
                 self._places[short] = (number, start, length)
                 new.append(short)
-            self._models[asked] = None
+            self._models[requested_model] = None
             self._ends[number] = start + length
         return new
 
     def _reply(self, key: str) -> Reply | None:
-        place = self._places.get(_short(key))
+        place = self._places.get(short_key(key))
         if place is None:
             return None
         number, start, length = place
         found, reply = entry_of(json.loads(os.pread(self._descriptor(number), length, start)))
-        if _short(found) != _short(key):
+        if short_key(found) != short_key(key):
             raise KeyError(key)
         return reply
 
     def _new_file(self) -> int:
         self.path.mkdir(parents=True, exist_ok=True)
-        with sharing(self.path):
-            while (number := self._one_new_file()) is None:
+        with shared_lock(self.path):
+            while (number := self._try_new_file()) is None:
                 pass
         return number
 
-    def _one_new_file(self) -> int | None:
+    def _try_new_file(self) -> int | None:
         name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:12]}.jsonl"
         descriptor = os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         if not mark_written(descriptor):
             os.close(descriptor)
             return None
         self._files.append(self.path / name)
-        self._read[len(self._files) - 1] = descriptor
+        self._descriptors[len(self._files) - 1] = descriptor
         return len(self._files) - 1
 
     def _descriptor(self, number: int) -> int:
-        if number not in self._read:
-            self._read[number] = os.open(self._files[number], os.O_RDONLY)
-        return self._read[number]
+        if number not in self._descriptors:
+            self._descriptors[number] = os.open(self._files[number], os.O_RDONLY)
+        return self._descriptors[number]
 
 
 class Recording(Ledger):
-    """A ledger whose replies serve whatever model was asked for them: `recorded/PATH`. Nothing is added to it."""
+    """A read-only ledger, `recorded/PATH`: its replies answer requests to any model."""
 
     def key(self, request: Request) -> str:
-        """The key under which one of its models answered this request; under no model's name where none did."""
+        """The key of this request to whichever model answered it; the request's own key where none did."""
         keys = (
             request_key(Request(model, request.messages, request.parameters, request.repeat)) for model in self._models
         )
-        return next((key for key in keys if _short(key) in self._places), request_key(request))
+        return next((key for key in keys if short_key(key) in self._places), request_key(request))
 
 
-def entry(key: str, reply: Reply, asked: str = "") -> str:
-    """One line of a ledger, without its line end. The model that was asked stands there where another id answered."""
+def entry(key: str, reply: Reply, requested_model: str = "") -> str:
+    """One line of a ledger, without its line end; `asked` is the model of the request, where another id answered."""
     fields: dict[str, Any] = {"key": key, "model": reply.model, "text": reply.text}
-    if asked not in ("", reply.model):
-        fields["asked"] = asked
+    if requested_model not in ("", reply.model):
+        fields["asked"] = requested_model
     fields |= {name: value for name, value in asdict(reply).items() if name not in fields and value is not None}
-    text = json.dumps(fields, ensure_ascii=False)
-    # A lone surrogate, which JSON can spell and no file can hold, becomes the replacement character.
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return replace_surrogates(json.dumps(fields, ensure_ascii=False))
 
 
 def entries(file: Path, start: int = 0) -> Iterator[tuple[str, Reply, str, int, int]]:
-    """Key, reply, model that was asked, start and length in bytes of each line of one file, from byte `start` on.
+    """(key, reply, requested model, start, length) of each line of one file, in bytes, from byte `start` on.
 
-    Raises StoreError at a line that is no entry; a torn last line, which a killed process leaves, is passed over.
+    Raises StoreError at a line that is not an entry; skips a torn last line, which a killed process leaves.
     """
     try:
         with file.open("rb") as stream:
@@ -288,20 +290,20 @@ def entries(file: Path, start: int = 0) -> Iterator[tuple[str, Reply, str, int, 
 
 
 def entry_of(value: Any) -> tuple[str, Reply]:
-    """Key and reply of an entry. Raises ValueError, KeyError or TypeError where it is none."""
+    """Key and reply of an entry. Raises ValueError, KeyError or TypeError where the value is not one."""
     texts = [value[field] for field in ("key", "text", "model")]
     tokens = [value.get(field) for field in ("input_tokens", "output_tokens")]
     cost = value.get("cost_usd")
     if not all(isinstance(text, str) for text in texts) or not all(type(n) in (int, type(None)) for n in tokens):
-        raise TypeError("a key, a text and a model are texts, tokens are numbers")
+        raise TypeError("key, text and model are texts; tokens are integers")
     if cost is not None and not isinstance(cost, int | float):
         raise TypeError("a cost is a number")
-    key, text, model = (whole(text) for text in texts)
+    key, text, model = (replace_surrogates(text) for text in texts)
     return key, Reply(text, model, tokens[0], tokens[1], cost)
 
 
-def _short(key: str) -> bytes:
-    """Half of a key: enough to tell replies apart, and half the memory."""
+def short_key(key: str) -> bytes:
+    """Half of a key: enough to identify a reply, at half the memory."""
     try:
         return bytes.fromhex(key[:32])
     except ValueError:

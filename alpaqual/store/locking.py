@@ -1,7 +1,7 @@
-"""Who may do what with a folder of replies, held by locks that the system drops when their process ends, however it ends.
+"""Locks of a folder of replies. The operating system releases them when their process ends, also when it is killed.
 
-Whoever lists, reads or adds files shares the folder; whoever takes files away has it alone. A file is locked by the process
-that writes it for as long as it may write more.
+Listing, reading and adding files needs a shared lock of the folder; removing files needs an exclusive one. A process holds an
+exclusive lock of the file that it writes.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from alpaqual.errors import StoreError
 
 
 @contextmanager
-def sharing(folder: Path) -> Iterator[None]:
-    """While this lasts nobody takes files out of the folder; goes on without where there is no folder or no lock to have."""
+def shared_lock(folder: Path) -> Iterator[None]:
+    """Hold a shared lock of a folder, so that no process removes files; without the folder, or without locks, hold none."""
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
             stack.enter_context(_locked(folder, fcntl.LOCK_SH))
@@ -26,8 +26,8 @@ def sharing(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """While this lasts nobody else lists the folder, or adds a file to it. Waits for those who do.
+def exclusive_lock(folder: Path) -> Iterator[None]:
+    """Hold the exclusive lock of a folder, so that no other process lists it or adds files. Waits for it.
 
     Raises StoreError where the file system has no locks.
     """
@@ -40,10 +40,10 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """While this lasts no other process does so with the folder, which is made where it is not there.
+def single_process(folder: Path) -> Iterator[None]:
+    """Hold the exclusive lock of a folder, which is created where it is missing; do not wait for it.
 
-    Raises StoreError where another one does; where the file system has no locks nobody is kept out.
+    Raises StoreError where another process holds it. On a file system without locks, no process is excluded.
     """
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
@@ -51,7 +51,7 @@ def only_one(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            message = f"another process is waiting for the batches in {folder}; let it end, and run again"
+            message = f"another process is waiting for the batches in {folder}; rerun after it has ended"
             raise StoreError(message) from None
         except OSError:
             pass
@@ -61,25 +61,25 @@ def only_one(folder: Path) -> Iterator[None]:
 
 
 def mark_written(descriptor: int) -> bool:
-    """Lock an open file as one that this process writes, until it is closed.
+    """Lock an open file as written by this process, until it is closed.
 
-    False where it was deleted before it was locked: what is written to it now would be lost.
+    False where it was deleted before it was locked: writes to it would be lost.
     """
     with contextlib.suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     return os.fstat(descriptor).st_nlink > 0
 
 
-def is_written(file: Path) -> bool:
-    """Whether a process writes a file; where the file system has no locks nobody is known to."""
-    with contextlib.suppress(StoreError), unwritten(file) as size:
+def is_being_written(file: Path) -> bool:
+    """Whether a process writes a file; False on a file system without locks."""
+    with contextlib.suppress(StoreError), lock_unwritten(file) as size:
         return size is None
     return False
 
 
 @contextmanager
-def unwritten(file: Path) -> Iterator[int | None]:
-    """The size in bytes of a file that no process writes, and while this lasts none will; None where a process does.
+def lock_unwritten(file: Path) -> Iterator[int | None]:
+    """Lock a file that no process writes, and give its size in bytes; None where a process writes it.
 
     Raises StoreError where the file system has no locks, or the file cannot be read.
     """
@@ -115,6 +115,6 @@ def _locked(folder: Path, kind: int) -> Iterator[None]:
 
 def _no_locks(folder: Path, error: OSError) -> StoreError:
     return StoreError(
-        f"{folder} cannot be locked ({error.strerror}), so nobody can tell whether a run is writing to it; "
-        "nothing was changed. Copy the folder to a disk of this machine, do it there, and copy it back"
+        f"{folder} cannot be locked ({error.strerror}), so a run that writes to it would go unnoticed; "
+        "nothing was changed. Copy the folder to a local disk, run the command there, and copy it back"
     )

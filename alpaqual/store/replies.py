@@ -1,4 +1,4 @@
-"""The ledger of a project as a whole: where it lies and what it holds. What writes its files anew is in `rewriting`."""
+"""The ledger of a project: its folder, its files, and a summary. `rewriting` changes its files."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from alpaqual.errors import Problem, RecipeError
-from alpaqual.store.ledger import _short as short_key
-from alpaqual.store.ledger import entries
-from alpaqual.store.locking import is_written, sharing
+from alpaqual.store.ledger import entries, short_key
+from alpaqual.store.locking import is_being_written, shared_lock
 from alpaqual.store.store import Store, project_folder
 from alpaqual.values import Reply
 
 
 @dataclass(frozen=True)
 class Line:
-    """One entry of a ledger and where it stands: file, first byte, length in bytes."""
+    """One entry of a ledger with its position: file, first byte, length in bytes."""
 
     key: str
     reply: Reply
@@ -26,8 +25,8 @@ class Line:
 
 
 @dataclass
-class Sums:
-    """What replies add up to. Tokens and US dollars are None where no reply says any."""
+class Totals:
+    """Totals over replies. Tokens and US dollars are None where no reply has any."""
 
     replies: int = 0
     input_tokens: int | None = None
@@ -35,32 +34,32 @@ class Sums:
     cost_usd: float | None = None
 
     def add(self, reply: Reply) -> None:
-        """Take one more reply in; a number that no server means (below zero, beyond all bounds, none at all) is not added."""
+        """Add a reply; missing, negative and implausibly large numbers are left out."""
         self.replies += 1
         for name in ("input_tokens", "output_tokens", "cost_usd"):
             value = getattr(reply, name)
-            if value is not None and 0 <= value < _MOST:
+            if value is not None and 0 <= value < _MAX_PLAUSIBLE:
                 setattr(self, name, (getattr(self, name) or 0) + value)
 
 
-_MOST = 1e15
+_MAX_PLAUSIBLE = 1e15
 
 
 @dataclass
 class ModelReplies:
-    """The replies of one model: those that count, those to keys that had a reply already, and the bytes of both."""
+    """The replies of one model: first replies (`counted`), later ones to the same keys, and the bytes of both."""
 
     model: str
     first_file: str
     last_file: str
-    counted: Sums = field(default_factory=Sums)
-    duplicates: Sums = field(default_factory=Sums)
+    counted: Totals = field(default_factory=Totals)
+    duplicates: Totals = field(default_factory=Totals)
     bytes: int = 0
 
 
 @dataclass(frozen=True)
-class Survey:
-    """What a ledger holds. `torn` names the files that end in half a line, `written` those that a process writes now."""
+class Summary:
+    """Contents of a ledger. `torn` has the files that end in half a line, `written` those that a process writes now."""
 
     folder: Path
     files: tuple[str, ...]
@@ -71,13 +70,13 @@ class Survey:
 
 
 def replies_folder(place: Path | None = None) -> Path:
-    """The folder of replies of a recipe, or of a project's folder; of the project that one stands in where none is named.
+    """The folder of replies of a recipe or a project's folder; by default, of the current directory's project.
 
-    Raises RecipeError where there is no such file or folder.
+    Raises RecipeError where the file or folder does not exist.
     """
     start = Path.cwd() if place is None else place
     if not start.exists():
-        raise refusal(start, "no recipe and no folder is there")
+        raise refusal(start, "there is no such recipe or folder")
     if not start.is_dir():
         return Store(project_folder(start)).replies
     if start.resolve().parts[-2:] == Store(Path()).replies.parts:
@@ -87,33 +86,33 @@ def replies_folder(place: Path | None = None) -> Path:
 
 
 def refusal(place: Path, message: str) -> RecipeError:
-    """What was asked for is wrong: where it was looked for, and why."""
+    """A RecipeError about a file or folder as a whole."""
     return RecipeError([Problem(str(place), 0, 0, message)])
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The files of a ledger, in the order in which their replies count."""
+    """The files of a ledger, in the order in which they are read."""
     return sorted(folder.glob("*.jsonl"))
 
 
 def lines_of(file: Path) -> Iterator[Line]:
-    """Every entry of a file. Raises StoreError, with file:line, at a line that is none; a torn last line is passed over."""
+    """Every entry of a file. Raises StoreError, with file:line, at another line; skips a torn last line."""
     for key, reply, _, start, length in entries(file):
         yield Line(key, reply, file, start, length)
 
 
-def survey(folder: Path) -> Survey:
-    """Count what a ledger holds.
+def summarize(folder: Path) -> Summary:
+    """Count replies, tokens and cost of a ledger, by model.
 
-    Raises StoreError, with file:line, at a line that is no entry.
+    Raises StoreError, with file:line, at a line that is not an entry.
     """
     models: dict[str, ModelReplies] = {}
     torn, written, size = [], [], 0
     seen: set[bytes] = set()
-    with sharing(folder):
+    with shared_lock(folder):
         files = files_of(folder)
         for file in files:
-            live = is_written(file)
+            live = is_being_written(file)
             end = 0
             for line in lines_of(file):
                 _count(models, seen, line)
@@ -123,7 +122,7 @@ def survey(folder: Path) -> Survey:
                 written.append(file.name)
             elif is_torn(file, end):
                 torn.append(file.name)
-    return Survey(
+    return Summary(
         folder,
         tuple(file.name for file in files),
         size,
@@ -143,14 +142,14 @@ def _count(models: dict[str, ModelReplies], seen: set[bytes], line: Line) -> Non
 
 
 def is_torn(file: Path, end: int) -> bool:
-    """Whether something stands in a file behind its last entry, which ends at byte `end`."""
+    """Whether a file has text behind its last entry, which ends at byte `end`."""
     with file.open("rb") as stream:
         stream.seek(end)
         return bool(stream.read().strip())
 
 
 def check_models(folder: Path, models: Collection[str], known: Collection[str]) -> None:
-    """Raises RecipeError where there is no reply at all, or none of a model that was named."""
+    """Raise RecipeError where there is no reply, or none of a named model."""
     if not known:
         raise refusal(folder, "holds no replies")
     missing = [model for model in models if model not in known]

@@ -1,7 +1,7 @@
-"""The files of a ledger, written anew: into one file (compact), without what is named (prune), or as a file for a team (export).
+"""Rewrites the files of a ledger: into one file (compact), without named replies (prune), or as one file elsewhere (export).
 
-A process that is killed at any moment leaves every reply in at least one whole file: what replaces a file is on the disk under
-its own name before the old one goes. A file that a process writes is read, and left as it is.
+A process that is killed at any moment leaves every reply in at least one complete file: a new file is flushed and renamed
+before the old one is deleted. A file that a process writes is read, and not changed.
 """
 
 from __future__ import annotations
@@ -16,22 +16,21 @@ from pathlib import Path
 
 from alpaqual.disk import flush
 from alpaqual.errors import StoreError
-from alpaqual.store.ledger import _short as short_key
-from alpaqual.store.ledger import entry, entry_of
-from alpaqual.store.locking import alone, sharing, unwritten
-from alpaqual.store.replies import Line, Sums, check_models, files_of, is_torn, lines_of, refusal
+from alpaqual.store.ledger import entry, entry_of, short_key
+from alpaqual.store.locking import exclusive_lock, lock_unwritten, shared_lock
+from alpaqual.store.replies import Line, Totals, check_models, files_of, is_torn, lines_of, refusal
 from alpaqual.store.store import clear_partial_files
 
 COMPACTED = "00-compacted.jsonl"
-"""Stands before the files that runs write, which begin with a year: the replies that counted go on counting."""
+"""Sorts before the files of runs, whose names begin with a year, so that the same replies are first."""
 
 _Place = tuple[Path, int, int]
-"""A line: its file, its first byte, its length in bytes."""
+"""Position of a line: file, first byte, length in bytes."""
 
 
 @dataclass(frozen=True)
 class Compacted:
-    """What became of a ledger: files before, files taken into one, replies in that one, and what was left out of it."""
+    """Result of `compact`: files before, files merged, replies in the new file, and what was left out."""
 
     files: int
     merged: int
@@ -43,66 +42,66 @@ class Compacted:
 
 @dataclass(frozen=True)
 class Named:
-    """What `prune` was asked to delete; `held` of these replies lie in files that a process writes, and stay."""
+    """Replies that `prune` is to delete; `held` of them are in files that a process writes, and are kept."""
 
-    sums: Sums
+    sums: Totals
     held: int
 
 
 def compact(folder: Path) -> Compacted:
-    """Put the files of a ledger into one, an entry a key (the first counts), in the order of the keys.
+    """Merge the files of a ledger into one with one entry per key (the first), sorted by key.
 
-    What `Ledger` reads from the folder is the same before and after, and at every moment between.
-    Raises StoreError, with file:line, at a line that is no entry, and where files cannot be locked or written: no reply is lost.
+    `Ledger` reads the same replies from the folder before, during and after. Raises StoreError, with file:line, at a line
+    that is not an entry, and where files cannot be locked or written: no reply is lost.
     """
     if not folder.is_dir():
         return Compacted(0, 0, 0, 0, 0, ())
-    with _telling(folder, "compacted; no reply was lost"), alone(folder):
+    with _explain_errors(folder, "compacted; no reply was lost"), exclusive_lock(folder):
         clear_partial_files(folder)
         files = files_of(folder)
         sizes = _sizes(files)
-        quiet = {file: size for file, size in sizes.items() if size is not None}
+        idle = {file: size for file, size in sizes.items() if size is not None}
         written = [file for file, size in sizes.items() if size is None]
-        places, duplicates, torn = _first_lines(files, set(quiet))
-        # A reply that is only in a file of a run counts from there on: the disk shall have it before its copy goes.
+        places, duplicates, torn = _first_lines(files, set(idle))
+        # A reply whose first entry is in a running process's file counts there: flush it before its copy is deleted.
         for file in written:
             flush(file)
         merged = folder / COMPACTED
         if places:
             _write(merged, places)
-        for file, size in quiet.items():
+        for file, size in idle.items():
             if file != merged or not places:
-                _unless_written(file, size, file.unlink)
+                _if_unwritten(file, size, file.unlink)
         flush(folder)
-    return Compacted(len(files), len(quiet), len(places), duplicates, torn, tuple(file.name for file in written))
+    return Compacted(len(files), len(idle), len(places), duplicates, torn, tuple(file.name for file in written))
 
 
 def find_named(folder: Path, models: Collection[str], keys: Collection[str]) -> Named:
-    """The replies of these models and to these keys, those that count and those that do not, and what they cost.
+    """The replies of these models and keys, duplicates included, with their number and cost.
 
-    Raises RecipeError where nothing is named, or something that is not there; StoreError at a line that is no entry.
+    Raises RecipeError where nothing is named, or a name is unknown; StoreError at a line that is not an entry.
     """
-    with sharing(folder):
+    with shared_lock(folder):
         files = files_of(folder)
         held = {file for file, size in _sizes(files).items() if size is None}
         return _named(folder, files, held, models, keys)
 
 
 def prune(folder: Path, models: Collection[str], keys: Collection[str], shown: Named | None = None) -> Named:
-    """Delete the replies of these models and to these keys, and nothing else; `shown` is what was agreed to.
+    """Delete the replies of these models and keys; `shown` is what the user confirmed.
 
-    Raises RecipeError where nothing is named, or something that is not there; StoreError where other replies than were shown
-    would go, at a line that is no entry, and where files cannot be locked or written.
+    Raises RecipeError where nothing is named, or a name is unknown; StoreError where the replies differ from those shown, at
+    a line that is not an entry, and where files cannot be locked or written.
     """
     if not folder.is_dir():
         check_models(folder, models, ())
-    with _telling(folder, "pruned; nothing is gone but what was named"), alone(folder):
+    with _explain_errors(folder, "pruned; no other reply was deleted"), exclusive_lock(folder):
         clear_partial_files(folder)
         files = files_of(folder)
         sizes = _sizes(files)
         found = _named(folder, files, {file for file, size in sizes.items() if size is None}, models, keys)
         if shown is not None and found != shown:
-            raise StoreError(f"the replies in {folder} changed meanwhile; nothing was deleted, run it again")
+            raise StoreError(f"the replies in {folder} changed meanwhile; nothing was deleted, rerun the command")
         held = found.held
         for file, size in sizes.items():
             if size is not None:
@@ -113,17 +112,17 @@ def prune(folder: Path, models: Collection[str], keys: Collection[str], shown: N
     return Named(found.sums, held)
 
 
-def export_replies(folder: Path, target: Path, models: Collection[str] = ()) -> Sums:
-    """Write the replies that count, of these models or of all, as one file that `recorded/FILE` reads.
+def export_replies(folder: Path, target: Path, models: Collection[str] = ()) -> Totals:
+    """Write the first reply to each key, of these models or of all, as one file for `recorded/FILE`.
 
-    Its bytes depend on the replies alone: a line each, in the order of their keys.
-    Raises RecipeError where there is nothing to write or `target` is no place for it; StoreError.
+    Its bytes depend on the replies alone: one line each, sorted by key. Raises RecipeError where there is nothing to write
+    or `target` cannot take it; StoreError.
     """
     _check_target(folder, target)
-    sums = Sums()
+    sums = Totals()
     places: dict[bytes, _Place | None] = {}
     known: set[str] = set()
-    with _telling(folder, f"exported to {target}"), sharing(folder):
+    with _explain_errors(folder, f"exported to {target}"), shared_lock(folder):
         for line in _every_line(files_of(folder)):
             known.add(line.reply.model)
             short = short_key(line.key)
@@ -142,7 +141,7 @@ def _check_target(folder: Path, target: Path) -> None:
     if target.is_dir():
         raise refusal(target, "is a folder; name the file to write")
     if target.resolve().parent == folder.resolve():
-        raise refusal(target, "lies in the ledger itself, which would hold every reply twice; name a file elsewhere")
+        raise refusal(target, "is in the ledger itself, which would then hold every reply twice; name a file elsewhere")
     if not target.exists():
         return
     try:
@@ -151,13 +150,13 @@ def _check_target(folder: Path, target: Path) -> None:
     except StoreError:
         foreign = True
     if foreign:
-        raise refusal(target, "is there and is no file of replies; it was left as it is")
+        raise refusal(target, "exists and is not a file of replies; it was not changed")
 
 
 def _named(
     folder: Path, files: Sequence[Path], held: set[Path], models: Collection[str], keys: Collection[str]
 ) -> Named:
-    sums, known, missing, staying = Sums(), set(), set(keys), 0
+    sums, known, missing, staying = Totals(), set(), set(keys), 0
     for line in _every_line(files):
         known.add(line.reply.model)
         missing.discard(line.key)
@@ -165,8 +164,10 @@ def _named(
             sums.add(line.reply)
             staying += line.file in held
     if known and not models and not keys:
-        there = ", ".join(sorted(known))
-        raise refusal(folder, f"nothing was named, so nothing is deleted; name --model (there are: {there}) or --key")
+        models_there = ", ".join(sorted(known))
+        raise refusal(
+            folder, f"nothing was named, so nothing is deleted; name --model (there are: {models_there}) or --key"
+        )
     check_models(folder, models, known)
     if missing:
         raise refusal(folder, f"no reply has the key '{min(missing)}'; nothing was deleted")
@@ -189,28 +190,28 @@ def _sizes(files: Iterable[Path]) -> dict[Path, int | None]:
     """The size in bytes of each file; None of one that a process writes."""
     sizes: dict[Path, int | None] = {}
     for file in files:
-        with unwritten(file) as size:
+        with lock_unwritten(file) as size:
             sizes[file] = size
     return sizes
 
 
-def _first_lines(files: Sequence[Path], quiet: set[Path]) -> tuple[dict[bytes, _Place], int, int]:
-    """Of each key the line that counts, where it lies in a quiet file; how many lines of quiet files do not; torn files."""
+def _first_lines(files: Sequence[Path], idle: set[Path]) -> tuple[dict[bytes, _Place], int, int]:
+    """Position of each key's first line, where it is in an idle file; number of other lines in idle files; torn files."""
     places: dict[bytes, _Place | None] = {}
     duplicates = torn = 0
     for file in files:
         end = 0
         for line in lines_of(file):
             short = short_key(line.key)
-            duplicates += short in places and file in quiet
-            places.setdefault(short, _place(line) if file in quiet else None)
+            duplicates += short in places and file in idle
+            places.setdefault(short, _place(line) if file in idle else None)
             end = line.start + line.length
-        torn += file in quiet and is_torn(file, end)
+        torn += file in idle and is_torn(file, end)
     return {short: place for short, place in places.items() if place}, duplicates, torn
 
 
 def _write(target: Path, places: dict[bytes, _Place], form: Callable[[bytes], bytes] | None = None) -> None:
-    """Write these lines, in the order of their keys, as a whole file."""
+    """Write these lines, sorted by key, as one file, atomically."""
     with contextlib.closing(_Lines()) as lines, _part(target) as part:
         _fill(part, ((form or _verbatim)(lines.read(places[short])) for short in sorted(places)))
         part.replace(target)
@@ -218,11 +219,11 @@ def _write(target: Path, places: dict[bytes, _Place], form: Callable[[bytes], by
 
 
 def _without(file: Path, size: int, named: Sequence[tuple[int, int]]) -> bool:
-    """Write a file without the lines that start here and are so long, the rest byte for byte; False where it had to stay."""
+    """Write a file without the lines at these (start, length), all else byte for byte; False where a process writes it."""
     with _part(file) as part:
         _fill(part, _around(file, named))
         part.chmod(file.stat().st_mode & 0o777)
-        return _unless_written(file, size, lambda: part.replace(file) if part.stat().st_size else file.unlink())
+        return _if_unwritten(file, size, lambda: part.replace(file) if part.stat().st_size else file.unlink())
 
 
 def _around(file: Path, named: Sequence[tuple[int, int]]) -> Iterator[bytes]:
@@ -233,11 +234,11 @@ def _around(file: Path, named: Sequence[tuple[int, int]]) -> Iterator[bytes]:
         yield stream.read()
 
 
-def _unless_written(file: Path, size: int, deed: Callable[[], object]) -> bool:
-    """Do it to a file of this size. One that grew has a reply that was not read and stays: that costs space, and no reply."""
-    with unwritten(file) as now:
+def _if_unwritten(file: Path, size: int, action: Callable[[], object]) -> bool:
+    """Call `action` if the file is idle and still has this size: one that grew has a reply that was not read."""
+    with lock_unwritten(file) as now:
         if now == size:
-            deed()
+            action()
         return now == size
 
 
@@ -250,7 +251,7 @@ def _fill(part: Path, pieces: Iterable[bytes]) -> None:
 
 @contextmanager
 def _part(target: Path) -> Iterator[Path]:
-    """The name under which a file is being made, which no ledger reads; what has that name at the end is deleted."""
+    """A temporary name for a file, which no ledger reads; deleted at the end if it still exists."""
     part = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         yield part
@@ -259,32 +260,32 @@ def _part(target: Path) -> Iterator[Path]:
 
 
 def _verbatim(line: bytes) -> bytes:
-    """A line as it stands, fields that this version does not know included, and ended; JSON in another encoding is written anew."""
+    """A line unchanged, unknown fields included, with a line end; JSON in another encoding is re-encoded."""
     text = line.strip()
     return text + b"\n" if text.startswith(b"{") and b"\0" not in text else _canonical(line)
 
 
 def _canonical(line: bytes) -> bytes:
-    """A line as `Ledger` would write it; fields that this version does not know come last, by name."""
+    """A line as `Ledger` would write it; unknown fields come last, sorted by name."""
     value = json.loads(line)
     known = json.loads(entry(*entry_of(value)))
     unknown = {name: value[name] for name in sorted(value) if name not in known and value[name] is not None}
     text = json.dumps(known | unknown, ensure_ascii=False)
-    # A lone surrogate, which JSON can spell and no file can hold, becomes a question mark.
+    # A lone surrogate, which JSON can spell and UTF-8 cannot, becomes a question mark.
     return f"{text}\n".encode("utf-8", "replace")
 
 
 class _Lines:
-    """Reads lines of many files in any order, with few files open at a time."""
+    """Reads lines of many files in any order, with a limited number of open files."""
 
     def __init__(self) -> None:
         self.opened: dict[Path, int] = {}
 
     def read(self, place: _Place) -> bytes:
-        """Raises OSError."""
+        """The bytes of a line. Raises OSError."""
         file, start, length = place
         if file not in self.opened:
-            if len(self.opened) >= _OPEN:
+            if len(self.opened) >= _MAX_OPEN:
                 os.close(self.opened.pop(next(iter(self.opened))))
             self.opened[file] = os.open(file, os.O_RDONLY)
         return os.pread(self.opened[file], length, start)
@@ -295,12 +296,12 @@ class _Lines:
         self.opened.clear()
 
 
-_OPEN = 200
-"""Every system lets a process open 256 files."""
+_MAX_OPEN = 200
+"""Every system allows a process 256 open files."""
 
 
 @contextmanager
-def _telling(folder: Path, what: str) -> Iterator[None]:
+def _explain_errors(folder: Path, what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:

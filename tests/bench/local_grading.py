@@ -73,12 +73,12 @@ def answer(kind: str, model: Path, batch: int, rows: Sequence[Sampled]) -> dict[
 
     graders = {
         "generation": lambda: asking.Plugin(
-            asking.Asking("accuracy", 0, 5, {"temperature": 0, "max_tokens": 16}), "local"
+            asking.PromptSpec("accuracy", 0, 5, {"temperature": 0, "max_tokens": 16}), "local"
         ),
         "expectation": lambda: asking.Plugin(
-            asking.Asking("accuracy", 0, 5, {}, choices=asking.scores_of(0, 5, 0.5)), "local"
+            asking.PromptSpec("accuracy", 0, 5, {}, choices=asking.scores_of(0, 5, 0.5)), "local"
         ),
-        "ifd": lambda: ifd.Plugin(ifd.Asking("difficulty", 0, 10, {}), "local"),
+        "ifd": lambda: ifd.Plugin(ifd.PromptSpec("difficulty", 0, 10, {}), "local"),
     }
     grader: Any = graders[kind]()
     requests = [grader.request(Row(row.id, row.instruction, row.input, row.response)) for row in rows]

@@ -173,15 +173,15 @@ def test_a_key_is_that_of_the_content() -> None:
 
 
 def test_every_grader_is_tried() -> None:
-    assert registry.names("graders") == ("ifd", "model")
+    assert registry.names("graders") == ("ifd", "length", "model")
 
 
 def test_a_grader_asks_about_a_row_and_a_slot_inside_a_row_stays_text() -> None:
-    from alpaqual.graders.model import Asking
+    from alpaqual.graders.model import PromptSpec
 
     plugin = registry.find("graders", "model")
     assert isinstance(plugin.VERSION, int)
-    asked = plugin(Asking("accuracy", 0, 5, {"temperature": 0.0}), "openai/one").request(
+    asked = plugin(PromptSpec("accuracy", 0, 5, {"temperature": 0.0}), "openai/one").request(
         Row("id", "[response] and [max]", "", "[instruction]")
     )
     (system, system_text), (user, user_text) = asked.messages

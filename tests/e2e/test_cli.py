@@ -174,7 +174,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], int, str]] = {
     "rows of no run": (("rows", "."), 2, "holds no finished run"),
     "no KEY=VALUE": (("run", "recipe.yaml", "--set", "x"), 2, "--set x: write KEY=VALUE"),
     "an unknown key": (("run", "recipe.yaml", "--set", "nmae=x"), 2, "nmae"),
-    "a value off its scale": (("run", "recipe.yaml", "--set", "datasets.quality.threshold.score=9"), 2, "lies off the scale 0 to 5"),
+    "a value off its scale": (("run", "recipe.yaml", "--set", "datasets.quality.threshold.score=9"), 2, "is off the scale 0 to 5"),
     "an unknown stage": (("run", "recipe.yaml", "--until", "evaluating"), 2, "'evaluating' is not one of"),
     "an unknown format": (("report", "runs/trial", "--format", "pdf"), 2, "'pdf' is not one of"),
     "an unknown dataset": (("rows", "runs/trial", "--dataset", "qualty"), 2, "no dataset 'qualty'; it has: quality, few"),

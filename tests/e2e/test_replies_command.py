@@ -92,7 +92,7 @@ def test_show_as_a_table(paid: Project) -> None:
         assert re.search(r"replies: 2 files, [0-9,]+ bytes$", text.splitlines()[0])
         assert re.search(r"^openai/a +2 +– +– +\$0\.7500 +1 +\d+ +20261\.jsonl +20262\.jsonl *$", text, re.MULTILINE)
         assert re.search(r"^local/b +1 +– +– +– +0 +\d+ +20262\.jsonl +20262\.jsonl *$", text, re.MULTILINE)
-        assert text.splitlines()[-1] == "ends in half a line, which counts for nothing: 20261.jsonl"
+        assert text.splitlines()[-1] == "ends in half a line, which is ignored: 20261.jsonl"
         assert not [part for part in re.split(r"[\r\n]", text) if part.lstrip().startswith("::")]
         assert "\x1b" not in text
         assert "\u202e" not in text
@@ -126,7 +126,7 @@ def test_where_there_is_none(project: Project) -> None:
         assert "holds no replies" in done.stderr
     done = project.command("replies", "show", "gone.yaml")
     assert said(done, 2) == ""
-    assert done.stderr == "gone.yaml: no recipe and no folder is there\n"
+    assert done.stderr == "gone.yaml: there is no such recipe or folder\n"
     assert {path.name for path in project.folder.iterdir()} == {"recipe.yaml"}
 
 
@@ -218,7 +218,7 @@ def test_compact_beside_processes_that_write(project: Project) -> None:
         writer.stdout.close()
     text = said(project.command("replies", "compact"), 0)
     assert text.startswith(f"20 files -> {COMPACTED}: {most} replies; left out: 0 duplicates, 0 torn last lines\n")
-    assert text.count("left as it is, for a run is writing it: ") == 2
+    assert text.count("not changed, since a run is writing it: ") == 2
     assert said(project.command("replies", "show"), 0).count("a run is writing it: ") == 2
     for _ in range(5):
         both = [_compacting(folder)[0] for _ in range(2)]
@@ -252,7 +252,7 @@ def test_export(paid: Project) -> None:
     assert (paid.folder / "b.jsonl").read_text() == line(4, "local/b")
     refused = paid.command("replies", "export", "all.jsonl", "recipe.yaml")
     assert said(refused, 2) == ""
-    assert "recipe.yaml: is there and is no file of replies" in refused.stderr
+    assert "recipe.yaml: exists and is not a file of replies" in refused.stderr
     unknown = paid.command("replies", "export", ".", "c.jsonl", "--model", "x")
     assert said(unknown, 2) == ""
     assert "no reply of the model 'x'; there are: " in unknown.stderr
@@ -289,7 +289,7 @@ def test_prune_deletes_nothing_that_was_not_named_or_agreed_to(paid: Project) ->
 
 
 def _answering(project: Project, answer: str) -> str:
-    """What `prune --model openai/a` prints where somebody at a terminal answers so."""
+    """What `prune --model openai/a` prints after this answer at a terminal."""
     ours, theirs = pty.openpty()
     try:
         os.write(ours, answer.encode())

@@ -86,12 +86,12 @@ WRONG = {
     "{of: [a, b], combine: mean, scale: {min: 0, max: 10}}": "'a' has another scale than 'g'",
     "{kind: length, column: a}": "leave 'column' out",
     "{column: a, cascade: {first: b, threshold: 4, band: 1}}": "'cascade' is for graders that ask a model",
-    "{model: openai/m, cascade: {first: b, threshold: 7, band: 1}}": "lies off the scale",
+    "{model: openai/m, cascade: {first: b, threshold: 7, band: 1}}": "is off the scale",
     "{column: a, health: {agreement: {with: b, kappa: {warn: 0.5}}}}": "kappa compares steps",
     "{model: openai/m, kind: ifd}": "use local/PATH",
     "{model: openai/m, scoring: expectation}": "use local/PATH",
     "{model: local/m, mode: batch}": "local has no batch API",
-    "{model: openai/m, examples: [{instruction: i, response: r, score: 9}]}": "the score 9 lies off the scale",
+    "{model: openai/m, examples: [{instruction: i, response: r, score: 9}]}": "the score 9 is off the scale",
 }
 
 
@@ -105,7 +105,7 @@ def test_what_does_not_go_together_is_refused_at_its_place(project: Project, wor
 def test_graders_that_wait_for_each_other_are_refused(project: Project) -> None:
     project.jsonl("d.jsonl", [{"instruction": "q", "output": "a"}])
     project.ask("d.jsonl", "graders: {a: {of: [b, b], combine: mean}, b: {of: [a, a], combine: mean}}")
-    with pytest.raises(RecipeError, match="waits for itself"):
+    with pytest.raises(RecipeError, match="depends on itself"):
         project.run()
 
 

@@ -1,4 +1,4 @@
-"""Grader health in whole runs: what is measured once, held against the recipe's limits each time, and told with its place."""
+"""Grader health in whole runs: measured once, compared with the recipe's limits on each run, and reported with its place."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def graded(project: Project, health: str, **settings: Any) -> Run:
     return project.run(**settings)
 
 
-def test_health_is_measured_limited_and_told(project: Project) -> None:
+def test_health_is_measured_limited_and_reported(project: Project) -> None:
     run = graded(
         project,
         "{most_frequent: {warn: 10%, fail: 20%}, length: {fail: 0.0001}, agreement: {with: human, kappa: {warn: 0.9}}}",
@@ -57,8 +57,8 @@ def test_health_is_measured_limited_and_told(project: Project) -> None:
     assert sum(cell["rows"] for cell in grader["agreement"]["confusion"]) == 52
     assert run.results["graders"]["human"]["health"] == []
     assert run.verdict == "fail"
-    told = [(reason["state"], reason["place"].rpartition("/")[2]) for reason in run.results["reasons"]]
-    assert told == [("fail", "recipe.yaml:7"), ("warn", "recipe.yaml:7"), ("warn", "recipe.yaml:7")]
+    found = [(reason["state"], reason["place"].rpartition("/")[2]) for reason in run.results["reasons"]]
+    assert found == [("fail", "recipe.yaml:7"), ("warn", "recipe.yaml:7"), ("warn", "recipe.yaml:7")]
     assert "(limit: beyond ±0.0001)" in run.results["reasons"][0]["text"]
     Draft7Validator(results_schema()).validate(json.loads((run.folder / "results.json").read_text(encoding="utf-8")))
     for report in ("report.md", "report.html"):

@@ -14,7 +14,7 @@ from conftest import Project
 
 from alpaqual.api import Run
 from alpaqual.errors import MachineError, RecipeError, StageError, StoreError
-from alpaqual.graders.model import Asking, Plugin
+from alpaqual.graders.model import Plugin, PromptSpec
 from alpaqual.store.ledger import entry, request_key
 from alpaqual.values import Reply, Row
 
@@ -173,7 +173,7 @@ def test_nan_in_a_table_whose_numbers_are_all_on_the_scale_is_kept_out(project: 
         ("uid,s\nu0,1\n,2\n", r"t\.csv: imported scores are not valid: key: not_nullable \(1\)"),
     ],
 )
-def test_a_key_must_be_there_and_stand_for_one_row(project: Project, table: str, finding: str) -> None:
+def test_a_key_must_exist_and_be_unique(project: Project, table: str, finding: str) -> None:
     with pytest.raises(StageError, match=finding):
         with_table(project, "t.csv", table)
 
@@ -216,7 +216,7 @@ def test_a_key_that_no_source_has_is_refused(project: Project) -> None:
 
 def keys(model: str = "openai/one", rows: list[dict[str, Any]] = ROWS) -> list[str]:
     """The ledger keys of what a grader asks about the rows."""
-    plugin = Plugin(Asking("accuracy", 0, 5, {"temperature": 0.0, "max_tokens": 16}), model)
+    plugin = Plugin(PromptSpec("accuracy", 0, 5, {"temperature": 0.0, "max_tokens": 16}), model)
     return [request_key(plugin.request(Row("", row["instruction"], "", row["output"]))) for row in rows]
 
 

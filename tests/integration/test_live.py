@@ -52,7 +52,7 @@ def ask(
     *,
     provider: str = "openai/gpt-4o-mini",
 ) -> Path:
-    """A recipe whose grader `g` asks the server about so many rows."""
+    """A recipe whose grader `g` sends requests about `count` rows to the server."""
     project.jsonl("d.jsonl", rows(count))
     url = server.anthropic if provider.startswith("anthropic") else server.openai
     grader = f"  g: {{model: {provider}, base_url: '{url}', {SCALE}{', ' + words if words else ''}}}"
@@ -148,7 +148,7 @@ def test_a_wrong_key_stops_before_all_rows_try_it(project: Project, server: Serv
 @pytest.mark.parametrize(
     ("fault", "most", "says"),
     [
-        ("not_found", 1, "not there"),
+        ("not_found", 1, "does not exist"),
         ("quota", 1, "no money"),
         ("payment", 1, "no money"),
         ("unsupported", 5, "refused by"),
@@ -268,7 +268,7 @@ def test_the_ledger_serves_offline_and_as_a_recording(
     assert (lacking.exit_code, found(lacking)["unscored_reasons"]) == (4, {"not in the ledger, and offline": 1})
 
 
-def test_an_answer_from_another_model_is_told(project: Project, server: Server) -> None:
+def test_an_answer_from_another_model_is_reported(project: Project, server: Server) -> None:
     for answers, verdict in (("gpt-4o-mini-2024-07-18", "pass"), ("something-cheaper", "warn")):
         server.settings(answers_as=answers)
         ask(project, server, 5, f"dimension: {answers}")
@@ -283,7 +283,7 @@ def test_a_budget_stops_before_it_is_passed_and_the_run_goes_on_later(project: P
     price = "price: {input: 1000, output: 1000}"
     server.settings(input_tokens=100, output_tokens=10)  # 0.11 dollars a call
     ask(project, server, 100, f"{price}, budget_usd: 5, pilot: 10, concurrency: 8")
-    with pytest.raises(StageError, match=r"budget_usd of g of \$5\.00 reached.*need about \$6\.\d\d more.*run again"):
+    with pytest.raises(StageError, match=r"budget_usd of g of \$5\.00 reached.*need about \$6\.\d\d more.*rerun"):
         project.run()
     first = requests(server)
     assert 30 <= first <= 45
@@ -313,7 +313,7 @@ def test_a_limit_without_a_price_is_refused(project: Project, server: Server) ->
     ask(project, server, 5, "budget_usd: 1", provider="openai/a-model-of-our-own")
     done = project.command("run", project.recipe)
     assert done.returncode == 2
-    assert "no price of openai/a-model-of-our-own is known" in done.stderr
+    assert "none is listed for openai/a-model-of-our-own" in done.stderr
     assert requests(server) == 0
 
 
@@ -342,7 +342,7 @@ def test_a_pilot_without_a_score_stops_the_rest(project: Project, server: Server
     assert requests(server) == 30
 
 
-def test_a_grader_that_gives_everybody_the_same_is_stopped_by_its_pilot(project: Project, server: Server) -> None:
+def test_a_grader_that_gives_every_row_the_same_is_stopped_by_its_pilot(project: Project, server: Server) -> None:
     server.settings(reply="4.5")
     ask(project, server, 300, "pilot: 40, health: {most_frequent: {fail: 80%}}")
     with pytest.raises(StageError, match=r"gave 4\.5 to 40 of 40 \(most_frequent fails above 80%\)"):
@@ -412,14 +412,14 @@ def test_several_graders_share_a_run(project: Project, server: Server) -> None:
         "d.jsonl",
         f"graders:\n  a: {{{grader}}}\n  b: {{{grader}, dimension: helpfulness}}\n"
         f"  both: {{of: [a, b], combine: min, {SCALE}}}\n"
-        f"  dear: {{{grader}, dimension: depth, cascade: {{first: a, threshold: 3, band: 0.5}}}}",
-        datasets="{good: {threshold: {both: 2, dear: 3}}}",
+        f"  expensive: {{{grader}, dimension: depth, cascade: {{first: a, threshold: 3, band: 0.5}}}}",
+        datasets="{good: {threshold: {both: 2, expensive: 3}}}",
     )
     run = project.run()
     near = sum(bar["rows"] for bar in run.results["graders"]["a"]["histogram"] if 2.5 <= bar["score"] <= 3.5)
     assert 0 < near < 30
     assert requests(server) == 60 + near
-    assert run.results["graders"]["dear"]["taken_over"] == 30 - near
+    assert run.results["graders"]["expensive"]["taken_over"] == 30 - near
     assert run.results["graders"]["both"]["scored"] == 30
 
 
@@ -519,7 +519,7 @@ def test_processes_at_once_share_a_budget(project: Project, server: Server) -> N
         _, errors = process.communicate(timeout=100)
         assert process.returncode == 4, errors
         assert "budget_usd of g of $5.00 reached" in errors
-    # Nobody knows what the others have in flight.
+    # Requests that other processes have in flight are unknown.
     assert requests(server) <= 45 + 2 * 4
 
 
@@ -527,12 +527,12 @@ def test_what_others_paid_before_a_grader_began_counts_once(project: Project, se
     server.settings(input_tokens=100, output_tokens=10, latency_ms=150)  # 0.11 dollars a call
     ask(project, server, 40)
     words = f"model: openai/gpt-4o-mini, base_url: '{server.openai}', {SCALE}, price: {{input: 1000, output: 1000}}"
-    dear = f"dear: {{{words}, dimension: depth, budget_usd: 5}}"
-    project.ask("d.jsonl", f"graders: {{slow: {{{words}, concurrency: 2}}, {dear}}}")
+    expensive = f"expensive: {{{words}, dimension: depth, budget_usd: 5}}"
+    project.ask("d.jsonl", f"graders: {{slow: {{{words}, concurrency: 2}}, {expensive}}}")
     first = start(project, "--out", str(project.folder / "one"))
     wait_for(lambda: int(server.stats()["requests"]) > 4)
     project.jsonl("few.jsonl", rows(30))
-    project.ask("few.jsonl", f"graders: {{{dear}}}")
+    project.ask("few.jsonl", f"graders: {{{expensive}}}")
     # The first one takes these replies in while it is at its other grader: 3.30 of 4.40 dollars.
     second = start(project, "--out", str(project.folder / "two"))
     for process in (second, first):
@@ -617,7 +617,7 @@ def test_a_server_that_counts_no_tokens_is_held_to_the_budget_too(project: Proje
     assert 1 <= requests(server) < 50
 
 
-def test_a_golden_row_that_nobody_answered_is_no_last_word(project: Project, server: Server) -> None:
+def test_a_golden_row_without_a_reply_is_graded_by_the_next_run(project: Project, server: Server) -> None:
     project.jsonl("golden.jsonl", [{"instruction": f"known {i}", "output": "r", "score": 4.5} for i in range(5)])
     server.settings(reply="4.5", rows={"known 3": "error"})
     ask(project, server, 20, "health: {golden: {file: golden.jsonl}}")

@@ -10,14 +10,14 @@ import json
 import sys
 from pathlib import Path
 
-from alpaqual.inference.batch import Batches, Waits
+from alpaqual.inference.batch import BatchClient, BatchTiming
 from alpaqual.inference.budget import Budget
 from alpaqual.inference.price import FREE
 from alpaqual.registry import find
 from alpaqual.store.ledger import Ledger
 from alpaqual.values import Endpoint, Request
 
-WAITS = Waits(poll=0.03, listed=0.2, patience=20)
+TIMING = BatchTiming(poll=0.03, listing_delay=0.2, patience=20)
 
 
 def requests_of(count: int, provider: str = "openai") -> list[Request]:
@@ -30,14 +30,14 @@ async def answer(provider: str, address: str, folder: Path, count: int, in_a_bat
     plugin = find("llm", provider)(Endpoint(provider, "m", base_url=address))
     plugin.BATCH_REQUESTS = in_a_batch
     ledger = Ledger(folder / "ledger")
-    batches = Batches(plugin, ledger, Budget(FREE, []), folder / "batches", WAITS)
+    batches = BatchClient(plugin, ledger, Budget(FREE, []), folder / "batches", TIMING)
     say("ready")
     try:
-        faults = await batches.answer(requests_of(count, provider))
+        faults = await batches.send(requests_of(count, provider))
     finally:
         await plugin.close()
         ledger.close()
-    say(json.dumps({"faults": {key: fault.reason for key, fault in faults.items()}, "made": batches.tally.made}))
+    say(json.dumps({"faults": {key: fault.reason for key, fault in faults.items()}, "made": batches.usage.calls_made}))
 
 
 def say(text: str) -> None:

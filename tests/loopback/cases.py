@@ -34,7 +34,7 @@ FAULTS: list[tuple[str, FaultKind, str]] = [
     ("payment", FaultKind.FATAL, "no money is left with the provider"),
     ("unauthorized", FaultKind.FATAL, "the key is refused"),
     ("forbidden", FaultKind.FATAL, "the key is refused"),
-    ("not_found", FaultKind.FATAL, "the model or the address is not there"),
+    ("not_found", FaultKind.FATAL, "the model or the address does not exist"),
 ]
 
 TEXTS = [

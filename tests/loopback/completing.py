@@ -26,7 +26,7 @@ class Bucket:
         self.at = 0.0
 
     def take(self, amount: float, per_second: float) -> float:
-        """Take `amount`; seconds to wait where there is not so much, and nothing is taken."""
+        """Take `amount`; seconds to wait where there is less, and nothing is taken."""
         now = time.monotonic()
         most = max(1.0, per_second)
         self.left = most if self.left is None else min(most, self.left + (now - self.at) * per_second)

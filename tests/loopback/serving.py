@@ -168,7 +168,7 @@ def _key(head: bytes) -> str:
 
 
 def main(words: Sequence[str]) -> None:
-    """Serve until told to stop (SIGTERM), or until standard input ends where `--until-eof` is given."""
+    """Serve until SIGTERM, or until standard input ends where `--until-eof` is given."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--settings", default="{}", help="JSON")
@@ -187,7 +187,7 @@ async def _serve(service: Service, port: int, until_eof: bool) -> None:
     await service.listen(port)
     print(json.dumps({"port": service.port, "pid": os.getpid()}), flush=True)  # noqa: T201 - for who started it
     if until_eof:
-        # Who started this may have been killed: then nobody else ends it.
+        # The parent may have been killed, and cannot end this process then.
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
         os._exit(0)
     await asyncio.Event().wait()

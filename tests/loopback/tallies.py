@@ -10,7 +10,7 @@ from .settings import Settings
 
 
 class Tallies:
-    """Counts over all requests but those to `/_/`. Prompts are told apart by a hash, and kept only while `record` is on."""
+    """Counts over all requests but those to `/_/`. Prompts are identified by a hash, and kept only while `record` is on."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from alpaqual.graders.ifd import Plugin
-from alpaqual.graders.model import Asking
+from alpaqual.graders.model import PromptSpec
 from alpaqual.values import Grade, Reply, Row
 
-GRADER = Plugin(Asking("difficulty", 0, 10, {"temperature": 0.7, "max_tokens": 16}), "local/abc")
+GRADER = Plugin(PromptSpec("difficulty", 0, 10, {"temperature": 0.7, "max_tokens": 16}), "local/abc")
 ROW = Row("1", "Name the capital.", "France", "Paris.\nIt is on the Seine.")
 
 
@@ -47,4 +47,4 @@ def test_what_holds_no_ratio_is_no_score(text: str) -> None:
 
 
 def test_it_is_never_asked_again() -> None:
-    assert GRADER.again(GRADER.request(ROW), Grade(None, "out of scale"), 1) is None
+    assert GRADER.follow_up(GRADER.request(ROW), Grade(None, "out of scale"), 1) is None

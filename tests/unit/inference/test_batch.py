@@ -20,7 +20,8 @@ from loopback.answering import requests_of
 
 from alpaqual.errors import BudgetReached, Fault, FaultKind, StageError
 from alpaqual.inference import batch
-from alpaqual.inference.batch import Batches, Sent, Waits
+from alpaqual.inference.batch import BatchClient, BatchTiming
+from alpaqual.inference.batch_state import Batch, write_batch
 from alpaqual.inference.budget import Budget, Limit
 from alpaqual.inference.price import FREE, Price
 from alpaqual.llm._faults import keys_digest
@@ -32,7 +33,7 @@ PROVIDERS = ("openai", "anthropic")
 CREATE = {"openai": "POST /v1/batches", "anthropic": "POST /v1/messages/batches"}
 RESULTS = {"openai": "GET /v1/files/*", "anthropic": "GET /v1/messages/batches/*/results"}
 POLL = {"openai": "GET /v1/batches/*", "anthropic": "GET /v1/messages/batches/*"}
-WAITS = Waits(poll=0.02, listed=0.05, patience=20)
+TIMING = BatchTiming(poll=0.02, listing_delay=0.05, patience=20)
 
 
 @pytest.fixture(scope="module")
@@ -62,16 +63,18 @@ class Work:
         self.limits: list[Limit] = []
         self.price = FREE
         self.in_a_batch = 20
-        self.waits = WAITS
-        self.batches: Batches
+        self.timing = TIMING
+        self.batches: BatchClient
 
     async def asked(self, requests: Iterable[Request], *, cancel_when: Callable[[], bool] | None = None) -> Any:
         address = getattr(self.server, self.provider)
         plugin = find("llm", self.provider)(Endpoint(self.provider, "m", base_url=address, timeout=2))
         plugin.BATCH_REQUESTS = self.in_a_batch
         ledger = Ledger(self.folder / "ledger")
-        self.batches = Batches(plugin, ledger, Budget(self.price, self.limits), self.folder / "batches", self.waits)
-        work = asyncio.create_task(self.batches.answer(requests))
+        self.batches = BatchClient(
+            plugin, ledger, Budget(self.price, self.limits), self.folder / "batches", self.timing
+        )
+        work = asyncio.create_task(self.batches.send(requests))
         try:
             while cancel_when is not None and not work.done():
                 await asyncio.sleep(0.01)
@@ -131,9 +134,9 @@ def test_every_request_is_answered_once(work: Work) -> None:
     assert (stats["prompts"], stats["most_of_one"], stats["answered_again"]) == (70, 1, 0)
     assert 4 <= len(work.server.batches()) <= 5
     assert work.states() == []
-    assert work.batches.tally.made == 70
+    assert work.batches.usage.calls_made == 70
     assert list(work.batches.models) == [f"{work.provider}/m"]
-    assert work.batches.standing.ended
+    assert work.batches.progress.ended
 
 
 def test_what_the_ledger_has_is_not_sent(work: Work) -> None:
@@ -164,7 +167,7 @@ def test_rows_that_got_no_reply_are_faults(work: Work) -> None:
     kinds = {keys.index(key): fault.kind for key, fault in faults.items()}
     assert kinds == {3: FaultKind.TRANSIENT, 4: FaultKind.TRANSIENT, 5: FaultKind.REQUEST, 6: FaultKind.TRANSIENT}
     assert faults[keys[3]].reason == "expired in the batch"
-    assert work.batches.tally.faults == 4
+    assert work.batches.usage.faults == 4
     work.has([request for at, request in enumerate(requests) if at not in kinds])
 
     work.server.settings(rows={})
@@ -209,7 +212,7 @@ def test_results_that_break_off_are_fetched_again(work: Work, kind: str) -> None
 
 
 def test_a_provider_that_stays_away(work: Work) -> None:
-    work.waits = Waits(poll=0.02, listed=0.05, patience=0.2)
+    work.timing = BatchTiming(poll=0.02, listing_delay=0.05, patience=0.2)
     work.server.settings(paths={POLL[work.provider]: "unavailable"})
     requests = work.requests(5)
 
@@ -244,7 +247,7 @@ def test_a_batch_that_failed_says_why(openai: Work) -> None:
     assert openai.states() == []
 
 
-def test_a_batch_without_room_is_sent_again_in_parts(openai: Work) -> None:
+def test_a_batch_that_finds_the_queue_full_is_sent_again_in_parts(openai: Work) -> None:
     openai.server.settings(batch_end="failed", batch_code="token_limit_exceeded")
     requests = openai.requests(20)
 
@@ -274,7 +277,7 @@ def test_settings_that_every_row_is_refused_for(work: Work) -> None:
 def test_an_unknown_model_ends_it(work: Work) -> None:
     work.server.settings(all="not_found")
 
-    with pytest.raises(Fault, match="not there") as stopped:
+    with pytest.raises(Fault, match="does not exist") as stopped:
         work.answer(work.requests(3))
 
     assert stopped.value.kind is FaultKind.FATAL
@@ -342,7 +345,7 @@ def test_a_state_whose_replies_are_all_there_costs_nothing(work: Work) -> None:
     requests = work.requests(5)
     work.answer(requests)
     keys = [request_key(request) for request in requests]
-    batch.write_state(work.folder / "batches", Sent("old", requests[0].model, keys, 0.0, time.time(), "batch_x"))
+    write_batch(work.folder / "batches", Batch("old", requests[0].model, keys, 0.0, time.time(), "batch_x"))
     work.server.reset()
 
     assert work.answer(requests) == {}
@@ -362,20 +365,20 @@ def test_a_state_that_cannot_be_read(work: Work) -> None:
 def test_nothing_is_sent_that_no_state_says(work: Work) -> None:
     (work.folder / "batches").write_text("a file where the folder should be")
 
-    with pytest.raises(StageError, match="no batch is sent without it"):
+    with pytest.raises(StageError, match="no batch is submitted without it"):
         work.answer(work.requests(1))
 
     assert work.server.stats()["requests"] == 0
 
 
-def test_a_batch_of_somebody_else_is_not_taken_for_ours(server: Server, tmp_path: Path) -> None:
+def test_a_batch_of_another_process_is_not_taken_for_this_one(server: Server, tmp_path: Path) -> None:
     """Killed before sending, while another process of the same workspace sends as many requests."""
     work, other = Work(server, tmp_path / "ours", "anthropic"), Work(server, tmp_path / "other", "anthropic")
     server.settings(batch_seconds=0.3)
     requests = work.requests(5)
     keys = [request_key(request) for request in requests]
     label = f"alpaqual.x.{int(time.time())}.{len(keys)}.{keys_digest(keys)[:16]}"
-    batch.write_state(work.folder / "batches", Sent(label, requests[0].model, keys, 0.0, time.time()))
+    write_batch(work.folder / "batches", Batch(label, requests[0].model, keys, 0.0, time.time()))
     theirs = work.requests(10)[5:]
     other.interrupted(theirs, lambda: any(state["batch"] for state in other.states()))
 
@@ -478,9 +481,9 @@ def test_no_batch_may_pass_a_limit(work: Work) -> None:
 
     (limit,) = work.limits
     assert 4.8 <= limit.spent <= 5.0
-    assert (limit.promised, limit.promises) == (0.0, 0)
+    assert (limit.reserved, limit.reservations) == (0.0, 0)
     assert work.server.stats()["prompts"] == round(limit.spent / 0.12)
-    assert work.batches.tally.cost == pytest.approx(limit.spent)
+    assert work.batches.usage.cost_usd == pytest.approx(limit.spent)
     assert work.states() == []
 
     work.limits = []
@@ -500,7 +503,7 @@ def test_what_an_earlier_process_sent_is_paid_from_the_limit(work: Work) -> None
 
     (limit,) = work.limits
     assert limit.spent == pytest.approx(20 * 0.12)
-    assert (limit.promised, limit.promises) == (0.0, 0)
+    assert (limit.reserved, limit.reservations) == (0.0, 0)
 
 
 def test_only_so_many_requests_are_in_memory(work: Work) -> None:
@@ -518,7 +521,7 @@ def test_only_so_many_requests_are_in_memory(work: Work) -> None:
 
 
 def test_large_requests_make_smaller_batches(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "_MOST_BYTES", 5_000)
+    monkeypatch.setattr(batch, "_MAX_BYTES", 5_000)
     requests = [Request(f"{work.provider}/m", (("user", f"{at} " + "long " * 400),)) for at in range(6)]
 
     assert work.answer(requests) == {}

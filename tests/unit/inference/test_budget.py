@@ -1,4 +1,4 @@
-"""Money: promises, limits, prices."""
+"""Money: reservations, limits, prices."""
 
 from __future__ import annotations
 
@@ -31,49 +31,49 @@ def test_requests_in_flight_together_never_pass_a_limit(sizes: list[tuple[int, i
         async def one(size: int, tokens: int) -> None:
             nonlocal sent
             asked = request("x" * size, tokens)
-            promised = await budget.promise(asked)
+            reserved = await budget.reserve(asked)
             sent += 1
             await asyncio.sleep(0)
-            budget.settle(promised, asked, Reply("5", "m", size // 3, tokens))
+            budget.settle(reserved, asked, Reply("5", "m", size // 3, tokens))
             assert limit.spent <= usd + 1e-12
 
         done = await asyncio.gather(*(one(*each) for each in sizes), return_exceptions=True)
         assert all(each is None or isinstance(each, BudgetReached) for each in done)
-        assert limit.promised == pytest.approx(0, abs=1e-12)
+        assert limit.reserved == pytest.approx(0, abs=1e-12)
         return limit.spent, sent
 
     spent, _ = asyncio.run(work())
     assert spent <= usd + 1e-12
 
 
-def test_a_fault_costs_nothing_and_gives_its_promise_back() -> None:
+def test_a_fault_costs_nothing_and_releases_its_reservation() -> None:
     async def work() -> Limit:
         limit = Limit("limit", 1.0)
         budget = Budget(PRICE, [limit])
-        promised = await budget.promise(request())
-        assert limit.promised == promised > 0
-        assert budget.settle(promised, request(), None) == 0
+        reserved = await budget.reserve(request())
+        assert limit.reserved == reserved > 0
+        budget.cancel(reserved)
         return limit
 
     limit = asyncio.run(work())
-    assert (limit.spent, limit.promised) == (0, 0)
+    assert (limit.spent, limit.reserved) == (0, 0)
 
 
 def test_the_limit_that_is_reached_is_named_and_nothing_is_taken() -> None:
     async def work() -> tuple[Limit, Limit]:
         wide, narrow = Limit("budget_usd of g", 10.0), Limit("--max-cost", 1e-9)
         with pytest.raises(BudgetReached, match=r"--max-cost of \$1e-09 reached: \$0\.00 spent"):
-            await Budget(PRICE, [wide, narrow]).promise(request())
+            await Budget(PRICE, [wide, narrow]).reserve(request())
         return wide, narrow
 
-    assert all((limit.spent, limit.promised) == (0, 0) for limit in asyncio.run(work()))
+    assert all((limit.spent, limit.reserved) == (0, 0) for limit in asyncio.run(work()))
 
 
 def test_what_servers_count_is_learned() -> None:
     budget = Budget(PRICE, [])
-    before = budget.tokens.expected(request())
+    before = budget.tokens.input_tokens(request())
     budget.settle(0, request(), Reply("5", "m", 250, 1))
-    after = budget.tokens.expected(request())
+    after = budget.tokens.input_tokens(request())
     assert before < 250 <= after
 
 
@@ -97,5 +97,5 @@ def test_what_is_free_costs_nothing() -> None:
     assert FREE.of(1e9, 1e9) == 0
 
 
-def test_without_a_limit_nothing_is_promised() -> None:
-    assert asyncio.run(Budget(PRICE, []).promise(request())) == 0
+def test_without_a_limit_nothing_is_reserved() -> None:
+    assert asyncio.run(Budget(PRICE, []).reserve(request())) == 0

@@ -19,7 +19,7 @@ import torch
 
 from alpaqual.errors import Fault, FaultKind, MachineError
 from alpaqual.llm._local_choices import Choices, Spelling, longest_paths
-from alpaqual.llm._local_jobs import Job, Room, mates
+from alpaqual.llm._local_jobs import BatchLimits, Job, next_batch
 from alpaqual.llm._local_prompts import Prompts
 from alpaqual.llm.local import Plugin, model_digest
 from alpaqual.values import Endpoint, Reply, Request
@@ -120,12 +120,12 @@ def test_the_expectation_is_what_plain_arithmetic_gives(plugin: Plugin) -> None:
     ends = t.line_ends(tokenizer)
     for request, reply, single in zip(requests, together, alone, strict=True):
         assert isinstance(reply, Reply) and isinstance(single, Reply)
-        told, plain = t.read(reply.text), t.plain_choices(model, tokenizer, request.messages, ends)
-        assert list(told["probabilities"]) == t.CHOICES
-        assert told["probabilities"] == pytest.approx(plain, abs=1e-4)
-        assert told["probabilities"] == pytest.approx(t.read(single.text)["probabilities"], abs=1e-4)
-        assert told["score"] == pytest.approx(sum(float(choice) * share for choice, share in plain.items()), abs=1e-4)
-        assert sum(told["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+        found, plain = t.read(reply.text), t.plain_choices(model, tokenizer, request.messages, ends)
+        assert list(found["probabilities"]) == t.CHOICES
+        assert found["probabilities"] == pytest.approx(plain, abs=1e-4)
+        assert found["probabilities"] == pytest.approx(t.read(single.text)["probabilities"], abs=1e-4)
+        assert found["score"] == pytest.approx(sum(float(choice) * share for choice, share in plain.items()), abs=1e-4)
+        assert sum(found["probabilities"].values()) == pytest.approx(1, abs=1e-5)
         assert (reply.input_tokens, reply.output_tokens) == (len(t.prompt_ids(tokenizer, request.messages)), 0)
 
 
@@ -138,13 +138,13 @@ def test_ifd_is_what_plain_arithmetic_gives(plugin: Plugin) -> None:
     model, tokenizer = parts(plugin)
     for pair, reply, single in zip(pairs, together, alone, strict=True):
         assert isinstance(reply, Reply) and isinstance(single, Reply)
-        told = t.read(reply.text)
+        found = t.read(reply.text)
         given, without = t.plain_ifd(model, tokenizer, *pair)
-        assert told["with"] == pytest.approx(given, rel=1e-4)
-        assert told["without"] == pytest.approx(without, rel=1e-4)
-        assert told["score"] == pytest.approx(given / without, rel=1e-4)
-        assert told["score"] == pytest.approx(t.read(single.text)["score"], rel=1e-4)
-        assert told["tokens"] == len(tokenizer(pair[1], add_special_tokens=False).input_ids) - 1
+        assert found["with"] == pytest.approx(given, rel=1e-4)
+        assert found["without"] == pytest.approx(without, rel=1e-4)
+        assert found["score"] == pytest.approx(given / without, rel=1e-4)
+        assert found["score"] == pytest.approx(t.read(single.text)["score"], rel=1e-4)
+        assert found["tokens"] == len(tokenizer(pair[1], add_special_tokens=False).input_ids) - 1
 
 
 def test_a_model_without_a_cache_of_keys_and_values_answers_too(folders: Path) -> None:
@@ -200,16 +200,16 @@ def test_replies_of_different_lengths_go_together(folders: Path) -> None:
 def test_what_does_not_fit_the_context_is_refused_alone_and_never_cut(folders: Path, tmp_path: Path) -> None:
     tokenizer = t.byte_tokenizer()
     plugin = opened(t.saved(tmp_path / "short", t.tiny("gpt2", len(tokenizer), n_positions=64), tokenizer))
-    room = 64 - len(t.prompt_ids(tokenizer, [("user", "")]))
+    space = 64 - len(t.prompt_ids(tokenizer, [("user", "")]))
     long = "x" * 300
-    fits = generation("!" * (room - 12))
+    fits = generation("!" * (space - 12))
     assert len(t.prompt_ids(tokenizer, fits.messages)) + 12 == 64
 
     replies = ask(
         plugin,
         generation("What?"),
         generation(long),
-        generation("!" * (room - 11)),
+        generation("!" * (space - 11)),
         fits,
         expectation(long),
         ifd("What?", long),
@@ -297,7 +297,7 @@ def test_a_row_too_large_for_the_memory_ends_alone(folders: Path, monkeypatch: p
     assert isinstance(replies[0], Reply) and isinstance(replies[2], Reply)
 
 
-def test_what_breaks_reaches_everybody_who_waits(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_breaks_fails_all_pending_requests(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plugin = opened(folders / "llama")
 
     def broken(*_: object, **__: object) -> object:
@@ -400,7 +400,7 @@ def test_a_template_that_refuses_all_is_a_fault() -> None:
         assert caught.value.kind is FaultKind.REFUSED
 
 
-def test_a_thinking_model_is_told_to_answer_at_once() -> None:
+def test_a_thinking_model_answers_at_once() -> None:
     assert "<think>" not in Prompts(t.byte_tokenizer(t.THINKS)).text([("user", "a")])
 
 
@@ -442,8 +442,8 @@ def test_a_score_pays_for_its_end_and_scores_exclude_each_other(folders: Path) -
     whole = sum(found.values())
 
     assert sum(found.values()) < float(first.sum())
-    told = t.read(reply.text)["probabilities"]
-    assert told == pytest.approx({text: share / whole for text, share in found.items()}, abs=1e-4)
+    replied = t.read(reply.text)["probabilities"]
+    assert replied == pytest.approx({text: share / whole for text, share in found.items()}, abs=1e-4)
 
 
 def test_a_tokenizer_that_merges_a_score_with_its_line_break(tmp_path: Path) -> None:
@@ -485,12 +485,12 @@ def test_a_batch_is_around_the_one_that_waited_longest() -> None:
     waiting = [job(length) for length in lengths] + [job(50, "b")]
 
     # A short one more is little padding in all, a long one makes all others longer.
-    assert [lengths[at] for at in mates(waiting, Room(8, None, 100).takes)] == [10, 48, 50, 50, 52]
-    assert len(mates(waiting, Room(2, None, 100).takes)) == 2
-    assert len(mates(waiting, Room(8, 149, 100).takes)) == 2
-    assert mates(waiting, Room(8, 10, 100).takes) == [0], "one alone always fits"
-    assert len(mates([job(50, kept=40)] * 5, Room(8, None, 100).takes)) == 2
-    assert mates(waiting[-1:] + waiting, Room(8, None, 100).takes) == [0, 7]
+    assert [lengths[at] for at in next_batch(waiting, BatchLimits(8, None, 100).allow)] == [10, 48, 50, 50, 52]
+    assert len(next_batch(waiting, BatchLimits(2, None, 100).allow)) == 2
+    assert len(next_batch(waiting, BatchLimits(8, 149, 100).allow)) == 2
+    assert next_batch(waiting, BatchLimits(8, 10, 100).allow) == [0], "one alone always fits"
+    assert len(next_batch([job(50, kept=40)] * 5, BatchLimits(8, None, 100).allow)) == 2
+    assert next_batch(waiting[-1:] + waiting, BatchLimits(8, None, 100).allow) == [0, 7]
 
 
 @pytest.mark.parametrize("name", ["gone/model", "./gone", "a/b/c", "gone.gguf", "../gone"])
@@ -568,7 +568,7 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_the_digest_is_of_what_decides_and_not_of_where_it_lies(tmp_path: Path, folders: Path) -> None:
+def test_the_digest_is_of_the_deciding_files_and_not_of_their_path(tmp_path: Path, folders: Path) -> None:
     copy = tmp_path / "elsewhere" / "named otherwise"
     copy.mkdir(parents=True)
     for file in (folders / "llama").iterdir():

@@ -62,7 +62,7 @@ def test_a_reply_has_text_model_and_tokens(server: Server) -> None:
     )
 
 
-def test_without_usage_nobody_counted(server: Server) -> None:
+def test_without_usage_tokens_are_unknown(server: Server) -> None:
     server.settings(usage=False)
 
     (reply,) = complete(plugin(server), asked())
@@ -72,7 +72,7 @@ def test_without_usage_nobody_counted(server: Server) -> None:
 
 
 @pytest.mark.parametrize(("kind", "expected", "reason"), FAULTS, ids=lambda value: str(value))
-def test_what_goes_wrong_is_told_apart(server: Server, kind: str, expected: FaultKind, reason: str) -> None:
+def test_faults_have_their_kind_and_reason(server: Server, kind: str, expected: FaultKind, reason: str) -> None:
     server.settings(all=kind)
 
     fault = fault_of(plugin(server, timeout=0.3))
@@ -132,7 +132,7 @@ def test_a_server_that_hangs_ends_in_time(server: Server) -> None:
     assert "0.4 s" in fault.detail
 
 
-def test_nobody_listens(server: Server) -> None:
+def test_no_server_listens(server: Server) -> None:
     nowhere = Plugin(Endpoint("openai", "m", base_url="http://127.0.0.1:9/v1", timeout=2))
 
     fault = fault_of(nowhere)
@@ -264,7 +264,7 @@ def plugin_words(server: Server, request: Request) -> dict[str, Any]:
         ("error", FaultKind.TRANSIENT, "server error 500"),
         ("throttle", FaultKind.THROTTLED, "rate limit"),
         ("no_choice", FaultKind.TRANSIENT, "broken reply"),
-        ("not_found", FaultKind.FATAL, "the model or the address is not there"),
+        ("not_found", FaultKind.FATAL, "the model or the address does not exist"),
     ],
 )
 def test_what_goes_wrong_in_a_batch(server: Server, kind: str, expected: FaultKind, reason: str) -> None:
@@ -367,7 +367,7 @@ def test_openai_itself_knows_the_new_name_of_the_limit(monkeypatch: pytest.Monke
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     opened = Plugin(Endpoint("openai", "m"))
 
-    words = opened.words(asked(max_tokens=9))
+    words = opened.body(asked(max_tokens=9))
     asyncio.run(opened.close())
 
     assert words["max_completion_tokens"] == 9

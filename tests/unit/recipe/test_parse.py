@@ -179,7 +179,7 @@ KEYS_AND_TYPES = {
 NUMBERS_AND_NAMES = {
     "threshold off the scale": (
         changed("accuracy: 4.5}", "accuracy: 6}"),
-        "11:27: the threshold 6 lies off the scale 0 to 5 of the grader 'accuracy'",
+        "11:27: the threshold 6 is off the scale 0 to 5 of the grader 'accuracy'",
     ),
     "threshold off the step": (
         changed("accuracy: 4.5}", "accuracy: 4.3}"),
@@ -723,7 +723,7 @@ def test_a_recipe_that_lacks_a_part_is_checked_all_the_same():
     text = changed("name: base\n", "").replace("accuracy: 4.5", "accuracy: 9")
     assert problems(text) == [
         "recipe.yaml:1:1: the key 'name' is missing",
-        "recipe.yaml:10:27: the threshold 9 lies off the scale 0 to 5 of the grader 'accuracy'",
+        "recipe.yaml:10:27: the threshold 9 is off the scale 0 to 5 of the grader 'accuracy'",
     ]
 
 

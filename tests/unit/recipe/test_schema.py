@@ -233,7 +233,7 @@ def test_names_and_percentages_end_where_they_end(kind):
         r"^[0-9]+([:-][0-9]+)*(?!\n)$",
         r"^[A-Za-z_][A-Za-z0-9_]*(?!\n)$",
     }
-    others = {r"^[a-z_]+/.+", r"^[0-9]+(\.[0-9]+)? ?(MB|GB|MiB|GiB)(?!\n)$"}
+    others = {r"^[a-z_][a-z0-9_-]*/.+", r"^[0-9]+(\.[0-9]+)? ?(MB|GB|MiB|GiB)(?!\n)$"}
     assert patterns <= {NAME, PERCENT, *others, *launching}
 
 

@@ -74,9 +74,9 @@ def test_what_others_add_is_taken_in_line_by_line(folder: Path) -> None:
         theirs.add(key(name), reply(name))
         assert ours.claim(key(name))
         assert ours.get(key(name)) == reply(name)
-        assert [ours.is_news(key(name)) for _ in range(2)] == [True, False]
+        assert [ours.is_external(key(name)) for _ in range(2)] == [True, False]
     assert len(ours) == 3
-    assert not ledger(folder).is_news(key("a"))
+    assert not ledger(folder).is_external(key("a"))
 
 
 def test_half_a_line_counts_when_it_is_whole(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The ledger as files: nothing that `Ledger` reads is lost or changed by whatever rewrites them, and nobody is disturbed."""
+"""The ledger as files: nothing that `Ledger` reads is lost or changed by the commands that rewrite them, or disturbs other processes."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from alpaqual.errors import RecipeError, StoreError
 from alpaqual.store import ledger as ledgers
 from alpaqual.store import rewriting
 from alpaqual.store.ledger import Ledger, Recording, entry
-from alpaqual.store.locking import alone, mark_written, sharing
-from alpaqual.store.replies import Sums, replies_folder, survey
+from alpaqual.store.locking import exclusive_lock, mark_written, shared_lock
+from alpaqual.store.replies import Totals, replies_folder, summarize
 from alpaqual.store.rewriting import COMPACTED, Named, compact, export_replies, find_named, prune
 from alpaqual.values import Reply
 
@@ -95,7 +95,7 @@ def test_compacting_keeps_exactly_what_a_ledger_reads(files: list[tuple[list[Ent
         fill(folder, files)
         live = [folder / f"2026{number:04}.jsonl" for number, file in enumerate(files) if file[2]]
         before, kept = read(folder), {file.name: file.read_bytes() for file in live}
-        sums = [(model.model, model.counted) for model in survey(folder).models if model.counted.replies]
+        sums = [(model.model, model.counted) for model in summarize(folder).models if model.counted.replies]
         with written(*live):
             done = compact(folder)
             assert done.written == tuple(kept)
@@ -111,7 +111,7 @@ def test_compacting_keeps_exactly_what_a_ledger_reads(files: list[tuple[list[Ent
         found = [json.loads(text)["key"] for text in lines]
         hexadecimal = [name for name in found if name in KEYS]
         assert hexadecimal == sorted(hexadecimal)
-        after = [(model.model, model.counted) for model in survey(folder).models]
+        after = [(model.model, model.counted) for model in summarize(folder).models]
         assert [(name, counted.replies) for name, counted in after] == [(name, old.replies) for name, old in sums]
         compact(folder)
         assert contents(folder) == whole
@@ -153,7 +153,7 @@ def test_a_compacted_ledger_differs_by_the_new_lines_alone(tmp_path: Path) -> No
 
 
 def test_more_files_than_a_process_may_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rewriting, "_OPEN", 3)
+    monkeypatch.setattr(rewriting, "_MAX_OPEN", 3)
     for number in range(40):
         (tmp_path / f"2026{number}.jsonl").write_bytes(line(number) + line(number + 1000))
     opened = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else None
@@ -211,7 +211,7 @@ def test_a_file_that_grew_without_a_lock_stays(tmp_path: Path, monkeypatch: pyte
     "deed",
     [
         compact,
-        survey,
+        summarize,
         lambda folder: export_replies(folder, folder.parent / "out.jsonl"),
         lambda folder: find_named(folder, ["openai/a"], []),
         lambda folder: prune(folder, ["openai/a"], []),
@@ -243,7 +243,7 @@ def test_without_locks_nothing_is_deleted(tmp_path: Path, monkeypatch: pytest.Mo
         with pytest.raises(StoreError, match="cannot be locked"):
             deed(tmp_path)
     assert contents(tmp_path) == {"2026.jsonl": line(1)}
-    assert survey(tmp_path).models[0].counted.replies == 1
+    assert summarize(tmp_path).models[0].counted.replies == 1
     ledger = Ledger(tmp_path)
     ledger.add(key(2), Reply("5", "openai/a"))
     ledger.close()
@@ -290,7 +290,7 @@ def test_what_a_ledger_writes_is_left_alone_until_it_is_closed(tmp_path: Path) -
     assert ledger.get(key(1)) == ledger.get(key(2)) == Reply("4", "openai/a")
     assert ledger.get(key(3)) == ledger.get(key(4)) == Reply("5", "openai/a")
     ledger.flush()
-    assert len(survey(tmp_path).written) == 1
+    assert len(summarize(tmp_path).written) == 1
     ledger.close()
     assert compact(tmp_path).written == ()
     assert list(contents(tmp_path)) == [COMPACTED]
@@ -317,20 +317,20 @@ def test_a_file_that_was_deleted_before_it_was_locked_is_not_written(
 
 
 def test_readers_hold_each_other_up_in_nothing(tmp_path: Path) -> None:
-    with sharing(tmp_path), sharing(tmp_path):
+    with shared_lock(tmp_path), shared_lock(tmp_path):
         assert len(Ledger(tmp_path)) == 0
-    with sharing(tmp_path / "not there"):
-        assert survey(tmp_path / "not there").files == ()
+    with shared_lock(tmp_path / "not there"):
+        assert summarize(tmp_path / "not there").files == ()
     assert compact(tmp_path / "not there").files == 0
     with pytest.raises(RecipeError, match="holds no replies"):
         prune(tmp_path / "not there", ["openai/a"], [])
 
 
-def test_nobody_lists_or_adds_files_while_files_are_taken_away(tmp_path: Path) -> None:
+def test_no_process_lists_or_adds_files_while_files_are_removed(tmp_path: Path) -> None:
     (tmp_path / "2026.jsonl").write_bytes(line(1))
     before = Ledger(tmp_path)
     with ThreadPoolExecutor(2) as others:
-        with alone(tmp_path):
+        with exclusive_lock(tmp_path):
             adding = others.submit(before.add, key(2), Reply("5", "openai/a"))
             listing = others.submit(Ledger, tmp_path)
             assert wait([adding, listing], timeout=0.2).done == set()
@@ -399,7 +399,7 @@ def test_pruning_says_what_can_be_named(tmp_path: Path) -> None:
 def test_pruning_deletes_no_more_than_was_shown(tmp_path: Path) -> None:
     (tmp_path / "2026.jsonl").write_bytes(line(1, cost_usd=0.5))
     shown = find_named(tmp_path, ["openai/a"], [])
-    assert shown == Named(Sums(1, cost_usd=0.5), 0)
+    assert shown == Named(Totals(1, cost_usd=0.5), 0)
     (tmp_path / "2027.jsonl").write_bytes(line(2))
     with pytest.raises(StoreError, match="changed meanwhile; nothing was deleted"):
         prune(tmp_path, ["openai/a"], [], shown)
@@ -418,14 +418,14 @@ def test_a_pruned_file_keeps_its_mode(tmp_path: Path) -> None:
 
 
 def test_a_survey_counts(tmp_path: Path) -> None:
-    dear = line(1, input_tokens=10, output_tokens=2, cost_usd=0.25)
-    (tmp_path / "20261.jsonl").write_bytes(dear + line(2, input_tokens=5) + b'{"key')
-    (tmp_path / "20262.jsonl").write_bytes(dear + line(3, "local/b"))
-    found = survey(tmp_path)
+    expensive = line(1, input_tokens=10, output_tokens=2, cost_usd=0.25)
+    (tmp_path / "20261.jsonl").write_bytes(expensive + line(2, input_tokens=5) + b'{"key')
+    (tmp_path / "20262.jsonl").write_bytes(expensive + line(3, "local/b"))
+    found = summarize(tmp_path)
     a, b = found.models[1], found.models[0]
-    assert (a.model, a.counted, a.duplicates) == ("openai/a", Sums(2, 15, 2, 0.25), Sums(1, 10, 2, 0.25))
-    assert (a.first_file, a.last_file, a.bytes) == ("20261.jsonl", "20262.jsonl", 2 * len(dear) + len(line(2, input_tokens=5)))  # fmt: skip
-    assert (b.model, b.counted, b.duplicates) == ("local/b", Sums(1), Sums())
+    assert (a.model, a.counted, a.duplicates) == ("openai/a", Totals(2, 15, 2, 0.25), Totals(1, 10, 2, 0.25))
+    assert (a.first_file, a.last_file, a.bytes) == ("20261.jsonl", "20262.jsonl", 2 * len(expensive) + len(line(2, input_tokens=5)))  # fmt: skip
+    assert (b.model, b.counted, b.duplicates) == ("local/b", Totals(1), Totals())
     assert (found.files, found.torn, found.written) == (("20261.jsonl", "20262.jsonl"), ("20261.jsonl",), ())
     assert found.bytes == sum(map(len, contents(tmp_path).values()))
 
@@ -436,7 +436,7 @@ def test_numbers_that_no_server_means_add_up_to_nothing(tmp_path: Path) -> None:
         "".join(f'{{"key": "k{n}", "model": "m", "text": "", "cost_usd": {text}}}\n' for n, text in enumerate(texts))
         + '{"key": "k", "model": "m", "text": "", "input_tokens": -3, "output_tokens": 1' + "0" * 4200 + "}\n"
     )  # fmt: skip
-    assert survey(tmp_path).models[0].counted == Sums(7)
+    assert summarize(tmp_path).models[0].counted == Totals(7)
 
 
 def test_an_export_of_one_model_is_a_recording(tmp_path: Path) -> None:
@@ -470,18 +470,18 @@ def test_an_export_overwrites_nothing_but_replies(tmp_path: Path) -> None:
     (folder / "2026.jsonl").write_bytes(line(1))
     for text in ("version: 1", "version: 1\nname: a\n", "{}\n"):
         (tmp_path / "recipe.yaml").write_text(text)
-        with pytest.raises(RecipeError, match="is no file of replies; it was left as it is"):
+        with pytest.raises(RecipeError, match="is not a file of replies; it was not changed"):
             export_replies(folder, tmp_path / "recipe.yaml")
         assert (tmp_path / "recipe.yaml").read_text() == text
     with pytest.raises(RecipeError, match="is a folder"):
         export_replies(folder, tmp_path)
-    with pytest.raises(RecipeError, match="lies in the ledger itself"):
+    with pytest.raises(RecipeError, match="is in the ledger itself"):
         export_replies(folder, folder / "x.jsonl")
     (tmp_path / "empty").touch()
     assert export_replies(folder, tmp_path / "empty").replies == 1
 
 
-def test_where_a_ledger_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_of_a_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = tmp_path / ".alpaqual" / "replies"
     deep = tmp_path / "recipes" / "deep"
     deep.mkdir(parents=True)
@@ -494,5 +494,5 @@ def test_where_a_ledger_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     own.mkdir(parents=True)
     assert replies_folder(deep) == own
     assert replies_folder(own) == own
-    with pytest.raises(RecipeError, match="no recipe and no folder is there"):
+    with pytest.raises(RecipeError, match="there is no such recipe or folder"):
         replies_folder(deep / "gone.yaml")

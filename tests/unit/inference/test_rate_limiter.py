@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from alpaqual.errors import Fault, FaultKind
-from alpaqual.inference.pace import Pace, Rate, backoff
+from alpaqual.inference.rate_limiter import RateLimiter, RateLimits, backoff
 
 DOWN = Fault(FaultKind.TRANSIENT, "no connection")
 
@@ -23,21 +23,21 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(work)
 
 
-def warm(pace: Pace) -> None:
+def warm(limiter: RateLimiter) -> None:
     """A first answer has come."""
-    pace.succeeded()
+    limiter.record_success()
 
 
 def test_the_first_request_goes_alone_and_then_as_many_as_may() -> None:
     async def work() -> tuple[int, int]:
-        pace = Pace(Rate(8))
-        tasks = [asyncio.create_task(pace.enter(1)) for _ in range(20)]
+        limiter = RateLimiter(RateLimits(8))
+        tasks = [asyncio.create_task(limiter.acquire(1)) for _ in range(20)]
         await asyncio.sleep(0.01)
-        alone = pace.in_flight
-        pace.succeeded()
-        pace.leave()
+        alone = limiter.in_flight
+        limiter.record_success()
+        limiter.release()
         await asyncio.sleep(0.01)
-        among = pace.in_flight
+        among = limiter.in_flight
         for task in tasks:
             task.cancel()
         return alone, among
@@ -48,15 +48,15 @@ def test_the_first_request_goes_alone_and_then_as_many_as_may() -> None:
 @pytest.mark.parametrize("concurrency", [1, 2, 7, 64])
 def test_no_more_than_asked_for_are_ever_in_flight(concurrency: int) -> None:
     async def work() -> tuple[int, int]:
-        pace, most, done = Pace(Rate(concurrency)), 0, 0
+        limiter, most, done = RateLimiter(RateLimits(concurrency)), 0, 0
 
         async def one() -> None:
             nonlocal most, done
-            await pace.enter(1)
-            most = max(most, pace.in_flight)
+            await limiter.acquire(1)
+            most = max(most, limiter.in_flight)
             await asyncio.sleep(0.0005)
-            pace.succeeded()
-            pace.leave()
+            limiter.record_success()
+            limiter.release()
             done += 1
 
         await asyncio.gather(*(one() for _ in range(300)))
@@ -67,13 +67,13 @@ def test_no_more_than_asked_for_are_ever_in_flight(concurrency: int) -> None:
     assert done == 300
 
 
-def test_a_pause_that_the_server_asks_for_holds_everybody() -> None:
+def test_a_pause_that_the_server_asks_for_holds_all_requests() -> None:
     async def work() -> float:
-        pace = Pace(Rate(4))
-        warm(pace)
-        pace.failed(throttled(0.2))
+        limiter = RateLimiter(RateLimits(4))
+        warm(limiter)
+        limiter.record_fault(throttled(0.2))
         started = time.monotonic()
-        await asyncio.gather(*(pace.enter(1) for _ in range(2)))
+        await asyncio.gather(*(limiter.acquire(1) for _ in range(2)))
         return time.monotonic() - started
 
     assert run(work()) >= 0.19
@@ -81,53 +81,53 @@ def test_a_pause_that_the_server_asks_for_holds_everybody() -> None:
 
 def test_a_burst_of_refusals_slows_down_once_and_success_gives_back_all() -> None:
     async def work() -> tuple[float, float]:
-        pace = Pace(Rate(64))
-        warm(pace)
+        limiter = RateLimiter(RateLimits(64))
+        warm(limiter)
         for _ in range(64):
-            pace.failed(throttled(0.0))
-        slowed = pace.limit
+            limiter.record_fault(throttled(0.0))
+        slowed = limiter.concurrency
         for _ in range(5_000):
-            pace.succeeded()
-        return slowed, pace.limit
+            limiter.record_success()
+        return slowed, limiter.concurrency
 
     assert run(work()) == (pytest.approx(64 * 0.7), 64)
 
 
-def test_even_the_slowest_pace_grows_again() -> None:
+def test_even_the_lowest_concurrency_grows_again() -> None:
     async def work() -> float:
-        pace = Pace(Rate(10))
-        warm(pace)
-        pace.limit = pace.ceiling = 1.0
+        limiter = RateLimiter(RateLimits(10))
+        warm(limiter)
+        limiter.concurrency = limiter.max_concurrency = 1.0
         for _ in range(100):
-            pace.succeeded()
-        return pace.limit
+            limiter.record_success()
+        return limiter.concurrency
 
     assert run(work()) == 10
 
 
 def test_single_faults_among_answers_open_no_circuit() -> None:
     async def work() -> bool:
-        pace = Pace(Rate(8))
+        limiter = RateLimiter(RateLimits(8))
         for _ in range(1_000):
-            pace.failed(DOWN)
-            pace.succeeded()
-        return pace.suspicious
+            limiter.record_fault(DOWN)
+            limiter.record_success()
+        return limiter.suspects_outage
 
     assert run(work()) is False
 
 
 def test_a_server_that_is_down_is_tried_by_one_request_at_a_time_and_given_up() -> None:
     async def work() -> tuple[bool, float, str]:
-        pace = Pace(Rate(8, patience=0.3))
-        warm(pace)
+        limiter = RateLimiter(RateLimits(8, patience=0.3))
+        warm(limiter)
         for _ in range(8):
-            pace.failed(DOWN)
-        pace.down(DOWN)
-        was, limit = pace.suspicious, pace.limit
+            limiter.record_fault(DOWN)
+        limiter.open_circuit(DOWN)
+        was, limit = limiter.suspects_outage, limiter.concurrency
         await asyncio.sleep(0.35)
-        pace.failed(DOWN)
+        limiter.record_fault(DOWN)
         with pytest.raises(Fault, match="no answer for") as fault:
-            pace.down(DOWN)
+            limiter.open_circuit(DOWN)
         assert fault.value.kind is FaultKind.FATAL
         return was, limit, fault.value.detail
 
@@ -136,23 +136,23 @@ def test_a_server_that_is_down_is_tried_by_one_request_at_a_time_and_given_up() 
 
 def test_a_server_that_is_there_after_all_gets_as_much_as_before() -> None:
     async def work() -> float:
-        pace = Pace(Rate(8))
-        warm(pace)
+        limiter = RateLimiter(RateLimits(8))
+        warm(limiter)
         for _ in range(8):
-            pace.failed(DOWN)
-        pace.down(DOWN)
-        pace.there()
-        assert not pace.suspicious
-        return pace.limit
+            limiter.record_fault(DOWN)
+        limiter.open_circuit(DOWN)
+        limiter.close_circuit()
+        assert not limiter.suspects_outage
+        return limiter.concurrency
 
     assert run(work()) == 8
 
 
-def test_a_pause_that_was_asked_for_tries_nobody_s_patience() -> None:
+def test_a_pause_that_was_asked_for_does_not_count_against_patience() -> None:
     async def work() -> None:
-        pace = Pace(Rate(8, patience=0.1))
+        limiter = RateLimiter(RateLimits(8, patience=0.1))
         for _ in range(5):
-            pace.failed(throttled(0.2))
+            limiter.record_fault(throttled(0.2))
             await asyncio.sleep(0.2)
 
     run(work())
@@ -160,14 +160,14 @@ def test_a_pause_that_was_asked_for_tries_nobody_s_patience() -> None:
 
 def test_requests_per_minute_are_kept_and_spread() -> None:
     async def work() -> list[float]:
-        pace = Pace(Rate(64, requests_per_minute=1_200))
-        warm(pace)
+        limiter = RateLimiter(RateLimits(64, requests_per_minute=1_200))
+        warm(limiter)
         started, times = time.monotonic(), []
 
         async def one() -> None:
-            await pace.enter(1)
+            await limiter.acquire(1)
             times.append(time.monotonic() - started)
-            pace.leave()
+            limiter.release()
 
         await asyncio.gather(*(one() for _ in range(50)))
         return times
@@ -180,24 +180,24 @@ def test_requests_per_minute_are_kept_and_spread() -> None:
 
 def test_tokens_per_minute_are_kept_and_a_request_larger_than_a_minute_still_goes() -> None:
     async def work() -> float:
-        pace = Pace(Rate(4, tokens_per_minute=6_000))
-        warm(pace)
+        limiter = RateLimiter(RateLimits(4, tokens_per_minute=6_000))
+        warm(limiter)
         started = time.monotonic()
         for tokens in (1_000_000, 50):
-            await pace.enter(tokens)
-            pace.leave()
+            await limiter.acquire(tokens)
+            limiter.release()
         return time.monotonic() - started
 
     assert run(work()) >= 0.4
 
 
-def test_closing_lets_nobody_in_and_ends_every_wait() -> None:
+def test_closing_admits_no_request_and_ends_every_wait() -> None:
     async def work() -> list[Any]:
-        pace = Pace(Rate(1))
-        await pace.enter(1)
-        waiting = [asyncio.create_task(pace.enter(1)) for _ in range(3)] + [asyncio.create_task(pace.rest(60))]
+        limiter = RateLimiter(RateLimits(1))
+        await limiter.acquire(1)
+        waiting = [asyncio.create_task(limiter.acquire(1)) for _ in range(3)] + [asyncio.create_task(limiter.sleep(60))]
         await asyncio.sleep(0.01)
-        pace.close()
+        limiter.close()
         return await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 1)
 
     *entering, resting = run(work())
