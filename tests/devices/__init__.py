@@ -13,7 +13,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import alpaqual
+
 HERE = Path(__file__).parent
+
+
+def in_package(filename: str, package: Path = Path(alpaqual.__file__).parent) -> bool:
+    """Whether a source file is the package's own. A checkout may be called alpaqual, too."""
+    return Path(filename).is_relative_to(package)
 
 
 def made(folder: Path) -> Path:

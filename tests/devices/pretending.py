@@ -21,6 +21,8 @@ from torch._subclasses import fake_impls  # noqa: E402
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
+from devices import in_package  # noqa: E402
+
 with contextlib.suppress(ImportError):
     import peft  # noqa: F401
 # What looks for a device while it is imported does so now, and finds none.
@@ -80,7 +82,7 @@ FakeTensorMode.avoid_device_init = True
 
 
 def _note(what: str) -> None:
-    frames = [frame for frame in reversed(traceback.extract_stack()) if "/alpaqual/" in frame.filename]
+    frames = [frame for frame in reversed(traceback.extract_stack()) if in_package(frame.filename)]
     WAITS[f"{what}: {Path(frames[0].filename).name}: {frames[0].line}" if frames else what] += 1
 
 

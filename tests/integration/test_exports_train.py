@@ -149,7 +149,7 @@ def test_trl_trains_and_merges(project: Path) -> None:
 def test_rows_are_the_prompt_to_the_letter(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from transformers import AutoTokenizer
 
-    from alpaqual.trainers.fsdp_job.texts import alpaca_prompt
+    from alpaqual.trainers.fsdp_job.tokenization import alpaca_prompt
 
     where = export(project)
     spec = importlib.util.spec_from_file_location("exported_train", where / "train.py")

