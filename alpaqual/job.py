@@ -101,8 +101,9 @@ class Launch:
 class Job:
     """Training one model on one dataset. Paths are relative to the folder of `job.json`, or absolute.
 
-    `data` and `held_out` are JSON Lines with id, instruction, input, output. `key` is the sha256 over all that decides the
-    weights: a checkpoint or model of another key is another job's. `method` is full, lora or qlora; `precision` bf16 or fp32.
+    `data` and `held_out` are JSON Lines with id, instruction, input, output; rows of `data` whose id is in `held_out` are not
+    trained on, and the jobs of exports have a `data` without them. `key` is the sha256 over all that decides the weights: a
+    checkpoint or model of another key is another job's. `method` is full, lora or qlora; `precision` bf16 or fp32.
     """
 
     recipe: str

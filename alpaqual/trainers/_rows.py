@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+TRAINING_ROWS = "training_rows.jsonl"
+"""In the folder of an export: the rows of the dataset that are trained on."""
 
 
 def read_rows(path: Path) -> Iterator[dict[str, str]]:
@@ -24,13 +28,14 @@ def ids_of(rows: Iterable[dict[str, str]]) -> frozenset[str]:
     return frozenset(row["id"] for row in rows)
 
 
-def write_training_rows(data: Path, held_out: Path, target: Path) -> int:
-    """Copy the rows of `data` that are trained on to `target`, byte for byte. Returns their number."""
+def write_training_rows(data: Path, held_out: Path, target: Path) -> tuple[int, str]:
+    """Copy the rows of `data` that are trained on to `target`, byte for byte. Returns their number and sha256."""
     held_out_ids = ids_of(read_rows(held_out))
-    kept = 0
-    with data.open(encoding="utf-8", newline="") as lines, target.open("w", encoding="utf-8", newline="") as copy:
+    rows, digest = 0, hashlib.sha256()
+    with data.open("rb") as lines, target.open("wb") as copy:
         for line in lines:
             if is_trained_on(json.loads(line), held_out_ids):
                 copy.write(line)
-                kept += 1
-    return kept
+                digest.update(line)
+                rows += 1
+    return rows, digest.hexdigest()
