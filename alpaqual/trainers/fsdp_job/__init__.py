@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from alpaqual.job import Job, to_json
 from alpaqual.job_folder import JOB
-from alpaqual.trainers.fsdp_job.launch_checks import check
-from alpaqual.trainers.fsdp_job.launch_scripts import kubernetes_yaml, launch_sh, slurm_sh
+from alpaqual.trainers.fsdp_job.kubernetes import kubernetes_yaml
+from alpaqual.trainers.fsdp_job.launch_checks import check_launch
+from alpaqual.trainers.fsdp_job.launch_scripts import launch_sh, slurm_sh
 
 
 class Plugin:
@@ -21,7 +22,7 @@ class Plugin:
 
         Raises ValueError, with the setting, where two settings contradict each other or a value is unsafe in a script.
         """
-        check(job)
+        check_launch(job)
         files = {JOB: to_json(job), "launch.sh": launch_sh(job)}
         if job.launch.slurm is not None:
             files["slurm.sh"] = slurm_sh(job)

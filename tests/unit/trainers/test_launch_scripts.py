@@ -25,8 +25,8 @@ from hypothesis import strategies as st
 
 from alpaqual.job import Job, Launch, Lora, Machine, Model, Steps, Text, from_json, to_json
 from alpaqual.trainers.fsdp_job import Plugin
-from alpaqual.trainers.fsdp_job.launch_checks import check
-from alpaqual.trainers.fsdp_job.launch_scripts import GRACE, MARGIN, START_TIME, label
+from alpaqual.trainers.fsdp_job.launch_checks import check_launch
+from alpaqual.trainers.fsdp_job.launch_scripts import GRACE, MARGIN, START_TIME, job_label
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "launch"
 BLESS = os.environ.get("ALPAQUAL_BLESS") == "1"
@@ -183,7 +183,7 @@ def printer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_environment_is_exactly_what_the_recipe_says(printer: Path, environment: dict[str, str]) -> None:
     asked = job(processes=1, environment=environment | {"CDPATH": "/"})
     try:
-        check(asked)
+        check_launch(asked)
     except ValueError:
         return
     if environment.keys() & {"PATH", "PYTHON", "NPROC", "LD_PRELOAD", "LD_LIBRARY_PATH"}:
@@ -213,8 +213,8 @@ OLDPWD OPTARG OPTERR OPTIND PIPESTATUS POSIXLY_CORRECT PPID PWD RANDOM SECONDS S
 
 @pytest.mark.parametrize("name", BASH.split())
 def test_what_bash_keeps_for_itself_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="bash's own"):
-        check(job(environment={name: "1"}))
+    with pytest.raises(ValueError, match="reserved by bash"):
+        check_launch(job(environment={name: "1"}))
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
@@ -222,10 +222,19 @@ def test_what_bash_keeps_for_itself_is_refused(name: str) -> None:
 def test_a_label_is_one_for_every_name(recipe: str, dataset: str, key: str, nodes: int) -> None:
     asked = replace(job(recipe=recipe, dataset=dataset, nodes=nodes), key=key)
 
-    assert re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", label(asked))
-    assert len(f"{label(asked)}-{nodes - 1}") <= 63
-    assert label(asked) == label(replace(asked))
-    assert len({label(asked), label(replace(asked, key=key + "x")), label(replace(asked, dataset=dataset + "x"))}) == 3
+    assert re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", job_label(asked))
+    assert len(f"{job_label(asked)}-{nodes - 1}") <= 63
+    assert job_label(asked) == job_label(replace(asked))
+    assert (
+        len(
+            {
+                job_label(asked),
+                job_label(replace(asked, key=key + "x")),
+                job_label(replace(asked, dataset=dataset + "x")),
+            }
+        )
+        == 3
+    )
 
 
 @settings(max_examples=25, deadline=None)
@@ -381,7 +390,7 @@ def test_a_number_of_processes_that_is_none_is_refused(tmp_path: Path, wrong: st
         check=False,
     )
 
-    assert (ran.returncode, ran.stderr) == (2, f"launch.sh: NPROC is '{wrong}', which is no number of processes\n")
+    assert (ran.returncode, ran.stderr) == (2, f"launch.sh: NPROC is '{wrong}', which is not a number of processes\n")
 
 
 def test_options_of_torchrun_come_last_and_win(tmp_path: Path) -> None:
