@@ -1,4 +1,4 @@
-"""What the exports write, to the letter; `python tests/unit/trainers/test_exports.py` writes the goldens anew."""
+"""What the exports write, byte for byte; `python tests/unit/trainers/test_exports.py` writes the goldens again."""
 
 from __future__ import annotations
 
@@ -153,9 +153,9 @@ def test_the_batch_is_split_to_the_row_or_refused(batch: int, processes: int, to
     job = make(batch_size=batch, processes=processes, micro_batch_tokens=tokens, max_length=length)
     if batch % processes:
         with pytest.raises(ValueError, match=r"training\.batch_size.*training\.launch"):
-            _exports.batches(job)
+            _exports.split_batch(job)
         return
-    rows, times = _exports.batches(job)
+    rows, times = _exports.split_batch(job)
 
     assert rows * times * processes == batch
     assert rows == 1 or rows * length <= tokens
@@ -249,6 +249,7 @@ def test_yaml_reads_what_was_written(tree: dict[str, Any], comment: list[str]) -
 
     assert (yaml.safe_load(text) or {}) == tree
     assert text.count("\n") >= len(comment) + len(tree)
+    assert all(line.startswith("# ") for line in text.split("\n")[: len(comment)])
 
 
 @given(value=st.floats(allow_nan=False, allow_infinity=False))
