@@ -47,8 +47,8 @@ ranks = FakeRanks(
 # Fake tensors have no values to compare.
 kernels.relative_distance = reference.relative_distance = lambda found, wanted: (found - wanted, 0.0)[1]
 
-pretended = pretending.mode()
-with pretended.fake, pretended.watch:
+pretending_mode = pretending.mode()
+with pretending_mode.fake, pretending_mode.watch:
     base = BaseModel(job, folder)
     data = program.read_data(job, folder, base.tokenizer())
     sharded, flops = program.build_model(base, data, ranks)
@@ -71,7 +71,7 @@ with pretended.fake, pretended.watch:
     learning = dict(pretending.WAITS)
     weights, state = get_state_dict(sharded, optimizer, options=_SAVE_OPTIONS)
     moments = [part for each in optimizer.state.values() for part in each.values()]
-    pretending.tell(
+    pretending.report(
         measuring=measuring,
         learning=learning,
         batches=len(

@@ -1,4 +1,4 @@
-"""Which rows make a step, and how they are laid out over processes."""
+"""Which rows make a step, and how they are packed into micro-batches."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ IDS = st.lists(st.text("abcdef0123456789", min_size=1, max_size=6), min_size=1, 
 
 
 @given(LENGTHS, st.integers(1, 9), st.integers(1, 1000))
-def test_each_row_is_in_one_micro_batch_and_each_process_has_as_many(lengths, processes, tokens):
-    laid = plan_micro_batches(lengths, processes, tokens)
-    assert all(len(batches) == processes for batches in laid)
-    assert sorted(chain.from_iterable(chain.from_iterable(laid))) == list(range(len(lengths)))
+def test_each_row_is_in_one_micro_batch_and_each_rank_has_as_many(lengths, processes, tokens):
+    planned = plan_micro_batches(lengths, processes, tokens)
+    assert all(len(batches) == processes for batches in planned)
+    assert sorted(chain.from_iterable(chain.from_iterable(planned))) == list(range(len(lengths)))
 
 
 @given(LENGTHS, st.integers(1, 9), st.integers(1, 1000))
-def test_no_micro_batch_is_larger_than_asked_unless_by_a_single_row(lengths, processes, tokens):
+def test_only_a_single_long_row_exceeds_the_limit(lengths, processes, tokens):
     for batches in plan_micro_batches(lengths, processes, tokens):
         for batch in batches:
             assert len(batch) <= 1 or sum(lengths[row] for row in batch) <= tokens
@@ -54,7 +54,7 @@ def test_each_epoch_has_each_row_once_whatever_the_order_of_the_file(ids, size, 
 
 
 @given(IDS, st.integers(1, 7), st.integers(1, 3), st.data())
-def test_it_goes_on_from_any_step(ids, size, epochs, data):
+def test_steps_resume_from_any_step(ids, size, epochs, data):
     order = Order(tuple(ids), size, epochs, 42)
     whole = list(order.steps_from(0))
     first = data.draw(st.integers(0, order.steps))
@@ -62,7 +62,7 @@ def test_it_goes_on_from_any_step(ids, size, epochs, data):
 
 
 @given(IDS, st.integers(0, 5), st.data())
-def test_rows_that_two_datasets_share_stand_in_the_same_order(ids, seed, data):
+def test_rows_that_two_datasets_share_come_in_the_same_order(ids, seed, data):
     part = data.draw(st.lists(st.sampled_from(ids), min_size=1, unique=True))
 
     def seen(chosen):
@@ -79,10 +79,10 @@ def test_another_epoch_and_another_seed_have_another_order():
 
 
 @given(st.lists(st.tuples(st.integers(2, 9), st.integers(1, 8)), min_size=1, max_size=6))
-def test_a_micro_batch_holds_what_each_row_is_to_learn(shapes):
+def test_a_micro_batch_has_the_targets_of_each_row(shapes):
     rows = [
-        Example(str(n), tuple(range(n * 100, n * 100 + length)), min(learned, length - 1))
-        for n, (length, learned) in enumerate(shapes)
+        Example(str(n), tuple(range(n * 100, n * 100 + length)), min(loss_start, length - 1))
+        for n, (length, loss_start) in enumerate(shapes)
     ]
     made = pack(rows)
     assert made.input_ids == [token for row in rows for token in row.tokens]
@@ -93,6 +93,6 @@ def test_a_micro_batch_holds_what_each_row_is_to_learn(shapes):
     assert made.position_ids == [place for row in rows for place in range(len(row.tokens))]
 
 
-def test_a_process_without_rows_gets_tokens_and_learns_nothing():
+def test_a_rank_without_rows_gets_tokens_without_loss():
     made = pack([])
     assert len(made.input_ids) == made.cu_seqlens[-1] == 2 and not made.loss_positions and not made.targets

@@ -14,7 +14,7 @@ from alpaqual.errors import MachineError  # noqa: E402
 from alpaqual.job import Model  # noqa: E402
 
 
-def test_a_base_model_that_is_not_there_is_told_by_its_path(job):  # noqa: F811
+def test_a_missing_base_model_is_named_by_its_path(job):  # noqa: F811
     from alpaqual.llm._local_files import Place
     from alpaqual.trainers.fsdp_job.model import BaseModel
 
@@ -26,7 +26,7 @@ def test_a_base_model_that_is_not_there_is_told_by_its_path(job):  # noqa: F811
     assert BaseModel(replace(made, model=Model(name="owner/name")), folder).place == Place("owner/name")
 
 
-def test_packed_rows_do_not_see_each_other(job, ranks):  # noqa: F811
+def test_packed_rows_do_not_attend_to_each_other(job, ranks):  # noqa: F811
     from alpaqual.trainers.fsdp_job.batches import pack
     from alpaqual.trainers.fsdp_job.loss import to_device
 
@@ -62,7 +62,7 @@ def test_the_loss_is_the_models_own(cross_entropy, job, ranks):  # noqa: F811
 
 @pytest.mark.parametrize("attention", ["by_row", "sdpa", "eager"])
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "gemma2", "mistral"])
-def test_every_kernel_that_is_taken_keeps_rows_apart(attention, kind, job, ranks):  # noqa: F811
+def test_every_selected_kernel_keeps_packed_rows_apart(attention, kind, job, ranks):  # noqa: F811
     from alpaqual.trainers.fsdp_job.batches import pack
     from alpaqual.trainers.fsdp_job.kernels import select_kernels
     from alpaqual.trainers.fsdp_job.loss import to_device
@@ -70,13 +70,13 @@ def test_every_kernel_that_is_taken_keeps_rows_apart(attention, kind, job, ranks
     model = Model(config={**TINY, "model_type": kind, "head_dim": 16}, tokenizer=job[1].model.tokenizer)
     sharded, reference, sample, data = build(job, ranks, model=model)
     found = data.examples.all[:5]
-    asked = with_machine(job, attention=attention)
+    requested = with_machine(job, attention=attention)
     if kind == "gemma2" and attention != "eager":
-        # It caps what attention is made of, which other kernels leave out.
+        # It caps attention logits, which other kernels do not.
         with pytest.raises(MachineError, match=r"training\.attention: no kernel"):
-            select_kernels(sharded, reference, sample, asked, ranks)
+            select_kernels(sharded, reference, sample, requested, ranks)
         return
-    assert select_kernels(sharded, reference, sample, asked, ranks).startswith(f"attention {attention}")
+    assert select_kernels(sharded, reference, sample, requested, ranks).startswith(f"attention {attention}")
     packed = sharded(to_device(pack(found), ranks.device), return_logits=True).detach()
     sharded.model.set_attn_implementation("eager")
     alone = torch.cat([sharded.model(input_ids=torch.tensor([each.tokens])).logits[0].detach() for each in found])
@@ -113,14 +113,14 @@ def test_a_head_that_scales_its_logits_keeps_its_own_loss(job, ranks):  # noqa: 
         select_kernels(sharded, reference, sample, with_machine(job, cross_entropy="chunked"), ranks)
 
 
-def test_a_model_that_changed_when_it_was_sharded_is_not_trained(job, ranks):  # noqa: F811
+def test_a_model_that_sharding_changed_is_not_trained(job, ranks):  # noqa: F811
     from alpaqual.trainers.fsdp_job.kernels import select_kernels
 
     sharded, reference, sample, _ = build(job, ranks)
     sharded.reshard()
     for name, buffer in sharded.named_buffers():
         if "inv_freq" in name:
-            # What a model that was made without memory has where nobody fills its tables.
+            # As `to_empty` may leave them.
             buffer.zero_()
     with pytest.raises(MachineError, match="sharded logits differ from unsharded ones"):
         select_kernels(sharded, reference, sample, job[1], ranks)
@@ -143,7 +143,7 @@ def test_an_attention_that_mixes_rows_is_refused(job, ranks, monkeypatch):  # no
         select_kernels(sharded, reference, sample, with_machine(job, attention="mixing"), ranks)
 
 
-def test_a_weight_that_is_not_sharded_is_seen(job, ranks):  # noqa: F811
+def test_a_weight_that_is_not_sharded_is_found(job, ranks):  # noqa: F811
     from alpaqual.trainers.fsdp_job.model import check_sharded
 
     sharded, _, _, _ = build(job, ranks)
@@ -153,7 +153,7 @@ def test_a_weight_that_is_not_sharded_is_seen(job, ranks):  # noqa: F811
         check_sharded(sharded, ranks)
 
 
-def test_a_forward_pass_leaves_whole_weights_that_no_optimiser_may_hold(job, ranks):  # noqa: F811
+def test_after_a_forward_pass_the_weights_are_gathered(job, ranks):  # noqa: F811
     from alpaqual.trainers.fsdp_job.kernels import select_kernels
     from alpaqual.trainers.fsdp_job.model import check_sharded
 
@@ -170,7 +170,7 @@ def test_tied_weights_stay_tied(job, ranks):  # noqa: F811
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft's own
-def test_the_estimate_of_memory_is_near_what_a_model_takes(job, ranks):  # noqa: F811
+def test_the_estimate_of_memory(job, ranks):  # noqa: F811
     from alpaqual.trainers.fsdp_job.memory import estimate
     from alpaqual.trainers.fsdp_job.model import BaseModel
 
@@ -195,7 +195,7 @@ def test_the_estimate_of_memory_is_near_what_a_model_takes(job, ranks):  # noqa:
     )
 
 
-def test_checkpoints_without_room_are_told_of(job, monkeypatch):  # noqa: F811
+def test_checkpoints_that_may_fill_the_disk_are_reported(job, monkeypatch):  # noqa: F811
     import shutil
     from collections import namedtuple
 
@@ -214,7 +214,7 @@ def test_checkpoints_without_room_are_told_of(job, monkeypatch):  # noqa: F811
     assert warn_about_disk(made, outline, folder) == ""
 
 
-def test_operations_of_a_token_are_those_of_its_weights(job):  # noqa: F811
+def test_flops_per_token(job):  # noqa: F811
     from alpaqual.trainers.fsdp_job.metrics import flops_per_token
     from alpaqual.trainers.fsdp_job.model import BaseModel
 
@@ -225,7 +225,7 @@ def test_operations_of_a_token_are_those_of_its_weights(job):  # noqa: F811
     assert head == 6 * 64 * 512
 
 
-@pytest.mark.filterwarnings("ignore")  # of what dynamo looks at
+@pytest.mark.filterwarnings("ignore")  # dynamo's own
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_layers_are_really_compiled(checkpointing, job, ranks):  # noqa: F811
     from alpaqual.trainers.fsdp_job.batches import pack
