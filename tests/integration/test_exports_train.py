@@ -110,7 +110,7 @@ def test_qlora_is_nf4_quantized_twice(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     where = export(tmp_path, method="qlora", precision="bf16")
     config = (where / "config.yaml").read_text(encoding="utf-8")
-    # A machine without a GPU refuses bf16 unless it is told that it has none.
+    # Without a GPU transformers refuses bf16, unless use_cpu is set.
     (where / "config.yaml").write_text(config + "use_cpu: true\n", encoding="utf-8")
     training, model = parsed(where, monkeypatch)
     four = get_quantization_config(model)
