@@ -1,4 +1,4 @@
-"""A training job: all that a trainer needs to know, as plain values. On disk it is `job.json`."""
+"""A training job as plain values: everything that a trainer needs. On disk it is `job.json`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ VERSION = 1
 
 
 class JobError(ValueError):
-    """A job asks for what cannot be done; the message names the setting or the file."""
+    """A job that cannot be done; the message names the setting or the file."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """What is trained: a folder or GGUF file (`path`), a name on the hub (`name`), or random weights of a `config`.
+    """The base model: a folder or GGUF file (`path`), a name on the hub (`name`), or random weights of a `config`.
 
-    Exactly one of the three is given. `tokenizer` is a folder, GGUF file or hub name; None where it lies with the model.
+    Exactly one of the three is set. `tokenizer` is a folder, GGUF file or hub name; None where it is the model's own.
     """
 
     path: str | None = None
@@ -29,12 +29,12 @@ class Model:
     digest: str = ""
     """sha256 over the files of `path`; empty for a hub name or random weights."""
     tokenizer_digest: str = ""
-    """The same of a tokenizer of its own."""
+    """The same for `tokenizer`."""
 
 
 @dataclass(frozen=True)
 class Lora:
-    """Adapters: scale alpha / rank; `targets` None is every linear layer but the head."""
+    """LoRA adapters, scaled by alpha / rank. `targets` None is every linear layer but the head; `output` merged or adapter."""
 
     rank: int
     alpha: float
@@ -45,7 +45,7 @@ class Lora:
 
 @dataclass(frozen=True)
 class Text:
-    """How a row becomes tokens: `prompt` alpaca or chat, `loss_on` response or all, `too_long` truncate or drop."""
+    """How a row is tokenized: `prompt` alpaca or chat, `loss_on` response or all, `too_long` truncate or drop."""
 
     prompt: str
     loss_on: str
@@ -55,7 +55,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Steps:
-    """The schedule. `batch_size` is in rows, over all processes."""
+    """Optimisation. `batch_size` is in rows, over all processes; `clip` None does not clip."""
 
     epochs: int
     batch_size: int
@@ -69,7 +69,7 @@ class Steps:
 
 @dataclass(frozen=True)
 class Machine:
-    """What changes speed and memory, never what is learned."""
+    """Settings that change speed and memory, not what is learned."""
 
     micro_batch_tokens: int
     activation_checkpointing: bool | None
@@ -86,7 +86,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Launch:
-    """Where the job runs: `processes` of each of `nodes`, None for one a GPU; `slurm` and `kubernetes` as the recipe has them."""
+    """Where the job runs: `processes` of each node, None for one a GPU; `slurm` and `kubernetes` as in the recipe."""
 
     start: str
     nodes: int
@@ -101,8 +101,9 @@ class Launch:
 class Job:
     """Training one model on one dataset. Paths are relative to the folder of `job.json`, or absolute.
 
-    `data` and `held_out` are JSON Lines with id, instruction, input, output. `key` is the sha256 over all that decides the
-    weights: a checkpoint or model of another key is another job's. `method` is full, lora or qlora; `precision` bf16 or fp32.
+    `data` and `held_out` are JSON Lines with id, instruction, input, output; rows of `data` whose id is in `held_out` are not
+    trained on, and the jobs of exports have a `data` without them. `key` is the sha256 over all that decides the weights: a
+    checkpoint or model of another key is another job's. `method` is full, lora or qlora; `precision` bf16 or fp32.
     """
 
     recipe: str
@@ -121,7 +122,7 @@ class Job:
     held_out: str | None = None
     held_out_sha256: str = ""
     lineage: Mapping[str, Any] = field(default_factory=dict)
-    """What the model's manifest says of where the data comes from."""
+    """For the manifest: recipe, sources, graders and base model, by digest."""
     version: int = VERSION
 
 
@@ -131,18 +132,18 @@ def to_json(job: Job) -> str:
 
 
 def from_json(text: str) -> Job:
-    """The job of a `job.json`.
+    """Parse a `job.json`.
 
-    Raises JobError where the text is no job of this version.
+    Raises JobError where the text is not a job of this version.
     """
     try:
         values = json.loads(text)
         if values.get("version") != VERSION:
-            raise JobError(f"it is of version {values.get('version')}, this alpaqual reads {VERSION}")
+            raise JobError(f"job.json has version {values.get('version')}; this alpaqual reads version {VERSION}")
         parts = {"model": Model, "lora": Lora, "text": Text, "steps": Steps, "machine": Machine, "launch": Launch}
         read = {name: part(**values[name]) for name, part in parts.items()}
         if read["lora"].targets is not None:
             read["lora"] = dataclasses.replace(read["lora"], targets=tuple(read["lora"].targets))
         return Job(**{**values, **read})
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-        raise JobError(f"it is no job: {error}") from None
+        raise JobError(f"job.json is not a job: {error}") from None

@@ -1,4 +1,4 @@
-"""What the folder of a training job holds, by name, and how it is read: by the job itself and by who started it."""
+"""The files in the folder of a training job, and how the job and its starter read them."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from typing import Any
 
 JOB = "job.json"
 LOG = "log.txt"
-"""What the program said."""
+"""Output of the program."""
 METRICS = "metrics.jsonl"
-"""A line a step; one of step 0 where held-out rows were measured before."""
+"""A line a step; step 0 has the held-out loss before training."""
+RUN_TIME = "run_time.json"
+"""Seconds of all attempts so far, which the cost is computed from."""
 FAILURE = "failure.json"
-"""Why a job ended: `exit_code`, `message` and the `rank` that told."""
+"""Why a job ended: `exit_code`, `message` and the `rank` that wrote it."""
 LOCK = ".lock"
-"""Held by a job for as long as it lives."""
+"""Locked by a job while it runs."""
 MODEL = "model"
-"""The folder of the trained model; it is there once the model is whole."""
+"""The folder of the trained model; it exists once the model is complete."""
 MANIFEST = "alpaqual-manifest.json"
-"""Beside the model, where it comes from."""
-_CURVE = 200
+"""Beside the model: what it was trained from."""
+_CURVE_POINTS = 200
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a job is at work in the folder."""
+    """Whether a job is running in the folder."""
     with contextlib.suppress(FileNotFoundError, PermissionError), (folder / LOCK).open("r") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -37,19 +39,19 @@ def is_locked(folder: Path) -> bool:
 
 
 def manifest_in(folder: Path, key: str) -> dict[str, Any] | None:
-    """The manifest of a finished model in the folder; None where there is none of the job of this key."""
+    """The manifest of a finished model in the folder; None where the model is missing or has another key."""
     manifest = read_json(folder / MODEL / MANIFEST)
     return manifest if manifest is not None and manifest.get("key") == key else None
 
 
 def key_in(folder: Path) -> str | None:
-    """The key of the job that was written into the folder."""
+    """The key of the job in the folder; None without a job."""
     job = read_json(folder / JOB)
     return None if job is None else str(job.get("key"))
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The mapping in a file; None where there is none."""
+    """The JSON object in a file; None where the file is missing or holds something else."""
     with contextlib.suppress(OSError, ValueError):
         found = json.loads(path.read_text(encoding="utf-8"))
         return found if isinstance(found, dict) else None
@@ -57,7 +59,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def metrics_in(folder: Path) -> list[dict[str, Any]]:
-    """The lines so far; one that is being written, or that a kill has torn, is left out."""
+    """The lines so far, without one that is incomplete."""
     found: list[dict[str, Any]] = []
     path = folder / METRICS
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
@@ -67,20 +69,22 @@ def metrics_in(folder: Path) -> list[dict[str, Any]]:
 
 
 def steps_in(folder: Path) -> list[dict[str, Any]]:
-    """The lines of steps so far."""
+    """The lines of steps so far, without step 0."""
     return [line for line in metrics_in(folder) if line["step"]]
 
 
 def curve_in(folder: Path) -> list[dict[str, Any]]:
-    """What a report draws of the steps: at most 200 of them, the first and the last among them."""
+    """At most 200 steps for a report's chart, with the first and the last."""
     steps = steps_in(folder)
-    every = max(1, -(-len(steps) // _CURVE))
-    chosen = [line for line in steps if line["step"] % every == 0 or line is steps[-1] or line is steps[0]][-_CURVE:]
+    every = max(1, -(-len(steps) // _CURVE_POINTS))
+    chosen = [line for line in steps if line["step"] % every == 0 or line is steps[-1] or line is steps[0]][
+        -_CURVE_POINTS:
+    ]
     return [{word: line[word] for word in ("step", "loss", "learning_rate", "gradient_norm")} for line in chosen]
 
 
 def log_in(folder: Path, lines: int) -> list[str]:
-    """The last lines of the log; none where there is no log."""
+    """The last lines of the log; an empty list without a log."""
     with contextlib.suppress(OSError):
         return (folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
     return []

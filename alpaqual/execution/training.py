@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from alpaqual.recipe.training import Training
 from alpaqual.registry import find
 from alpaqual.store.store import Result, Store
 from alpaqual.trainers._packages import extra_of
+from alpaqual.trainers._rows import TRAINING_ROWS, write_training_rows
 
 _POLL_SECONDS = 0.5
 _LOG_LINES = 15
@@ -74,12 +76,32 @@ def check_packages(training: Training) -> None:
 
 
 def write_exports(plan: Plan, job: Job, folder: RunFolder) -> None:
-    """Write what other trainers read of a job whose rows are selected: exports/<trainer>/<dataset>/ of the run folder."""
+    """Write what other trainers read of a job whose rows are selected: exports/<trainer>/<dataset>/ of the run folder.
+
+    Raises StageError where every row of the dataset is held out.
+    """
     training = plan.recipe.text.training
     for name in training.exports if training is not None else ():
         plugin: Trainer = find("trainers", name)()
         target = f"exports/{name}/{job.dataset}"
-        _write(plugin.files(_beside(job, plan, folder.path, folder.path / target)), folder, target)
+        exported = _beside(job, plan, folder.path, folder.path / target)
+        _write(plugin.files(dataclasses.replace(exported, **_training_rows(job, folder, target))), folder, target)
+
+
+def _training_rows(job: Job, folder: RunFolder, target: str) -> dict[str, Any]:
+    """Write the rows that are trained on beside an export, where some are held out. Returns the fields of its job that differ."""
+    copy = f"{target}/{TRAINING_ROWS}"
+    if job.held_out is None:
+        folder.remove(copy)
+        return {}
+    datasets = folder.path / DATASETS
+    with tempfile.TemporaryDirectory(dir=folder.path) as temporary:
+        path = Path(temporary, TRAINING_ROWS)
+        rows, digest = write_training_rows(datasets / job.data, datasets / job.held_out, path)
+        if not rows:
+            raise StageError(f"{target}: no row of {job.dataset} is left to train on: all are in training.held_out")
+        folder.place(path, copy)
+    return {"data": TRAINING_ROWS, "data_sha256": digest}
 
 
 def is_trained(folder: Path, stage: TrainStage, store: Store) -> bool:

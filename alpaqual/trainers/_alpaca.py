@@ -1,4 +1,4 @@
-"""The prompts of Stanford Alpaca's train.py (PROMPT_DICT, to the letter), which the paper trains with (section 3.2)."""
+"""The prompts of Stanford Alpaca's train.py (PROMPT_DICT, verbatim), which the paper trains with (section 3.2)."""
 
 WITH_INPUT = (
     "Below is an instruction that describes a task, paired with an input that provides further context. "

@@ -1,4 +1,4 @@
-"""What devices can do, as their makers state it."""
+"""Peak speed of GPUs, from their data sheets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PEAKS = {
 
 
 def peak_of(name: str) -> float | None:
-    """FLOP/s in bf16 (fp16 where there is none) of a device of this name, without sparsity; None where nobody knows."""
+    """Peak FLOP/s of a GPU in bf16 without sparsity (fp16 for older ones), by its name; None for an unknown one."""
     words = name.replace("-", " ").split()
     pairs = [" ".join(pair) for pair in pairwise(words)]
     return next((_PEAKS[word] for word in (*pairs, *words) if word in _PEAKS), None)

@@ -1,4 +1,4 @@
-"""What the exports share: the split of a batch, the launcher, and what no export can do."""
+"""What the exports share: batch split, torchrun options, settings of transformers' trainer, and refusals."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from typing import Any
 from alpaqual.job import Job
 from alpaqual.trainers._yaml import quoted
 
-BETWEEN = "\n\n"
-"""What stands between an instruction and its input where a chat template renders them."""
-
+SEPARATOR = "\n\n"
+"""Between instruction and input in a chat turn."""
 OUTPUT = "output"
 MERGED = "merged"
 PREPARED = ("train.jsonl", "held_out.jsonl")
+PREPARE = ["python3", "prepare.py"]
+TRAIN = ("bash", "train.sh")
+USER_TURN = f'row["instruction"] + ({SEPARATOR!a} + row["input"] if row["input"] else "")'
+"""Python that renders the user's turn of `row`."""
 
 _PREPARE = '''\
-"""Writes the rows as {tool} reads them. Written by alpaqual."""
+"""Writes the rows in the format of {tool}. Written by alpaqual."""
 
 import json
 import socket
@@ -26,128 +29,188 @@ from pathlib import Path
 FILES = {files}
 
 
-def made(row):
-{made}
+def convert(row):
+{body}
 
 
-for read, written in FILES.items():
-    # Machines that share this folder write the same file: each its own, then all the same name.
-    part = Path(f"{{written}}.{{socket.gethostname()}}.part")
-    with Path(read).open(encoding="utf-8") as rows, part.open("w", encoding="utf-8") as lines:
-        lines.writelines(json.dumps(made(json.loads(row))) + "\\n" for row in rows)
-    part.replace(written)
+for source, target in FILES.items():
+    # Nodes share this folder: each writes a file of its own, and all rename it to the same name.
+    part = Path(f"{{target}}.{{socket.gethostname()}}.part")
+    with Path(source).open(encoding="utf-8") as rows, part.open("w", encoding="utf-8") as lines:
+        lines.writelines(json.dumps(convert(json.loads(row))) + "\\n" for row in rows)
+    part.replace(target)
 '''
 
 
-def world(job: Job) -> int:
-    """How many processes train together; one of each node where the recipe leaves it open."""
+def world_size(job: Job) -> int:
+    """Processes that train together; one a node where the recipe leaves it open."""
     return job.launch.nodes * (job.launch.processes or 1)
 
 
-def batches(job: Job) -> tuple[int, int]:
-    """Rows a process computes at once, and how often before a step: both times the processes are the batch.
+def split_batch(job: Job) -> tuple[int, int]:
+    """Rows of a micro-batch, and gradient accumulation steps: their product times the world size is the batch size.
 
     Raises ValueError where the batch cannot be divided.
     """
-    share, rest = divmod(job.steps.batch_size, world(job))
+    rows_per_process, rest = divmod(job.steps.batch_size, world_size(job))
     if rest:
         raise ValueError(
-            f"training.batch_size: {job.steps.batch_size} rows cannot be divided over the {world(job)} processes of "
+            f"training.batch_size: {job.steps.batch_size} rows cannot be divided over the {world_size(job)} processes of "
             "training.launch (nodes times processes); change one of them"
         )
     most = max(1, job.machine.micro_batch_tokens // job.text.max_length)
-    rows = max(rows for rows in range(1, min(share, most) + 1) if share % rows == 0)
-    return rows, share // rows
+    rows = max(rows for rows in range(1, min(rows_per_process, most) + 1) if rows_per_process % rows == 0)
+    return rows, rows_per_process // rows
 
 
 def base_model(job: Job) -> str:
-    """The folder or name of the model.
+    """The folder or hub name of the model.
 
-    Raises ValueError where there is none.
+    Raises ValueError where the job has neither.
     """
     if job.model.config is not None:
         raise ValueError(
-            "training.base_model: random weights of a `config` are trained by alpaqual alone; "
+            "training.base_model: only alpaqual trains random weights of a `config`; "
             "name a folder or a model of the hub to export this job"
         )
     model = job.model.path or job.model.name
     if not model:
-        raise ValueError("training.base_model: the job names none")
-    return _folder(model, "training.base_model")
+        raise ValueError("training.base_model: the job has none")
+    return _refuse_gguf(model, "training.base_model")
 
 
 def tokenizer(job: Job) -> str | None:
     """The tokenizer's folder or name, where it is not the model's."""
-    return None if job.model.tokenizer is None else _folder(job.model.tokenizer, "training.tokenizer")
+    return None if job.model.tokenizer is None else _refuse_gguf(job.model.tokenizer, "training.tokenizer")
 
 
-def _folder(path: str, setting: str) -> str:
+def _refuse_gguf(path: str, setting: str) -> str:
     if path.lower().endswith(".gguf"):
         raise ValueError(
-            f"{setting}: a GGUF file is read by alpaqual alone; "
+            f"{setting}: only alpaqual reads a GGUF file; "
             "name the folder or the model of the hub that it was made from to export this job"
         )
     return path
 
 
-def warmup(job: Job) -> float:
-    """The share of the steps that warm up."""
+def warmup_ratio(job: Job) -> float:
+    """The share of steps that warm up. Raises ValueError for 1."""
     if job.steps.warmup_ratio >= 1:
-        raise ValueError(
-            "training.warmup_ratio: 1 is read as one step by the programs that jobs are exported to; take less"
-        )
+        raise ValueError("training.warmup_ratio: the programs read 1 as one step; set a smaller value")
     return job.steps.warmup_ratio
 
 
-def alpha(job: Job) -> int:
-    """The scale of adapters, a whole number."""
+def lora_alpha(job: Job) -> int:
+    """The scale of adapters. Raises ValueError unless it is an integer."""
     if not float(job.lora.alpha).is_integer():
         raise ValueError(
-            f"training.lora.alpha: {job.lora.alpha} is no whole number, which exports need; change it, and "
+            f"training.lora.alpha: exports need an integer, not {job.lora.alpha}; change it, and "
             "training.lora.rank and training.learning_rate with it"
         )
     return int(job.lora.alpha)
 
 
-def fsdp_config(recomputed: bool) -> dict[str, Any]:
-    """FSDP2 as transformers' trainer is told of it; whether activations are computed twice."""
+def uses_fsdp(job: Job) -> bool:
+    """Whether FSDP2 shards the model; of 4-bit weights each process has a copy, as their state is lost in shards."""
+    return world_size(job) > 1 and job.method != "qlora"
+
+
+def uses_checkpointing(job: Job) -> bool:
+    """Whether activations are recomputed in the backward pass."""
+    return job.machine.activation_checkpointing is not False
+
+
+def fsdp_config(job: Job) -> dict[str, Any]:
+    """FSDP2 settings that the three programs share."""
     return {
-        "version": 2,
         "reshard_after_forward": True,
         "cpu_ram_efficient_loading": False,
         "state_dict_type": "FULL_STATE_DICT",
-        "activation_checkpointing": recomputed,
+        "activation_checkpointing": uses_checkpointing(job),
     }
 
 
-def torchrun(job: Job) -> list[str]:
-    """Options of torchrun for one machine. It starts even a single process: without it, transformers' trainer would
-    spread every batch over all GPUs that it sees, and a step would be of more rows than the job's."""
-    each = f"--nproc_per_node={job.launch.processes or 1}"
+def schedule_settings(job: Job) -> dict[str, Any]:
+    """Optimisation settings that have the same name in the three programs, which use transformers' trainer."""
+    return {
+        "learning_rate": job.steps.learning_rate,
+        "weight_decay": job.steps.weight_decay,
+        # transformers' trainer does not clip at 0.
+        "max_grad_norm": 0.0 if job.steps.clip is None else job.steps.clip,
+        "seed": job.steps.seed,
+        "bf16": job.precision == "bf16",
+        "fp16": False,
+    }
+
+
+def trainer_arguments(job: Job) -> dict[str, Any]:
+    """transformers' TrainingArguments, as LLaMA-Factory and TRL read them; the warm-up has a name of each."""
+    rows, accumulation = split_batch(job)
+    return {
+        "output_dir": OUTPUT,
+        "per_device_train_batch_size": rows,
+        "gradient_accumulation_steps": accumulation,
+        "per_device_eval_batch_size": rows,
+        "num_train_epochs": float(job.steps.epochs),
+        "optim": "adamw_torch",
+        "lr_scheduler_type": job.steps.schedule,
+        **schedule_settings(job),
+        **logging_settings(job),
+        "report_to": "tensorboard" if job.machine.tensorboard else "none",
+    }
+
+
+def logging_settings(job: Job) -> dict[str, Any]:
+    """When checkpoints are written and held-out rows are evaluated, in the words of transformers' trainer."""
+    steps = job.machine.checkpoint_steps
+    save = {"save_strategy": "epoch"} if steps is None else {"save_strategy": "steps", "save_steps": steps}
+    evaluate = {} if job.held_out is None else {"eval_strategy": "epoch", "eval_on_start": True}
+    return {"logging_steps": 1, **save, "save_total_limit": job.machine.checkpoints_kept, **evaluate}
+
+
+def kernel_settings(job: Job) -> dict[str, Any]:
+    """Attention and compilation, as axolotl and TRL name them."""
+    machine = job.machine
+    settings: dict[str, Any] = {}
+    if machine.attention in ("sdpa", "eager", "flash_attention_2"):
+        settings["attn_implementation"] = machine.attention
+    return settings | compile_settings(job)
+
+
+def compile_settings(job: Job) -> dict[str, Any]:
+    """`torch_compile`, where the recipe sets it."""
+    return {} if job.machine.compile is None else {"torch_compile": job.machine.compile}
+
+
+def torchrun_options(job: Job) -> list[str]:
+    """Options of torchrun for one node.
+
+    torchrun starts a single process, too: without it, transformers' trainer spreads every batch over all GPUs.
+    """
+    processes = f"--nproc_per_node={job.launch.processes or 1}"
     if job.launch.nodes == 1:
-        return ["--standalone", each]
+        return ["--standalone", processes]
     host, port = rendezvous(job)
-    name = job.key[:16] or "alpaqual"
-    meet = ["--rdzv_backend=c10d", f"--rdzv_endpoint={host}:{port}", f"--rdzv_id={name}"]
-    return [f"--nnodes={job.launch.nodes}", each, *meet]
+    address = [f"--rdzv_endpoint={host}:{port}", f"--rdzv_id={rendezvous_id(job)}"]
+    return [f"--nnodes={job.launch.nodes}", processes, "--rdzv_backend=c10d", *address]
 
 
 def rendezvous(job: Job) -> tuple[str, str]:
-    """Host and port that the nodes meet at."""
+    """Host and port of the nodes' rendezvous. Raises ValueError where the recipe has none."""
     if not job.launch.rendezvous:
-        raise ValueError(
-            f"training.launch.rendezvous: {job.launch.nodes} nodes need a host:port that they meet at; name one"
-        )
+        raise ValueError(f"training.launch.rendezvous: {job.launch.nodes} nodes need a host:port to meet at; set one")
     host, _, port = job.launch.rendezvous.rpartition(":")
     return host, port
 
 
-PREPARE = ["python3", "prepare.py"]
+def rendezvous_id(job: Job) -> str:
+    """The name under which the nodes of this job meet."""
+    return job.key[:16] or "alpaqual"
 
 
-def script(job: Job, before: Sequence[Sequence[str]], train: Sequence[str], merge: Sequence[str]) -> str:
-    """`train.sh`: what is run on each machine, in the folder that the script lies in."""
-    lines = ["#!/usr/bin/env bash", "# Written by alpaqual. Run it on each machine.", "set -euo pipefail"]
+def train_sh(job: Job, before: Sequence[Sequence[str]], train: Sequence[str], merge: Sequence[str]) -> str:
+    """`train.sh`, which each node runs; it changes to its own folder."""
+    lines = ["#!/usr/bin/env bash", "# Written by alpaqual. Run it on each node.", "set -euo pipefail"]
     lines += ['cd "$(dirname "${BASH_SOURCE[0]}")"']
     lines += [f"export {shlex.quote(name)}={shlex.quote(value)}" for name, value in job.launch.environment.items()]
     lines += [shlex.join(command) for command in (*before, train)]
@@ -156,98 +219,82 @@ def script(job: Job, before: Sequence[Sequence[str]], train: Sequence[str], merg
     return "\n".join(lines) + "\n"
 
 
+def prepare_py(job: Job, tool: str, body: Sequence[str]) -> str:
+    """`prepare.py`, which converts the rows; `body` is Python that returns the converted `row`."""
+    files = {job.data: PREPARED[0]} | ({} if job.held_out is None else {job.held_out: PREPARED[1]})
+    return _PREPARE.format(tool=tool, files=ascii(files), body="\n".join(f"    {line}" for line in body))
+
+
 def merges(job: Job) -> bool:
-    """Whether adapters are to be added to the weights in the end."""
+    """Whether adapters are merged into the weights after training."""
     return job.method != "full" and job.lora.output == "merged"
 
 
-def head(job: Job, tool: str, train: Sequence[str], merge: Sequence[str], notes: Sequence[str]) -> list[str]:
-    """The comment that a configuration begins with: how to run it, what it assumes, what is not the same."""
-    rows, times = batches(job)
-    count = world(job)
-    processes = f"{job.launch.nodes} x {job.launch.processes or 1} processes" if count > 1 else "1 process"
-    assumed = "" if job.launch.processes else " (training.launch.processes is left open: 1 is assumed)"
+def header(job: Job, tool: str, train: Sequence[str], merge: Sequence[str], notes: Sequence[str]) -> list[str]:
+    """The comment at the top of a configuration: how to run it, how a step is split, and what differs from alpaqual."""
+    rows, accumulation = split_batch(job)
+    several = job.launch.nodes > 1
+    processes = f"{job.launch.nodes} x {job.launch.processes or 1} processes" if world_size(job) > 1 else "1 process"
+    assumed = "" if job.launch.processes else " (training.launch.processes is not set: 1 is assumed)"
     lines = [
         f"Written by alpaqual for {tool}: dataset {quoted(job.dataset)} of recipe {quoted(job.recipe)}.",
         *([f"Job {quoted(job.key)}, data sha256 {quoted(job.data_sha256)}."] if job.key else []),
         "",
-        f"Run, in this folder:  bash train.sh{' (on each machine)' if job.launch.nodes > 1 else ''}",
-        f"which runs:           {_shown(train)}",
+        f"Run, in this folder:  bash train.sh{' (on each node)' if several else ''}",
+        f"which runs:           {_command_text(train)}",
     ]
     if merges(job):
-        then = "then:                " if job.launch.nodes == 1 else "then, on one machine:"
-        lines.append(f"{then} {_shown(merge)}")
+        lines.append(f"{'then, on one node:   ' if several else 'then:                '} {_command_text(merge)}")
     lines += [
         "",
-        f"A step is of {job.steps.batch_size} rows: {rows} at once x {times} accumulated x {processes}{assumed}.",
+        f"A step has {job.steps.batch_size} rows: {rows} a micro-batch x {accumulation} accumulated x {processes}{assumed}.",
         "Change the three together, so that their product stays the same.",
-        "Packing is off: packed, a step would be of so many packs, each of many rows. Fewer and other steps,",
-        "another learning rate for each row; the hyperparameters of the recipe are for rows.",
-        "A process that runs again goes on from the newest checkpoint.",
+        "Packing is off: with it a step would have that many packs of several rows each, so fewer steps,",
+        "and the recipe's hyperparameters are for rows.",
+        "Run it again to resume from the newest checkpoint.",
         "",
-        "What is not as alpaqual itself trains it:",
-        # A note goes on in lines that are indented.
-        *(note if note.startswith("  ") else f"- {note}" for note in (*notes, *_everywhere(job))),
+        "What differs from alpaqual's own training:",
+        # Continuation lines of a note are indented.
+        *(note if note.startswith("  ") else f"- {note}" for note in (*notes, *_notes(job))),
     ]
     return lines
 
 
-def _shown(command: Sequence[str]) -> str:
-    """A command in a comment: what could end the line is quoted away."""
+def _command_text(command: Sequence[str]) -> str:
+    """A command on one line of a comment."""
     text = shlex.join(command)
     return text if text.isprintable() else quoted(text)
 
 
-def _everywhere(job: Job) -> list[str]:
-    """What no program that a job is exported to does as the job says; none of it but the order changes what is learned."""
+def _notes(job: Job) -> list[str]:
+    """What none of the programs does as the job says. Only the order of rows changes what is learned."""
     machine = job.machine
-    notes = ["The order of rows: the same seed gives another one."]
+    notes = ["The order of rows: the same seed gives another order."]
     if machine.checkpoint_minutes is not None:
         every = "at training.checkpoints.every_steps" if machine.checkpoint_steps else "after each epoch"
-        notes.append(f"training.checkpoints.every_minutes: checkpoints are written {every} alone.")
+        notes.append(f"training.checkpoints.every_minutes: checkpoints are written {every} only.")
     if machine.cross_entropy != "auto":
-        notes.append(f"training.cross_entropy: {quoted(machine.cross_entropy)} is not carried over (speed and memory).")
+        notes.append(f"training.cross_entropy: {quoted(machine.cross_entropy)} is not exported (speed and memory).")
     if machine.attention == "varlen":
-        notes.append("training.attention: varlen is not carried over; rows are padded (speed and memory).")
+        notes.append("training.attention: varlen is not exported; rows are padded (speed and memory).")
     if machine.price_per_gpu_hour is not None:
-        notes.append("training.price_per_gpu_hour: nothing is priced.")
+        notes.append("training.price_per_gpu_hour: no cost is computed.")
     for name, value in (("slurm", job.launch.slurm), ("kubernetes", job.launch.kubernetes)):
         if value is not None:
             notes.append(f"training.launch.{name}: call train.sh from a script of your own.")
     return notes
 
 
-def saving(job: Job) -> dict[str, Any]:
-    """When checkpoints are written, in the words of transformers' trainer, which all three programs share."""
-    steps = job.machine.checkpoint_steps
-    when = {"save_strategy": "epoch"} if steps is None else {"save_strategy": "steps", "save_steps": steps}
-    return {**when, "save_total_limit": job.machine.checkpoints_kept}
+def qlora_notes(job: Job) -> list[str]:
+    """How 4-bit weights are stored."""
+    if job.method != "qlora":
+        return []
+    return ["4-bit weights are NF4, quantized twice; each process has a copy of the whole model."]
 
 
-def evaluating(job: Job) -> dict[str, Any]:
-    """When the loss of the held-out rows is measured: before, and after each epoch."""
-    return {} if job.held_out is None else {"eval_strategy": "epoch", "eval_on_start": True}
-
-
-def sharded(job: Job) -> bool:
-    """Whether FSDP2 shards the model. Weights of 4 bits are not sharded: they are small, and their state gets lost."""
-    return world(job) > 1 and job.method != "qlora"
-
-
-def one_mesh(job: Job, tool: str) -> list[str]:
-    """The note of a program that cannot shard within groups."""
+def replicas_notes(job: Job, tool: str) -> list[str]:
+    """That a program cannot shard within groups of processes."""
     if job.machine.replicas == 1:
         return []
-    how = "shards the model over all processes" if sharded(job) else "gives each process a whole model"
+    how = "shards the model over all processes" if uses_fsdp(job) else "gives each process a copy of the whole model"
     return [f"training.launch.replicas: {tool} {how} (speed and memory)."]
-
-
-def prepare(job: Job, tool: str, made: Sequence[str]) -> str:
-    """`prepare.py`: writes the rows as the program reads them, by lines of Python that return one for `row`."""
-    files = {job.data: PREPARED[0]} | ({} if job.held_out is None else {job.held_out: PREPARED[1]})
-    return _PREPARE.format(tool=tool, files=ascii(files), made="\n".join(f"    {line}" for line in made))
-
-
-def asked() -> str:
-    """The Python of what a user says in a chat."""
-    return f'row["instruction"] + ({BETWEEN!a} + row["input"] if row["input"] else "")'

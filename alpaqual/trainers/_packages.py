@@ -1,4 +1,4 @@
-"""Which extra of alpaqual brings a package that training may need."""
+"""Which extra of alpaqual installs a package that training may need."""
 
 _EXTRAS = {"peft": "lora", "bitsandbytes": "qlora", "tensorboard": "tensorboard", "liger_kernel": "liger"}
 

@@ -11,20 +11,20 @@ from alpaqual.trainers import _alpaca
 from alpaqual.trainers import _exports as exports
 from alpaqual.trainers._yaml import document
 
-VERSION_READ = "LLaMA-Factory 0.9.5"
+TESTED_VERSION = "LLaMA-Factory 0.9.5"
 MERGE = ["llamafactory-cli", "export", "merge.yaml"]
-# Its template `alpaca` knows no input and one first sentence. With the sentence given for each row, and the input as part of
-# the instruction, it renders all of the prompt but the newline that it puts behind "### Response:".
+# The template `alpaca` has no input and one fixed first sentence. With the sentence as each row's system prompt, and the input as
+# part of the instruction, it renders Stanford's prompt, plus a newline after "### Response:".
 _SENTENCES = tuple(ascii(text.partition("### ")[0]) for text in (_alpaca.WITH_INPUT, _alpaca.WITHOUT_INPUT))
-_MADE = {
+_CONVERSIONS = {
     "alpaca": (
         f'sentence = {_SENTENCES[0]} if row["input"] else {_SENTENCES[1]}',
-        r'asked = row["instruction"] + ("\n\n### Input:\n" + row["input"] if row["input"] else "")',
-        'return {"system": sentence, "instruction": asked, "input": "", "output": row["output"]}',
+        r'question = row["instruction"] + ("\n\n### Input:\n" + row["input"] if row["input"] else "")',
+        'return {"system": sentence, "instruction": question, "input": "", "output": row["output"]}',
     ),
     "chat": (
-        f"asked = {exports.asked()}",
-        'return {"instruction": asked, "input": "", "output": row["output"]}',
+        f"question = {exports.USER_TURN}",
+        'return {"instruction": question, "input": "", "output": row["output"]}',
     ),
 }
 _ATTENTION = {"sdpa": "sdpa", "eager": "disabled", "flash_attention_2": "fa2"}
@@ -37,62 +37,66 @@ class Plugin:
     TRAINS = False
 
     def files(self, job: Job) -> Mapping[str, str]:
-        """`config.yaml`, `dataset_info.json`, `prepare.py` and `train.sh`; `merge.yaml` where adapters are merged."""
+        """`config.yaml`, `dataset_info.json`, `prepare.py` and `train.sh`; `merge.yaml` where adapters are merged.
+
+        Raises ValueError, with the setting, for a job that LLaMA-Factory cannot train.
+        """
         _refuse(job)
-        comment = exports.head(job, VERSION_READ, _train(job), MERGE, _notes(job))
+        comment = exports.header(job, TESTED_VERSION, _train(job), MERGE, _notes(job))
         files = {
-            "config.yaml": document(comment, _values(job)),
+            "config.yaml": document(comment, _config(job)),
             "dataset_info.json": json.dumps(_datasets(job), indent=2) + "\n",
-            "prepare.py": exports.prepare(job, "LLaMA-Factory", _MADE[job.text.prompt]),
-            "train.sh": exports.script(job, [exports.PREPARE], _train(job), MERGE),
+            "prepare.py": exports.prepare_py(job, "LLaMA-Factory", _CONVERSIONS[job.text.prompt]),
+            "train.sh": exports.train_sh(job, [exports.PREPARE], _train(job), MERGE),
         }
         if exports.merges(job):
-            files["merge.yaml"] = document(["Written by alpaqual: adds the adapters to the weights."], _merging(job))
+            files["merge.yaml"] = document(
+                ["Written by alpaqual: merges the adapters into the weights."], _merge_config(job)
+            )
         return files
 
     def command(self, job: Job) -> Sequence[str]:
-        """What trains, run in the folder of one machine."""
-        return ("bash", "train.sh")
+        """Train on this node, in the folder of the files."""
+        return exports.TRAIN
 
 
 def _refuse(job: Job) -> None:
-    """Raises ValueError for what LLaMA-Factory has no way to do."""
+    """Raises ValueError, with the setting, for a job that LLaMA-Factory cannot train."""
     if job.text.too_long == "drop":
         raise ValueError(
-            "training.too_long: LLaMA-Factory truncates, it drops no row; take `too_long: truncate`, or leave longer "
-            "rows out of the dataset"
+            "training.too_long: LLaMA-Factory cannot drop rows; set `too_long: truncate`, or leave longer rows out of "
+            "the dataset"
         )
     if job.model.tokenizer is not None:
         raise ValueError(
-            "training.tokenizer: LLaMA-Factory reads the tokenizer that lies with the model; put both in one folder "
-            "and name that as training.base_model"
+            "training.tokenizer: LLaMA-Factory reads the tokenizer from the model's folder; put both in one folder "
+            "and set training.base_model to it"
         )
     if job.method != "full" and job.precision == "fp32":
         raise ValueError(
-            "training.precision: LLaMA-Factory computes with frozen weights as they are stored, whatever it is told; "
-            f"take `precision: bf16` for `method: {job.method}`"
+            "training.precision: LLaMA-Factory computes with frozen weights in the dtype of their files; "
+            f"set `precision: bf16` for `method: {job.method}`"
         )
     if any("," in target or target == "all" for target in job.lora.targets or ()):
         raise ValueError(
-            "training.lora.targets: LLaMA-Factory parts them by commas, and takes `all` for every linear layer; "
-            "name each layer for itself"
+            "training.lora.targets: LLaMA-Factory splits them at commas, and reads `all` as every linear layer; "
+            "list each layer"
         )
     if "${" in exports.base_model(job):
         raise ValueError("training.base_model: LLaMA-Factory reads `${` as a reference; rename the folder")
 
 
 def _train(job: Job) -> list[str]:
-    """The launch is by environment: LLaMA-Factory itself calls torchrun."""
+    """The command with its launch settings in the environment: LLaMA-Factory itself calls torchrun."""
     names = {"FORCE_TORCHRUN": "1", "NNODES": job.launch.nodes, "NPROC_PER_NODE": job.launch.processes or 1}
     if job.launch.nodes > 1:
         host, port = exports.rendezvous(job)
-        # With an id the nodes meet by it and none needs a rank, so that all run the same command.
-        names |= {"MASTER_ADDR": host, "MASTER_PORT": port, "RDZV_ID": job.key[:16] or "alpaqual"}
+        # With an id nodes need no rank, and all run the same command.
+        names |= {"MASTER_ADDR": host, "MASTER_PORT": port, "RDZV_ID": exports.rendezvous_id(job)}
     return ["env", *(f"{name}={value}" for name, value in names.items()), "llamafactory-cli", "train", "config.yaml"]
 
 
-def _values(job: Job) -> dict[str, Any]:
-    rows, times = exports.batches(job)
+def _config(job: Job) -> dict[str, Any]:
     held_out = {} if job.held_out is None else {"eval_dataset": "held_out", "do_eval": True}
     return {
         "stage": "sft",
@@ -106,32 +110,15 @@ def _values(job: Job) -> dict[str, Any]:
         "train_on_prompt": job.text.loss_on == "all",
         "packing": False,
         "neat_packing": False,
-        "output_dir": exports.OUTPUT,
-        "per_device_train_batch_size": rows,
-        "gradient_accumulation_steps": times,
-        "per_device_eval_batch_size": rows,
-        "num_train_epochs": float(job.steps.epochs),
-        "optim": "adamw_torch",
-        "learning_rate": job.steps.learning_rate,
-        "lr_scheduler_type": job.steps.schedule,
-        "warmup_ratio": exports.warmup(job),
-        "weight_decay": job.steps.weight_decay,
-        # 0 is how transformers' trainer is told not to clip.
-        "max_grad_norm": 0.0 if job.steps.clip is None else job.steps.clip,
-        "seed": job.steps.seed,
-        "bf16": job.precision == "bf16",
-        "fp16": False,
+        **exports.trainer_arguments(job),
+        "warmup_ratio": exports.warmup_ratio(job),
         "pure_bf16": False,
-        **_machine(job),
-        "logging_steps": 1,
-        **exports.saving(job),
-        **exports.evaluating(job),
-        "report_to": "tensorboard" if job.machine.tensorboard else "none",
+        **_performance(job),
     }
 
 
 def _model(job: Job) -> dict[str, Any]:
-    """The model, and the template: without one LLaMA-Factory takes what it reads out of the tokenizer's."""
+    """The model and the template; without one LLaMA-Factory derives it from the tokenizer's chat template."""
     template = {"template": "alpaca"} if job.text.prompt == "alpaca" else {}
     return {"model_name_or_path": exports.base_model(job), "trust_remote_code": False, **template}
 
@@ -139,33 +126,33 @@ def _model(job: Job) -> dict[str, Any]:
 def _adapters(job: Job) -> dict[str, Any]:
     if job.method == "full":
         return {"finetuning_type": "full"}
-    four = {"quantization_bit": 4, "quantization_type": "nf4", "double_quantization": True}
+    four_bits = {"quantization_bit": 4, "quantization_type": "nf4", "double_quantization": True}
     return {
         "finetuning_type": "lora",
-        **(four if job.method == "qlora" else {}),
+        **(four_bits if job.method == "qlora" else {}),
         "lora_rank": job.lora.rank,
-        "lora_alpha": exports.alpha(job),
+        "lora_alpha": exports.lora_alpha(job),
         "lora_dropout": job.lora.dropout,
         "lora_target": "all" if job.lora.targets is None else ",".join(job.lora.targets),
     }
 
 
-def _machine(job: Job) -> dict[str, Any]:
-    """What changes speed and memory alone."""
-    machine = job.machine
-    values: dict[str, Any] = {"flash_attn": _ATTENTION.get(machine.attention, "auto")}
-    if machine.compile is not None:
-        values["torch_compile"] = machine.compile
-    again = machine.activation_checkpointing is not False
-    values["disable_gradient_checkpointing"] = not again or exports.sharded(job)
-    if exports.sharded(job):
-        values["fsdp"] = "full_shard auto_wrap"
-        values["fsdp_config"] = exports.fsdp_config(again)
-    return values
+def _performance(job: Job) -> dict[str, Any]:
+    """Settings that change speed and memory only."""
+    settings = {"flash_attn": _ATTENTION.get(job.machine.attention, "auto"), **exports.compile_settings(job)}
+    if not exports.uses_fsdp(job):
+        return {**settings, "disable_gradient_checkpointing": not exports.uses_checkpointing(job)}
+    config = {"version": 2, **exports.fsdp_config(job)}
+    return {
+        **settings,
+        "disable_gradient_checkpointing": True,
+        "fsdp": "full_shard auto_wrap",
+        "fsdp_config": config,
+    }
 
 
 def _datasets(job: Job) -> dict[str, Any]:
-    """`dataset_info.json`. The names are ours: LLaMA-Factory parts names of datasets by commas."""
+    """`dataset_info.json`, with fixed names: LLaMA-Factory splits names of datasets at commas."""
     columns = {"prompt": "instruction", "query": "input", "response": "output"}
     if job.text.prompt == "alpaca":
         columns["system"] = "system"
@@ -176,7 +163,7 @@ def _datasets(job: Job) -> dict[str, Any]:
     }
 
 
-def _merging(job: Job) -> dict[str, Any]:
+def _merge_config(job: Job) -> dict[str, Any]:
     return {
         **_model(job),
         "finetuning_type": "lora",
@@ -189,21 +176,21 @@ def _merging(job: Job) -> dict[str, Any]:
 def _notes(job: Job) -> list[str]:
     if job.text.prompt == "alpaca":
         notes = [
-            "prepare.py writes the rows so that the template `alpaca` renders Stanford Alpaca's prompt, but for what",
-            '  cannot be told to it: a newline stands behind "### Response:", two stand behind the end of the response',
-            "  and are learned with it, and nothing stands before the prompt where a tokenizer begins texts with a token",
-            "  of its own. Ask the model as it was trained. The exports axolotl and trl have the prompt to the letter.",
+            "prepare.py writes the rows so that the template `alpaca` renders Stanford Alpaca's prompt, with differences",
+            '  that it has no setting for: a newline after "### Response:", two after the end of the response, which have',
+            "  loss, and no begin-of-text token. Prompt the model as it was trained. The exports axolotl and trl have",
+            "  exactly Stanford's prompt.",
         ]
     else:
         notes = [
-            "No `template` is named: LLaMA-Factory reads one out of the tokenizer's chat template, and says so. Where",
-            "  the tokenizer has none it trains on the bare text: stop it, and name one. prepare.py joins instruction",
-            "  and input by an empty line.",
+            "No `template` is set: LLaMA-Factory derives one from the tokenizer's chat template, and logs it. Where the",
+            "  tokenizer has none it trains on the bare text: stop it, and set one. prepare.py joins instruction and",
+            "  input by an empty line.",
         ]
-    notes.append("Prompt and response are cut into tokens each for itself: with some tokenizers the first differs.")
-    notes.append("A longer row loses the end of its prompt, of its response, or of both; not the end alone.")
+    notes.append(
+        "Prompt and response are tokenized separately: with some tokenizers the response's first token differs."
+    )
+    notes.append("A row that is too long loses the end of its prompt, of its response, or of both.")
     if job.precision == "bf16":
-        notes.append("Weights are read as bf16, then kept in fp32: what a model has in fp32 is rounded once.")
-    if job.method == "qlora":
-        notes.append("Weights of 4 bits are NF4, quantized twice; more than one process each holds a whole model.")
-    return notes + exports.one_mesh(job, "LLaMA-Factory")
+        notes.append("Weights are read as bf16, then kept in fp32: fp32 weights of a model are rounded once.")
+    return [*notes, *exports.qlora_notes(job), *exports.replicas_notes(job, "LLaMA-Factory")]

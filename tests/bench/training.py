@@ -6,7 +6,7 @@
 
 The same weights, the same rows in the same steps, the same schedule; each contender a process of its own, in turn (A B C A B C …).
 Useful tokens are those of the rows: padding is not counted, and for everybody a useful token costs the same operations
-(alpaqual.trainers.fsdp_job.measuring.flops_a_token). The losses of each step are laid beside alpaqual's. What is measured is
+(alpaqual.trainers.fsdp_job.metrics.flops_per_token). The losses of each step are laid beside alpaqual's. What is measured is
 written after every process, so that a run that is cut short keeps what it has. Nothing needs a network. One device.
 """
 
@@ -148,16 +148,17 @@ def read_job(folder: Path) -> tuple[Any, Any, Any]:
     """The job, where its model lies, and its rows as alpaqual's tokens."""
     from alpaqual.job import from_json
     from alpaqual.trainers.fsdp_job.data import read_data
-    from alpaqual.trainers.fsdp_job.model import Base
+    from alpaqual.trainers.fsdp_job.model import BaseModel
 
     job = from_json((folder / "job.json").read_text(encoding="utf-8"))
-    base = Base(job, folder)
+    base = BaseModel(job, folder)
     return job, base, read_data(job, folder, base.tokenizer())
 
 
 def alpaca_tokens(folder: Path, job: Any, tokenizer: Any, kept: Sequence[str]) -> list[dict[str, list[int]]]:
     """Rows as Stanford's train.py makes them: prompt, response and end in one text, the prompt's tokens without loss."""
-    from alpaqual.trainers.fsdp_job.texts import alpaca_prompt, read_rows
+    from alpaqual.trainers._rows import read_rows
+    from alpaqual.trainers.fsdp_job.tokenization import alpaca_prompt
 
     rows = {row["id"]: row for row in read_rows(folder / job.data)}
     texts = [(alpaca_prompt(rows[name]), rows[name]["output"] + tokenizer.eos_token) for name in kept]
@@ -173,7 +174,7 @@ def alpaca_tokens(folder: Path, job: Any, tokenizer: Any, kept: Sequence[str]) -
 def our_tokens(data: Any) -> list[dict[str, list[int]]]:
     """alpaqual's tokens in the same form."""
     return [
-        {"input_ids": list(row.tokens), "labels": [-100] * row.learned + list(row.tokens[row.learned :])}
+        {"input_ids": list(row.tokens), "labels": [-100] * row.loss_start + list(row.tokens[row.loss_start :])}
         for row in data.examples.all
     ]
 
@@ -183,14 +184,14 @@ def facts(spec: Spec, folder: Path) -> dict[str, Any]:
     import torch
 
     from alpaqual.trainers._devices import peak_of
-    from alpaqual.trainers.fsdp_job.measuring import device_name, flops_a_token
+    from alpaqual.trainers.fsdp_job.metrics import device_name, flops_per_token
 
     write_job(spec, folder)
     job, base, data = read_job(folder)
     examples = data.examples
-    outline = base.outline(base.config(), torch.float32)
+    outline = base.on_meta_with_adapters(base.config(), torch.float32)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    layers, head = flops_a_token(outline, examples.tokens / len(examples.all))
+    layers, head = flops_per_token(outline, examples.tokens / len(examples.all))
     theirs = alpaca_tokens(folder, job, base.tokenizer(), data.order.ids)
     other = sum(one != two for one, two in zip(our_tokens(data), theirs, strict=True))
     return {
@@ -398,8 +399,8 @@ def peer(name: str, spec: Spec, folder: Path) -> dict[str, Any]:
 
     job, base, data = read_job(folder)
     rows: Any = our_tokens(data) if spec.same_tokens else alpaca_tokens(folder, job, base.tokenizer(), data.order.ids)
-    steps = data.order.steps_of_epoch
-    orders: Any = [[row for step, each in data.order.rows_from(epoch * steps) if step < (epoch + 1) * steps for row in each] for epoch in range(job.steps.epochs)]  # fmt: skip
+    steps = data.order.steps_per_epoch
+    orders: Any = [[row for step, each in data.order.steps_from(epoch * steps) if step < (epoch + 1) * steps for row in each] for epoch in range(job.steps.epochs)]  # fmt: skip
     mean = data.examples.tokens / len(data.examples.all)
     micro, most = job.machine.micro_batch_tokens, job.text.max_length
     if name == PACKED:
@@ -445,7 +446,8 @@ def peer(name: str, spec: Spec, folder: Path) -> dict[str, Any]:
 
 def texts(folder: Path, job: Any, kept: Sequence[str]) -> list[dict[str, str]]:
     """Rows as TRL's prompt and completion; it adds the end by itself."""
-    from alpaqual.trainers.fsdp_job.texts import alpaca_prompt, read_rows
+    from alpaqual.trainers._rows import read_rows
+    from alpaqual.trainers.fsdp_job.tokenization import alpaca_prompt
 
     rows = {row["id"]: row for row in read_rows(folder / job.data)}
     return [{"prompt": alpaca_prompt(rows[name]), "completion": rows[name]["output"]} for name in kept]
@@ -469,7 +471,7 @@ def prepare(data: Path, column: str, folder: Path, vocabulary: int) -> None:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    from alpaqual.trainers.fsdp_job.texts import alpaca_prompt
+    from alpaqual.trainers.fsdp_job.tokenization import alpaca_prompt
 
     (folder / "tokenizer").mkdir(parents=True, exist_ok=True)
     rows = parquet.read_table(data).to_pylist()

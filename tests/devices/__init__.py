@@ -1,7 +1,7 @@
-"""A CUDA device that is none: the code runs as it would there, its tensors have a device and a shape and no memory.
+"""A fake CUDA device: code runs as on a GPU, on tensors that have a device and a shape and no memory.
 
-It shows tensors of two devices meeting, dtypes that a kernel does not take, and where a program waits for the device. What a kernel
-computes, and how long it takes, it does not show.
+It shows operations on tensors of two devices, dtypes that a kernel refuses, and where a program synchronizes. It does not show
+what a kernel computes, or how long it takes.
 """
 
 from __future__ import annotations
@@ -13,11 +13,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import alpaqual
+
 HERE = Path(__file__).parent
 
 
+def in_package(filename: str, package: Path = Path(alpaqual.__file__).parent) -> bool:
+    """Whether a source file is the package's own. A checkout may be called alpaqual, too."""
+    return Path(filename).is_relative_to(package)
+
+
 def made(folder: Path) -> Path:
-    """The part of the device that torch asks in C++."""
+    """Compile the part of the device that torch calls in C++."""
     import torch
 
     at = Path(torch.__file__).parent
@@ -30,7 +37,7 @@ def made(folder: Path) -> Path:
 
 
 def run(script: str, library: Path, **settings: Any) -> dict[str, Any]:
-    """What a script of this folder finds out, in a process of its own: the device is made up before torch is read."""
+    """Run a script of this folder in a process of its own, which fakes the device before it imports torch. Returns its output."""
     root = HERE.parent.parent
     done = subprocess.run(
         [sys.executable, str(HERE / script), str(library), json.dumps(settings)],

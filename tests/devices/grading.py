@@ -1,4 +1,4 @@
-"""A local model on a device that is none: a reply, an expectation, and IFD."""
+"""A local model on a fake device: a reply, an expectation, and IFD."""
 
 from __future__ import annotations
 
@@ -49,4 +49,4 @@ with pretended.fake:
             answers = runner.run(jobs)
         assert not any(isinstance(answer, Fault) for answer in answers), answers
         found[name] = dict(pretending.WAITS)
-pretending.tell(**found)
+pretending.report(**found)

@@ -1,4 +1,4 @@
-"""Makes up the device in this process, and notes where a program waits for it. Imported before anything that knows torch."""
+"""Fakes the device in this process, and counts where a program synchronizes. Imported before torch."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ from torch._subclasses import fake_impls  # noqa: E402
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
+from devices import in_package  # noqa: E402
+
 with contextlib.suppress(ImportError):
     import peft  # noqa: F401
-# What looks for a device while it is imported does so now, and finds none.
+# Modules that look for a device on import are imported now, and find none.
 _ = transformers.get_scheduler, transformers.Cache
 
 WAITS: collections.Counter[str] = collections.Counter()
-"""Lines of alpaqual that wait for the device, and how often."""
+"""Lines of alpaqual that synchronize with the device, and how often."""
 
 
 class _Stream:
@@ -80,12 +82,12 @@ FakeTensorMode.avoid_device_init = True
 
 
 def _note(what: str) -> None:
-    frames = [frame for frame in reversed(traceback.extract_stack()) if "/alpaqual/" in frame.filename]
+    frames = [frame for frame in reversed(traceback.extract_stack()) if in_package(frame.filename)]
     WAITS[f"{what}: {Path(frames[0].filename).name}: {frames[0].line}" if frames else what] += 1
 
 
 def _number(mode: Any, function: Any, tensor: Any) -> Any:
-    """What `.item()` gives: a number has to come from somewhere."""
+    """What `.item()` returns: a fake tensor has no number."""
     if tensor.constant is not None:
         return tensor.constant.item()
     if tensor.device.type == "cuda":
@@ -100,7 +102,7 @@ FakeTensor.__deepcopy__ = lambda tensor, memo: tensor.clone()  # type: ignore[me
 
 
 class Watch(TorchDispatchMode):
-    """Notes each copy between the devices that the program waits for."""
+    """Counts each copy between devices that the program waits for."""
 
     def __torch_dispatch__(self, function: Any, types: Any, words: Any = (), more: Any = None) -> Any:
         made = function(*words, **(more or {}))
@@ -113,7 +115,7 @@ class Watch(TorchDispatchMode):
 
 
 def _apply(module: Any, function: Any, recurse: bool = True) -> Any:
-    """As torch's own, which exchanges what cannot be exchanged here."""
+    """Like torch's own, without swapping tensors, which fake ones do not support."""
     for child in module.children():
         child._apply(function)
     for name, weight in module._parameters.items():
@@ -133,7 +135,7 @@ _tensor = torch.tensor
 
 
 def _made(data: Any, *words: Any, device: Any = None, **more: Any) -> Any:
-    """torch.tensor, of which the parts that fake tensors cannot do are done here."""
+    """torch.tensor, with what fake tensors do not support."""
     if device is None or torch.device(device).type != "cuda":
         return _tensor(data, *words, device=device, **more)
     with unset_fake_temporarily():
@@ -147,10 +149,10 @@ torch.tensor = _made
 
 
 def mode() -> SimpleNamespace:
-    """Within `.fake` no tensor has memory, and one that has some may not be mixed with them; `.watch` notes what waits."""
+    """In `.fake` no tensor has memory, and real tensors are refused; `.watch` counts synchronization."""
     return SimpleNamespace(fake=FakeTensorMode(allow_non_fake_inputs=False), watch=Watch())
 
 
-def tell(**found: Any) -> None:
-    """The last line is what the test reads."""
+def report(**found: Any) -> None:
+    """Print the result as the last line, which the test reads."""
     sys.stdout.write(json.dumps(found) + "\n")

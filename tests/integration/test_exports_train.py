@@ -110,7 +110,7 @@ def test_qlora_is_nf4_quantized_twice(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     where = export(tmp_path, method="qlora", precision="bf16")
     config = (where / "config.yaml").read_text(encoding="utf-8")
-    # A machine without a GPU refuses bf16 unless it is told that it has none.
+    # Without a GPU transformers refuses bf16, unless use_cpu is set.
     (where / "config.yaml").write_text(config + "use_cpu: true\n", encoding="utf-8")
     training, model = parsed(where, monkeypatch)
     four = get_quantization_config(model)
@@ -149,7 +149,7 @@ def test_trl_trains_and_merges(project: Path) -> None:
 def test_rows_are_the_prompt_to_the_letter(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from transformers import AutoTokenizer
 
-    from alpaqual.trainers.fsdp_job.texts import alpaca_prompt
+    from alpaqual.trainers.fsdp_job.tokenization import alpaca_prompt
 
     where = export(project)
     spec = importlib.util.spec_from_file_location("exported_train", where / "train.py")

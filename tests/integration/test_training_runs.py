@@ -180,7 +180,7 @@ def test_a_job_that_fails_says_why_and_keeps_the_data(trained: Project) -> None:
     trained.recipe.write_text(text)
     done = trained.command("run", "recipe.yaml")
     assert done.returncode == 4, done.stdout
-    assert "nothing was learned from it" in done.stderr and "Traceback" not in done.stderr
+    assert "the step was not applied" in done.stderr and "Traceback" not in done.stderr
     folder = trained.folder / "runs" / "trial"
     results = json.loads((folder / "results.json").read_text())
     assert results["verdict"] == "error"
@@ -219,11 +219,11 @@ def test_control_c_writes_a_checkpoint_and_the_next_run_goes_on(trained: Project
     finally:
         process.kill()
     assert process.returncode == 4, (said, told)
-    assert "training.full: stopped as asked; what was learned is kept" in told
+    assert "training.full: stopped on a signal; a checkpoint was saved" in told
     run = trained.run()
     found = run.results["training"]["full"]
     assert found["steps"] == 8 and [point["step"] for point in found["curve"]] == list(range(1, 9))
-    assert "going on after" in (metrics.parent / "log.txt").read_text()
+    assert "resuming after step" in (metrics.parent / "log.txt").read_text()
 
 
 def test_held_out_rows_are_not_trained_on(trained: Project) -> None:

@@ -118,7 +118,7 @@ def environment(tool: str, folder: Path) -> Path:
     torchrun.write_text(f'#!/bin/sh\nexec {python} -m torch.distributed.run "$@"\n', encoding="utf-8")
     torchrun.chmod(0o755)
     if tool == "llama_factory":
-        # It imports torchaudio, which has no wheel for CPU alone on PyPI, to read sound files: an empty one stands in.
+        # It imports torchaudio, which has no wheel for CPU alone on PyPI, to read sound files: an empty one replaces it.
         (site / "torchaudio").mkdir()
         (site / "torchaudio" / "__init__.py").touch()
     pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
@@ -171,7 +171,7 @@ def write_exports(tool: str, folder: Path) -> None:
     lora_precision = "fp32" if tool == "axolotl" else "bf16"
     write("train-lora-chat", lora_precision, short, "lora", "chat", 1, False)
     if lora_precision == "bf16":
-        # A machine without a GPU refuses bf16 unless it is told that it has none.
+        # Without a GPU transformers refuses bf16, unless use_cpu is set.
         with (folder / "train-lora-chat" / "config.yaml").open("a", encoding="utf-8") as config:
             config.write("use_cpu: true\n")
 
@@ -289,7 +289,7 @@ def read_llama_factory(folder: Path) -> int:
         read += 1
         os.chdir(path.parent)
         values: Any = OmegaConf.to_container(OmegaConf.load(path))
-        # A machine without a GPU refuses bf16 unless it is told that it has none.
+        # Without a GPU transformers refuses bf16, unless use_cpu is set.
         parts = HfArgumentParser(_TRAIN_ARGS).parse_dict({**values, "use_cpu": True})  # fails at an unknown key
         got = {key: value for part in parts for key, value in vars(part).items()}
         for key, value in values.items():

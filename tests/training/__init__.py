@@ -1,4 +1,4 @@
-"""A small trainer's world: real rows, a tokenizer made of them, tiny models, and jobs that torchrun starts."""
+"""Tiny training jobs: real rows, a tokenizer trained on them, small models, and jobs that torchrun runs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def write_rows(path: Path, found: list[dict[str, str]]) -> Path:
 
 
 def write_tokenizer(folder: Path) -> Path:
-    """A byte-pair tokenizer of WORDS tokens, learned from the rows."""
+    """A byte-pair tokenizer of WORDS tokens, trained on the rows."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -100,7 +100,7 @@ class Folder:
         return cls(path)
 
     def start(self, processes: int) -> subprocess.Popen[bytes]:
-        """Start the job with torchrun; what it says is in log.txt."""
+        """Start the job with torchrun; its output is in log.txt."""
         words = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
         with (self.path / "log.txt").open("ab") as log:
             return subprocess.Popen(
@@ -113,7 +113,7 @@ class Folder:
             )
 
     def run(self, processes: int, *, fails: bool = False) -> Folder:
-        """Run the job to its end."""
+        """Run the job and wait for it."""
         process = self.start(processes)
         try:
             code = process.wait(600)
@@ -123,7 +123,7 @@ class Folder:
         return self
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
-        """End every process of a job with -9, if any is left."""
+        """Kill every process of a job that is left."""
         for group in _groups(process.pid):
             try:
                 os.killpg(group, signal.SIGKILL)
@@ -131,12 +131,12 @@ class Folder:
                 continue
         process.wait(30)
 
-    def wait_for(self, step: int, process: subprocess.Popen[bytes], said: int = 0) -> None:
-        """Wait until a step is done, told of in the log behind its first `said` letters."""
+    def wait_for(self, step: int, process: subprocess.Popen[bytes], skip: int = 0) -> None:
+        """Wait until the log shows a step, after its first `skip` characters."""
         ends = time.monotonic() + 120
         while time.monotonic() < ends and process.poll() is None:
-            told = re.findall(r"^step (\d+)/", self.log[said:], re.MULTILINE)
-            if any(int(each) >= step for each in told):
+            steps = re.findall(r"^step (\d+)/", self.log[skip:], re.MULTILINE)
+            if any(int(each) >= step for each in steps):
                 return
             time.sleep(0.05)
         raise AssertionError(f"step {step} was not seen: {self.log[-3000:]}")
@@ -147,7 +147,7 @@ class Folder:
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl that are whole."""
+        """The complete lines of metrics.jsonl."""
         path = self.path / "metrics.jsonl"
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
         return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
@@ -167,7 +167,7 @@ class Folder:
 
     @property
     def weights(self) -> Mapping[str, Any]:
-        """Every tensor of the model that was written."""
+        """Every tensor of the saved model."""
         from safetensors.torch import load_file
 
         found: dict[str, Any] = {}
@@ -177,7 +177,7 @@ class Folder:
 
 
 def _groups(pid: int) -> set[int]:
-    """Process groups of a process and of all that came from it: torchrun gives each worker its own."""
+    """Process groups of a process and its descendants: torchrun gives each worker its own."""
     parents: dict[int, int] = {}
     groups: dict[int, int] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):

@@ -1,7 +1,7 @@
 """Train one model on one dataset: torchrun … -m alpaqual.trainers.fsdp_job job.json
 
-Reads from top to bottom. Every process does the same with its part of the model and of each step; the first one speaks.
-Needs torch, transformers, safetensors and numpy; peft, bitsandbytes, liger-kernel and tensorboard where the job asks for them.
+Every rank runs this program on its shard of the model and its part of each step; rank 0 prints and writes files.
+Needs torch, transformers, safetensors and numpy; peft, bitsandbytes, liger-kernel and tensorboard where the job uses them.
 """
 
 from __future__ import annotations
@@ -23,249 +23,277 @@ import torch.distributed as dist
 from alpaqual.errors import EXIT_MACHINE, EXIT_RECIPE, EXIT_STAGE, MachineError
 from alpaqual.job import Job, JobError, from_json
 from alpaqual.job_folder import MODEL, manifest_in
-from alpaqual.trainers.fsdp_job import memory, saving
-from alpaqual.trainers.fsdp_job.batches import lay_out, micro_batch
-from alpaqual.trainers.fsdp_job.checking import prove, sample
+from alpaqual.trainers.fsdp_job import memory, saved_model
+from alpaqual.trainers.fsdp_job.batches import pack, plan_micro_batches
 from alpaqual.trainers.fsdp_job.checkpoints import Checkpoints
 from alpaqual.trainers.fsdp_job.data import Data, read_data
-from alpaqual.trainers.fsdp_job.launching import BEGAN
-from alpaqual.trainers.fsdp_job.loss import Learner, tensors
-from alpaqual.trainers.fsdp_job.measuring import Metrics, Speed, device_name
-from alpaqual.trainers.fsdp_job.model import Base, build, check_sharded, compile_layers, set_eval_mode
-from alpaqual.trainers.fsdp_job.ranks import Ranks, join
-from alpaqual.trainers.fsdp_job.stopping import STOPPED, Stop, failed, only_job
-from alpaqual.trainers.fsdp_job.texts import Example, Examples
+from alpaqual.trainers.fsdp_job.kernels import choose_sample_rows, select_kernels
+from alpaqual.trainers.fsdp_job.launch_scripts import START_TIME
+from alpaqual.trainers.fsdp_job.loss import ModelWithLoss, to_device
+from alpaqual.trainers.fsdp_job.metrics import Flops, Metrics, device_name
+from alpaqual.trainers.fsdp_job.model import BaseModel, build_sharded, check_sharded, compile_layers
+from alpaqual.trainers.fsdp_job.ranks import Ranks, init_ranks
+from alpaqual.trainers.fsdp_job.reference import set_eval_mode
+from alpaqual.trainers.fsdp_job.shutdown import STOPPED, StopSignal, lock_folder, report_failure
+from alpaqual.trainers.fsdp_job.tokenization import Example, Examples
 
-# Without a launcher that says when it began, what came before this line is not counted.
-_BEGAN = float(os.environ.get(BEGAN) or time.time())
+# launch.sh passes the time at which it started; without it, the imports above do not count as run time.
+_LAUNCHED = float(os.environ.get(START_TIME) or time.time())
 
 
 def main(path: Path) -> int:
-    """Train the job of a `job.json`; an exit code."""
+    """Train the job of a `job.json`. Returns an exit code."""
     folder, rank = path.resolve().parent, int(os.environ.get("RANK", "0"))
-    stop = Stop()
+    stop = StopSignal()
     try:
         job = from_json(path.read_text(encoding="utf-8"))
         if manifest_in(folder, job.key) is not None:
-            print(f"{folder / MODEL} is trained already")
+            print(f"{folder / MODEL} is already trained")
             return 0
-        ranks = join(job.machine.replicas)
-        with only_job(folder, ranks):
+        ranks = init_ranks(job.machine.replicas)
+        with lock_folder(folder, ranks):
             return train(job, folder, ranks, stop)
     except MachineError as error:
-        return failed(folder, EXIT_MACHINE, str(error), rank)
+        return report_failure(folder, EXIT_MACHINE, str(error), rank)
     except JobError as error:
-        return failed(folder, EXIT_RECIPE, str(error), rank)
+        return report_failure(folder, EXIT_RECIPE, str(error), rank)
     except FloatingPointError as error:
-        return failed(folder, EXIT_STAGE, str(error), rank)
+        return report_failure(folder, EXIT_STAGE, str(error), rank)
     except (torch.OutOfMemoryError, RuntimeError) as error:
-        # On a CPU the allocator raises what every other mistake of torch is, too.
+        # On a CPU the allocator raises a plain RuntimeError.
         if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
             raise
-        where = f"out of memory on {device_name(ranks.device)} of process {rank}"
-        return failed(folder, EXIT_MACHINE, f"{where}: {memory.advice(job)} ({str(error).splitlines()[0]})", rank)
+        where = f"out of memory on {device_name(ranks.device)} of rank {rank}"
+        message = f"{where}: {memory.advice(job)} ({str(error).splitlines()[0]})"
+        return report_failure(folder, EXIT_MACHINE, message, rank)
 
 
-def train(job: Job, folder: Path, ranks: Ranks, stop: Stop) -> int:
-    """All of it, in order."""
-    base = Base(job, folder)
+def train(job: Job, folder: Path, ranks: Ranks, stop: StopSignal) -> int:
+    """Run the job from its data to its saved model. Returns an exit code."""
+    # 1. Tokenize the rows and fix the order of the steps.
+    base = BaseModel(job, folder)
     tokenizer = base.tokenizer()
     data = read_data(job, folder, tokenizer)
-    learner, speed = read_model(base, data, ranks)
 
-    # Optimiser and schedule over the sharded weights; then on from the last checkpoint, if there is one.
-    check_sharded(learner, ranks)
-    optimizer = torch.optim.AdamW(groups(learner, job), lr=job.steps.learning_rate, fused=ranks.device.type == "cuda")
-    schedule = learning_rates(optimizer, job, data.order.steps)
+    # 2. Build the sharded model, and select kernels that reproduce the unsharded one.
+    model, flops = build_model(base, data, ranks)
+
+    # 3. Create the optimizer and the learning-rate schedule over the sharded weights.
+    check_sharded(model, ranks)
+    fused = ranks.device.type == "cuda"
+    optimizer = torch.optim.AdamW(parameter_groups(model, job), lr=job.steps.learning_rate, fused=fused)
+    schedule = learning_rate_schedule(optimizer, job, data.order.steps)
+
+    # 4. Resume from the latest checkpoint, if there is one.
     checkpoints = Checkpoints(folder / "checkpoint", job.key, job.machine.checkpoints_kept, ranks)
-    done = checkpoints.load(learner, optimizer, schedule)
-    say(
-        ranks, f"{data.order.steps} steps of {job.steps.batch_size} rows" + (f", going on after {done}" if done else "")
-    )
-    # Nodes may be started one after the other: each costs from its own beginning, and all of them as from the mean.
-    began = ranks.total(_BEGAN)[0] / ranks.world
-    metrics = Metrics(folder, done, began, speed, tensorboard=job.machine.tensorboard) if ranks.first else None
+    done = checkpoints.load(model, optimizer, schedule)
+    resuming = f", resuming after step {done}" if done else ""
+    print_once(ranks, f"{data.order.steps} steps of {job.steps.batch_size} rows{resuming}")
+    # Nodes start at different times: the run time counts from the mean of their starts.
+    launched = ranks.all_reduce_sum(_LAUNCHED)[0] / ranks.world_size
+    metrics = Metrics(folder, done, launched, flops, tensorboard=job.machine.tensorboard) if ranks.is_first else None
+
+    # 5. Measure the held-out loss before the first step.
     if data.held_out is not None and done == 0:
-        before = mean_loss(learner, data.held_out, job, ranks)
+        loss = evaluate(model, data.held_out, job, ranks)
         if metrics is not None:
-            metrics.write({"step": 0, "held_out_loss": before, "elapsed_seconds": 0.0})
+            metrics.write({"step": 0, "held_out_loss": loss, "elapsed_seconds": 0.0})
 
-    state = State(learner, optimizer, schedule, checkpoints, metrics)
-    if not loop(job, data, state, ranks, stop, done):
-        kept = (
-            "what was learned is kept" if checkpoints.wait() else "what was learned since the last checkpoint is lost"
-        )
-        return failed(folder, STOPPED, f"stopped as asked; {kept}: start it again and it goes on")
+    # 6. Train.
+    state = State(model, optimizer, schedule, checkpoints, metrics)
+    if not run_steps(job, data, state, ranks, stop, done):
+        saved = "a checkpoint was saved" if checkpoints.wait() else "steps since the last checkpoint are lost"
+        return report_failure(folder, STOPPED, f"stopped on a signal; {saved}: run again to resume")
 
-    set_eval_mode(learner)
-    after = mean_loss(learner, data.held_out, job, ranks) if data.held_out is not None else None
+    # 7. Measure the held-out loss again.
+    set_eval_mode(model)
+    held_out_loss = evaluate(model, data.held_out, job, ranks) if data.held_out is not None else None
+
+    # 8. Save the model, then delete the checkpoints.
     checkpoints.wait()
-    facts: dict[str, Any] = {}
+    manifest: dict[str, Any] = {}
     if metrics is not None:
         metrics.close()
-        facts = saving.facts(job, data, metrics, ranks, after)
-    saving.save_model(base, learner, tokenizer, ranks, folder / MODEL, facts)
-    ranks.told(None)
+        manifest = saved_model.make_manifest(job, data, metrics, ranks, held_out_loss)
+    saved_model.save_model(base, model, tokenizer, ranks, folder / MODEL, manifest)
+    ranks.barrier()
     checkpoints.clear()
-    say(ranks, f"trained: {folder / MODEL}")
+    print_once(ranks, f"trained: {folder / MODEL}")
     return 0
 
 
-def read_model(base: Base, data: Data, ranks: Ranks) -> tuple[Learner, Speed]:
-    """The sharded model, shown to be right, and what its steps will be measured by."""
+def build_model(base: BaseModel, data: Data, ranks: Ranks) -> tuple[ModelWithLoss, Flops]:
+    """Build the sharded model in eval mode, with its kernels selected and its layers compiled."""
     job = base.job
-    config = ranks.told(base.config() if ranks.first else None)
-    outline = base.outline(config, torch.float32)
-    speed = Speed.of(outline, data.examples.tokens / len(data.examples.all), ranks)
-    checkpointing, why = memory.fit(job, outline, ranks)
-    say(ranks, why)
-    if short := memory.space(job, outline, base.folder):
-        say(ranks, short)
-    rows = sample(data.examples.all)
-    learner, said = build(base, config, ranks, [each.tokens for each in rows], checkpointing)
+    # Estimate memory on the meta device, before anything is loaded.
+    config = ranks.broadcast_from_rank0(base.config() if ranks.is_first else None)
+    meta_model = base.on_meta_with_adapters(config, torch.float32)
+    flops = Flops.of(meta_model, data.examples.tokens / len(data.examples.all), ranks)
+    checkpointing, estimate = memory.choose_checkpointing(job, meta_model, ranks)
+    print_once(ranks, estimate)
+    if warning := memory.warn_about_disk(job, meta_model, base.folder):
+        print_once(ranks, warning)
+
+    # Run two rows through the whole model, shard it, and compare.
+    rows = choose_sample_rows(data.examples.all)
+    model, reference = build_sharded(base, config, ranks, [each.tokens for each in rows], checkpointing)
     gc.collect()
-    set_eval_mode(learner)
-    chosen = prove(learner, said, rows, job, ranks)
-    # A forward pass alone leaves some weights whole, and an optimiser over those would learn nothing that is kept.
-    learner.reshard()
-    say(ranks, f"{device_name(ranks.device)}, {ranks.world} processes; {chosen}")
-    if memory.compiles(job, ranks) and (reason := compile_layers(learner.model, job.machine.compile, ranks)):
-        say(ranks, reason)
-    return learner, speed
+    set_eval_mode(model)
+    kernels = select_kernels(model, reference, rows, job, ranks)
+    # A forward pass without a backward leaves weights gathered; the optimizer needs the sharded ones.
+    model.reshard()
+    print_once(ranks, f"{device_name(ranks.device)}, {ranks.world_size} processes; {kernels}")
+    if memory.should_compile(job, ranks) and (reason := compile_layers(model.model, job.machine.compile, ranks)):
+        print_once(ranks, reason)
+    return model, flops
 
 
 @dataclass(frozen=True)
 class State:
-    """What a checkpoint holds, and who writes it; `metrics` is None on all processes but the first."""
+    """What training changes; `metrics` is None on all ranks but the first."""
 
-    learner: Learner
+    model: ModelWithLoss
     optimizer: torch.optim.Optimizer
     schedule: Any
     checkpoints: Checkpoints
     metrics: Metrics | None
 
     def save(self, step: int) -> None:
-        """Begin to write it."""
+        """Start writing a checkpoint."""
         if self.metrics is not None:
             self.metrics.flush()
-        self.checkpoints.save(step, self.learner, self.optimizer, self.schedule)
+        self.checkpoints.save(step, self.model, self.optimizer, self.schedule)
 
 
-def loop(job: Job, data: Data, state: State, ranks: Ranks, stop: Stop, done: int) -> bool:
-    """Every step after those that are `done`; whether it came to the end, or was asked to stop and has a checkpoint under way."""
-    every, minutes = job.machine.checkpoint_steps, job.machine.checkpoint_minutes
+def run_steps(job: Job, data: Data, state: State, ranks: Ranks, stop: StopSignal, done: int) -> bool:
+    """Run all steps after the first `done`. Returns False where a signal stopped it, with a checkpoint being written."""
+    every_steps, every_minutes = job.machine.checkpoint_steps, job.machine.checkpoint_minutes
     metrics = state.metrics
-    state.learner.train()
-    saved = time.monotonic()
+    state.model.train()
+    last_saved = time.monotonic()
     if metrics is not None:
-        metrics.start()
-    for step, positions in data.order.rows_from(done):
+        metrics.start_clock()
+    for step, positions in data.order.steps_from(done):
+        # Gradient, weights, learning rate.
         rows = [data.examples.all[position] for position in positions]
-        rate = state.schedule.get_last_lr()[0]
-        loss, norm = learn(state.learner, rows, job, ranks, step)
+        learning_rate = state.schedule.get_last_lr()[0]
+        loss, norm = compute_gradient(state.model, rows, job, ranks, step)
         state.optimizer.step()
         state.optimizer.zero_grad()
         state.schedule.step()
 
-        # Whether to stop or to write a checkpoint is asked once a step, so that all processes do the same.
-        due = minutes is not None and time.monotonic() - saved > 60 * minutes
-        stopping, writing = ranks.total(stop.asked, due and ranks.first)
+        # All ranks decide together whether to stop and whether a checkpoint is due.
+        due = every_minutes is not None and time.monotonic() - last_saved > 60 * every_minutes
+        stopping, saving = ranks.all_reduce_sum(stop.received, due and ranks.is_first)
+
         if metrics is not None:
-            found = {"loss": loss, "gradient_norm": norm, "learning_rate": rate}
-            metrics.step(step + 1, data.order, rows, found)
-            metrics.lived()
-            print(metrics.line(data.order.steps), flush=True)
+            values = {"loss": loss, "gradient_norm": norm, "learning_rate": learning_rate}
+            metrics.log_step(step + 1, data.order, rows, values)
+            metrics.run_time()
+            print(metrics.describe_last(data.order.steps), flush=True)
+
+        # The last step needs no checkpoint: the model is saved right after it.
         state.checkpoints.poll()
         if step + 1 == data.order.steps:
             break
-        if stopping or writing or (every is not None and (step + 1) % every == 0):
+        if stopping or saving or (every_steps is not None and (step + 1) % every_steps == 0):
             state.save(step + 1)
-            saved = time.monotonic()
+            last_saved = time.monotonic()
         if stopping:
             return False
     return True
 
 
-def learn(learner: Learner, rows: Sequence[Example], job: Job, ranks: Ranks, step: int) -> tuple[float, float]:
-    """The gradient of one step; its loss, the mean over learned tokens, and the norm of the gradient before it was clipped.
+def compute_gradient(
+    model: ModelWithLoss, rows: Sequence[Example], job: Job, ranks: Ranks, step: int
+) -> tuple[float, float]:
+    """Compute the clipped gradient of one step. Returns the mean loss per loss token, and the norm before clipping.
 
-    Raises FloatingPointError with the rows where either is no number.
+    Raises FloatingPointError, with the ids of rows, where either is NaN or infinite.
     """
+    # Dropout differs between steps and ranks, and a resumed job repeats it.
     seed = hashlib.sha256(f"{job.steps.seed}:{step}:{ranks.rank}".encode()).digest()
     torch.manual_seed(int.from_bytes(seed[:8], "big"))
-    learned = sum(row.loss_tokens for row in rows) or 1
-    found: list[tuple[torch.Tensor, list[Example]]] = []
-    for batches in lay_out([len(row.tokens) for row in rows], ranks.world, job.machine.micro_batch_tokens):
-        mine = [rows[position] for position in batches[ranks.rank]]
-        loss = learner(tensors(micro_batch(mine), ranks.device))
-        # FSDP takes the mean over processes: times their number it is the sum.
-        (loss * (ranks.world / learned)).backward()
-        found.append((loss.detach(), mine))
-    total = ranks.total(sum(float(loss) for loss, _ in found))[0] / learned
-    if not math.isfinite(total):
-        bad = ranks.gathered([row.id for loss, mine in found if not math.isfinite(float(loss)) for row in mine])
+    loss_tokens = sum(row.loss_tokens for row in rows) or 1  # of the whole step, over all ranks
+
+    # Gradient accumulation over micro-batches; each rank runs its own.
+    losses: list[tuple[torch.Tensor, list[Example]]] = []
+    for micro_batch in plan_micro_batches(
+        [len(row.tokens) for row in rows], ranks.world_size, job.machine.micro_batch_tokens
+    ):
+        own = [rows[position] for position in micro_batch[ranks.rank]]
+        loss = model(to_device(pack(own), ranks.device))  # scalar: summed over this rank's loss tokens
+        # FSDP averages gradients over ranks: times the world size they are summed.
+        (loss * (ranks.world_size / loss_tokens)).backward()
+        losses.append((loss.detach(), own))
+    mean_loss = ranks.all_reduce_sum(sum(float(loss) for loss, _ in losses))[0] / loss_tokens
+    if not math.isfinite(mean_loss):
+        own_bad = [row.id for loss, own in losses if not math.isfinite(float(loss)) for row in own]
+        bad = [row for part in ranks.all_gather(own_bad) for row in part]
         raise FloatingPointError(
-            f"the loss of step {step + 1} is {total}, and nothing was learned from it; rows: {_listed([row for part in bad for row in part])}"
+            f"the loss of step {step + 1} is {mean_loss}; the step was not applied; rows: {_join_ids(bad)}"
         )
-    trained = [weight for weight in learner.parameters() if weight.requires_grad]
-    length: Any = torch.nn.utils.clip_grad_norm_(trained, math.inf if job.steps.clip is None else job.steps.clip)
-    norm = float(length.full_tensor() if hasattr(length, "full_tensor") else length)
+
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    clip = math.inf if job.steps.clip is None else job.steps.clip
+    total: Any = torch.nn.utils.clip_grad_norm_(trained, clip)  # scalar, a DTensor
+    norm = float(total.full_tensor() if hasattr(total, "full_tensor") else total)
     if not math.isfinite(norm):
         raise FloatingPointError(
-            f"the gradient of step {step + 1} has the norm {norm} at a loss of {total:.4g}, and nothing was learned from it; try a "
-            f"lower training.learning_rate, or precision: fp32; rows: {_listed([row.id for row in rows])}"
+            f"the gradient norm of step {step + 1} is {norm} at a loss of {mean_loss:.4g}; the step was not applied; try a "
+            f"lower training.learning_rate, or precision: fp32; rows: {_join_ids([row.id for row in rows])}"
         )
-    return total, norm
+    return mean_loss, norm
 
 
-def mean_loss(learner: Learner, examples: Examples, job: Job, ranks: Ranks) -> float:
-    """The mean loss over the learned tokens of examples; nothing is learned from them."""
-    # Summed on the device, which would else stand still after each micro-batch.
+def evaluate(model: ModelWithLoss, examples: Examples, job: Job, ranks: Ranks) -> float:
+    """The mean loss per loss token, without a gradient."""
+    # Summed on the device: reading each loss would wait for its micro-batch.
     total = torch.zeros((), dtype=torch.float64, device=ranks.device)
+    lengths = [len(each.tokens) for each in examples.all]
     with torch.no_grad():
-        for batches in lay_out(
-            [len(each.tokens) for each in examples.all], ranks.world, job.machine.micro_batch_tokens
-        ):
-            mine = [examples.all[position] for position in batches[ranks.rank]]
-            total += learner(tensors(micro_batch(mine), ranks.device))
-    learner.reshard()
-    return ranks.total(float(total))[0] / max(examples.loss_tokens, 1)
+        for micro_batch in plan_micro_batches(lengths, ranks.world_size, job.machine.micro_batch_tokens):
+            own = [examples.all[position] for position in micro_batch[ranks.rank]]
+            total += model(to_device(pack(own), ranks.device))
+    model.reshard()
+    return ranks.all_reduce_sum(float(total))[0] / max(examples.loss_tokens, 1)
 
 
-def groups(learner: Learner, job: Job) -> list[dict[str, Any]]:
-    """Trained weights for the optimiser; norms and biases do not decay."""
-    trained = [weight for weight in learner.parameters() if weight.requires_grad]
+def parameter_groups(model: ModelWithLoss, job: Job) -> list[dict[str, Any]]:
+    """The trained weights for the optimizer: matrices with weight decay, norms and biases without."""
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
     return [
         {"params": [weight for weight in trained if weight.ndim >= 2], "weight_decay": job.steps.weight_decay},
         {"params": [weight for weight in trained if weight.ndim < 2], "weight_decay": 0.0},
     ]
 
 
-def learning_rates(optimizer: torch.optim.Optimizer, job: Job, steps: int) -> Any:
-    """The schedule: a linear rise from nothing, then as the job says."""
+def learning_rate_schedule(optimizer: torch.optim.Optimizer, job: Job, steps: int) -> Any:
+    """Linear warm-up, then the job's schedule."""
     from transformers import get_scheduler
 
     name = "constant_with_warmup" if job.steps.schedule == "constant" else job.steps.schedule
-    warm = math.ceil(steps * job.steps.warmup_ratio)
-    return get_scheduler(name, optimizer, num_warmup_steps=warm, num_training_steps=steps)
+    warmup_steps = math.ceil(steps * job.steps.warmup_ratio)
+    return get_scheduler(name, optimizer, num_warmup_steps=warmup_steps, num_training_steps=steps)
 
 
-def say(ranks: Ranks, words: str) -> None:
-    """Tell something once."""
-    if ranks.first:
-        print(words, flush=True)
+def print_once(ranks: Ranks, line: str) -> None:
+    """Print a line on rank 0."""
+    if ranks.is_first:
+        print(line, flush=True)
 
 
-def _listed(ids: list[str]) -> str:
+def _join_ids(ids: list[str]) -> str:
+    """At most 50 ids as text."""
     return ", ".join(ids[:50]) + (f" and {len(ids) - 50} more" if len(ids) > 50 else "")
 
 
-def _end(code: int) -> None:
+def _exit(code: int) -> None:
     if dist.is_initialized() and code in (0, STOPPED):
         dist.destroy_process_group()
     sys.stdout.flush()
     sys.stderr.flush()
-    # Threads of libraries may still wait for processes that are gone.
+    # Not sys.exit: threads of libraries may wait forever for ranks that have ended.
     os._exit(code)
 
 
@@ -273,4 +301,4 @@ if __name__ == "__main__":
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    _end(main(Path(sys.argv[1])))
+    _exit(main(Path(sys.argv[1])))

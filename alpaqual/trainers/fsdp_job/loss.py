@@ -1,4 +1,4 @@
-"""The loss, inside the forward pass that FSDP wraps: there and nowhere else are the head's weights whole."""
+"""The loss, computed inside the forward pass that FSDP wraps: only there are the head's weights gathered."""
 
 from __future__ import annotations
 
@@ -14,84 +14,91 @@ from torch.utils.checkpoint import checkpoint
 from alpaqual.trainers.fsdp_job.batches import MicroBatch
 
 _CHUNK = 1024
-"""Tokens whose logits are held at once."""
+"""Tokens whose logits are held in memory at once."""
 
 
-class Learner(nn.Module):  # type: ignore[misc]
+class ModelWithLoss(nn.Module):  # type: ignore[misc]
     """A causal language model with its loss. `cross_entropy` is model, chunked or liger.
 
-    The forward pass takes a micro-batch of T tokens and gives the summed loss of its learned tokens, in fp32.
+    The forward pass takes a micro-batch of T tokens and returns the summed loss of its N loss tokens, a scalar in fp32.
     """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
         self.cross_entropy = "model"
-        self.longest: int | None = None
-        """Tokens of the longest row where the attention kernel is told where rows begin; None where a mask says it."""
-        words = inspect.signature(model.forward).parameters
-        self.keeps = "logits_to_keep" in words
+        self.max_seqlen: int | None = None
+        """Most tokens of a row, for attention kernels that take `cu_seqlens`; None for kernels that take a mask."""
+        self.takes_logits_to_keep = "logits_to_keep" in inspect.signature(model.forward).parameters
 
-    def forward(self, batch: dict[str, torch.Tensor], *, logits: bool = False) -> torch.Tensor:
-        """The loss; with `logits`, those of all T tokens (T, vocabulary) in fp32."""
-        words: dict[str, Any] = {"input_ids": batch["tokens"], "position_ids": batch["positions"], "use_cache": False}
-        if self.longest is not None:
-            words |= {"cu_seq_lens_q": batch["starts"], "cu_seq_lens_k": batch["starts"]}
-            words |= {"max_length_q": self.longest, "max_length_k": self.longest}
-        if logits:
-            # A copy: FSDP hooks what a forward pass returns, and a view of it would lose the hook.
-            return self.model(**words).logits[0].float().clone()
-        at, targets = batch["at"], batch["targets"]
+    def forward(self, batch: dict[str, torch.Tensor], *, return_logits: bool = False) -> torch.Tensor:
+        """Return the summed loss; with `return_logits`, the logits of all tokens (T, vocabulary) in fp32."""
+        inputs: dict[str, Any] = {
+            "input_ids": batch["input_ids"],  # (1, T)
+            "position_ids": batch["position_ids"],  # (1, T)
+            "use_cache": False,
+        }
+        if self.max_seqlen is not None:
+            inputs |= {"cu_seq_lens_q": batch["cu_seqlens"], "cu_seq_lens_k": batch["cu_seqlens"]}  # (rows + 1,)
+            inputs |= {"max_length_q": self.max_seqlen, "max_length_k": self.max_seqlen}
+        if return_logits:
+            # Cloned: FSDP registers hooks on the output, and a view would lose them.
+            return self.model(**inputs).logits[0].float().clone()  # (T, vocabulary)
+        positions, targets = batch["loss_positions"], batch["targets"]  # (N,), (N,)
         if not len(targets):
-            # Nothing to learn here, and still every weight takes part: the others wait for its gradient.
-            return self.model(**words).logits.float().sum() * 0.0
+            # No loss here, yet every weight takes part: the other ranks wait for its gradient.
+            return self.model(**inputs).logits.float().sum() * 0.0
         if self.cross_entropy == "model":
-            words |= {"logits_to_keep": at} if self.keeps else {}
-            found = self.model(**words).logits[0]
-            return _summed(found if self.keeps else found[at], targets)
-        hidden = self.model.get_decoder()(**words).last_hidden_state[0][at]
+            if self.takes_logits_to_keep:
+                return _summed_loss(self.model(**inputs, logits_to_keep=positions).logits[0], targets)
+            return _summed_loss(self.model(**inputs).logits[0][positions], targets)
+        hidden = self.model.get_decoder()(**inputs).last_hidden_state[0][positions]  # (N, width)
         head = self.model.get_output_embeddings()
         if self.cross_entropy == "liger":
-            return _liger(hidden, head, targets)
-        return _chunked(hidden, head, targets)
+            return _liger_loss(hidden, head, targets)
+        return _chunked_loss(hidden, head, targets)
 
 
-def tensors(batch: MicroBatch, device: torch.device) -> dict[str, torch.Tensor]:
-    """A micro-batch on a device: `tokens` and `positions` (1, T), `starts` (rows + 1,), `at` and `targets` (learned,)."""
+def to_device(batch: MicroBatch, device: torch.device) -> dict[str, torch.Tensor]:
+    """Copy a micro-batch of T tokens and N loss tokens to a device, without waiting for the copy."""
 
-    def there(values: Sequence[Any], dtype: torch.dtype = torch.long) -> torch.Tensor:
-        # From pinned memory: else the device would have to be done with all before it, and stand still until the next layers come.
+    def tensor(values: Sequence[Any], dtype: torch.dtype = torch.long) -> torch.Tensor:
+        # From pinned memory: a copy from pageable memory would wait for all kernels queued before it.
         return torch.tensor(values, dtype=dtype, pin_memory=device.type == "cuda").to(device, non_blocking=True)
 
     return {
-        "tokens": there([batch.tokens]),
-        "positions": there([batch.positions]),
-        "starts": there(batch.starts, torch.int32),
-        "at": there(batch.at),
-        "targets": there(batch.targets),
+        "input_ids": tensor([batch.input_ids]),  # (1, T)
+        "position_ids": tensor([batch.position_ids]),  # (1, T)
+        "cu_seqlens": tensor(batch.cu_seqlens, torch.int32),  # (rows + 1,)
+        "loss_positions": tensor(batch.loss_positions),  # (N,)
+        "targets": tensor(batch.targets),  # (N,)
     }
 
 
-def _summed(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def _summed_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Sum the cross entropy of logits (N, vocabulary) and targets (N,), in fp32."""
     return functional.cross_entropy(logits.float(), targets, reduction="sum")
 
 
-def _chunked(hidden: torch.Tensor, head: nn.Module, targets: torch.Tensor) -> torch.Tensor:
-    """The same sum with the logits of _CHUNK tokens at a time, made again for the backward pass."""
+def _chunked_loss(hidden: torch.Tensor, head: nn.Module, targets: torch.Tensor) -> torch.Tensor:
+    """The same sum with the logits of _CHUNK tokens at a time, recomputed in the backward pass."""
 
-    def part(states: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-        return _summed(head(states), wanted)
+    def chunk_loss(states: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        return _summed_loss(head(states), wanted)
 
     sums = [
-        checkpoint(part, hidden[start : start + _CHUNK], targets[start : start + _CHUNK], use_reentrant=False)
+        checkpoint(chunk_loss, hidden[start : start + _CHUNK], targets[start : start + _CHUNK], use_reentrant=False)
         for start in range(0, len(targets), _CHUNK)
     ]
     return torch.stack(sums).sum()
 
 
-def _liger(hidden: torch.Tensor, head: nn.Module, targets: torch.Tensor) -> torch.Tensor:
+def _liger_loss(hidden: torch.Tensor, head: nn.Module, targets: torch.Tensor) -> torch.Tensor:
+    """The same sum by liger-kernel's fused kernel, which takes a plain linear head."""
     from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
 
+    if type(head) is not nn.Linear:
+        raise TypeError(f"the head is {type(head).__name__}, not a plain linear layer")
     fused = LigerFusedLinearCrossEntropyLoss(reduction="sum", accum_dtype=torch.float32)
     found: torch.Tensor = fused(head.weight, hidden, targets, head.bias)
     return found.float()

@@ -1,4 +1,4 @@
-"""Stands where the training script does, for torchrun: the processes meet, work in steps, and stop with a checkpoint when asked."""
+"""Replaces the training script in tests of torchrun: the ranks run steps, and save a checkpoint and stop on a signal."""
 
 import os
 import signal
@@ -13,33 +13,33 @@ CHECKPOINT = Path("checkpoint.txt")
 
 
 def main() -> int:
-    asked: list[int] = []
+    signals: list[int] = []
     for number in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, lambda number, frame: asked.append(number))
+        signal.signal(number, lambda number, frame: signals.append(number))
     dist.init_process_group("gloo")
     step = int(CHECKPOINT.read_text()) if CHECKPOINT.exists() else 0
     dist.barrier()
-    tell(f"started at {step}")
+    log(f"started at {step}")
     while step < int(os.environ["STEPS"]):
         time.sleep(0.05)
         step += 1
-        stop = torch.tensor(len(asked))
+        stop = torch.tensor(len(signals))
         dist.all_reduce(stop)
         if stop:
-            tell(f"asked {len(asked)} times")
-            # A large checkpoint takes its time.
+            log(f"received {len(signals)} signals")
+            # As long as a large checkpoint takes.
             time.sleep(float(os.environ["SECONDS_TO_SAVE"]))
             if dist.get_rank() == 0:
                 CHECKPOINT.write_text(str(step))
             dist.barrier()
-            tell(f"saved {step}")
+            log(f"saved {step}")
             return 75
-    tell(f"done {step}")
+    log(f"done {step}")
     return 0
 
 
-def tell(what: str) -> None:
-    # One write: lines of several processes do not run into each other.
+def log(what: str) -> None:
+    # One write: lines of several ranks do not mix.
     sys.stdout.write(f"{dist.get_rank()} of {dist.get_world_size()}: {what}\n")
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""Which rows make a step, and how they are laid out over processes."""
+"""Which rows make a step, and how they are packed into micro-batches."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
-from alpaqual.trainers.fsdp_job.batches import Order, lay_out, micro_batch
-from alpaqual.trainers.fsdp_job.texts import Example
+from alpaqual.trainers.fsdp_job.batches import Order, pack, plan_micro_batches
+from alpaqual.trainers.fsdp_job.tokenization import Example
 
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=60)
 IDS = st.lists(st.text("abcdef0123456789", min_size=1, max_size=6), min_size=1, max_size=40, unique=True)
 
 
 @given(LENGTHS, st.integers(1, 9), st.integers(1, 1000))
-def test_each_row_is_in_one_micro_batch_and_each_process_has_as_many(lengths, processes, tokens):
-    laid = lay_out(lengths, processes, tokens)
-    assert all(len(batches) == processes for batches in laid)
-    assert sorted(chain.from_iterable(chain.from_iterable(laid))) == list(range(len(lengths)))
+def test_each_row_is_in_one_micro_batch_and_each_rank_has_as_many(lengths, processes, tokens):
+    planned = plan_micro_batches(lengths, processes, tokens)
+    assert all(len(batches) == processes for batches in planned)
+    assert sorted(chain.from_iterable(chain.from_iterable(planned))) == list(range(len(lengths)))
 
 
 @given(LENGTHS, st.integers(1, 9), st.integers(1, 1000))
-def test_no_micro_batch_is_larger_than_asked_unless_by_a_single_row(lengths, processes, tokens):
-    for batches in lay_out(lengths, processes, tokens):
+def test_only_a_single_long_row_exceeds_the_limit(lengths, processes, tokens):
+    for batches in plan_micro_batches(lengths, processes, tokens):
         for batch in batches:
             assert len(batch) <= 1 or sum(lengths[row] for row in batch) <= tokens
 
 
 def test_rows_of_a_real_spread_are_balanced():
     lengths = [30 + (n * n * 37) % 170 for n in range(128)]
-    (batches,) = lay_out(lengths, 4, 5000)
+    (batches,) = plan_micro_batches(lengths, 4, 5000)
     weights = [sum(lengths[row] for row in batch) for batch in batches]
     assert max(weights) / (sum(weights) / 4) < 1.01
 
@@ -40,58 +40,59 @@ def test_rows_of_a_real_spread_are_balanced():
 @given(IDS, st.integers(1, 7), st.integers(1, 3), st.integers(0, 5), st.randoms())
 def test_each_epoch_has_each_row_once_whatever_the_order_of_the_file(ids, size, epochs, seed, chance):
     order = Order(tuple(ids), size, epochs, seed)
-    steps = [[ids[position] for position in rows] for _, rows in order.rows_from(0)]
+    steps = [[ids[position] for position in rows] for _, rows in order.steps_from(0)]
     assert len(steps) == order.steps
     for epoch in range(epochs):
-        part = steps[epoch * order.steps_of_epoch : (epoch + 1) * order.steps_of_epoch]
+        part = steps[epoch * order.steps_per_epoch : (epoch + 1) * order.steps_per_epoch]
         assert sorted(chain.from_iterable(part)) == sorted(ids)
     shuffled = chance.sample(ids, len(ids))
     other = [
-        [shuffled[position] for position in rows] for _, rows in Order(tuple(shuffled), size, epochs, seed).rows_from(0)
+        [shuffled[position] for position in rows]
+        for _, rows in Order(tuple(shuffled), size, epochs, seed).steps_from(0)
     ]
     assert other == steps
 
 
 @given(IDS, st.integers(1, 7), st.integers(1, 3), st.data())
-def test_it_goes_on_from_any_step(ids, size, epochs, data):
+def test_steps_resume_from_any_step(ids, size, epochs, data):
     order = Order(tuple(ids), size, epochs, 42)
-    whole = list(order.rows_from(0))
+    whole = list(order.steps_from(0))
     first = data.draw(st.integers(0, order.steps))
-    assert list(order.rows_from(first)) == whole[first:]
+    assert list(order.steps_from(first)) == whole[first:]
 
 
 @given(IDS, st.integers(0, 5), st.data())
-def test_rows_that_two_datasets_share_stand_in_the_same_order(ids, seed, data):
+def test_rows_that_two_datasets_share_come_in_the_same_order(ids, seed, data):
     part = data.draw(st.lists(st.sampled_from(ids), min_size=1, unique=True))
 
     def seen(chosen):
-        return [chosen[row] for _, rows in Order(tuple(chosen), len(chosen), 1, seed).rows_from(0) for row in rows]
+        return [chosen[row] for _, rows in Order(tuple(chosen), len(chosen), 1, seed).steps_from(0) for row in rows]
 
     assert [each for each in seen(ids) if each in part] == seen(part)
 
 
 def test_another_epoch_and_another_seed_have_another_order():
     ids = tuple(f"r{n}" for n in range(50))
-    (_, first), (_, second) = Order(ids, 50, 2, 42).rows_from(0)
-    ((_, other),) = Order(ids, 50, 1, 43).rows_from(0)
+    (_, first), (_, second) = Order(ids, 50, 2, 42).steps_from(0)
+    ((_, other),) = Order(ids, 50, 1, 43).steps_from(0)
     assert len({tuple(first), tuple(second), tuple(other)}) == 3
 
 
 @given(st.lists(st.tuples(st.integers(2, 9), st.integers(1, 8)), min_size=1, max_size=6))
-def test_a_micro_batch_holds_what_each_row_is_to_learn(shapes):
+def test_a_micro_batch_has_the_targets_of_each_row(shapes):
     rows = [
-        Example(str(n), tuple(range(n * 100, n * 100 + length)), min(learned, length - 1))
-        for n, (length, learned) in enumerate(shapes)
+        Example(str(n), tuple(range(n * 100, n * 100 + length)), min(loss_start, length - 1))
+        for n, (length, loss_start) in enumerate(shapes)
     ]
-    made = micro_batch(rows)
-    assert made.tokens == [token for row in rows for token in row.tokens]
-    assert made.targets == [token for row in rows for token in row.tokens[row.learned :]]
+    made = pack(rows)
+    assert made.input_ids == [token for row in rows for token in row.tokens]
+    assert made.targets == [token for row in rows for token in row.tokens[row.loss_start :]]
     # Tokens count up by one in a row: what follows the token at each place is the target.
-    assert [made.tokens[at] + 1 for at in made.at] == made.targets
-    assert made.starts == [0, *(sum(len(row.tokens) for row in rows[: n + 1]) for n in range(len(rows)))]
-    assert made.positions == [place for row in rows for place in range(len(row.tokens))]
+    assert [made.input_ids[at] + 1 for at in made.loss_positions] == made.targets
+    assert made.cu_seqlens == [0, *(sum(len(row.tokens) for row in rows[: n + 1]) for n in range(len(rows)))]
+    assert made.position_ids == [place for row in rows for place in range(len(row.tokens))]
 
 
-def test_a_process_without_rows_gets_tokens_and_learns_nothing():
-    made = micro_batch([])
-    assert len(made.tokens) == made.starts[-1] == 2 and not made.at and not made.targets
+def test_a_rank_without_rows_gets_tokens_without_loss():
+    made = pack([])
+    assert len(made.input_ids) == made.cu_seqlens[-1] == 2 and not made.loss_positions and not made.targets

@@ -1,4 +1,4 @@
-"""Layers as they run on CUDA: compiled, with torch's attention over packed rows, whose kernel is written out here for the CPU."""
+"""Layers as on CUDA: compiled, with torch's variable-length attention, whose kernel is implemented here for the CPU."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra 'train'")
 varlen = pytest.importorskip("torch.nn.attention.varlen", reason="needs torch 2.10")
-from test_checking import asking, built, job, ranks  # noqa: E402, F401
 from training import TINY  # noqa: E402
+from training.sharded import build, job, ranks, with_machine  # noqa: E402, F401
 
 from alpaqual.job import Model  # noqa: E402
 
 
 def attend(query, key, value, starts, window):
-    """(result, log-sum-exp) of rows that lie one behind the other, as softmax over products in fp32."""
+    """(output, log-sum-exp) of attention over packed rows, in fp32."""
     found, sums = [], []
     for start, end in pairwise(starts.tolist()):
         q, k, v = (each[start:end].float().transpose(0, 1) for each in (query, key, value))
@@ -77,32 +77,34 @@ def backward(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def on_a_cpu():
+def cpu_kernels():
     varlen._varlen_attn.register_kernel("cpu")(forward)
     varlen._varlen_attn_backward.register_kernel("cpu")(backward)
 
 
 @pytest.mark.parametrize("kind", ["llama", "mistral"])
-def test_torchs_attention_over_packed_rows_keeps_them_apart(kind, job, ranks):  # noqa: F811
-    from alpaqual.trainers.fsdp_job.batches import micro_batch
-    from alpaqual.trainers.fsdp_job.checking import prove
-    from alpaqual.trainers.fsdp_job.loss import tensors
+def test_varlen_attention_keeps_packed_rows_apart(kind, job, ranks):  # noqa: F811
+    from alpaqual.trainers.fsdp_job.batches import pack
+    from alpaqual.trainers.fsdp_job.kernels import select_kernels
+    from alpaqual.trainers.fsdp_job.loss import to_device
 
-    # Several heads share keys; of mistral a token sees the eight before it.
+    # Grouped-query attention; mistral with a sliding window of eight.
     more = {"sliding_window": 8} if kind == "mistral" else {}
     model = Model(config={**TINY, "model_type": kind, **more}, tokenizer=job[1].model.tokenizer)
-    learner, said, chosen, data = built(job, ranks, model=model)
-    assert prove(learner, said, chosen, asking(job, attention="varlen"), ranks).startswith("attention varlen")
+    sharded, reference, sample, data = build(job, ranks, model=model)
+    assert select_kernels(sharded, reference, sample, with_machine(job, attention="varlen"), ranks).startswith(
+        "attention varlen"
+    )
     found = data.examples.all[:5]
-    packed = learner(tensors(micro_batch(found), ranks.device), logits=True).detach()
-    learner.model.set_attn_implementation("eager")
-    alone = torch.cat([learner.model(input_ids=torch.tensor([each.tokens])).logits[0].detach() for each in found])
+    packed = sharded(to_device(pack(found), ranks.device), return_logits=True).detach()
+    sharded.model.set_attn_implementation("eager")
+    alone = torch.cat([sharded.model(input_ids=torch.tensor([each.tokens])).logits[0].detach() for each in found])
     assert float((packed - alone).abs().max()) < 1e-5
 
 
 @pytest.mark.parametrize("takes_scale", [False, True])
-def test_an_older_torch_is_told_of_causality_as_it_asks(takes_scale, job, ranks, monkeypatch):  # noqa: F811
-    from alpaqual.trainers.fsdp_job.checking import prove
+def test_older_torch_gets_is_causal(takes_scale, job, ranks, monkeypatch):  # noqa: F811
+    from alpaqual.trainers.fsdp_job.kernels import select_kernels
 
     new = varlen.varlen_attn
 
@@ -116,16 +118,18 @@ def test_an_older_torch_is_told_of_causality_as_it_asks(takes_scale, job, ranks,
         return old(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, is_causal)
 
     monkeypatch.setattr(varlen, "varlen_attn", old_with_scale if takes_scale else old)
-    learner, said, chosen, _ = built(job, ranks)
-    assert prove(learner, said, chosen, asking(job, attention="varlen"), ranks).startswith("attention varlen")
+    sharded, reference, sample, _ = build(job, ranks)
+    assert select_kernels(sharded, reference, sample, with_machine(job, attention="varlen"), ranks).startswith(
+        "attention varlen"
+    )
 
 
-@pytest.mark.filterwarnings("ignore")  # of what dynamo looks at
-def test_layers_are_compiled_whole_and_once_for_all_lengths(job, ranks):  # noqa: F811
-    from alpaqual.trainers.fsdp_job.attention import use
-    from alpaqual.trainers.fsdp_job.batches import micro_batch
-    from alpaqual.trainers.fsdp_job.loss import tensors
-    from alpaqual.trainers.fsdp_job.model import blocks
+@pytest.mark.filterwarnings("ignore")  # dynamo's own
+def test_layers_compile_without_graph_breaks_and_once_for_all_lengths(job, ranks):  # noqa: F811
+    from alpaqual.trainers.fsdp_job.attention import set_attention
+    from alpaqual.trainers.fsdp_job.batches import pack
+    from alpaqual.trainers.fsdp_job.loss import to_device
+    from alpaqual.trainers.fsdp_job.model import layers_of
 
     graphs = []
 
@@ -135,63 +139,63 @@ def test_layers_are_compiled_whole_and_once_for_all_lengths(job, ranks):  # noqa
 
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
-    learner, _, _, data = built(job, ranks, precision="bf16")
-    learner.train()
-    use(learner, "varlen", 256)
-    for block in blocks(learner.model):
-        block.compile(backend=counting)
+    sharded, _, _, data = build(job, ranks, precision="bf16")
+    sharded.train()
+    set_attention(sharded, "varlen", 256)
+    for layer in layers_of(sharded.model):
+        layer.compile(backend=counting)
     seen = []
     for count in (1, 3, 2, 5, 4, 6):
-        learner(tensors(micro_batch(data.examples.all[:count]), ranks.device)).backward()
+        sharded(to_device(pack(data.examples.all[:count]), ranks.device)).backward()
         seen.append(len(graphs))
-    # The first layer's input needs no gradient of what is before it, or lengths were one so far: two graphs, and then none.
+    # Two graphs: the first layer's input needs no gradient, and the first length is compiled as a constant.
     assert seen[-1] == seen[1] <= 3, seen
     assert not torch._dynamo.utils.counters["graph_break"]
 
 
-def test_layers_over_four_bits_are_not_compiled_unless_asked_for(job):  # noqa: F811
+def test_layers_in_four_bits_are_compiled_only_on_request(job):  # noqa: F811
     from types import SimpleNamespace
 
-    from alpaqual.trainers.fsdp_job.memory import compiles
+    from alpaqual.trainers.fsdp_job.memory import should_compile
 
     cuda, cpu = (SimpleNamespace(device=torch.device(kind)) for kind in ("cuda", "cpu"))
-    assert [compiles(replace(job[1], method=method), cuda) for method in ("full", "lora", "qlora")] == [
+    assert [should_compile(replace(job[1], method=method), cuda) for method in ("full", "lora", "qlora")] == [
         True,
         True,
         False,
     ]
-    assert not compiles(job[1], cpu)
-    asked = replace(job[1], method="qlora", machine=replace(job[1].machine, compile=True))
-    assert compiles(asked, cuda) and compiles(asked, cpu)
+    assert not should_compile(job[1], cpu)
+    requested = replace(job[1], method="qlora", machine=replace(job[1].machine, compile=True))
+    assert should_compile(requested, cuda) and should_compile(requested, cpu)
 
 
-@pytest.mark.filterwarnings("ignore")  # of what inductor imports
-def test_where_nothing_can_be_compiled_layers_are_not_and_it_is_said(job, ranks, monkeypatch):  # noqa: F811
-    from alpaqual.trainers.fsdp_job.model import blocks, compile_layers
+@pytest.mark.filterwarnings("ignore")  # inductor's own
+def test_without_a_compiler_layers_stay_as_they_are_with_a_reason(job, ranks, monkeypatch):  # noqa: F811
+    from alpaqual.trainers.fsdp_job.model import compile_layers, layers_of
 
     def compile_nothing(*words, **more):
         raise RuntimeError("Failed to find C compiler. Please specify via CC environment variable.")
 
-    learner, _, _, _ = built(job, ranks)
+    sharded, _, _, _ = build(job, ranks)
     with monkeypatch.context() as patch:
         patch.setattr(torch, "compile", compile_nothing)
-        assert "Failed to find C compiler" in compile_layers(learner.model, None, ranks)
-    assert all(block._compiled_call_impl is None for block in blocks(learner.model))
-    # Asked for in a recipe it is not left out in silence: the first layer would say what is missing.
-    assert compile_layers(learner.model, True, ranks) == ""
-    assert all(block._compiled_call_impl is not None for block in blocks(learner.model))
+        assert "Failed to find C compiler" in compile_layers(sharded.model, None, ranks)
+    assert all(layer._compiled_call_impl is None for layer in layers_of(sharded.model))
+    # On request layers are compiled, and the first step fails with the compiler's error.
+    assert compile_layers(sharded.model, True, ranks) == ""
+    assert all(layer._compiled_call_impl is not None for layer in layers_of(sharded.model))
 
 
-def test_a_model_that_caps_attention_is_never_left_to_a_kernel_that_does_not(job, ranks, monkeypatch):  # noqa: F811
+def test_a_model_that_caps_attention_gets_no_kernel_without_the_cap(job, ranks, monkeypatch):  # noqa: F811
     from transformers import Gemma2ForCausalLM, Gemma2PreTrainedModel
 
-    from alpaqual.trainers.fsdp_job.attention import use
+    from alpaqual.trainers.fsdp_job.attention import set_attention
 
-    # transformers 5.17 says that it can.
+    # transformers 5.17 declares support for it.
     for kind in (Gemma2PreTrainedModel, Gemma2ForCausalLM):
         monkeypatch.setattr(kind, "_supports_sdpa", True)
     model = Model(config={**TINY, "model_type": "gemma2", "head_dim": 16}, tokenizer=job[1].model.tokenizer)
-    learner, _, _, _ = built(job, ranks, model=model)
-    assert learner.model.config._attn_implementation == "eager"
+    sharded, _, _, _ = build(job, ranks, model=model)
+    assert sharded.model.config._attn_implementation == "eager"
     with pytest.raises(ValueError, match="softcap"):
-        use(learner, "sdpa", 256)
+        set_attention(sharded, "sdpa", 256)

@@ -1,6 +1,8 @@
-"""Training as it runs on CUDA, on a device that is made up: what meets there, and where it is waited for."""
+"""Training on a fake CUDA device: devices and dtypes of its tensors, and where it synchronizes."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +15,7 @@ from alpaqual.trainers._devices import peak_of  # noqa: E402
 @pytest.mark.parametrize(
     "settings", [{}, {"method": "lora", "dropout": 0.1, "world": 2, "activation_checkpointing": True}]
 )
-def test_a_step_stays_on_the_device_and_waits_for_it_at_its_end_alone(settings, device_library):
+def test_a_step_synchronizes_only_at_its_end(settings, device_library):
     if settings.get("method") == "lora":
         pytest.importorskip("peft", reason="needs the extra 'lora'")
     found = devices.run("training_step.py", device_library, **settings)
@@ -21,14 +23,20 @@ def test_a_step_stays_on_the_device_and_waits_for_it_at_its_end_alone(settings, 
     assert found["dtypes"] == ["torch.float32"]
     assert found["peak"] == 989e12 * settings.get("world", 1)
     assert found["attention"] == "alpaqual_varlen"
-    # A loss a micro-batch, and the norm: numbers that are asked for once all is under way.
+    # A loss a micro-batch, and the norm: read once all kernels are queued.
     waits = found["learning"]
     assert {line.partition(":")[0] for line in waits} == {"number"}, waits
     assert sorted(waits.values()) == [1, found["batches"]], waits
     assert list(found["measuring"].values()) == [1], found["measuring"]
 
 
-def test_the_peak_is_that_of_the_device_and_not_of_a_faster_one_of_its_name():
+def test_files_of_a_checkout_called_alpaqual_are_not_the_packages_own():
+    package = Path("/home/alpaqual/alpaqual")
+    assert devices.in_package("/home/alpaqual/alpaqual/llm/local.py", package)
+    assert not devices.in_package("/home/alpaqual/tests/devices/training_step.py", package)
+
+
+def test_the_peak_is_of_the_variant_of_a_gpu():
     assert peak_of("NVIDIA H200") == peak_of("NVIDIA H100 80GB HBM3") == peak_of("NVIDIA GH200 480GB") == 989e12
     assert peak_of("NVIDIA H100 PCIe") == 756e12
     assert peak_of("NVIDIA H100 NVL") == peak_of("NVIDIA H200 NVL") == 835e12

@@ -1,4 +1,4 @@
-"""What the exports write, to the letter; `python tests/unit/trainers/test_exports.py` writes the goldens anew."""
+"""What the exports write, byte for byte; `python tests/unit/trainers/test_exports.py` writes the goldens again."""
 
 from __future__ import annotations
 
@@ -65,18 +65,18 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def golden(tool: str, case: str) -> str:
-    """All files of an export, one behind the other."""
+    """All files of an export, concatenated."""
     return "".join(f"=== {name}\n{text}" for name, text in files(tool, **CASES[case]).items())
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("tool", TOOLS)
-def test_an_export_is_as_it_was(tool: str, case: str) -> None:
+def test_files_match_the_goldens(tool: str, case: str) -> None:
     assert golden(tool, case) == (GOLDENS / f"{tool}.{case}.txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_every_setting_arrives(tool: str) -> None:
+def test_every_setting_is_exported(tool: str) -> None:
     got = values(
         tool,
         method="lora",
@@ -132,9 +132,9 @@ def test_every_setting_arrives(tool: str) -> None:
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_what_is_left_out_is_said(tool: str) -> None:
-    said = files(tool, cross_entropy="liger", attention="varlen", slurm={"time": "1"}, price_per_gpu_hour=2.0)
-    head = said["config.yaml"].split("\n", 40)
+def test_settings_that_are_not_exported_are_named(tool: str) -> None:
+    written_files = files(tool, cross_entropy="liger", attention="varlen", slurm={"time": "1"}, price_per_gpu_hour=2.0)
+    head = written_files["config.yaml"].split("\n", 40)
 
     for setting in ("cross_entropy", "attention", "launch.slurm", "price_per_gpu_hour", "checkpoints.every_minutes"):
         assert any(line.startswith(f"# - training.{setting}:") for line in head), setting
@@ -149,13 +149,13 @@ def test_no_clipping_no_weights_of_other_precision(tool: str) -> None:
 
 
 @given(batch=st.integers(1, 600), processes=st.integers(1, 9), tokens=st.integers(1, 9000), length=st.integers(1, 2048))
-def test_the_batch_is_split_to_the_row_or_refused(batch: int, processes: int, tokens: int, length: int) -> None:
+def test_the_batch_is_split_exactly_or_refused(batch: int, processes: int, tokens: int, length: int) -> None:
     job = make(batch_size=batch, processes=processes, micro_batch_tokens=tokens, max_length=length)
     if batch % processes:
         with pytest.raises(ValueError, match=r"training\.batch_size.*training\.launch"):
-            _exports.batches(job)
+            _exports.split_batch(job)
         return
-    rows, times = _exports.batches(job)
+    rows, times = _exports.split_batch(job)
 
     assert rows * times * processes == batch
     assert rows == 1 or rows * length <= tokens
@@ -181,7 +181,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("tool", "changes", "setting"), REFUSED, ids=lambda value: str(value)[:40])
-def test_what_a_tool_cannot_do_is_refused(tool: str, changes: dict[str, Any], setting: str) -> None:
+def test_jobs_that_a_program_cannot_train_are_refused(tool: str, changes: dict[str, Any], setting: str) -> None:
     with pytest.raises(ValueError, match=f"^{setting}: "):
         files(tool, **changes)
 
@@ -209,7 +209,7 @@ def test_hostile_names_stay_names(tool: str, text: str) -> None:
             json.loads(source)
 
 
-def test_prepared_rows_hold_the_prompt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prepared_rows_have_the_prompt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [
         {"id": "1", "instruction": "Add {x}", "input": "1\u2028", "output": "a"},
         {"id": "2", "instruction": "I", "input": "", "output": "b"},
@@ -249,6 +249,7 @@ def test_yaml_reads_what_was_written(tree: dict[str, Any], comment: list[str]) -
 
     assert (yaml.safe_load(text) or {}) == tree
     assert text.count("\n") >= len(comment) + len(tree)
+    assert all(line.startswith("# ") for line in text.split("\n")[: len(comment)])
 
 
 @given(value=st.floats(allow_nan=False, allow_infinity=False))
@@ -258,7 +259,7 @@ def test_a_number_stays_a_number(value: float) -> None:
     assert isinstance(read, float) and read == value
 
 
-def test_what_is_no_number_is_refused() -> None:
+def test_nan_is_refused() -> None:
     with pytest.raises(ValueError, match="nan"):
         document([], {"x": float("nan")})
 

@@ -22,18 +22,18 @@ if [ ! -f launch.sh ]; then
   exit 2
 fi
 
-# launch.slurm.setup of the recipe; such lines may read variables that are not set.
+# launch.slurm.setup of the recipe, which may read unset variables.
 set +u
 module load cuda/12.4
 source /venv/bin/activate
 set -u
 
-# The nodes meet at the first of them, at a port of this job's own.
+# The rendezvous is on the first node, at a port of this job's own.
 hosts="$(scontrol show hostnames "$SLURM_JOB_NODELIST")"
 export RDZV_ENDPOINT="${hosts%%$'\n'*}:$((20000 + SLURM_JOB_ID % 10000))"
 export RDZV_ID="$SLURM_JOB_ID"
 
-# Slurm's warning comes to this script alone. srun would kill at once on SIGTERM: scancel hands it to the tasks instead.
+# Slurm warns this script only. scancel forwards SIGTERM to the tasks; srun would kill them at once.
 ending=''
 end() {
   ending=yes
@@ -41,19 +41,19 @@ end() {
 }
 trap end USR1
 
-# One task a node starts all of its processes: it is bound to no core, and gets the CPUs that sbatch asked for, which srun
-# forgets. When a node ends, the others have as long as torchrun itself waits for them.
+# One task a node, not bound to cores, starts all of its processes. srun does not inherit the CPUs of sbatch.
+# When a node ends, the others have as long as torchrun itself waits for them.
 srun --nodes=4 --ntasks-per-node=1 --cpus-per-task=64 --cpu-bind=none \
   --kill-on-bad-exit=0 --wait=300 bash launch.sh &
 step=$!
-# `wait` ends when a signal comes: what counts is that the step has ended.
+# `wait` returns early on a signal: loop until the step has ended.
 status=0
 while kill -0 "$step" 2>/dev/null; do
   status=0
   wait "$step" || status=$?
 done
 
-# Ended by the warning and not done: the same job queues again, and goes on from its checkpoint.
+# Stopped by the warning before the model was saved: requeue, and resume from the checkpoint.
 if [ "$status" -ne 0 ] && [ -n "$ending" ] && [ "${SLURM_RESTART_COUNT:-0}" -lt "${MAX_REQUEUES:-50}" ]; then
   scontrol requeue "$SLURM_JOB_ID"
 fi

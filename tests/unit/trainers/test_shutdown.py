@@ -1,4 +1,4 @@
-"""Jobs that end before their time: checkpoints that are pruned, a folder that is taken, memory that is not there."""
+"""Jobs that stop early: old checkpoints are deleted, a locked folder is refused, running out of memory is explained."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tokenizer(tmp_path_factory.mktemp("tokenizer"))
 
 
-def alone(folder: Folder, **more) -> subprocess.CompletedProcess[str]:
-    """The job as one process that nobody started but us."""
+def run_alone(folder: Folder, **more) -> subprocess.CompletedProcess[str]:
+    """Run the job as one process, without torchrun."""
     words = [sys.executable, "-m", "alpaqual.trainers.fsdp_job", "job.json"]
     return subprocess.run(
         words, cwd=folder.path, capture_output=True, encoding="utf-8", timeout=120, check=False, **more
     )
 
 
-def test_a_job_on_disk_is_the_job(tokenizer):
+def test_a_job_survives_json(tokenizer):
     job = tiny_job(tokenizer, method="lora", targets=("q_proj", "v_proj"))
     assert from_json(to_json(job)) == job
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"version": 2}', '{"version": 1, "model": 3}'])
-def test_what_is_no_job_is_told(text):
-    with pytest.raises(ValueError, match=r"it is|Expecting"):
+def test_a_text_that_is_not_a_job_is_refused(text):
+    with pytest.raises(ValueError, match=r"job\.json (is not a job|has version)"):
         from_json(text)
 
 
-def test_as_many_checkpoints_are_kept_as_asked_for(tokenizer, tmp_path):
+def test_old_checkpoints_are_deleted(tokenizer, tmp_path):
     folder = Folder.of(tmp_path / "job", tiny_job(tokenizer, checkpoint_steps=1, checkpoints_kept=2, epochs=3))
     process = folder.start(1)
     try:
@@ -54,15 +54,15 @@ def test_as_many_checkpoints_are_kept_as_asked_for(tokenizer, tmp_path):
     assert pointed in there
 
 
-def test_two_jobs_never_work_in_one_folder(tokenizer, tmp_path):
+def test_a_second_job_in_a_folder_is_refused(tokenizer, tmp_path):
     folder = Folder.of(tmp_path / "job", tiny_job(tokenizer))
     with (folder.path / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = alone(folder)
+        done = run_alone(folder)
     assert done.returncode == 2 and "another process is training in" in done.stderr
 
 
-def test_memory_that_is_not_there_names_the_setting(tokenizer, tmp_path):
+def test_out_of_memory_names_the_setting(tokenizer, tmp_path):
     big = {
         **TINY,
         "hidden_size": 4096,
@@ -73,16 +73,17 @@ def test_memory_that_is_not_there_names_the_setting(tokenizer, tmp_path):
     }
     folder = Folder.of(tmp_path / "job", tiny_job(tokenizer, model=Model(config=big, tokenizer=str(tokenizer))))
     limit = 8 * 2**30
-    done = alone(folder, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
-    told = json.loads((folder.path / "failure.json").read_text())
-    assert done.returncode == told["exit_code"] == 3
+    done = run_alone(folder, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
+    failure = json.loads((folder.path / "failure.json").read_text())
+    assert done.returncode == failure["exit_code"] == 3
     assert (
-        "out of memory on CPU" in told["message"] and "lower training.micro_batch_tokens (it is 512)" in told["message"]
+        "out of memory on CPU" in failure["message"]
+        and "lower training.micro_batch_tokens (it is 512)" in failure["message"]
     )
     assert "GiB a device" in done.stdout
 
 
-def test_a_checkpoint_that_cannot_be_written_is_told_and_training_goes_on(tokenizer, tmp_path):
+def test_a_checkpoint_that_cannot_be_written_is_reported_and_training_continues(tokenizer, tmp_path):
     folder = Folder.of(tmp_path / "job", tiny_job(tokenizer, checkpoint_steps=4, epochs=1))
     # A file where the folder of checkpoints would be.
     (folder.path / "checkpoint").write_text("")

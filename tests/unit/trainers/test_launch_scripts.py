@@ -1,18 +1,13 @@
-"""What starts a job: the texts as they are kept, hostile values in them, and torchrun as it really starts, meets and stops.
+"""Scripts that start a job: goldens, hostile values, and what bash makes of them.
 
-`ALPAQUAL_BLESS=1 pytest tests/unit/trainers/test_launching.py` writes the texts anew; the diff is then for a person to read.
+`ALPAQUAL_BLESS=1 pytest tests/unit/trainers/test_launch_scripts.py` writes the goldens again; review the diff.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
-import signal
-import socket
 import subprocess
-import sys
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +20,8 @@ from hypothesis import strategies as st
 
 from alpaqual.job import Job, Launch, Lora, Machine, Model, Steps, Text, from_json, to_json
 from alpaqual.trainers.fsdp_job import Plugin
-from alpaqual.trainers.fsdp_job.launch_checks import check
-from alpaqual.trainers.fsdp_job.launching import BEGAN, GRACE, MARGIN, label
+from alpaqual.trainers.fsdp_job.launch_checks import check_launch
+from alpaqual.trainers.fsdp_job.launch_scripts import GRACE, MARGIN, START_TIME, job_label
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "launch"
 BLESS = os.environ.get("ALPAQUAL_BLESS") == "1"
@@ -81,15 +76,15 @@ CASES = {
 }
 
 
-def write(folder: Path, asked: Job) -> Path:
+def write(folder: Path, made: Job) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in Plugin().files(asked).items():
+    for name, text in Plugin().files(made).items():
         (folder / name).write_text(text, encoding="utf-8")
     return folder
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_texts_are_as_they_were(case: str) -> None:
+def test_files_match_the_goldens(case: str) -> None:
     files = Plugin().files(CASES[case])
     golden = GOLDEN / case
     if BLESS:
@@ -108,12 +103,12 @@ def test_bash_can_read_every_script(case: str, tmp_path: Path) -> None:
         subprocess.run(["bash", "-n", path], check=True)
 
 
-def test_it_is_run_in_its_folder() -> None:
+def test_the_command() -> None:
     assert Plugin().command(job()) == ["bash", "launch.sh"]
 
 
 @pytest.mark.parametrize(
-    ("setting", "asked"),
+    ("setting", "made"),
     [
         ("launch.replicas", {"replicas": 3, "processes": 4}),
         ("launch.replicas", {"replicas": 8, "nodes": 2, "processes": 2}),
@@ -148,9 +143,9 @@ def test_it_is_run_in_its_folder() -> None:
         ("launch.kubernetes.path", {"processes": 1, "kubernetes": KUBERNETES | {"path": "a\nb"}}),
     ],
 )
-def test_what_cannot_be_is_refused_by_its_setting(setting: str, asked: dict[str, Any]) -> None:
+def test_invalid_settings_are_refused_by_name(setting: str, made: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(setting)}: "):
-        Plugin().files(job(**asked))
+        Plugin().files(job(**made))
 
 
 @pytest.mark.parametrize(
@@ -171,7 +166,7 @@ values = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size
 
 @pytest.fixture(scope="module")
 def printer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Stands where python does and prints the environment that it is given."""
+    """A PYTHON that prints its environment."""
     path: Path = tmp_path_factory.mktemp("bin") / "printer"
     path.write_text("#!/bin/sh\nexec env -0\n")
     path.chmod(0o755)
@@ -181,24 +176,24 @@ def printer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @settings(max_examples=60, deadline=None)
 @given(environment=st.dictionaries(names, values, max_size=5))
 def test_the_environment_is_exactly_what_the_recipe_says(printer: Path, environment: dict[str, str]) -> None:
-    asked = job(processes=1, environment=environment | {"CDPATH": "/"})
+    made = job(processes=1, environment=environment | {"CDPATH": "/"})
     try:
-        check(asked)
+        check_launch(made)
     except ValueError:
         return
     if environment.keys() & {"PATH", "PYTHON", "NPROC", "LD_PRELOAD", "LD_LIBRARY_PATH"}:
         return
-    found = told(asked, printer)
+    found = environment_of(made, printer)
     assert {name: found.get(name) for name in environment} == environment
 
 
-def test_the_processes_are_told_when_the_script_began(printer: Path) -> None:
-    assert 0 <= time.time() - int(told(job(processes=1), printer)[BEGAN]) < 30
+def test_the_processes_get_the_scripts_start_time(printer: Path) -> None:
+    assert 0 <= time.time() - int(environment_of(job(processes=1), printer)[START_TIME]) < 30
 
 
-def told(asked: Job, printer: Path) -> dict[str, str]:
-    """The environment that the script gives to its processes, without a word of its own."""
-    script = Plugin().files(asked)["launch.sh"]
+def environment_of(made: Job, printer: Path) -> dict[str, str]:
+    """The environment that the script gives to its processes; stderr is empty."""
+    script = Plugin().files(made)["launch.sh"]
     ran = subprocess.run(["bash", "-c", script], env={"PATH": os.environ["PATH"], "PYTHON": str(printer)}, **TEXT)
     assert ran.stderr == b""
     return dict(line.split("=", 1) for line in ran.stdout.decode().split("\0") if line)
@@ -206,26 +201,35 @@ def told(asked: Job, printer: Path) -> dict[str, str]:
 
 TEXT: dict[str, Any] = {"capture_output": True, "check": True}
 
-# Every name that a bash of 5.2 sets for itself in a script, and those that its manual says it reads.
+# Variables that bash 5.2 sets in a script, and those that its manual lists as read.
 BASH = """BASH BASHOPTS BASHPID BASH_ENV COMP_WORDBREAKS DIRSTACK EPOCHREALTIME EUID FUNCNAME GROUPS HISTCMD IFS LINENO
 OLDPWD OPTARG OPTERR OPTIND PIPESTATUS POSIXLY_CORRECT PPID PWD RANDOM SECONDS SHELLOPTS SHLVL SRANDOM UID _"""
 
 
 @pytest.mark.parametrize("name", BASH.split())
-def test_what_bash_keeps_for_itself_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="bash's own"):
-        check(job(environment={name: "1"}))
+def test_variables_that_bash_reserves_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="reserved by bash"):
+        check_launch(job(environment={name: "1"}))
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(recipe=st.text(), dataset=st.text(), key=st.text(), nodes=st.integers(1, 100_000))
-def test_a_label_is_one_for_every_name(recipe: str, dataset: str, key: str, nodes: int) -> None:
-    asked = replace(job(recipe=recipe, dataset=dataset, nodes=nodes), key=key)
+def test_a_label_is_a_dns_label_for_every_name(recipe: str, dataset: str, key: str, nodes: int) -> None:
+    made = replace(job(recipe=recipe, dataset=dataset, nodes=nodes), key=key)
 
-    assert re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", label(asked))
-    assert len(f"{label(asked)}-{nodes - 1}") <= 63
-    assert label(asked) == label(replace(asked))
-    assert len({label(asked), label(replace(asked, key=key + "x")), label(replace(asked, dataset=dataset + "x"))}) == 3
+    assert re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", job_label(made))
+    assert len(f"{job_label(made)}-{nodes - 1}") <= 63
+    assert job_label(made) == job_label(replace(made))
+    assert (
+        len(
+            {
+                job_label(made),
+                job_label(replace(made, key=key + "x")),
+                job_label(replace(made, dataset=dataset + "x")),
+            }
+        )
+        == 3
+    )
 
 
 @settings(max_examples=25, deadline=None)
@@ -240,9 +244,9 @@ def test_kubernetes_takes_every_manifest(
     recipe: str, dataset: str, path: str, nodes: int, more: dict[str, Any]
 ) -> None:
     validate = pytest.importorskip("kubernetes_validate", reason="needs kubernetes-validate")
-    asked = job(recipe=recipe, dataset=dataset, nodes=nodes, processes=8, kubernetes=KUBERNETES | {"path": path} | more)
+    made = job(recipe=recipe, dataset=dataset, nodes=nodes, processes=8, kubernetes=KUBERNETES | {"path": path} | more)
     try:
-        files = Plugin().files(asked)
+        files = Plugin().files(made)
     except ValueError:
         return
     manifests = list(yaml.safe_load_all(files["kubernetes.yaml"]))
@@ -257,106 +261,10 @@ def test_kubernetes_takes_every_manifest(
     assert len(manifests) == (1 if nodes == 1 else 2)
 
 
-# Real runs
+# Scripts that are run
 
 
-class Started:
-    """launch.sh as it runs, the lines that its processes tell, and a way to wait for one of them."""
-
-    def __init__(self, folder: Path, **environment: str) -> None:
-        self.lines: list[str] = []
-        self.told = threading.Condition()
-        settings = {"PYTHON": sys.executable, "STEPS": "20", "SECONDS_TO_SAVE": "1", "PYTHONPATH": str(folder / "code")}
-        self.process = subprocess.Popen(
-            ["bash", folder / "launch.sh"],
-            env=os.environ | settings | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-        )
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            with self.told:
-                self.lines.append(line.rstrip("\n"))
-                self.told.notify_all()
-
-    def wait_for(self, words: str) -> None:
-        with self.told:
-            assert self.told.wait_for(lambda: any(words in line for line in self.lines), timeout=60), self.lines
-
-    def end(self) -> int:
-        code = self.process.wait(timeout=60)
-        self.reader.join(timeout=10)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        return code
-
-    def told_by_ranks(self) -> list[str]:
-        return sorted(line for line in self.lines if re.match(r"\d of \d: ", line))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A job's folder, with a stand-in for the training script on the path of its python."""
-    package = tmp_path / "code" / "alpaqual" / "trainers" / "fsdp_job"
-    package.mkdir(parents=True)
-    for place in (package, *list(package.parents)[:2]):
-        (place / "__init__.py").touch()
-    shutil.copy(Path(__file__).with_name("ranks_job.py"), package / "__main__.py")
-    return tmp_path
-
-
-def test_a_machine_without_a_gpu_runs_one_process_that_is_asked_to_stop_and_goes_on(folder: Path) -> None:
-    write(folder, job())
-
-    first = Started(folder, CUDA_VISIBLE_DEVICES="", STEPS="100000")
-    first.wait_for("0 of 1: started at 0")
-    first.process.send_signal(signal.SIGUSR1)
-    assert first.end() == 1
-    saved = int((folder / "checkpoint.txt").read_text())
-    assert first.told_by_ranks() == ["0 of 1: asked 1 times", f"0 of 1: saved {saved}", "0 of 1: started at 0"]
-
-    again = Started(folder, CUDA_VISIBLE_DEVICES="", STEPS=str(saved + 3))
-    assert again.end() == 0
-    assert again.told_by_ranks() == [f"0 of 1: done {saved + 3}", f"0 of 1: started at {saved}"]
-
-
-def test_two_nodes_meet_and_when_one_is_asked_to_stop_both_save(folder: Path) -> None:
-    write(folder, job(nodes=2, processes=1))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    told = {"RDZV_ENDPOINT": f"127.0.0.1:{port}", "MAX_RESTARTS": "0", "STEPS": "100000"}
-
-    nodes = [Started(folder, **told, RDZV_NODE=number) for number in ("1", "0")]
-    for node in nodes:
-        node.wait_for("of 2: started at 0")
-    nodes[0].process.send_signal(signal.SIGTERM)
-    # A scheduler may ask twice: torchrun waits all the same.
-    nodes[0].wait_for("of 2: asked")
-    nodes[0].process.send_signal(signal.SIGTERM)
-    assert [node.end() for node in nodes] == [1, 1]
-    lines = [line for node in nodes for line in node.told_by_ranks()]
-    assert {line[:6] for line in lines} == {"0 of 2", "1 of 2"}
-    assert len([line for line in lines if "saved" in line]) == 2
-
-
-def test_torchrun_waits_as_long_as_it_is_told(folder: Path) -> None:
-    write(folder, job(processes=1))
-
-    started = Started(folder, STEPS="100000", SECONDS_TO_SAVE="100", TORCH_ELASTIC_SHUTDOWN_TIMEOUT="1")
-    started.wait_for("0 of 1: started at 0")
-    started.process.send_signal(signal.SIGTERM)
-    assert started.end() == 1
-    assert not (folder / "checkpoint.txt").exists()
-    assert any("forcefully exiting" in line for line in started.lines)
-
-
-def test_a_node_that_knows_no_door_says_what_to_set(tmp_path: Path) -> None:
+def test_a_node_without_a_rendezvous_names_the_variable(tmp_path: Path) -> None:
     write(tmp_path, job(nodes=2, processes=1))
     environment = {key: value for key, value in os.environ.items() if key != "RDZV_ENDPOINT"}
 
@@ -369,7 +277,7 @@ def test_a_node_that_knows_no_door_says_what_to_set(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["0", "gpu", "08", "-1", "2 x"])
-def test_a_number_of_processes_that_is_none_is_refused(tmp_path: Path, wrong: str) -> None:
+def test_an_invalid_number_of_processes_is_refused(tmp_path: Path, wrong: str) -> None:
     write(tmp_path, job(processes=8))
 
     ran = subprocess.run(
@@ -381,7 +289,7 @@ def test_a_number_of_processes_that_is_none_is_refused(tmp_path: Path, wrong: st
         check=False,
     )
 
-    assert (ran.returncode, ran.stderr) == (2, f"launch.sh: NPROC is '{wrong}', which is no number of processes\n")
+    assert (ran.returncode, ran.stderr) == (2, f"launch.sh: NPROC is '{wrong}', which is not a number of processes\n")
 
 
 def test_options_of_torchrun_come_last_and_win(tmp_path: Path) -> None:

@@ -1,0 +1,63 @@
+"""Signals that ask a job to stop, the lock on its folder, and the file that says why it failed."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from alpaqual.job import JobError
+from alpaqual.job_folder import FAILURE, LOCK
+from alpaqual.trainers.fsdp_job.ranks import Ranks
+
+STOPPED = 75
+"""Exit code of a job that stopped on a signal and can resume (EX_TEMPFAIL)."""
+
+
+class StopSignal:
+    """Records SIGTERM, SIGINT and SIGHUP, which torchrun forwards, and a scheduler's SIGUSR1."""
+
+    def __init__(self) -> None:
+        self.received = False
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+            signal.signal(number, self._receive)
+
+    def _receive(self, number: int, frame: Any) -> None:
+        self.received = True
+
+
+@contextlib.contextmanager
+def lock_folder(folder: Path, ranks: Ranks) -> Iterator[None]:
+    """Hold the folder's lock; the operating system releases it however the process ends.
+
+    Raises JobError where another job holds it.
+    """
+    with contextlib.ExitStack() as stack:
+        acquired = True
+        if ranks.is_first:
+            file = stack.enter_context((folder / LOCK).open("w"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                acquired = False
+            except OSError:
+                # The file system has no locks: train without one.
+                pass
+            if acquired:
+                (folder / FAILURE).unlink(missing_ok=True)
+        if not ranks.broadcast_from_rank0(acquired):
+            raise JobError(f"another process is training in {folder}: wait until it has ended")
+        yield
+
+
+def report_failure(folder: Path, code: int, message: str, rank: int = 0) -> int:
+    """Write why the job ended to failure.json and stderr, on the first rank that fails. Returns `code`."""
+    with contextlib.suppress(OSError), (folder / FAILURE).open("x", encoding="utf-8") as file:
+        file.write(json.dumps({"exit_code": code, "message": message, "rank": rank}) + "\n")
+        print(message if code == STOPPED else f"error: {message}", file=sys.stderr, flush=True)
+    return code
