@@ -157,7 +157,9 @@ class Execution:
         """The engine of the recipe, opened when first needed."""
         if self._engine is None:
             limits = self.plan.recipe.text.engine
-            self._engine = open_engine(memory=limits.memory, threads=limits.threads, spill=self._spill)
+            self._engine = open_engine(
+                kind=limits.kind, memory=limits.memory, threads=limits.threads, spill=self._spill
+            )
             if any(file.path.startswith("hf://") for facts in self.plan.sources for file in facts.files):
                 self._engine.allow_network()
         return self._engine

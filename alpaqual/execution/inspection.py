@@ -62,7 +62,7 @@ class _SourceInspector:
     @property
     def engine(self) -> Engine:
         if self.opened is None:
-            self.opened = open_engine()
+            self.opened = open_engine(kind=self.recipe.text.engine.kind)
         return self.opened
 
     def close(self) -> None:

@@ -110,6 +110,8 @@ def check_recipe(
     `unread` has the kinds of which some files could not be read; `prompts` has the text of each grader's prompt file.
     """
     yield from _sources(recipe, document)
+    if recipe.engine.kind not in names("engines"):
+        yield document.problem(("engine", "kind"), unknown_plugin("engines", "engine", recipe.engine.kind))
     yield from check_graders(recipe.graders, prompts, document)
     context = _Names(recipe, document, rules, categories, unread)
     for name, dataset in recipe.datasets.items():

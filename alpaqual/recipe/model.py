@@ -206,8 +206,9 @@ class Expectation(StrictStruct, frozen=True, kw_only=True):
 
 
 class Engine(StrictStruct, frozen=True, kw_only=True):
-    """Limits of this machine. They change the speed of a run, not its results."""
+    """The SQL engine and the limits of this machine. They change the speed of a run, not its results."""
 
+    kind: Annotated[Name, Meta(description="The engine that runs the queries.")] = "duckdb"
     memory: Annotated[
         Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)? ?(MB|GB|MiB|GiB)(?!\n)$")] | None,
         Meta(description="Memory limit of queries; beyond it they spill to disk.", examples=["4GB"]),
@@ -255,7 +256,9 @@ class RecipeText(StrictStruct, frozen=True, kw_only=True):
         dict[str, Any] | None,
         Meta(description="Not implemented yet; the run warns."),
     ] = None
-    engine: Annotated[Engine, Meta(description="Limits of this machine.")] = field(default_factory=Engine)
+    engine: Annotated[Engine, Meta(description="The SQL engine and the limits of this machine.")] = field(
+        default_factory=Engine
+    )
     report: Annotated[ReportSettings, Meta(description="What the reports show.")] = field(
         default_factory=ReportSettings
     )

@@ -20,7 +20,12 @@ KINDS: tuple[Kind, ...] = ("recipe", "rules", "category")
 _TITLES = {"recipe": "alpaqual recipe", "rules": "alpaqual rules", "category": "alpaqual category"}
 
 
-_CHOICES = {("Source", "format"): "sources", ("Training", "trainer"): "trainers", ("Training", "exports"): "trainers"}
+_CHOICES = {
+    ("Source", "format"): "sources",
+    ("Engine", "kind"): "engines",
+    ("Training", "trainer"): "trainers",
+    ("Training", "exports"): "trainers",
+}
 """Values that are names of plug-ins: editors offer them; the parser refuses others with a suggestion."""
 
 
