@@ -74,7 +74,7 @@ def run(  # noqa: PLR0913 - one argument per option
         watch=None if silent else progress.work,
     )
     if as_json:
-        click.echo(json.dumps(finished.results, ensure_ascii=False))
+        click.echo(json.dumps(finished.results.to_dict(), ensure_ascii=False))
     elif not quiet or finished.exit_code:
         _print_summary(finished, until)
     return finished.exit_code
@@ -104,10 +104,10 @@ def _print_summary(finished: Run, until: str | None) -> None:
                 f"    quota {quota['category']} {quota['limit']} {quota['asked']}: {quota['rows']:,} rows, {quota['wanted']:,} required"
             )
         if (hardest := hardest_filtered(dataset)) is not None:
-            worst, rate, overall = hardest
-            click.echo(
-                f"    filtered hardest: {visible(shorten(worst, 80))}, {rate * 100:.1f}% of it kept by the threshold, {overall * 100:.1f}% of all rows"
+            kept = (
+                f"{hardest.keep_rate * 100:.1f}% of it kept by the threshold, {hardest.overall * 100:.1f}% of all rows"
             )
+            click.echo(f"    filtered hardest: {visible(shorten(hardest.category, 80))}, {kept}")
     for name, training in results.get("training", {}).items():
         click.echo(visible(f"  training {name}: {_trained(training)}"))
     click.echo(f"  {finished.folder / ('report.html' if until is None else 'results.json')}")

@@ -23,8 +23,8 @@ from alpaqual.report.html_training import training_section as on_page
 from alpaqual.report.junit import to_junit
 from alpaqual.report.markdown import MOST_BYTES, to_markdown
 from alpaqual.report.markdown_training import training_section
-from alpaqual.report.schema import results_schema
 from alpaqual.report.training import amount, duration, loss, memory
+from alpaqual.results.results import results_schema
 
 WHOLE = """### Training
 
