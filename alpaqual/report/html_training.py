@@ -165,9 +165,9 @@ def _took(trainings: Trainings) -> Html:
         rows.append(row)
     if not rows:
         return NOTHING
-    shown = records(rows, words=("dataset", "model"), label="Time and cost of training")
+    shown = records(rows, words=("dataset", "model"), label="Time and speed of training")
     sentence = total(trainings)
     meaning = "Tokens count all epochs; the model learns from those with loss."
     if has(trainings, "mfu"):
         meaning += " MFU (model FLOPs utilisation) is the share of the device's peak speed that the model's arithmetic reaches."
-    return join([tag("h3", "Time and cost of training"), tag("p", sentence) if sentence else "", shown, note(meaning)])
+    return join([tag("h3", "Time and speed of training"), tag("p", sentence) if sentence else "", shown, note(meaning)])

@@ -49,10 +49,11 @@ class _Header(msgspec.Struct):
 def _check_version(path: Path, content: bytes) -> None:
     """Raises RecipeError where a file is no JSON object, another program's, or of another version."""
     try:
-        header = msgspec.json.decode(content, type=_Header)
+        # msgspec leaves keys and texts that it skips undecoded.
+        header = msgspec.json.decode(content.decode(), type=_Header)
     except msgspec.ValidationError:
         header = _Header()
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _error(path, f"is no whole JSON file ({error}): it was cut off or edited; {_AGAIN}") from None
     if header.verdict is None or not isinstance(header.recipe, dict) or type(header.version) is not int:
         raise _error(
