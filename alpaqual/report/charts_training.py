@@ -49,7 +49,7 @@ def loss_lines(trainings: Trainings) -> list[Line]:
     """Return a line for each model that has a curve."""
     lines = []
     for name, each in trained(trainings).items():
-        points = [point for point in each.curve or () if _finite(point.loss)]
+        points = sorted((point for point in each.curve or () if _finite(point.loss)), key=lambda point: point.step)
         losses = [point.loss for point in points if point.loss is not None]
         if points:
             step = each.epochs / max(each.steps, points[-1].step, 1)
@@ -93,7 +93,7 @@ def loss_chart(lines: Sequence[Line], labels: Mapping[str, str]) -> Spec | None:
     most = max(line.epochs[-1] for line in shown)
     every = [loss for line in shown for loss in line.losses]
     low, high = min(every), max(every)
-    edge = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    edge = max(0.05 * (high - low) or 0.05 * abs(high) or 1.0, 1e-9)
     low, high = max(low - edge, min(0.0, low)), high + edge
     x = {
         "field": "epoch",
