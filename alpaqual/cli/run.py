@@ -81,6 +81,7 @@ def run(  # noqa: PLR0913 - one argument per option
 
 
 def _print_summary(finished: Run, until: str | None) -> None:
+    from alpaqual.amounts import dollars
     from alpaqual.report.escape import shorten, visible
     from alpaqual.report.report import hardest_filtered
 
@@ -91,7 +92,7 @@ def _print_summary(finished: Run, until: str | None) -> None:
         click.echo(visible(f"  {reason['state']}: {place}{' '.join(reason['text'].splitlines())}"))
     for name, grader in results.get("graders", {}).items():
         if grader["calls_made"] or grader["calls_reused"]:
-            cost = f", ${grader['cost_usd']:.4g}" if grader["cost_usd"] else ""
+            cost = f", {dollars(grader['cost_usd'])}" if grader["cost_usd"] else ""
             calls = f"{grader['calls_made']:,} calls made, {grader['calls_reused']:,} replies reused{cost}"
             click.echo(f"  grader {name}: {grader['scored']:,} of {grader['rows']:,} rows scored, {calls}")
     for name, dataset in results["datasets"].items():

@@ -1,56 +1,33 @@
-"""Finds the formats of a report: their names, the files of the run folder, and the text of a report in one of them."""
+"""Finds the formats of a report: their names, their files in the run folder, and a report as text."""
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.metadata import entry_points
-from typing import Protocol
-
 from alpaqual import registry
+from alpaqual.contracts import ReportFormat
 from alpaqual.report.report import Report
 
-KIND = "report_formats"
-"""The package of our own formats, and with `alpaqual.` before it the entry-point group of others."""
+_KIND = "report_formats"
 
 
-class ReportFormat(Protocol):
-    """A format that a report can be written in.
-
-    `file` is its name in the run folder, None for a format that `alpaqual run` does not write.
-    """
-
-    file: str | None
-
-    def text(self, report: Report) -> str:
-        """Return the report in this format.
-
-        Raises MachineError where something that the format needs is not installed.
-        """
-        ...
-
-
-@cache
 def format_names() -> tuple[str, ...]:
-    """Return the names of all formats, ours first."""
-    own = registry.names(KIND)
-    others = sorted(entry.name for entry in entry_points(group=f"alpaqual.{KIND}"))
-    return tuple(dict.fromkeys((*own, *others)))
+    """Return the names of all formats, those of other packages too (entry points of `alpaqual.report_formats`)."""
+    return registry.names(_KIND)
 
 
 def report_text(report: Report, name: str) -> str:
     """Return a report in the format of a name.
 
-    Raises MachineError where no format has this name, or where something that it needs is not installed.
+    Raises MachineError where no format has this name, or where a package that it needs is missing.
     """
     return _format(name).text(report)
 
 
 def report_files() -> dict[str, str]:
-    """Return the formats that `alpaqual run` writes: the name of each file of the run folder, by format."""
-    files = {name: _format(name).file for name in format_names()}
+    """Return the file in the run folder of each format that `alpaqual run` writes."""
+    files = {name: _format(name).FILE for name in format_names()}
     return {name: file for name, file in files.items() if file is not None}
 
 
 def _format(name: str) -> ReportFormat:
-    plugin: ReportFormat = registry.find(KIND, name)()
+    plugin: ReportFormat = registry.find(_KIND, name)()
     return plugin

@@ -8,7 +8,7 @@ from alpaqual.report.report import Report
 class Plugin:
     """Workflow commands of GitHub Actions, which annotate the lines of the recipe and the rules."""
 
-    file: str | None = None
+    FILE = None
 
     def text(self, report: Report) -> str:
         """Return the report in this format."""

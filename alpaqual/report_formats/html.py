@@ -8,7 +8,7 @@ from alpaqual.report.report import Report
 class Plugin:
     """One HTML file with charts, which works offline."""
 
-    file: str | None = "report.html"
+    FILE = "report.html"
 
     def text(self, report: Report) -> str:
         """Return the report in this format."""

@@ -10,7 +10,7 @@ class Plugin:
     """The results as JSON, as in `results.json`."""
 
     # results.json is written last by the run itself: it marks the run as finished.
-    file: str | None = None
+    FILE = None
 
     def text(self, report: Report) -> str:
         """Return the report in this format."""

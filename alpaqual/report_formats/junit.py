@@ -8,7 +8,7 @@ from alpaqual.report.report import Report
 class Plugin:
     """JUnit XML, for the test view of a CI system."""
 
-    file: str | None = "junit.xml"
+    FILE = "junit.xml"
 
     def text(self, report: Report) -> str:
         """Return the report in this format."""

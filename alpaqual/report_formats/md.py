@@ -8,7 +8,7 @@ from alpaqual.report.report import Report
 class Plugin:
     """GitHub-flavoured Markdown, for a comment on a pull request."""
 
-    file: str | None = "report.md"
+    FILE = "report.md"
 
     def text(self, report: Report) -> str:
         """Return the report in this format."""
