@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from alpaqual.errors import AlpaqualError, MachineError, Problem, RecipeError, StageError
 from alpaqual.execution.execution import Execution, Listener
-from alpaqual.execution.folder import RESULTS, RunFolder
 from alpaqual.execution.folder import STAGES as STAGE_RECORD
+from alpaqual.execution.folder import RunFolder
 from alpaqual.execution.inspection import inspect_sources
 from alpaqual.execution.options import RunOptions, Watcher
+from alpaqual.execution.results import failed_results
 from alpaqual.execution.run import Run as FinishedRun
 from alpaqual.inference.budget import Limit
 from alpaqual.plan.compile import compile_plan
@@ -27,21 +28,21 @@ from alpaqual.recipe.parse import parse_recipe, read_recipe, read_rules
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.registry import find
 from alpaqual.report.build import build_report
+from alpaqual.report.formats import format_names, report_files, report_text
 from alpaqual.report.github import to_github
 from alpaqual.report.html import to_html
 from alpaqual.report.junit import to_junit
 from alpaqual.report.markdown import to_markdown
 from alpaqual.report.report import Report
+from alpaqual.results.file import read_results
 from alpaqual.store.store import Store, project_folder
 from alpaqual.store.tables import Rows, read_rows
-from alpaqual.values import State
 
 if TYPE_CHECKING:
     from alpaqual.execution.estimate import Estimate
     from alpaqual.execution.training_estimate import TrainingEstimate
 
 __all__ = [
-    "FORMATS",
     "STAGES",
     "Plan",
     "Recipe",
@@ -50,6 +51,7 @@ __all__ = [
     "build_report",
     "compile_plan",
     "execute",
+    "format_names",
     "open_run",
     "pandera_schema",
     "parse_recipe",
@@ -62,9 +64,6 @@ __all__ = [
     "to_markdown",
 ]
 
-FORMATS = ("md", "html", "json", "junit", "github")
-"""What a report can be written as."""
-
 
 @dataclass(frozen=True)
 class Run(FinishedRun):
@@ -73,7 +72,7 @@ class Run(FinishedRun):
     @property
     def datasets(self) -> Mapping[str, Rows]:
         """The selected rows of each dataset: id, instruction, input, output."""
-        return {name: Rows(self.folder / "datasets" / f"{name}.jsonl") for name in self.results["datasets"]}
+        return {name: Rows(self.folder / "datasets" / f"{name}.jsonl") for name in self.results.datasets}
 
     @property
     def fates(self) -> Rows:
@@ -141,7 +140,7 @@ def execute(
     execution = Execution(plan, store, folder, options=options, listen=listen)
     try:
         execution.prepare(until)
-        folder.remove_reports()
+        folder.remove_reports(report_files().values())
         execution.run(until)
         execution.fill_folder()
     except (RecipeError, MachineError):
@@ -164,29 +163,17 @@ def execute(
 
 def write_failure(folder: RunFolder, plan: Plan, error: AlpaqualError) -> None:
     """Write a report that says why a stage failed, and remove the data of earlier runs, which is not this run's."""
-    recipe = {"name": plan.recipe.name, "title": plan.recipe.text.title, "file": plan.recipe.file}
-    reason = {"state": State.ERROR, "text": str(error), "place": ""}
-    results: dict[str, Any] = {
-        "version": 1,
-        "recipe": recipe,
-        "verdict": State.ERROR,
-        "reasons": [reason],
-        "source": {"rows": 0},
-        "datasets": {},
-    }
+    finished = FinishedRun(folder.path, failed_results(plan, error))
     folder.remove_data()
-    report = build_report(FinishedRun(folder.path, results))
-    folder.write("report.md", to_markdown(report))
-    folder.write("junit.xml", to_junit(report))
-    folder.write_results(results)
+    write_reports(finished, folder)
+    folder.write_results(finished.results)
 
 
-def write_reports(finished: Run, folder: RunFolder) -> None:
-    """Write every report into the run folder."""
+def write_reports(finished: FinishedRun, folder: RunFolder) -> None:
+    """Write the report into the run folder, in every format that has a file there."""
     report = build_report(finished)
-    folder.write("report.md", to_markdown(report))
-    folder.write("report.html", to_html(report))
-    folder.write("junit.xml", to_junit(report))
+    for name, file in report_files().items():
+        folder.write(file, report_text(report, name))
 
 
 def run(  # noqa: PLR0913 - one argument per option of a run
@@ -221,29 +208,13 @@ def run(  # noqa: PLR0913 - one argument per option of a run
 
 
 def open_run(folder: str | Path) -> Run:
-    """A run that ended before, from its folder.
+    """Open a finished run from its folder.
 
-    Raises RecipeError where the folder holds no finished run, StageError where what it holds cannot be read.
+    Raises RecipeError where the folder has no finished run, or where its `results.json` is broken, another program's, or of
+    another version.
     """
     path = Path(folder)
-    try:
-        results = json.loads((path / RESULTS).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RecipeError(
-            [
-                Problem(
-                    str(path),
-                    0,
-                    0,
-                    f"holds no finished run (no {RESULTS}); run its recipe (again): alpaqual run RECIPE",
-                )
-            ]
-        ) from None
-    except (OSError, ValueError) as error:
-        raise StageError(f"{path / RESULTS} cannot be read: {error}") from None
-    if not isinstance(results, dict) or results.get("version") != 1:
-        raise StageError(f"{path / RESULTS} was written by another version of alpaqual; run its recipe again")
-    return Run(path, results)
+    return Run(path, read_results(path))
 
 
 def pandera_schema(rules: str | Path) -> Any:
@@ -257,10 +228,11 @@ def pandera_schema(rules: str | Path) -> Any:
 
 
 def render(report: Report, kind: str) -> str:
-    """The report as one of FORMATS."""
-    if kind == "json":
-        return json.dumps(report.results, indent=1, ensure_ascii=False) + "\n"
-    return {"md": to_markdown, "html": to_html, "junit": to_junit, "github": to_github}[kind](report)
+    """Return the report in a format, one of `format_names()`.
+
+    Raises MachineError where there is no such format, or where something that it needs is not installed.
+    """
+    return report_text(report, kind)
 
 
 def explain(plan: Plan) -> list[Explained]:
@@ -310,14 +282,11 @@ def commands(plan: Plan) -> dict[str, str]:
 
 
 def check_names(run: Run, **names: str | None) -> None:
-    """Say which datasets, categories and rules a run has when one is asked for that it does not have.
-
-    Raises RecipeError.
-    """
+    """Raise RecipeError where a run has no dataset, category or rule of the given name; the message lists those it has."""
     known = {
-        "dataset": list(run.results["datasets"]),
-        "category": list(run.results.get("categories", {})),
-        "rule": [rule["id"] for rule in run.results.get("rules", ())],
+        "dataset": list(run.results.datasets),
+        "category": list(run.results.categories),
+        "rule": [rule.id for rule in run.results.rules],
     }
     for kind, name in names.items():
         if name is not None and name not in known[kind]:

@@ -268,6 +268,20 @@ class Trainer(Protocol):
         ...
 
 
+class ReportFormat(Protocol):
+    """Writes a report as text: `alpaqual/report_formats/<name>` with a class `Plugin`."""
+
+    FILE: str | None
+    """Its file in the run folder; None for a format that `alpaqual run` does not write."""
+
+    def text(self, report: Any) -> str:
+        """Return an `alpaqual.report.report.Report` in this format.
+
+        Raises MachineError where a package that the format needs is missing.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class FailingRows:
     """The rows that fail a check, in SQL over the table `rows`: by `predicate`, or by `query` where it needs other rows."""

@@ -24,6 +24,7 @@ _CONTRACTS = {
     "engines": contracts.Engine,
     "graders": contracts.Grader,
     "llm": contracts.Model,
+    "report_formats": contracts.ReportFormat,
     "sources": contracts.Source,
     "trainers": contracts.Trainer,
 }

@@ -50,7 +50,7 @@ class Progress:
 
 def progress_line(at: Grading | TrainingProgress) -> str:
     """Format the progress of a grader or a training job, with the time left."""
-    from alpaqual.execution.estimate import duration
+    from alpaqual.amounts import duration
     from alpaqual.execution.options import TrainingProgress
 
     if isinstance(at, TrainingProgress):

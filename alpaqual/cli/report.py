@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -9,12 +10,25 @@ import click
 from alpaqual.cli.options import run_argument
 
 
+class _FormatChoice(click.Choice[str]):
+    """A choice of the installed formats, which are looked up when the option is used or shown."""
+
+    def __init__(self) -> None:
+        self.case_sensitive = True
+
+    @property
+    def choices(self) -> Sequence[str]:  # type: ignore[override]
+        from alpaqual.report.formats import format_names
+
+        return format_names()
+
+
 @click.command()
 @run_argument
 @click.option(
     "--format",
     "kind",
-    type=click.Choice(["md", "html", "json", "junit", "github"]),
+    type=_FormatChoice(),
     default="md",
     show_default=True,
 )
@@ -25,7 +39,7 @@ from alpaqual.cli.options import run_argument
     help="Write to a file instead of printing.",
 )
 def report(run: Path, kind: str, output: Path | None) -> int:
-    """Write the report of a finished RUN (its folder); nothing is run again. Exits as the run did."""
+    """Write the report of a finished RUN (its folder) without running anything. Exits as the run did."""
     from alpaqual import api
 
     finished = api.open_run(run)

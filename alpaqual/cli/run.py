@@ -74,13 +74,14 @@ def run(  # noqa: PLR0913 - one argument per option
         watch=None if silent else progress.work,
     )
     if as_json:
-        click.echo(json.dumps(finished.results, ensure_ascii=False))
+        click.echo(json.dumps(finished.results.to_dict(), ensure_ascii=False))
     elif not quiet or finished.exit_code:
         _print_summary(finished, until)
     return finished.exit_code
 
 
 def _print_summary(finished: Run, until: str | None) -> None:
+    from alpaqual.amounts import dollars
     from alpaqual.report.escape import shorten, visible
     from alpaqual.report.report import hardest_filtered
 
@@ -91,7 +92,7 @@ def _print_summary(finished: Run, until: str | None) -> None:
         click.echo(visible(f"  {reason['state']}: {place}{' '.join(reason['text'].splitlines())}"))
     for name, grader in results.get("graders", {}).items():
         if grader["calls_made"] or grader["calls_reused"]:
-            cost = f", ${grader['cost_usd']:.4g}" if grader["cost_usd"] else ""
+            cost = f", {dollars(grader['cost_usd'])}" if grader["cost_usd"] else ""
             calls = f"{grader['calls_made']:,} calls made, {grader['calls_reused']:,} replies reused{cost}"
             click.echo(f"  grader {name}: {grader['scored']:,} of {grader['rows']:,} rows scored, {calls}")
     for name, dataset in results["datasets"].items():
@@ -104,10 +105,10 @@ def _print_summary(finished: Run, until: str | None) -> None:
                 f"    quota {quota['category']} {quota['limit']} {quota['asked']}: {quota['rows']:,} rows, {quota['wanted']:,} required"
             )
         if (hardest := hardest_filtered(dataset)) is not None:
-            worst, rate, overall = hardest
-            click.echo(
-                f"    filtered hardest: {visible(shorten(worst, 80))}, {rate * 100:.1f}% of it kept by the threshold, {overall * 100:.1f}% of all rows"
+            kept = (
+                f"{hardest.keep_rate * 100:.1f}% of it kept by the threshold, {hardest.overall * 100:.1f}% of all rows"
             )
+            click.echo(f"    filtered hardest: {visible(shorten(hardest.category, 80))}, {kept}")
     for name, training in results.get("training", {}).items():
         click.echo(visible(f"  training {name}: {_trained(training)}"))
     click.echo(f"  {finished.folder / ('report.html' if until is None else 'results.json')}")

@@ -14,7 +14,7 @@ def schema(kind: str) -> None:
     from typing import cast
 
     from alpaqual.recipe.schema import Kind, json_schema
-    from alpaqual.report.schema import results_schema
+    from alpaqual.results.results import results_schema
 
     found = results_schema() if kind == "results" else json_schema(cast("Kind", kind))
     click.echo(json.dumps(found, indent=2, ensure_ascii=False))

@@ -1,104 +1,120 @@
-"""What became of the rows in a dataset, overall and in each category, and whether its quotas are met."""
+"""Counts the rows of a dataset by fate and category, and compares them with its quotas."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from alpaqual.execution.limits import rate
+from alpaqual.amounts import exact, rate
 from alpaqual.recipe.model import Dataset, Quota
-from alpaqual.recipe.scales import exact
+from alpaqual.results.datasets import (
+    CategoryResult,
+    CategoryScoreCount,
+    DatasetResult,
+    FateCounts,
+    NearRow,
+    QuotaResult,
+    ScoreCount,
+    Selection,
+)
 from alpaqual.values import Fate, State
 
 Facts = Mapping[str, Sequence[Mapping[str, Any]]]
+"""What a stage leaves beside its tables: lists of records by name."""
+
 _LIMITS = ("min_keep_rate", "min_rows", "min_share", "max_rows", "max_share")
 
 
-def dataset_result(dataset: Dataset, facts: Facts, categories: Iterable[str], like_rows: int | None) -> dict[str, Any]:
-    """What `results.json` says of a dataset. `like_rows` is the size of the dataset whose size the sample takes."""
-    overall = _Counts()
-    by_category: dict[str, _Counts] = defaultdict(_Counts)
-    for row in facts["fates"]:
-        overall.add(row)
+def dataset_result(dataset: Dataset, facts: Facts, categories: Iterable[str], like_rows: int | None) -> DatasetResult:
+    """Return what a run found of a dataset; `like_rows` is the size of the dataset that its sample copies."""
+    overall = _Counts(facts["fates"]).selection()
+    by_category: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in facts.get("category_fates", ()):
-        by_category[row["category"]].add(row)
-    result: dict[str, Any] = {
-        **overall.shown(),
-        "threshold": dict(dataset.threshold),
-        "from": dataset.from_,
-        "quotas": [],
-        "shortfall": 0,
-        "categories": {},
-    }
-    for name in dict.fromkeys((*categories, *dataset.quotas)):
-        counts = by_category[name].shown()
-        result["categories"][name] = {**counts, "share": rate(counts["rows"], result["rows"]), "shortfall": 0}
-    _hold_quotas(dataset, result)
-    if dataset.sample is not None:
-        result["sample"] = dataset.sample if isinstance(dataset.sample, int) else like_rows or 0
-        result["shortfall"] += max(0, result["sample"] - result["rows"])
-    for table in ("scores", "category_scores", "near"):
-        result[table] = [dict(row) for row in facts.get(table, ())]
-    return result
+        by_category[row["category"]].append(row)
+    names = dict.fromkeys((*categories, *dataset.quotas))
+    selections = {name: _Counts(by_category[name]).selection() for name in names}
+    quotas = [
+        each
+        for name, quota in dataset.quotas.items()
+        for each in _quota(dataset, name, quota, selections[name], overall)
+    ]
+    sample = dataset.sample if dataset.sample is None or isinstance(dataset.sample, int) else like_rows or 0
+    return DatasetResult(
+        **overall,
+        threshold=dict(dataset.threshold),
+        from_=dataset.from_,
+        quotas=quotas,
+        shortfall=sum(quota.shortfall for quota in quotas) + max(0, (sample or 0) - overall.rows),
+        categories={name: _category(name, each, overall, quotas) for name, each in selections.items()},
+        sample=sample,
+        scores=[ScoreCount(**row) for row in facts.get("scores", ())],
+        category_scores=[CategoryScoreCount(**row) for row in facts.get("category_scores", ())],
+        near=[NearRow(**{**row, "fate": Fate(row["fate"])}) for row in facts.get("near", ())],
+    )
 
 
 class _Counts:
     """Rows by fate; of them, those that the threshold keeps by itself and those that quotas added."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
         self.fates = dict.fromkeys(Fate, 0)
         self.above = 0
         self.added = 0
+        for row in rows:
+            self.fates[Fate(row["fate"])] += row["rows"]
+            self.above += row["above"]
+            self.added += row["added"]
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        self.fates[Fate(row["fate"])] += row["rows"]
-        self.above += row["above"]
-        self.added += row["added"]
-
-    def shown(self) -> dict[str, Any]:
+    def selection(self) -> Selection:
         kept = self.fates[Fate.KEPT]
         eligible = sum(self.fates.values()) - self.fates[Fate.REMOVED_BY_RULE]
-        return {
-            "rows": kept,
-            "keep_rate": rate(kept, eligible),
-            "eligible": eligible,
-            "at_threshold": self.above,
-            "below_threshold": self.added,
-            "fates": {str(fate): rows for fate, rows in self.fates.items()},
-        }
+        return Selection(
+            rows=kept,
+            keep_rate=rate(kept, eligible),
+            eligible=eligible,
+            at_threshold=self.above,
+            below_threshold=self.added,
+            fates=FateCounts(**{str(fate): rows for fate, rows in self.fates.items()}),
+        )
 
 
-def _hold_quotas(dataset: Dataset, result: dict[str, Any]) -> None:
-    """Count every quota against the dataset as it ended."""
-    for category, quota in dataset.quotas.items():
-        counts = result["categories"][category]
-        for limit, asked, wanted in _wanted(quota, counts, result):
-            missing = wanted - counts["rows"] if limit.startswith("min") else counts["rows"] - wanted
-            missing = max(0, missing)
-            strict = dataset.strict if quota.strict is None else quota.strict
-            state = State.PASS if not missing else State.FAIL if strict else State.WARN
-            held = {"category": category, "limit": limit, "asked": asked, "wanted": wanted, "rows": counts["rows"]}
-            result["quotas"].append({**held, "shortfall": missing, "state": state})
-            counts["shortfall"] = max(counts["shortfall"], missing)
-    result["shortfall"] = sum(quota["shortfall"] for quota in result["quotas"])
+def _category(name: str, counts: Selection, overall: Selection, quotas: Sequence[QuotaResult]) -> CategoryResult:
+    shortfall = max((quota.shortfall for quota in quotas if quota.category == name), default=0)
+    return CategoryResult(**counts, share=rate(counts.rows, overall.rows), shortfall=shortfall)
 
 
-def _wanted(
-    quota: Quota, counts: Mapping[str, Any], result: Mapping[str, Any]
-) -> Iterable[tuple[str, float | str, int]]:
-    """Each limit of a quota with the rows that it asks for, counted against the dataset as it ended."""
+def _quota(
+    dataset: Dataset, category: str, quota: Quota, counts: Selection, overall: Selection
+) -> Iterator[QuotaResult]:
+    """Compare each limit of a quota with the dataset as it ended."""
+    for limit, asked, wanted in _wanted(quota, counts, overall):
+        missing = max(0, wanted - counts.rows if limit.startswith("min") else counts.rows - wanted)
+        strict = dataset.strict if quota.strict is None else quota.strict
+        yield QuotaResult(
+            category=category,
+            limit=limit,
+            asked=asked,
+            wanted=wanted,
+            rows=counts.rows,
+            shortfall=missing,
+            state=State.PASS if not missing else State.FAIL if strict else State.WARN,
+        )
+
+
+def _wanted(quota: Quota, counts: Selection, overall: Selection) -> Iterator[tuple[str, float | str, int]]:
+    """Yield each limit of a quota, as the recipe has it and as a number of rows."""
     for limit in _LIMITS:
         asked = getattr(quota, limit)
         if asked is None:
             continue
         if asked == "overall":
-            least = Fraction(result["at_threshold"], result["eligible"] or 1) * counts["eligible"]
+            least = Fraction(overall.at_threshold, overall.eligible or 1) * counts.eligible
         elif limit == "min_keep_rate":
-            least = exact(asked) * counts["eligible"]
+            least = exact(asked) * counts.eligible
         elif limit.endswith("share"):
-            least = exact(asked) * result["rows"]
+            least = exact(asked) * overall.rows
         else:
             least = Fraction(asked)
         yield limit, asked, int(-(-least // 1)) if limit.startswith("min") else int(least // 1)

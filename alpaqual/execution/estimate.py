@@ -6,13 +6,14 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from alpaqual.amounts import dollars, duration
 from alpaqual.contracts import Ledger as Replies
 from alpaqual.engines import viewing
 from alpaqual.execution.execution import Execution
 from alpaqual.execution.grading import stream
 from alpaqual.execution.models import price_of
 from alpaqual.execution.pilot import extra_requests, read_golden
-from alpaqual.inference.price import BATCH_DISCOUNT, Price, dollars
+from alpaqual.inference.price import BATCH_DISCOUNT, Price
 from alpaqual.plan.checking import CheckStage
 from alpaqual.plan.grading import GradeStage, asked_rows
 from alpaqual.plan.loading import LoadStage
@@ -66,14 +67,6 @@ class Estimate:
             f"{'at most ' if self.at_most else ''}{self.calls:,} calls{known}{more}, about {self.input_tokens:,} tokens in and "
             f"up to {self.output_tokens:,} out, {cost}, {'within a day' if self.batch else duration(self.seconds)}"
         )
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the unit that a person would use."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def estimate_graders(plan: Plan, store: Store) -> list[Estimate]:

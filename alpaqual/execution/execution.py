@@ -22,6 +22,7 @@ from alpaqual.plan.stage import Stage, fingerprint
 from alpaqual.plan.stages import stages_until
 from alpaqual.plan.tables import Table
 from alpaqual.plan.training import TrainStage
+from alpaqual.results.results import Results
 from alpaqual.store.ledger import Ledger
 from alpaqual.store.store import Result, Store
 from alpaqual.values import State
@@ -173,7 +174,7 @@ class Execution:
     @cached_property
     def data_failed(self) -> bool:
         """Whether the data is not good: nothing is trained on it."""
-        return bool(build_results(self.plan, self.stored_results, __version__)["verdict"] == State.FAIL)
+        return bool(build_results(self.plan, self.stored_results, __version__).verdict is State.FAIL)
 
     @property
     def trained(self) -> dict[str, Trained]:
@@ -181,8 +182,8 @@ class Execution:
         found = {stage.dataset: self.results.get(stage.name) for stage in self.plan.of(TrainStage)}
         return {dataset: result for dataset, result in found.items() if isinstance(result, Trained)}
 
-    def build_results(self) -> dict[str, Any]:
-        """What `results.json` holds of this execution."""
+    def build_results(self) -> Results:
+        """Build the results of this execution."""
         return build_results(self.plan, self.stored_results, __version__, self.trained)
 
     @cached_property

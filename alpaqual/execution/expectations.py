@@ -1,23 +1,22 @@
-"""An expectation held against the results of a run."""
+"""Compares an expectation with the results of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from alpaqual.amounts import exact
 from alpaqual.execution.limits import bound
 from alpaqual.recipe.model import Bounds, Expectation
-from alpaqual.recipe.scales import exact
+from alpaqual.results.record import Record
+from alpaqual.results.results import ExpectationResult, Results
 from alpaqual.values import State
 
 _MEASURES = ("rows", "keep_rate", "share", "scored", "unscored", "failing_rows", "quarantined")
 
 
-def expectation_result(expectation: Expectation, results: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-    """What `results.json` says of an expectation, and the sentence for the reader of the report where it is not met."""
+def expectation_result(expectation: Expectation, results: Results, place: str) -> tuple[ExpectationResult, str]:
+    """Return what was found, and the sentence that a report shows where the expectation is not met."""
     texts: list[str] = []
     met = True
-    values: list[Any] = []
+    values: list[float | int | None] = []
     for measure in _MEASURES:
         bounds: Bounds | None = getattr(expectation, measure)
         if bounds is None:
@@ -28,12 +27,9 @@ def expectation_result(expectation: Expectation, results: Mapping[str, Any]) -> 
         met = met and value is not None and _inside(value, whole, bounds)
     text = f"{_subject(expectation)}: {' and '.join(texts)}"
     shown = ", ".join("not there" if value is None else _number(value) for value in values)
-    result = {
-        "text": text,
-        "state": State.PASS if met else State(expectation.level),
-        "value": values[0] if len(values) == 1 else values,
-    }
-    return result, f"expected {text}; found {shown}"
+    state = State.PASS if met else State(expectation.level)
+    found = values[0] if len(values) == 1 else values
+    return ExpectationResult(text=text, state=state, value=found, place=place), f"expected {text}; found {shown}"
 
 
 def _subject(expectation: Expectation) -> str:
@@ -45,28 +41,33 @@ def _subject(expectation: Expectation) -> str:
     return " ".join(parts) or "sources"
 
 
-def _measured(expectation: Expectation, measure: str, results: Mapping[str, Any]) -> tuple[float | None, int]:
-    """The number, and the rows that a percentage is of."""
+def _measured(expectation: Expectation, measure: str, results: Results) -> tuple[float | None, int]:
+    """Return the number, and the rows that a percentage is of."""
     if expectation.rule is not None:
-        rule = next((rule for rule in results["rules"] if rule["id"] == expectation.rule), None)
-        return (None if rule is None else rule["failing_rows"]), results["source"]["rows"]
+        rule = next((rule for rule in results.rules if rule.id == expectation.rule), None)
+        return (None if rule is None else rule.failing_rows), results.source.rows
     if expectation.grader is not None:
-        grader = results["graders"].get(expectation.grader)
-        return (None, 0) if grader is None else (grader[measure], grader["rows"])
-    holder: Mapping[str, Any] | None = results["source"]
-    whole = results["source"]["rows"]
-    if expectation.dataset is not None:
-        holder = results["datasets"].get(expectation.dataset)
-        whole = 0 if holder is None else holder["eligible"]
-    if expectation.category is not None and holder is not None:
-        among = holder["categories"] if expectation.dataset is not None else results["categories"]
-        holder = among.get(expectation.category)
-        whole = 0 if holder is None else holder.get("eligible", results["source"]["rows"])
-    return (None if holder is None else holder.get(measure)), whole
+        grader = results.graders.get(expectation.grader)
+        return (None, 0) if grader is None else (grader[measure], grader.rows)
+    group, whole = _group(expectation, results)
+    return (None if group is None else group.get(measure)), whole
+
+
+def _group(expectation: Expectation, results: Results) -> tuple[Record | None, int]:
+    """Return the sources, the dataset or the category that is counted, and the rows that a percentage is of."""
+    if expectation.dataset is None:
+        if expectation.category is None:
+            return results.source, results.source.rows
+        return results.categories.get(expectation.category), results.source.rows
+    dataset = results.datasets.get(expectation.dataset)
+    if dataset is None or expectation.category is None:
+        return dataset, 0 if dataset is None else dataset.eligible
+    category = dataset.categories.get(expectation.category)
+    return category, 0 if category is None else category.eligible
 
 
 def _inside(value: float, whole: int, bounds: Bounds) -> bool:
-    """Whether the number lies within; a percentage is of `whole` rows, or of 1 where the number is a share itself."""
+    """Return whether the number is within; a percentage is of `whole` rows, or of 1 where the number is a share itself."""
     of = 1 if isinstance(value, float) else whole
     low = bounds.min is None or exact(value) >= bound(bounds.min, of)
     return low and (bounds.max is None or exact(value) <= bound(bounds.max, of))

@@ -7,23 +7,24 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from alpaqual import job_folder
 from alpaqual.errors import Problem, RecipeError, StageError
+from alpaqual.results.file import RESULTS, results_text
+from alpaqual.results.results import Results
 from alpaqual.store.store import clear_partial_files, place_file, write_whole
 
 MARKER = ".alpaqual-run.json"
-RESULTS = "results.json"
 STAGES = "stages.json"
-REPORTS = ("report.md", "report.html", "junit.xml")
 TABLES = "tables"
 DATASETS = "datasets"
 _VERSION = 1
 _TABLES_BEFORE = ("rows", "quarantine", "failures", "members", "grades", "fates")
 """Tables of run folders from before there was a marker."""
+_REPORTS_BEFORE = ("report.md", "report.html", "junit.xml")
+"""Their reports."""
 
 
 class RunFolder:
@@ -67,9 +68,9 @@ class RunFolder:
             if name in self.made:
                 (self.path / name).unlink(missing_ok=True)
 
-    def remove_reports(self) -> None:
-        """Delete the last run's verdict and reports before a new run starts: what is there is never out of date."""
-        self.remove(RESULTS, *REPORTS)
+    def remove_reports(self, reports: Iterable[str]) -> None:
+        """Delete the results and reports of the last run before a new one starts; `reports` are names of files."""
+        self.remove(RESULTS, *reports)
         for folder in {(self.path / name).parent for name in self.made}:
             clear_partial_files(folder)
 
@@ -78,9 +79,9 @@ class RunFolder:
         kept = set(keep)
         self.remove(*(name for name in self.made if name.split("/")[0] in (TABLES, DATASETS) and name not in kept))
 
-    def write_results(self, results: Mapping[str, Any]) -> None:
+    def write_results(self, results: Results) -> None:
         """Write `results.json`."""
-        self.write(RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        self.write(RESULTS, results_text(results))
 
     def _claim(self, name: str) -> None:
         """Note a file as a run's before it is there."""
@@ -118,7 +119,7 @@ def _made_before_markers(path: Path) -> set[str] | None:
     if results is None and (stages is None or "loading" not in stages):
         return None
     datasets = {name.partition(".")[2] for name in stages or () if name.startswith("selecting.")}
-    made = {RESULTS, STAGES, "plan.sql", *REPORTS}
+    made = {RESULTS, STAGES, "plan.sql", *_REPORTS_BEFORE}
     made |= {f"{TABLES}/{table}.parquet" for table in _TABLES_BEFORE}
     made |= {f"{DATASETS}/{dataset}.jsonl" for dataset in datasets | set((results or {}).get("datasets", ()))}
     for folder in (path / "training", path / "exports"):

@@ -1,19 +1,18 @@
-"""What a run leaves: its folder, what became of each stage, and the results that every report is made from."""
+"""What a run leaves: its folder, how each stage went, and the results that every report is made from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from alpaqual.errors import EXIT_DATA, EXIT_GOOD, EXIT_STAGE
+from alpaqual.results.results import Results
 from alpaqual.values import State
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one stage went: done now or reused, in how many seconds."""
+    """How one stage went: run now or reused, in how many seconds."""
 
     stage: str
     reused: bool
@@ -22,16 +21,20 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run."""
+    """A finished run.
+
+    `results` is what it found, typed: `run.results.datasets["quality"].keep_rate`. The keys of `results.json` read the same
+    values, `run.results["datasets"]["quality"]["keep_rate"]`, and `run.results.to_dict()` gives plain dicts.
+    """
 
     folder: Path
-    results: Mapping[str, Any] = field(repr=False)
+    results: Results = field(repr=False)
     outcomes: tuple[Outcome, ...] = field(default=())
 
     @property
     def verdict(self) -> State:
         """pass, warn, fail or error."""
-        return State(self.results["verdict"])
+        return self.results.verdict
 
     @property
     def exit_code(self) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alpaqual.execution.estimate import duration
+from alpaqual.amounts import duration
 from alpaqual.execution.training import exported_file, is_trained, measured_speed
 from alpaqual.job import Job
 from alpaqual.llm.local import count_weights

@@ -6,9 +6,9 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any
 
+from alpaqual.amounts import exact
 from alpaqual.graders._reply import parse_score
 from alpaqual.values import Grade, Reply, Request, Row
 
@@ -129,7 +129,7 @@ def score_schema(prompt: PromptSpec) -> dict[str, Any]:
 
 def scores_of(low: float, high: float, step: float) -> list[str]:
     """The texts of all scores of a scale, in ascending order."""
-    first, last, by = (Fraction(repr(float(number))) for number in (low, high, step))
+    first, last, by = (exact(number) for number in (low, high, step))
     return [f"{float(first + k * by):g}" for k in range(int((last - first) / by) + 1)]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from alpaqual.amounts import dollars
 from alpaqual.errors import BudgetReached
-from alpaqual.inference.price import Price, dollars
+from alpaqual.inference.price import Price
 from alpaqual.values import Reply, Request
 
 _BYTES_PER_TOKEN = 3.0

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
+from alpaqual.amounts import dollars
 from alpaqual.errors import BudgetReached, Fault, FaultKind, StageError, StoreError
 from alpaqual.inference.client import InferenceClient
-from alpaqual.inference.price import dollars
 from alpaqual.values import Reply, Request
 
 Item = TypeVar("Item")

@@ -4,12 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
-def dollars(usd: float) -> str:
-    """US dollars for display: cents from one dollar on, three significant digits below."""
-    return f"${usd:,.2f}" if usd >= 1 or usd == 0 else f"${usd:.3g}"
-
-
 BATCH_DISCOUNT = 0.5
 """Factor on the price of requests in batches, at both providers."""
 

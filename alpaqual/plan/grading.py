@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from alpaqual.amounts import exact
 from alpaqual.plan.checking import CheckStage
 from alpaqual.plan.compilation import Compilation
 from alpaqual.plan.loading import LoadStage
@@ -20,7 +21,6 @@ from alpaqual.plan.tables import FAILURES, GRADED, IMPORTED, INCOMPLETE, grades
 from alpaqual.quote import literal, number
 from alpaqual.recipe.crosscheck_graders import grader_order
 from alpaqual.recipe.graders import Cascade, Grader, Scale
-from alpaqual.recipe.scales import exact
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import msgspec
 
+from alpaqual.amounts import exact
 from alpaqual.plan.categorizing import CategorizeStage
 from alpaqual.plan.checking import CheckStage
 from alpaqual.plan.compilation import Compilation
@@ -24,7 +25,6 @@ from alpaqual.quote import literal, number
 from alpaqual.recipe.graders import Grader, Scale
 from alpaqual.recipe.model import Dataset, Like, Quota
 from alpaqual.recipe.recipe import dataset_order, parents
-from alpaqual.recipe.scales import exact
 from alpaqual.values import ROW_FIELDS, Fate
 
 QUOTED_FROM = 200_000

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
+from alpaqual.amounts import exact
 from alpaqual.recipe.graders import Grader, Scale
-
-
-def exact(number: float) -> Fraction:
-    """The number as its decimal text, without binary rounding: 0.1 is a tenth."""
-    return Fraction(repr(float(number)))
 
 
 def on_scale(score: float, scale: Scale) -> str:

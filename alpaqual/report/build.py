@@ -1,24 +1,28 @@
-"""Run -> Report. Reads only."""
+"""Builds the report of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from alpaqual.report.report import Report
+from alpaqual.report.report import FailingRow, Report
+from alpaqual.results.results import Results
 from alpaqual.store.tables import failing_examples
+from alpaqual.values import State
 
 
-class _Run(Protocol):
+class FinishedRun(Protocol):
+    """A run that has ended: its folder and what it found."""
+
     @property
     def folder(self) -> Path: ...
     @property
-    def results(self) -> Mapping[str, Any]: ...
+    def results(self) -> Results: ...
 
 
-def build_report(run: _Run) -> Report:
-    """The report of a run."""
-    wanted = run.results.get("settings", {}).get("examples", 0)
-    failing = [rule["id"] for rule in run.results.get("rules", ()) if rule["failing_rows"] and rule["state"] != "pass"]
-    return Report(run.results, failing_examples(run.folder, failing, wanted) if wanted and failing else {})
+def build_report(run: FinishedRun) -> Report:
+    """Build the report of a run; reads failing rows from its folder where the recipe asks for examples."""
+    wanted = run.results.settings.examples
+    failing = [rule.id for rule in run.results.rules if rule.failing_rows and rule.state is not State.PASS]
+    found = failing_examples(run.folder, failing, wanted) if wanted and failing else {}
+    return Report(run.results, {rule: [FailingRow(**row) for row in rows] for rule, rows in found.items()})

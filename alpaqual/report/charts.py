@@ -1,7 +1,7 @@
-"""Results -> charts: Vega-Lite specifications as plain dicts.
+"""Draws results as charts: Vega-Lite specifications as plain dicts.
 
-Colours are names of the page's style sheet (`var(--…)`), so that a chart follows light, dark and paper by itself. A specification
-holds no text of a row, no address and no expression made from data.
+Colours are variables of the page's style sheet (`var(--…)`), so that a chart follows light mode, dark mode and print. A specification
+has no text of a row, no address and no expression made from data.
 """
 
 from __future__ import annotations
@@ -11,24 +11,26 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from alpaqual.results.datasets import CategoryResult, CategoryScoreCount, DatasetResult, ScoreCount
+from alpaqual.results.graders import ScoreScale
+
 Spec = dict[str, Any]
-Scores = Sequence[Mapping[str, Any]]
-"""Counted scores: dicts of `score` and `rows`."""
+Scores = Sequence[ScoreCount] | Sequence[CategoryScoreCount]
 
 MOST_CATEGORIES = 60
-"""Lines of a balance chart; the table beside it has the rest."""
+"""Lines of a balance chart; the table below it has the rest."""
 
 _BINS = 50
-"""Bars that a run counts on a scale without steps."""
+"""Bins that a run counts scores in, on a scale without steps."""
 
 _FEW = 4
-"""Bars that an axis names each on its own."""
+"""With at most this many bars the axis labels each of them."""
 
 _MOST_NUMBERED = 15
-"""Scores of a map whose cells have room for a number."""
+"""With at most this many scores the cells of a confusion map show their number."""
 
 _TALLEST = 560
-"""Pixels of a map."""
+"""Height of a confusion map in pixels, at most."""
 
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
 
@@ -60,24 +62,24 @@ _RATE: Spec = {
 
 @dataclass(frozen=True)
 class Bars:
-    """A histogram: where each bar begins and ends, and the axis that they stand on."""
+    """The bars of a histogram and the range of its axis, in units of the score."""
 
     values: list[dict[str, float]]
     domain: tuple[float, float]
     before: float
-    """How far before its score a bar begins: the line of a threshold stands there, left of all that it keeps."""
+    """Half the distance between scores: the line of a threshold is this far left of its score, left of all rows that it keeps."""
 
     @property
     def ticks(self) -> Spec:
-        """Where the axis says a score: at the bars, where they are few."""
+        """The scores that the axis labels: those of the bars, where they are few."""
         scores = [value["score"] for value in self.values]
         return {"values": scores} if self.before and len(scores) <= _FEW else {"tickMinStep": 2 * self.before}
 
 
-def bars(scores: Scores, scale: Mapping[str, Any]) -> Bars:
-    """Bars for counted scores: centred where scores are discrete, from edge to edge where they were counted in bins."""
-    counted = sorted((float(each["score"]), int(each["rows"])) for each in scores)
-    low, high = float(scale["min"]), float(scale["max"])
+def bars(scores: Scores, scale: ScoreScale) -> Bars:
+    """Return bars for counted scores: centred on discrete scores, edge to edge for scores counted in bins."""
+    counted = sorted((each.score, each.rows) for each in scores)
+    low, high = scale.min, scale.max
     low, high = min([low, *(score for score, _ in counted)]), max([high, *(score for score, _ in counted)])
     step = _step([score for score, _ in counted], scale)
     if step is None:
@@ -95,17 +97,17 @@ def bars(scores: Scores, scale: Mapping[str, Any]) -> Bars:
     return Bars(values, (round(domain[0], 6), round(domain[1], 6)), 0.0 if step is None else round(step / 2, 6))
 
 
-def _step(observed: Sequence[float], scale: Mapping[str, Any]) -> float | None:
-    """The distance between scores; None where scores lie so close that they can only be bins."""
-    if scale.get("step"):
-        return float(scale["step"])
-    span = float(scale["max"]) - float(scale["min"])
+def _step(observed: Sequence[float], scale: ScoreScale) -> float | None:
+    """Return the distance between scores; None where scores are as close as bins."""
+    if scale.step is not None:
+        return scale.step
+    span = scale.max - scale.min
     nearest = min((after - before for before, after in pairwise(observed)), default=span / 10)
     return nearest if nearest > span / _BINS * 4.5 else None
 
 
-def histogram(scores: Scores, scale: Mapping[str, Any], *, title: str, threshold: float | None = None) -> Spec:
-    """Rows by score. With a threshold, what it keeps has the stronger colour; the page moves it as the parameter `threshold`."""
+def histogram(scores: Scores, scale: ScoreScale, *, title: str, threshold: float | None = None) -> Spec:
+    """Draw rows by score. Rows that the threshold keeps have the stronger colour; the page moves it by the parameter `threshold`."""
     found = bars(scores, scale)
     description = f"Rows by {title}"
     if threshold is None:
@@ -137,7 +139,7 @@ def _bar_layer(found: Bars, title: str, colour: Spec) -> Spec:
 
 
 def _threshold_layers(found: Bars) -> list[Spec]:
-    """The line of a threshold, and the word above it."""
+    """Draw the line of a threshold and the label above it."""
     line = "threshold" if not found.before else f"threshold - {found.before}"
     at = {"datum": {"expr": line}, "type": "quantitative"}
     rule = {"type": "rule", "color": "var(--mark)", "strokeWidth": 1.5, "aria": False}
@@ -158,48 +160,48 @@ def _threshold_layers(found: Bars) -> list[Spec]:
     ]
 
 
-def balanced(dataset: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """The categories of a dataset that have rows to keep, those first that the threshold alone cuts most."""
-    there = [(name, counts) for name, counts in dataset["categories"].items() if counts.get("eligible")]
-    return sorted(there, key=lambda each: (each[1]["at_threshold"] / each[1]["eligible"], each[0]))
+def balanced(dataset: DatasetResult) -> list[tuple[str, CategoryResult]]:
+    """Return the categories that have eligible rows, by their keep rate at the threshold alone, the lowest first."""
+    eligible = [(name, counts) for name, counts in dataset.categories.items() if counts.eligible]
+    return sorted(eligible, key=lambda each: (each[1].at_threshold / each[1].eligible, each[0]))
 
 
-def balance(dataset: Mapping[str, Any], labels: Mapping[str, str]) -> Spec | None:
-    """The keep rate of each category, by the threshold alone and after quotas, against that of all rows.
+def balance(dataset: DatasetResult, labels: Mapping[str, str]) -> Spec | None:
+    """Draw the keep rate of each category, by the threshold alone and after quotas, beside that of all rows.
 
-    The page says what its signs mean: a legend of Vega's would not wrap on a narrow screen.
+    The legend is HTML of the page, which wraps on a narrow screen; Vega's would not.
     """
     shown = balanced(dataset)[:MOST_CATEGORIES]
-    if not shown or not dataset["eligible"]:
+    if not shown or not dataset.eligible:
         return None
     kinds = {"threshold": "at_threshold"}
-    if dataset["quotas"]:
+    if dataset.quotas:
         kinds = {"threshold alone": "at_threshold", "after quotas": "rows"}
     points = [
         {
             "category": labels[name],
             "kind": kind,
-            "rate": counts[key] / counts["eligible"],
+            "rate": counts[key] / counts.eligible,
             "rows": counts[key],
-            "of": counts["eligible"],
+            "of": counts.eligible,
         }
         for name, counts in shown
         for kind, key in kinds.items()
     ]
-    whole = [{"kind": kind, "rate": dataset[key] / dataset["eligible"]} for kind, key in kinds.items()]
+    whole = [{"kind": kind, "rate": dataset[key] / dataset.eligible} for kind, key in kinds.items()]
     layers = [_whole_layer(whole, kinds), *_category_layers(points, kinds)]
     return layered(20 * len(shown) + 4, "Keep rate of each category", layers)
 
 
 def _whole_layer(whole: Sequence[Spec], kinds: Collection[str]) -> Spec:
-    """The keep rates of all rows, as lines."""
+    """Draw the keep rates of all rows as vertical lines."""
     mark = {"type": "rule", "color": "var(--mark)", "strokeWidth": 1.5}
     dashes = _by_kind(kinds, [[4, 3], [1, 0]])
     return {"data": {"values": whole}, "mark": mark, "encoding": {"x": _RATE, "strokeDash": dashes}}
 
 
 def _category_layers(points: Sequence[Spec], kinds: Collection[str]) -> list[Spec]:
-    """The keep rates of each category, as points on a line."""
+    """Draw the keep rates of each category as points on a line."""
     axis = {"title": None, "labelLimit": 180, "labelColor": "var(--ink)"}
     y = {"field": "category", "type": "nominal", "sort": None, "axis": axis}
     tooltip = [
@@ -228,7 +230,7 @@ def _by_kind(kinds: Collection[str], values: Sequence[Any]) -> Spec:
 
 
 def confusion_map(cells: Mapping[tuple[float, float], int], scores: Sequence[float], *, name: str, other: str) -> Spec:
-    """Rows by the scores that two graders gave them: `cells` counts rows by (score, other's score), each one of `scores`."""
+    """Draw rows by the pair of scores of two graders: `cells` counts rows by (score, other's score), each one of `scores`."""
     most = max(cells.values())
     values = [
         {"score": score, "other": beside, "rows": rows, "shown": f"{rows:,}", "strong": 5 * rows > 3 * most}
@@ -250,13 +252,13 @@ def confusion_map(cells: Mapping[tuple[float, float], int], scores: Sequence[flo
     same = {"data": {"values": [{"score": score, "other": score} for score in scores]}, "mark": frame}
     layers = _confusion_layers({"data": {"values": values}}, encoding, (name, other), most)
     height = min(_TALLEST, (26 if numbered else 12) * len(scores))
-    # The frames come after the cells, which would cover half of each.
+    # Frames are drawn after the cells, which would cover half of each frame.
     shown = [layers[0], {**same, "encoding": encoding}, *(layers[1:] if numbered else ())]
     return layered(height, f"Rows by score of {name} and of {other}", shown)
 
 
 def _confusion_layers(data: Spec, encoding: Spec, names: tuple[str, str], most: int) -> list[Spec]:
-    """Cells whose colour is the stronger the more rows they hold, and the numbers in them."""
+    """Draw a cell for each pair of scores, the stronger the more rows it has, and the numbers in the cells."""
     fill = {
         "field": "rows",
         "type": "quantitative",
@@ -280,7 +282,7 @@ def _confusion_layers(data: Spec, encoding: Spec, names: tuple[str, str], most: 
 
 
 def layered(height: int, description: str, layers: Sequence[Spec]) -> Spec:
-    """A chart as wide as its place, of layers over one another."""
+    """Return a chart of layers, as wide as the element that holds it; `height` is in pixels."""
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "description": description,

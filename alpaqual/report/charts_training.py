@@ -1,4 +1,4 @@
-"""The losses of training -> one chart, in which datasets of different sizes compare."""
+"""Draws the losses of training as one chart, in which datasets of different sizes compare."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any
 
 from alpaqual.report.charts import Spec, layered
 from alpaqual.report.training import Trainings, trained
+from alpaqual.results.training import LossPoint
 
 COLOURS = ("kept", "mark", "ink", "fourth")
-"""Names of the style sheet, told apart by the colour-blind too; after them the same ones come dashed."""
+"""Colours of the style sheet that colour-blind readers tell apart too; further lines repeat them, dashed."""
 
 _DASHES: tuple[list[int], ...] = ([1, 0], [6, 3], [2, 2])
 MOST_LINES = len(COLOURS) * len(_DASHES)
@@ -25,34 +26,34 @@ _LABEL = 14
 _MOST_LABEL = 120
 """Pixels of a label beside a line."""
 _FEW = 20
-"""RunOptions in a row: with fewer than two points of each there is none, and points are drawn as such."""
+"""A moving mean covers a twentieth of the points; with fewer than twice as many points there is none."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """The losses of one training: epochs (whatever the dataset's size, they end together), losses and their moving mean."""
+    """The losses of one training by epoch, with their moving mean."""
 
     name: str
     epochs: list[float]
     losses: list[float]
     means: list[float]
-    points: Sequence[Mapping[str, Any]]
+    points: Sequence[LossPoint]
 
     def at(self, epoch: float) -> float | None:
-        """The mean at an epoch: that of the last point until then; None before the first."""
+        """Return the mean at an epoch: that of the last point until then; None before the first."""
         until = [mean for each, mean in zip(self.epochs, self.means, strict=True) if each <= epoch + 1e-6]
         return until[-1] if until else None
 
 
 def loss_lines(trainings: Trainings) -> list[Line]:
-    """A line for each training that has a curve."""
+    """Return a line for each model that has a curve."""
     lines = []
     for name, each in trained(trainings).items():
-        points = [point for point in each.get("curve") or () if _finite(point["loss"])]
+        points = sorted((point for point in each.curve or () if _finite(point.loss)), key=lambda point: point.step)
+        losses = [point.loss for point in points if point.loss is not None]
         if points:
-            losses = [float(point["loss"]) for point in points]
-            step = each["epochs"] / max(each.get("steps") or 0, points[-1]["step"], 1)
-            epochs = [point["step"] * step for point in points]
+            step = each.epochs / max(each.steps, points[-1].step, 1)
+            epochs = [point.step * step for point in points]
             lines.append(Line(name, epochs, losses, means(losses, epochs), points))
     return lines
 
@@ -62,10 +63,10 @@ def _finite(value: float | None) -> bool:
 
 
 def means(losses: Sequence[float], epochs: Sequence[float]) -> list[float]:
-    """RunOptions over a twentieth of all points, half of them before each.
+    """Return moving means over a twentieth of all points, half of them before each point.
 
-    No mean crosses the end of an epoch, where losses fall at once, unless epochs are too short for that. At the start of the
-    first there are fewer: what comes after would hide how fast the loss falls there.
+    No mean crosses the end of an epoch, where losses fall suddenly, unless epochs are too short for that. The means at the start
+    cover fewer points, so that the fast fall of the loss there shows.
     """
     reach = len(losses) // (2 * _FEW)
     laps = [math.ceil(epoch - 1e-6) for epoch in epochs]
@@ -82,9 +83,9 @@ def means(losses: Sequence[float], epochs: Sequence[float]) -> list[float]:
 
 
 def loss_chart(lines: Sequence[Line], labels: Mapping[str, str]) -> Spec | None:
-    """Loss by epoch: the moving mean of each training over its faint points, with the name of the dataset beside it.
+    """Draw the loss by epoch: faint points, their moving mean, and the name of the dataset beside its line.
 
-    None where there is no more than a point of each.
+    None where no training has more than one point.
     """
     shown = lines[:MOST_LINES]
     if not any(len(line.points) > 1 for line in shown):
@@ -92,13 +93,13 @@ def loss_chart(lines: Sequence[Line], labels: Mapping[str, str]) -> Spec | None:
     most = max(line.epochs[-1] for line in shown)
     every = [loss for line in shown for loss in line.losses]
     low, high = min(every), max(every)
-    edge = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    edge = max(0.05 * (high - low) or 0.05 * abs(high) or 1.0, 1e-9)
     low, high = max(low - edge, min(0.0, low)), high + edge
     x = {
         "field": "epoch",
         "type": "quantitative",
         "scale": {"domain": [0, most], "nice": False},
-        # A loss falls in steps from epoch to epoch: lines at their ends show why.
+        # Losses fall at the end of each epoch: a grid line marks it.
         "axis": {"title": "epoch", "format": "~g", "grid": True, "labelFlush": False, **_ticks(most)},
     }
     y = {
@@ -109,8 +110,8 @@ def loss_chart(lines: Sequence[Line], labels: Mapping[str, str]) -> Spec | None:
     }
     layers = [_points(shown, labels, x, y), _means(shown, x, y), _labels(shown, labels, y, (low, high))]
     spec = layered(_HEIGHT, "Training loss of each dataset by epoch", layers)
-    room = min(_MOST_LABEL, 7 * max(len(labels[line.name]) for line in shown)) + 8
-    return {**spec, "padding": {"left": 2, "top": 4, "right": room, "bottom": 2}}
+    width = min(_MOST_LABEL, 7 * max(len(labels[line.name]) for line in shown)) + 8
+    return {**spec, "padding": {"left": 2, "top": 4, "right": width, "bottom": 2}}
 
 
 def _ticks(most: float) -> Spec:
@@ -118,7 +119,7 @@ def _ticks(most: float) -> Spec:
 
 
 def _decimals(span: float) -> int:
-    """What tells the lines of an axis apart, of which there are about five."""
+    """Return the decimals that tell the labels of an axis apart; it has about five."""
     return max(0, -math.floor(math.log10(span / 5)))
 
 
@@ -133,21 +134,21 @@ def _by_line(values: Sequence[Any]) -> Spec:
 
 
 def averaged(lines: Sequence[Line]) -> bool:
-    """Whether the lines are means of points, rather than what joins them."""
+    """Return whether the lines are moving means; few points are joined as they are."""
     return any(len(line.points) >= 2 * _FEW for line in lines)
 
 
 def _points(shown: Sequence[Line], labels: Mapping[str, str], x: Spec, y: Spec) -> Spec:
-    """What was measured, faint where there is much of it, each with its numbers."""
+    """Draw every measurement with its numbers; many points are faint."""
     values = [
         {
             "line": index,
             "dataset": labels[line.name],
             "epoch": round(epoch, 4),
             "loss": round(loss, 4),
-            "step": point["step"],
-            "rate": point.get("learning_rate"),
-            "norm": point.get("gradient_norm"),
+            "step": point.step,
+            "rate": point.learning_rate,
+            "norm": point.gradient_norm,
         }
         for index, line in enumerate(shown)
         for epoch, loss, point in zip(line.epochs, line.losses, line.points, strict=True)
@@ -157,10 +158,10 @@ def _points(shown: Sequence[Line], labels: Mapping[str, str], x: Spec, y: Spec) 
         "type": "circle",
         "size": 40 if few else 10,
         "opacity": 1 if few else 0.3,
-        # The pointer need not hit a point of three pixels.
+        # A transparent border makes a point of three pixels easy to hit with the pointer.
         "stroke": "transparent",
         "strokeWidth": 8,
-        # Hundreds of points read out one by one say less than the table of numbers.
+        # A screen reader reads the table of numbers instead of hundreds of points.
         "aria": False,
     }
     tooltip = [
@@ -193,7 +194,7 @@ def _means(shown: Sequence[Line], x: Spec, y: Spec) -> Spec:
 
 
 def _labels(shown: Sequence[Line], labels: Mapping[str, str], y: Spec, domain: tuple[float, float]) -> Spec:
-    """The name of each line, where it ends, moved away from those of other lines."""
+    """Draw the name of each line at its end, moved away from the names of other lines."""
     low, high = domain
     ends = [(high - line.means[-1]) / (high - low) * _HEIGHT for line in shown]
     values = [
@@ -206,7 +207,7 @@ def _labels(shown: Sequence[Line], labels: Mapping[str, str], y: Spec, domain: t
 
 
 def apart(places: Sequence[float]) -> list[float]:
-    """The places, in the same order, moved as far as their labels need and no further down than the axis."""
+    """Return the places in pixels, in the same order, moved apart so that labels do not overlap, and above the axis."""
     order = sorted(range(len(places)), key=lambda index: places[index])
     moved = list(places)
     for before, index in pairwise(order):

@@ -1,4 +1,4 @@
-"""Text that people or models wrote -> text that cannot break out of Markdown, XML or a workflow command.
+"""Escapes text that people or models wrote for Markdown, XML and workflow commands.
 
 Of Alpaca's 52,002 real rows 10,569 hold newlines, 361 HTML-like tags, 188 pipes, 34 `#123`, 32 images and 15 `@names`.
 """
@@ -14,13 +14,13 @@ _MARKS = re.compile(
 )
 _AUTOLINKED = re.compile(r"(?i)((?:https?|ftp|mailto|xmpp)(?=:)|www(?=\.)|gh(?=-[0-9]))")
 _BREAK = "&#8203;"
-"""A zero-width space. GitHub looks for names, numbers and addresses in what is shown, where an entity is a character again."""
+"""A zero-width space: GitHub links names, numbers and addresses in the shown text, after entities have become characters."""
 _SPACE = re.compile(r"\s+")
 _ILLEGAL_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def visible(text: str) -> str:
-    """The text with control, direction and zero-width characters shown by their code, so that nothing hides or reorders."""
+    """Return the text with control, direction and zero-width characters shown by their code."""
     return "".join(
         f"⟨U+{ord(c):04X}⟩" if unicodedata.category(c) in ("Cc", "Cf", "Co", "Cs") and c not in "\n\t\r" else c
         for c in text
@@ -28,15 +28,15 @@ def visible(text: str) -> str:
 
 
 def shorten(text: str, most: int) -> str:
-    """The text on one line, at most `most` characters."""
+    """Return the text on one line of at most `most` characters."""
     line = _SPACE.sub(" ", text).strip()
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def markdown(text: str, most: int = 200) -> str:
-    """The text as it stands, in one line of Markdown: in a table's cell, a list or a paragraph.
+    """Escape a text as one line of Markdown, for a cell of a table, a list or a paragraph.
 
-    Every character that Markdown, HTML or GitHub's own links (@name, #12, URLs) could read becomes an entity or is broken up.
+    Every character with a meaning in Markdown, HTML or GitHub's links (@name, #12, URLs) becomes an entity or is broken up.
     """
     line = visible(shorten(text, most))
     line = _AUTOLINKED.sub(lambda match: f"{match[1][0]}{_HERE}{match[1][1:]}", line)
@@ -44,14 +44,14 @@ def markdown(text: str, most: int = 200) -> str:
 
 
 def plain_markdown(text: str, most: int = 300) -> str:
-    """A sentence of ours that quotes names: escaped where Markdown or GitHub would read something into it, else as it stands."""
+    """Escape a sentence of ours that quotes names, only where Markdown or GitHub would interpret it."""
     line = visible(shorten(text, most)).replace("&", "&amp;")
     line = _AUTOLINKED.sub(lambda match: f"{match[1][0]}{_HERE}{match[1][1:]}", line)
     return _MARKS.sub(lambda match: "".join(_entity(c) for c in match[0]), line).replace(_HERE, _BREAK)
 
 
 _HERE = "\u200b"
-"""Stands for _BREAK until the rest is escaped; a text's own are visible by then."""
+"""A placeholder for _BREAK until the rest is escaped; those of the text itself are shown by their code by then."""
 
 
 def _entity(character: str) -> str:
@@ -59,7 +59,7 @@ def _entity(character: str) -> str:
 
 
 def code(text: str, most: int = 120) -> str:
-    """The text as a code span, in which nothing is formatted, linked or notified; safe in a table's cell too."""
+    """Return the text as a code span, in which nothing is formatted or linked; safe in a cell of a table."""
     # GitHub reads two backslashes before a bar as one and a bar that ends the cell.
     line = visible(shorten(text, most)).replace("\\|", "\\\u200b|").replace("|", "\\|") or " "
     fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
@@ -68,15 +68,15 @@ def code(text: str, most: int = 120) -> str:
 
 
 def xml(text: str) -> str:
-    """The text without characters that XML 1.0 forbids; quoting is the XML writer's work."""
+    """Replace characters that XML 1.0 forbids; the XML writer quotes the rest."""
     return _ILLEGAL_XML.sub("�", text)
 
 
 def command_message(text: str) -> str:
-    """The message of a workflow command: it cannot end its line and start another command."""
+    """Escape the message of a workflow command, so that it cannot end its line and start another command."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def command_property(text: str) -> str:
-    """A property of a workflow command."""
+    """Escape a property of a workflow command."""
     return command_message(text).replace(":", "%3A").replace(",", "%2C")

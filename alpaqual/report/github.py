@@ -1,4 +1,4 @@
-"""Report -> workflow commands, which GitHub shows beside the lines of the recipe and the rules."""
+"""Writes a report as workflow commands, which GitHub shows beside the lines of the recipe and the rules."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ MOST = 10
 
 
 def to_github(report: Report) -> str:
-    """One annotation for each reason, the worst first."""
+    """Return one annotation for each reason, the worst first."""
     lines: list[str] = []
     for state in (State.ERROR, State.FAIL, State.WARN):
         for reason in report.reasons(state)[:MOST]:
-            file, _, line = reason["place"].rpartition(":")
+            file, _, line = reason.place.rpartition(":")
             place = f" file={command_property(file)},line={line}" if file and line.isdigit() else ""
-            lines.append(f"::{_LEVEL[state]}{place}::{command_message(reason['text'])}")
+            lines.append(f"::{_LEVEL[state]}{place}::{command_message(reason.text)}")
     lines.append(f"alpaqual: {report.verdict.upper()} ({report.headline})")
     return "\n".join(lines) + "\n"

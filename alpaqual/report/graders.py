@@ -1,100 +1,92 @@
-"""What both the Markdown and the HTML report say of graders, as plain texts and numbers: whoever writes them escapes them."""
+"""Texts and numbers about graders that the Markdown and the HTML report share; both escape them when they write."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from alpaqual.amounts import dollars
+from alpaqual.results.graders import AgreementResult, GraderResult, HealthCheck
 from alpaqual.values import State
 
-Graders = Mapping[str, Mapping[str, Any]]
+Graders = Mapping[str, GraderResult]
 
 READINGS = {
-    "most_frequent": "the share of the score that is given most often: the higher, the less the grader tells rows apart",
-    "length": "+1: longer responses always score higher; 0: the score says nothing of the length",
-    "repeats": "the share of rows whose score was another when the same question was asked a second time",
-    "golden": "the share of rows with a known score that the grader misses",
-    "agreement.spearman": "+1: both graders put the rows in the same order; 0: their orders have nothing in common",
-    "agreement.kappa": "1: both give the same scores; 0: no nearer than by chance; twice as far apart weighs four times",
+    "most_frequent": "the share of rows with the most frequent score: the higher it is, the less the scores rank the rows",
+    "length": "+1: longer responses always score higher; 0: score and length are unrelated",
+    "repeats": "the share of rows whose score differs when they are graded a second time",
+    "golden": "the share of rows with a known score whose score is wrong or missing",
+    "agreement.spearman": "+1: both graders rank the rows in the same order; 0: the orders are unrelated",
+    "agreement.kappa": "1: both give the same scores; 0: as close as by chance; scores twice as far apart count four times",
 }
-"""How to read the number of a check."""
+"""How to read the value of a check."""
 
 _MOST_REASONS = 5
 
 
-def asked_models(graders: Graders) -> list[str]:
-    """The graders that asked a model, now or in an earlier run."""
-    return [name for name, grader in graders.items() if grader["calls_made"] or grader["calls_reused"]]
+def with_requests(graders: Graders) -> list[str]:
+    """Return the graders that sent requests to a model, in this run or in an earlier one."""
+    return [name for name, grader in graders.items() if grader.calls_made or grader.calls_reused]
 
 
-def money(dollars: float) -> str:
-    """US dollars, in cents, or in finer parts where there are no cents."""
-    if dollars and dollars < 0.01:
-        return "<$0.0001" if dollars < 0.0001 else f"${dollars:.4f}"
-    return f"${dollars:,.2f}"
+def scores_from(grader: GraderResult) -> str:
+    """Return where scores come from, with the models that answered under another name."""
+    others = [model for model in grader.models if model != grader.source]
+    return f"{grader.source} (answered by {', '.join(others)})" if others else grader.source
 
 
-def answering(grader: Mapping[str, Any]) -> str:
-    """Where scores come from, with the models that answered by another name."""
-    source: str = grader["source"]
-    others = [model for model in grader["models"] if model != source]
-    return f"{source} (answered by {', '.join(others)})" if others else source
-
-
-def unscored_reasons(grader: Mapping[str, Any]) -> tuple[list[tuple[str, int]], int]:
-    """The reasons that most unscored rows have, and how many more reasons there are."""
-    reasons = sorted(grader["unscored_reasons"].items(), key=lambda each: (-each[1], each[0]))
+def unscored_reasons(grader: GraderResult) -> tuple[list[tuple[str, int]], int]:
+    """Return the most frequent reasons with their rows, and the number of further reasons."""
+    reasons = sorted(grader.unscored_reasons.items(), key=lambda each: (-each[1], each[0]))
     return reasons[:_MOST_REASONS], max(0, len(reasons) - _MOST_REASONS)
 
 
-def checks(graders: Graders) -> list[tuple[str, Mapping[str, Any]]]:
-    """Every check of every grader, with the grader's name; what fails first, then what warns."""
-    every = [(name, check) for name, grader in graders.items() for check in grader.get("health", ())]
-    return sorted(every, key=lambda each: -list(State).index(State(each[1]["state"])))
+def checks(graders: Graders) -> list[tuple[str, HealthCheck]]:
+    """Return every check of every grader with the grader's name: failures first, then warnings."""
+    every = [(name, check) for name, grader in graders.items() for check in grader.health]
+    return sorted(every, key=lambda each: -list(State).index(each[1].state))
 
 
 def title(check: str) -> str:
-    """What a check is called: its place in the recipe."""
+    """Return the title of a check: its key in the recipe."""
     return check.replace("_", " ").replace(".", ": ")
 
 
 def readings(graders: Graders) -> list[tuple[str, str]]:
-    """(title, how to read it) of every kind of check that there is."""
-    there = {check["check"] for _, check in checks(graders)}
-    return [(title(check), reading) for check, reading in READINGS.items() if check in there]
+    """Return (title, how to read it) for every kind of check that the graders have."""
+    present = {check.check for _, check in checks(graders)}
+    return [(title(check), reading) for check, reading in READINGS.items() if check in present]
 
 
-def tally(every: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
-    """How the checks stand, in words."""
-    states = [State(check["state"]) for _, check in every]
+def tally(every: Sequence[tuple[str, HealthCheck]]) -> str:
+    """Return the number of checks, of failures and of warnings, in words."""
+    states = [check.state for _, check in every]
     parts = [
         f"{states.count(state)} {word}"
         for state, word in ((State.FAIL, "failed"), (State.WARN, "with a warning"))
         if state in states
     ]
-    limited = any(check["warn"] or check["fail"] for _, check in every)
-    parts = parts or ["every limit holds" if limited else "no limits are set"]
+    limited = any(check.warn or check.fail for _, check in every)
+    parts = parts or ["all within their limits" if limited else "no limits are set"]
     return f"{len(every)} {'check' if len(every) == 1 else 'checks'}, {', '.join(parts)}"
 
 
-def cascade_sentence(name: str, grader: Mapping[str, Any]) -> str:
-    """What a cascade saved; nothing where the grader has none."""
-    cascade = grader.get("cascade")
-    if not cascade:
+def cascade_sentence(name: str, grader: GraderResult) -> str:
+    """Return what a cascade saved, as a sentence; empty where the grader has none."""
+    cascade = grader.cascade
+    if cascade is None:
         return ""
-    first, taken, saved = cascade["first"], cascade["taken_over"], cascade["saved_calls"]
-    of = cascade["asked"] + taken
-    said = f"The grader {name} was asked about {cascade['asked']:,} of {of:,} rows: the other {taken:,} kept the score that {first} gave"
-    spared = f", which spared {saved:,} {'call' if saved == 1 else 'calls'}"
-    if cascade["saved_usd"] is not None:
-        spared += f" (about {money(cascade['saved_usd'])} at the mean cost of a call)"
-    return f"{said}{spared}."
+    taken, saved = cascade.taken_over, cascade.saved_calls
+    sentence = f"The grader {name} graded {cascade.asked:,} of {cascade.asked + taken:,} rows: the other {taken:,} kept the score that {cascade.first} gave"
+    sentence += f", which saved {saved:,} {'call' if saved == 1 else 'calls'}"
+    if cascade.saved_usd is not None:
+        sentence += f" (about {dollars(cascade.saved_usd)} at the mean cost of a call)"
+    return f"{sentence}."
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """How often each pair of scores was given by two graders to the same row."""
+    """Rows by the pair of scores that two graders gave them."""
 
     name: str
     other: str
@@ -105,28 +97,30 @@ class Confusion:
     sentence: str
 
 
-def confusion(name: str, grader: Mapping[str, Any]) -> Confusion | None:
-    """The confusion table of a grader and the one that it is held against; None where there is none."""
-    agreement = grader.get("agreement")
-    if not agreement or not agreement["confusion"]:
+def confusion(name: str, grader: GraderResult) -> Confusion | None:
+    """Return the confusion table of a grader and the one it is compared with; None where there is none."""
+    agreement = grader.agreement
+    if agreement is None:
         return None
-    cells = {(float(cell["score"]), float(cell["other"])): int(cell["rows"]) for cell in agreement["confusion"]}
+    cells = {(cell.score, cell.other): cell.rows for cell in agreement.confusion if cell.rows}
+    if not cells:
+        return None
     scores = tuple(sorted({score for pair in cells for score in pair}))
-    return Confusion(name, agreement["with"], scores, cells, _sentence(name, grader, cells))
+    return Confusion(name, agreement.with_, scores, cells, _sentence(name, agreement, grader.scale.step, cells))
 
 
-def _sentence(name: str, grader: Mapping[str, Any], cells: Mapping[tuple[float, float], int]) -> str:
-    agreement, step = grader["agreement"], grader["scale"]["step"]
+def _sentence(
+    name: str, agreement: AgreementResult, step: float | None, cells: Mapping[tuple[float, float], int]
+) -> str:
     rows = sum(cells.values())
     same = sum(count for (score, other), count in cells.items() if score == other)
-    near = sum(count for (score, other), count in cells.items() if abs(score - other) <= step * 1.001)
-    said = (
-        f"Both scored {rows:,} rows, {same:,} ({same / rows * 100:.1f}%) the same, {near:,} ({near / rows * 100:.1f}%) "
-        f"the same or one step ({step:g}) apart"
-    )
+    sentence = f"Both scored {rows:,} rows, {same:,} ({same / rows * 100:.1f}%) the same"
+    if step is not None:
+        near = sum(count for (score, other), count in cells.items() if abs(score - other) <= step * 1.001)
+        sentence += f", {near:,} ({near / rows * 100:.1f}%) the same or one step ({step:g}) apart"
     alone = [
-        f"{who} alone scored {agreement[key]:,}"
-        for key, who in (("this_only", name), ("other_only", agreement["with"]))
-        if agreement[key]
+        f"{grader} alone scored {count:,}"
+        for grader, count in ((name, agreement.this_only), (agreement.with_, agreement.other_only))
+        if count
     ]
-    return f"{said}. Beside them, {' and '.join(alone)}." if alone else f"{said}."
+    return f"{sentence}. Of the other rows, {' and '.join(alone)}." if alone else f"{sentence}."

@@ -1,7 +1,7 @@
-"""Report -> HTML: one file that works offline, reads without scripts, and runs no word that came from a row or a model.
+"""Writes a report as HTML: one file that works offline, is readable without scripts, and runs no text of a row or a model.
 
-A policy in the page's head (CSP) lets run only the scripts whose hashes it names and forbids every request. Charts need no
-`unsafe-eval`: vega-embed brings an interpreter for Vega's expressions, used with `ast: true`.
+A content security policy in the head allows only scripts whose hashes it lists, and no request. Charts need no `unsafe-eval`:
+vega-embed has an interpreter for Vega's expressions, used with `ast: true`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from alpaqual.report.html_rules import expectations_section, rules_section
 from alpaqual.report.html_sources import provenance_section, sources_section
 from alpaqual.report.html_thresholds import thresholds_section
 from alpaqual.report.html_training import training_section
-from alpaqual.report.html_verdict import title_of, verdict_section
+from alpaqual.report.html_verdict import verdict_section
 from alpaqual.report.markup import Html, join, plain, tag
 from alpaqual.report.report import Report
 
@@ -33,9 +33,9 @@ _ASSETS = Path(__file__).parent / "assets"
 
 
 def to_html(report: Report) -> str:
-    """The report as one HTML file.
+    """Return the report as one HTML file.
 
-    Raises MachineError where there is something to draw and the charting library is not installed.
+    Raises MachineError where a chart is drawn and the charting library is not installed.
     """
     charts = Charts()
     body = _body(report, charts)
@@ -44,7 +44,7 @@ def to_html(report: Report) -> str:
     data = json.dumps({"charts": charts.specs, "thresholds": charts.thresholds}, separators=(",", ":"))
     parts = ["<!DOCTYPE html>", '<html lang="en">', "<head>", *_head(report, scripts), "</head>", "<body>", body]
     parts.append(f'<script type="application/json" id="data">{_for_script(data)}</script>')
-    # Modules run in order, after the page is there, and keep their names to themselves.
+    # Module scripts run in order, after the page is parsed, each in its own scope.
     parts += [f'<script type="module">{script}</script>' for script in scripts]
     return "\n".join([*parts, "</body>", "</html>", ""])
 
@@ -55,7 +55,7 @@ def _head(report: Report, scripts: Sequence[str]) -> list[str]:
     policy = (
         f"default-src 'none'; script-src {allowed}; style-src {_digest(style)}; base-uri 'none'; form-action 'none'"
     )
-    title = f"{title_of(report)}: {report.verdict.upper()} (alpaqual)"
+    title = f"{report.title}: {report.verdict.upper()} (alpaqual)"
     return [
         '<meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
@@ -82,10 +82,10 @@ def _body(report: Report, charts: Charts) -> Html:
         ("sources", "Sources", sources_section(results)),
         ("provenance", "Provenance", provenance_section(results)),
     ]
-    there = [each for each in sections if each[2]]
-    links = tag("ul", *(tag("li", tag("a", name, href=f"#{ident}")) for ident, name, _ in there))
-    header = tag("header", verdict_section(report), tag("nav", links, aria_label="Sections") if there else "")
-    shown = (tag("section", tag("h2", name), content, id=ident) for ident, name, content in there)
+    filled = [each for each in sections if each[2]]
+    links = tag("ul", *(tag("li", tag("a", name, href=f"#{ident}")) for ident, name, _ in filled))
+    header = tag("header", verdict_section(report), tag("nav", links, aria_label="Sections") if filled else "")
+    shown = (tag("section", tag("h2", name), content, id=ident) for ident, name, content in filled)
     return join([header, tag("main", *shown), tag("div", id="tip", hidden=True)])
 
 
@@ -96,12 +96,12 @@ def _asset(name: str) -> str:
 
 @functools.cache
 def _charting() -> str:
-    """The charting library, unable to end the element that holds it."""
+    """Return the charting library, escaped so that it cannot end its script element."""
     try:
         script = _asset("vega.js")
     except FileNotFoundError:
         raise MachineError(
-            "the charting library of the HTML report (alpaqual/report/assets/vega.js) is not there: it is made when the package "
+            "the charting library of the HTML report (alpaqual/report/assets/vega.js) is missing: it is made when the package "
             "is built. Install alpaqual with: pip install alpaqual; in a checkout: pip install -e ."
         ) from None
     return re.sub(r"<(?=/?script|!--)", r"\\x3c", script, flags=re.IGNORECASE)
@@ -113,5 +113,5 @@ def _digest(content: str) -> str:
 
 
 def _for_script(data: str) -> str:
-    """JSON in ASCII that holds nothing that HTML reads."""
+    """Return JSON in ASCII without characters that HTML interprets."""
     return data.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,11 +1,10 @@
-"""The datasets: how each selects, what it keeps, and what became of the other rows."""
+"""Lists the datasets: how each selects, what it keeps, and the fates of the other rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from alpaqual.report.markup import NOTHING, Child, Html, count, join, missing, note, percent, records, tag
+from alpaqual.report.markup import NOTHING, Child, Html, count, join, note, percent, records, shortfall_cell, tag
+from alpaqual.results.datasets import DatasetResult
+from alpaqual.results.results import Results
 from alpaqual.values import Fate
 
 FATES = {
@@ -16,52 +15,52 @@ FATES = {
     Fate.REMOVED_BY_QUOTA: "removed by quota",
     Fate.NOT_SAMPLED: "not sampled",
 }
-"""Fates as a reader reads them."""
+"""Fates in words."""
 
 _IN_COLUMNS = (Fate.BELOW_THRESHOLD, Fate.UNSCORED, Fate.REMOVED_BY_RULE, Fate.NOT_SAMPLED)
-"""Fates with a column of their own, on the right."""
+"""Fates with a column of their own, on the right of the table."""
 
 
-def datasets_section(results: Mapping[str, Any]) -> Html:
-    """A table of all datasets."""
-    datasets: Mapping[str, Any] = results["datasets"]
+def datasets_section(results: Results) -> Html:
+    """Return a table of all datasets."""
+    datasets = results.datasets
     if not datasets:
         return NOTHING
     rows = [_row(name, dataset) for name, dataset in datasets.items()]
     meaning = (
-        f"Each of the {count(results['source']['rows'])} rows has one fate in each dataset: kept (rows), or one of the four "
+        f"Each of the {count(results.source.rows)} rows has one fate in each dataset: kept (rows), or one of the four "
         "columns on the right, or removed by quota. Rows added by quota are below the threshold and kept. "
-        "The keep rate is of the rows that no rule removed."
+        "The keep rate is of the rows that no rule removed. A shortfall counts the rows short of a quota or a sample."
     )
     return join([records(rows, words=("dataset", "selects"), label="Datasets"), note(meaning)])
 
 
-def dataset_numbers(dataset: Mapping[str, Any]) -> dict[str, str]:
-    """What a dataset keeps and why, by the head of the column: the page and the notebook show the same."""
+def dataset_numbers(dataset: DatasetResult) -> dict[str, str]:
+    """Return what a dataset keeps and why, by the heading of the column; the page and the notebook share it."""
     return {
-        "rows": count(dataset["rows"]),
-        "keep rate": percent(dataset["rows"], dataset["eligible"]),
-        "by threshold alone": count(dataset["at_threshold"]) if dataset["threshold"] else "–",
-        "added by quota": count(dataset["below_threshold"]),
-        "removed by quota": count(dataset["fates"].get(Fate.REMOVED_BY_QUOTA, 0)),
-        "shortfall": count(dataset["shortfall"]),
+        "rows": count(dataset.rows),
+        "keep rate": percent(dataset.rows, dataset.eligible),
+        "by threshold alone": count(dataset.at_threshold) if dataset.threshold else "–",
+        "added by quota": count(dataset.below_threshold),
+        "removed by quota": count(dataset.fates.removed_by_quota),
+        "shortfall": count(dataset.shortfall),
     }
 
 
-def _row(name: str, dataset: Mapping[str, Any]) -> dict[str, Child]:
+def _row(name: str, dataset: DatasetResult) -> dict[str, Child]:
     numbers = dataset_numbers(dataset)
     share = tag("span", numbers["keep rate"], class_="share")
     marked: dict[str, Child] = {
         "rows": tag("strong", numbers["rows"]),
-        "keep rate": join([_bar(dataset["rows"], dataset["eligible"]), share]),
-        "shortfall": missing(dataset["shortfall"]),
+        "keep rate": join([_bar(dataset.rows, dataset.eligible), share]),
+        "shortfall": shortfall_cell(dataset.shortfall),
     }
-    others = {FATES[fate]: count(dataset["fates"].get(fate, 0)) for fate in _IN_COLUMNS}
+    others = {FATES[fate]: count(dataset.fates.of(fate)) for fate in _IN_COLUMNS}
     return {"dataset": name, "selects": selects(dataset), **numbers, **marked, **others}
 
 
 def _bar(part: int, whole: int) -> Html:
-    """A small bar for a share; its number stands beside it."""
+    """Return a small bar for a share; its number is beside it."""
     width = f"{100 * part / whole:.1f}" if whole else "0"
     return Html(
         '<svg class="bar" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">'
@@ -69,13 +68,13 @@ def _bar(part: int, whole: int) -> Html:
     )
 
 
-def selects(dataset: Mapping[str, Any]) -> str:
-    """How a dataset selects, in a few words."""
-    parts = [f"from {dataset['from']}"] if dataset["from"] else []
-    parts += [f"{grader} ≥ {value:g}" for grader, value in dataset["threshold"].items()]
-    if dataset["quotas"]:
-        quotas = len({quota["category"] for quota in dataset["quotas"]})
+def selects(dataset: DatasetResult) -> str:
+    """Return how a dataset selects, in a few words."""
+    parts = [f"from {dataset.from_}"] if dataset.from_ else []
+    parts += [f"{grader} ≥ {value:g}" for grader, value in dataset.threshold.items()]
+    if dataset.quotas:
+        quotas = len({quota.category for quota in dataset.quotas})
         parts.append(f"{quotas} quota{'s' if quotas > 1 else ''}")
-    if "sample" in dataset:
-        parts.append(f"{count(dataset['sample'])} at random")
+    if dataset.sample is not None:
+        parts.append(f"{count(dataset.sample)} at random")
     return ", ".join(parts) or "all rows"

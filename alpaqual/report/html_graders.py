@@ -1,23 +1,22 @@
-"""The graders: how their scores lie, where they come from, what they cost, and whether they have drifted."""
+"""Shows the graders: their scores, where these come from, what they cost, and whether a grader has drifted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from alpaqual.amounts import dollars
 from alpaqual.report.charts import confusion_map, histogram
 from alpaqual.report.graders import (
     Confusion,
     Graders,
-    answering,
-    asked_models,
     cascade_sentence,
     checks,
     confusion,
-    money,
     readings,
+    scores_from,
     title,
     unscored_reasons,
+    with_requests,
 )
 from alpaqual.report.html_charts import Charts, histogram_figure, place
 from alpaqual.report.markup import (
@@ -36,39 +35,40 @@ from alpaqual.report.markup import (
     table,
     tag,
 )
+from alpaqual.results.graders import GraderResult, ScoreScale
+from alpaqual.results.results import Results
 
 _WORDS = ("grader", "dimension", "scores from", "scale", "why unscored")
 _HEALTH_WORDS = ("grader", "check", "state", "found", "warns", "fails")
 _MOST_SCORES = 41
-"""Scores across a table of numbers."""
+"""A table of numbers has a column for each of at most this many scores."""
 
 
-def scores_section(results: Mapping[str, Any], charts: Charts) -> Html:
-    """A histogram of each grader's scores."""
-    graders: Graders = results.get("graders", {})
-    figures = [_histogram(name, grader, charts) for name, grader in graders.items() if grader["histogram"]]
+def scores_section(results: Results, charts: Charts) -> Html:
+    """Return a histogram of each grader's scores."""
+    figures = [_histogram(name, grader, charts) for name, grader in results.graders.items() if grader.histogram]
     return tag("div", *figures, class_="grid") if figures else NOTHING
 
 
-def _histogram(name: str, grader: Mapping[str, Any], charts: Charts) -> Html:
-    unscored = f", {count(grader['unscored'])} unscored" if grader["unscored"] else ""
-    caption = join([named(name), f" · {count(grader['scored'])} scored", unscored])
-    spec = histogram(grader["histogram"], grader["scale"], title=plain(grader["dimension"]))
-    return histogram_figure(charts.add(spec), caption, grader["histogram"])
+def _histogram(name: str, grader: GraderResult, charts: Charts) -> Html:
+    unscored = f", {count(grader.unscored)} unscored" if grader.unscored else ""
+    caption = join([named(name), f" · {count(grader.scored)} scored", unscored])
+    spec = histogram(grader.histogram, grader.scale, title=plain(f"score ({grader.dimension})"))
+    return histogram_figure(charts.add(spec), caption, grader.histogram)
 
 
-def graders_section(results: Mapping[str, Any], charts: Charts) -> Html:
-    """A table of all graders, their health, and how those agree that are held against each other."""
-    graders: Graders = results.get("graders", {})
+def graders_section(results: Results, charts: Charts) -> Html:
+    """Return a table of all graders, their costs, their health, and how graders that are compared agree."""
+    graders = results.graders
     rows = [_row(name, grader) for name, grader in graders.items()]
-    costs = [_costs(name, graders[name]) for name in asked_models(graders)]
-    saved = (tag("p", said) for name, grader in graders.items() if (said := cascade_sentence(name, grader)))
+    costs = [_costs(name, graders[name]) for name in with_requests(graders)]
+    saved = (tag("p", text) for name, grader in graders.items() if (text := cascade_sentence(name, grader)))
     maps = [each for name, grader in graders.items() if (each := confusion(name, grader)) is not None]
     return join(
         [
             records(rows, words=_WORDS, label="Graders"),
-            tag("h3", "What asking models came to") if costs else "",
-            records(costs, words=("grader",), label="What asking models came to"),
+            tag("h3", "Calls and cost") if costs else "",
+            records(costs, words=("grader",), label="Calls and cost"),
             *saved,
             _health(graders),
             *(_confusion(each, charts) for each in maps),
@@ -76,57 +76,57 @@ def graders_section(results: Mapping[str, Any], charts: Charts) -> Html:
     )
 
 
-def _row(name: str, grader: Mapping[str, Any]) -> dict[str, Child]:
+def _row(name: str, grader: GraderResult) -> dict[str, Child]:
     reasons, more = unscored_reasons(grader)
-    said = [f"{reason}: {count(rows)}" for reason, rows in reasons] + ([f"{more} more reasons"] if more else [])
+    texts = [f"{reason}: {count(rows)}" for reason, rows in reasons] + ([f"{more} more reasons"] if more else [])
     return {
         "grader": name,
-        "dimension": grader["dimension"],
-        "scores from": answering(grader),
-        "scale": _scale(grader["scale"]),
-        "scored": count(grader["scored"]),
-        "unscored": count(grader["unscored"]),
-        "why unscored": ", ".join(said),
+        "dimension": grader.dimension,
+        "scores from": scores_from(grader),
+        "scale": _scale(grader.scale),
+        "scored": count(grader.scored),
+        "unscored": count(grader.unscored),
+        "why unscored": ", ".join(texts),
     }
 
 
-def _costs(name: str, grader: Mapping[str, Any]) -> dict[str, Child]:
-    pace = grader.get("calls_per_second", 0)
+def _costs(name: str, grader: GraderResult) -> dict[str, Child]:
+    pace = grader.calls_per_second
     return {
         "grader": name,
-        "calls made": count(grader["calls_made"]),
+        "calls made": count(grader.calls_made),
         "calls a second": number(pace) if pace else "–",
-        "replies reused": count(grader["calls_reused"]),
-        "tokens in": count(grader["input_tokens"]),
-        "tokens out": count(grader["output_tokens"]),
-        "cost of this run": money(grader["cost_usd"]),
-        "reused cost when new": money(grader.get("bought_usd", 0)),
+        "replies reused": count(grader.calls_reused),
+        "tokens in": count(grader.input_tokens),
+        "tokens out": count(grader.output_tokens),
+        "cost of this run": dollars(grader.cost_usd),
+        "original cost of reused replies": dollars(grader.bought_usd),
     }
 
 
-def _scale(scale: Mapping[str, Any]) -> str:
-    steps = f" by {scale['step']:g}" if scale.get("step") else ""
-    return f"{scale['min']:g} to {scale['max']:g}{steps}"
+def _scale(scale: ScoreScale) -> str:
+    steps = f" by {scale.step:g}" if scale.step is not None else ""
+    return f"{scale.min:g} to {scale.max:g}{steps}"
 
 
 def _health(graders: Graders) -> Html:
-    """What shows that a grader has drifted, and the limits that the recipe sets."""
+    """Return the checks for drift, with the limits that the recipe sets."""
     rows: list[dict[str, Child]] = [
         {
             "grader": name,
-            "check": title(check["check"]),
-            "state": badge(check["state"]),
-            "found": check["text"],
-            "warns": check["warn"] or "–",
-            "fails": check["fail"] or "–",
+            "check": title(check.check),
+            "state": badge(check.state),
+            "found": check.text,
+            "warns": check.warn or "–",
+            "fails": check.fail or "–",
         }
         for name, check in checks(graders)
     ]
     if not rows:
         return NOTHING
     meaning = (
-        "A grader that gives nearly every row one score, rewards length, contradicts itself or another grader tells rows apart "
-        "too little to select by. Limits stand in the recipe under the grader's health; a check without one passes."
+        "A grader that gives nearly every row the same score, rewards length, or contradicts itself or another grader cannot rank "
+        "rows well enough to select by. Limits are in the recipe under the grader's health; a check without one passes."
     )
     lines = (tag("li", named(check), f": {reading}") for check, reading in readings(graders))
     shown = records(rows, words=_HEALTH_WORDS, label="Grader health")
@@ -134,13 +134,13 @@ def _health(graders: Graders) -> Html:
 
 
 def _confusion(found: Confusion, charts: Charts) -> Html:
-    """A map of how often two graders gave each pair of scores, and its numbers."""
-    caption = join(["Scores of ", named(found.name), " against those of ", named(found.other)])
+    """Return a map of how often two graders gave each pair of scores, and its numbers."""
+    caption = join(["Scores of ", named(found.name), " and of ", named(found.other), " for the same rows"])
     chart = place(
         charts.add(confusion_map(found.cells, found.scores, name=plain(found.name), other=plain(found.other)))
     )
     numbers = folded("numbers", _confusion_table(found), class_="numbers")
-    reading = note("The stronger the colour, the more rows; in the framed cells both scores are the same.")
+    reading = note("The stronger the colour, the more rows; in framed cells both scores are the same.")
     figure = tag(
         "figure", tag("figcaption", caption), tag("p", found.sentence), reading, chart, numbers, class_="confusion"
     )

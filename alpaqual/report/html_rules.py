@@ -1,9 +1,8 @@
-"""Rules and expectations: what was asked of the data, and how it stands."""
+"""Shows rules and expectations: what the recipe asks of the data, and what was found."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from alpaqual.report.markup import (
     Child,
@@ -20,55 +19,56 @@ from alpaqual.report.markup import (
     table,
     tag,
 )
-from alpaqual.report.report import Report
+from alpaqual.report.report import FailingRow, Report
+from alpaqual.results.results import ExpectationResult, Results, RuleResult
 
 _RULE_WORDS = ("rule", "state", "failing rows are", "checks", "why", "place")
 
 
 def rules_section(report: Report) -> Html:
-    """A table of all rules, and failing rows where the recipe asks for them."""
-    total = report.results["source"]["rows"]
-    rules = [_rule(rule, total) for rule in report.results.get("rules", ())]
+    """Return a table of all rules, and failing rows where the recipe asks for them."""
+    total = report.results.source.rows
+    rules = [_rule(rule, total) for rule in report.results.rules]
     failing = (_failing(rule, rows) for rule, rows in report.examples.items()) if rules else ()
     return join([records(rules, words=_RULE_WORDS, label="Rules"), *failing])
 
 
-def _rule(rule: Mapping[str, Any], rows: int) -> dict[str, Child]:
+def _rule(rule: RuleResult, rows: int) -> dict[str, Child]:
     return {
-        "rule": rule["id"],
-        "state": badge(rule["state"]),
-        "failing rows": count(rule["failing_rows"]),
-        "rate": percent(rule["failing_rows"], rows),
-        "warns above": _limit(rule["warn"]),
-        "fails above": _limit(rule["fail"]),
-        "failing rows are": "removed" if rule["drop"] else "kept",
-        "checks": rule["column"] or "the row",
-        "why": rule["description"],
-        "place": tag("code", rule["place"]),
+        "rule": rule.id,
+        "state": badge(rule.state),
+        "failing rows": count(rule.failing_rows),
+        "rate": percent(rule.failing_rows, rows),
+        "warns above": _limit(rule.warn),
+        "fails above": _limit(rule.fail),
+        "failing rows are": "removed" if rule.drop else "kept",
+        "checks": rule.column or "the row",
+        "why": rule.description,
+        "place": tag("code", rule.place),
     }
 
 
-def _limit(limit: float | None) -> str:
+def _limit(limit: float | str | None) -> str:
     return "–" if limit is None else number(limit)
 
 
-def _failing(rule: str, rows: Sequence[Mapping[str, Any]]) -> Html:
-    body = [[tag("code", row["id"]), row["column"], quoted(row["value"] or "")] for row in rows]
+def _failing(rule: str, rows: Sequence[FailingRow]) -> Html:
+    body = [[tag("code", row.id), row.column, quoted(row.value or "")] for row in rows]
     shown = table(["row", "column", "value"], body, words=(0, 1, 2), label=rule)
     return folded(join(["failing rows of ", named(rule)]), shown)
 
 
-def expectations_section(results: Mapping[str, Any]) -> Html:
-    """A table of all expectations."""
-    rows = [_expectation(each) for each in results.get("expectations", ())]
+def expectations_section(results: Results) -> Html:
+    """Return a table of all expectations."""
+    rows = [_expectation(each) for each in results.expectations]
     return records(rows, words=("expected", "state", "place"), label="Expectations")
 
 
-def _expectation(expectation: Mapping[str, Any]) -> dict[str, Child]:
-    value = expectation["value"]
+def _expectation(expectation: ExpectationResult) -> dict[str, Child]:
+    value = expectation.value
     return {
-        "expected": expectation["text"],
-        "state": badge(expectation["state"]),
+        "expected": expectation.text,
+        "state": badge(expectation.state),
         "found": ", ".join(map(number, value if isinstance(value, list) else [value])),
-        "place": tag("code", expectation.get("place", "")),
+        "place": tag("code", expectation.place),
     }

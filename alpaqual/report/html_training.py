@@ -1,9 +1,8 @@
-"""Training on the page: what was trained, how the losses fell, what it took."""
+"""Shows training: settings, losses, time and cost."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from alpaqual.report.charts_training import COLOURS, MOST_LINES, Line, averaged, loss_chart, loss_lines
 from alpaqual.report.html_charts import Charts, place
@@ -25,9 +24,9 @@ from alpaqual.report.markup import (
 from alpaqual.report.training import (
     COMPARED,
     Trainings,
-    amount,
+    before_after,
+    cost,
     duration,
-    fall,
     has,
     held_out,
     loss,
@@ -35,27 +34,29 @@ from alpaqual.report.training import (
     measured,
     memory,
     pending,
-    price,
-    rate,
     settings,
     start_of,
+    tokens,
+    tokens_per_second,
     total,
     trained,
     utilisation,
 )
+from alpaqual.results.results import Results
+from alpaqual.results.training import HeldOutLoss
 
 _TENTHS = 10
 _DASHED = ("", "dashed", "dotted")
 
 
-def training_section(results: Mapping[str, Any], charts: Charts) -> Html:
-    """The settings in a sentence, those that are not trained, the losses with their chart, and what it took."""
-    trainings: Trainings = results.get("training") or {}
+def training_section(results: Results, charts: Charts) -> Html:
+    """Return the settings in a sentence, the datasets without a model, the losses with their chart, time and cost."""
+    trainings = results.training
     if not trainings:
         return NOTHING
     lines = loss_lines(trainings)
     spec = loss_chart(lines, {name: plain(name) for name in trainings})
-    waiting = (tag("p", named(name), f" {said}") for name, said in pending(trainings).items())
+    waiting = (tag("p", named(name), f" {text}") for name, text in pending(trainings).items())
     figure = _figure(charts.add(spec), lines) if spec is not None else NOTHING
     losses = _losses(trainings, lines if spec is not None else ())
     return join([_settings(trainings), *waiting, _finding(trainings), losses, figure, _took(trainings)])
@@ -64,13 +65,13 @@ def training_section(results: Mapping[str, Any], charts: Charts) -> Html:
 def _settings(trainings: Trainings) -> Html:
     models, shared, own = settings(trainings)
     start: list[Child] = [", from ", tag("code", models[0])] if len(models) == 1 else []
-    said = tag("p", start_of(trainings), *start, f": {', '.join(shared)}.")
+    sentence = tag("p", start_of(trainings), *start, f": {', '.join(shared)}.")
     alone = [tag("li", named(name), f": {', '.join(each)}") for name, each in own.items()]
-    return join([said, tag("ul", *alone) if alone else ""])
+    return join([sentence, tag("ul", *alone) if alone else ""])
 
 
 def _finding(trainings: Trainings) -> Html:
-    """Which data gave the lowest held-out loss, and what the losses can be compared with."""
+    """Return the dataset with the lowest held-out loss, and how to compare losses."""
     held, best = held_out(trainings), lowest(trainings)
     if held is None:
         return NOTHING
@@ -78,40 +79,40 @@ def _finding(trainings: Trainings) -> Html:
     compared = f" {COMPARED}" if len(measured(trainings)) > 1 else ""
     if best is None:
         return tag("p", "Held-out loss is ", rows, f".{compared}")
-    after = loss(trainings[best]["held_out"]["after"])
+    after = loss(measured(trainings)[best].after)
     return tag("p", "Held-out loss, ", rows, ", is lowest after training on ", named(best), f": {after}.{compared}")
 
 
 def _losses(trainings: Trainings, lines: Sequence[Line]) -> Html:
-    """A table of what was learned from what; the sign before a name is that of its line in the chart."""
+    """Return a table of rows and losses; the sign before a name is that of its line in the chart."""
     best = lowest(trainings)
     signs = {line.name: _sign(index) for index, line in enumerate(lines[:MOST_LINES])} if len(lines) > 1 else {}
     rows: list[dict[str, Child]] = []
     for name, each in trained(trainings).items():
-        row: dict[str, Child] = {"dataset": join([signs.get(name, ""), name]), "rows": count(each["rows"])}
-        row["training loss"] = fall(each["loss_first"], each["loss_last"])
+        row: dict[str, Child] = {"dataset": join([signs.get(name, ""), name]), "rows": count(each.rows)}
+        row["training loss"] = before_after(each.loss_first, each.loss_last)
         if has(trainings, "held_out"):
-            row["held-out loss"] = _held(each.get("held_out"), name == best)
-        row["steps"] = count(each["steps"])
+            row["held-out loss"] = _held(each.held_out, name == best)
+        row["steps"] = count(each.steps)
         if has(trainings, "rows_truncated"):
-            row["truncated"] = count(each.get("rows_truncated") or 0)
+            row["truncated"] = count(each.rows_truncated or 0)
         if has(trainings, "rows_dropped"):
-            row["too long, left out"] = count(each.get("rows_dropped") or 0)
+            row["too long, left out"] = count(each.rows_dropped or 0)
         if has(trainings, "rows_held_out"):
-            row["held out of it"] = count(each.get("rows_held_out") or 0)
+            row["rows held out"] = count(each.rows_held_out or 0)
         rows.append(row)
     return records(rows, words=("dataset",), label="Losses of training")
 
 
-def _held(held: Mapping[str, Any] | None, best: bool) -> Child:
-    if not held:
+def _held(held: HeldOutLoss | None, best: bool) -> Child:
+    if held is None:
         return "–"
-    after = loss(held["after"])
-    return join([f"{loss(held['before'])} → ", tag("strong", after) if best else after])
+    after = loss(held.after)
+    return join([f"{loss(held.before)} → ", tag("strong", after) if best else after])
 
 
 def _sign(index: int) -> Html:
-    """A piece of a line of the chart, which is there where the chart is."""
+    """Return a short piece of a line of the chart; the page's script shows it with the chart."""
     classes = f"{COLOURS[index % len(COLOURS)]} {_DASHED[index // len(COLOURS)]}".rstrip()
     drawn = Html(
         f'<svg class="sign" viewBox="0 0 12 12" aria-hidden="true"><line class="{classes}" x2="12" y1="6" y2="6"/></svg>'
@@ -120,10 +121,10 @@ def _sign(index: int) -> Html:
 
 
 def _figure(chart: str, lines: Sequence[Line]) -> Html:
-    """The chart, and its numbers at every tenth of training."""
+    """Return the chart, and its numbers at every tenth of training."""
     some = f" (the first {MOST_LINES} datasets)" if len(lines) > MOST_LINES else ""
     meaning = ["Lines are moving means, points single measurements."] if averaged(lines) else []
-    meaning += ["An epoch is as wide for all, whatever its number of steps."] if len(lines) > 1 else []
+    meaning += ["An epoch has the same width for all datasets, whatever its number of steps."] if len(lines) > 1 else []
     numbers = folded("numbers", _numbers(lines), class_="numbers")
     caption = tag("figcaption", f"Training loss{some}")
     return tag("article", tag("figure", caption, note(" ".join(meaning)) if meaning else "", place(chart), numbers))
@@ -143,30 +144,30 @@ def _mean(line: Line, epoch: float) -> str:
 
 
 def _took(trainings: Trainings) -> Html:
-    """Time, tokens, speed, memory and money."""
+    """Return a table of time, tokens, speed, memory and cost."""
     rows: list[dict[str, Child]] = []
     for name, each in trained(trainings).items():
         row: dict[str, Child] = {
             "dataset": name,
-            "time": duration(each["seconds"]),
-            "tokens": amount(each["tokens"]),
-            "with loss": percent(each.get("loss_tokens") or 0, each["tokens"] or 0),
-            "tokens a second": rate(each["tokens_per_second"]),
+            "time": duration(each.seconds),
+            "tokens": tokens(each.tokens),
+            "with loss": percent(each.loss_tokens or 0, each.tokens),
+            "tokens a second": tokens_per_second(each.tokens_per_second),
         }
         if has(trainings, "mfu"):
-            row["MFU"] = utilisation(each.get("mfu"))
+            row["MFU"] = utilisation(each.mfu)
         if has(trainings, "memory_bytes"):
-            row["peak memory"] = memory(each.get("memory_bytes"))
+            row["peak memory"] = memory(each.memory_bytes)
         if has(trainings, "cost_usd"):
-            row["cost"] = price(each.get("cost_usd"))
+            row["cost"] = cost(each.cost_usd)
         if has(trainings, "model"):
-            row["model"] = tag("code", each["model"]) if each.get("model") else "–"
+            row["model"] = tag("code", each.model) if each.model else "–"
         rows.append(row)
     if not rows:
         return NOTHING
-    shown = records(rows, words=("dataset", "model"), label="What training took")
-    said = total(trainings)
-    meaning = "Tokens are those of all epochs; the model learns from those with loss."
+    shown = records(rows, words=("dataset", "model"), label="Time and speed of training")
+    sentence = total(trainings)
+    meaning = "Tokens count all epochs; the model learns from those with loss."
     if has(trainings, "mfu"):
-        meaning += " MFU is the share of the device's peak that the model's own arithmetic reaches."
-    return join([tag("h3", "What training took"), tag("p", said) if said else "", shown, note(meaning)])
+        meaning += " MFU (model FLOPs utilisation) is the share of the device's peak speed that the model's arithmetic reaches."
+    return join([tag("h3", "Time and speed of training"), tag("p", sentence) if sentence else "", shown, note(meaning)])

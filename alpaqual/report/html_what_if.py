@@ -1,4 +1,4 @@
-"""What another threshold would keep, counted at each stop of a slider."""
+"""Counts what other thresholds would keep, at each stop of a slider."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
 
 from alpaqual.report.charts import Scores
+from alpaqual.results.datasets import CategoryResult, CategoryScoreCount, DatasetResult
+from alpaqual.results.graders import GraderResult, ScoreScale
 
 _FINE = 200
-"""Most stops of a slider that are made of a scale's steps."""
+"""A slider stops at every step of a scale with at most this many."""
 
 
 @dataclass(frozen=True)
@@ -36,47 +37,48 @@ class WhatIf:
     groups: tuple[Group, ...]
 
 
-def what_if(dataset: Mapping[str, Any], graders: Mapping[str, Any], most: int) -> WhatIf | None:
-    """What other thresholds would keep of a dataset with one threshold, for all its rows and its `most` largest categories."""
-    if len(dataset["threshold"]) != 1 or not dataset.get("scores"):
+def what_if(dataset: DatasetResult, graders: Mapping[str, GraderResult], most: int) -> WhatIf | None:
+    """Count for a dataset with one threshold what others would keep, of all rows and of its `most` largest categories."""
+    if len(dataset.threshold) != 1 or not dataset.scores:
         return None
-    grader, threshold = next(iter(dataset["threshold"].items()))
-    scale = graders[grader]["scale"]
-    own = round(float(threshold), 6)
-    observed = [round(float(each["score"]), 6) for each in dataset["scores"]]
+    grader, threshold = next(iter(dataset.threshold.items()))
+    if grader not in graders:
+        return None
+    scale = graders[grader].scale
+    own = round(threshold, 6)
+    observed = [round(each.score, 6) for each in dataset.scores]
     stops = tuple(sorted({own, *observed, *_grid(scale)}))
     start = stops.index(own)
     groups: list[Group] = []
-    for name, counts, scores in [("all rows", dataset, dataset["scores"]), *_largest(dataset, most)]:
+    for name, counts, scores in [("all rows", dataset, dataset.scores), *_largest(dataset, most)]:
         kept = _kept(scores, stops)
-        if not scale.get("step"):
-            # Bins cannot be cut in two: at the recipe's own threshold the run counted the rows themselves.
-            kept[start] = counts["at_threshold"]
-        groups.append(Group(name, counts["eligible"], tuple(kept)))
+        if scale.step is None:
+            # A threshold may be inside a bin: at the recipe's own threshold the run counted the rows themselves.
+            kept[start] = counts.at_threshold
+        groups.append(Group(name, counts.eligible, tuple(kept)))
     return WhatIf(grader, stops, start, tuple(groups))
 
 
-def _largest(dataset: Mapping[str, Any], most: int) -> list[tuple[str, Mapping[str, Any], Scores]]:
-    """The largest categories, with their counted scores."""
-    scores: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for each in dataset["category_scores"]:
-        scores[each["category"]].append(each)
-    largest = sorted(dataset["categories"].items(), key=lambda each: (-each[1].get("eligible", 0), each[0]))
+def _largest(dataset: DatasetResult, most: int) -> list[tuple[str, CategoryResult, Scores]]:
+    """Return the largest categories, with their counted scores."""
+    scores: dict[str, list[CategoryScoreCount]] = defaultdict(list)
+    for each in dataset.category_scores:
+        scores[each.category].append(each)
+    largest = sorted(dataset.categories.items(), key=lambda each: (-each[1].eligible, each[0]))
     return [(name, counts, scores[name]) for name, counts in largest[:most]]
 
 
-def _grid(scale: Mapping[str, Any]) -> list[float]:
-    """The scores that a scale with steps allows, unless they are too many to stop at."""
-    step = scale.get("step")
-    if not step:
+def _grid(scale: ScoreScale) -> list[float]:
+    """Return the scores of a scale with steps; none where they are more than a slider has stops."""
+    if scale.step is None or (scale.max - scale.min) / scale.step > _FINE:
         return []
-    count = round((scale["max"] - scale["min"]) / step)
-    return [round(scale["min"] + index * step, 6) for index in range(count + 1)] if count <= _FINE else []
+    count = round((scale.max - scale.min) / scale.step)
+    return [round(scale.min + index * scale.step, 6) for index in range(count + 1)]
 
 
 def _kept(scores: Scores, stops: Sequence[float]) -> list[int]:
-    """How many rows have at least the score of each stop."""
-    counted = sorted((round(float(each["score"]), 6), int(each["rows"])) for each in scores)
+    """Return the rows at or above each stop."""
+    counted = sorted((round(each.score, 6), each.rows) for each in scores)
     below = [0, *accumulate(rows for _, rows in counted)]
     values = [score for score, _ in counted]
     return [below[-1] - below[bisect_left(values, stop)] for stop in stops]

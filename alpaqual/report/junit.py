@@ -1,4 +1,4 @@
-"""Report -> JUnit XML: one test case for each rule, quota, expectation, dataset and training."""
+"""Writes a report as JUnit XML: one test case for each rule, quota, expectation, dataset and training."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from alpaqual.report.training import pending
 from alpaqual.values import State
 
 _Case = tuple[str, str, State | None, str]
-"""Kind, name, state and text; a case without a state is skipped."""
+"""Kind, name, state and text; a case without a state counts as skipped."""
 
 
 def to_junit(report: Report) -> str:
-    """The report as JUnit XML. Warnings pass, with their text in system-out; what is not trained yet is skipped."""
+    """Return the report as JUnit XML. Warnings pass, with their text in system-out; a training without a model is skipped."""
     cases = list(_cases(report))
     counts = {state: sum(1 for case in cases if case[2] is state) for state in State}
-    name = xml(report.results["recipe"]["name"])
+    name = xml(report.results.recipe.name)
     numbers = {
         "tests": str(len(cases)),
         "failures": str(counts[State.FAIL]),
@@ -42,36 +42,26 @@ def to_junit(report: Report) -> str:
 
 def _cases(report: Report) -> Iterator[_Case]:
     results = report.results
-    said: set[str] = set()
-    for rule in results.get("rules", ()):
-        text = f"{rule['failing_rows']} rows fail (warn {rule['warn']}, fail {rule['fail']}); {rule['place']}"
-        yield "rules", rule["id"], State(rule["state"]), text
-        said.add(f"rule {rule['id']}:")
-    for name, dataset in results["datasets"].items():
-        for quota in dataset["quotas"]:
-            label = f"{name}: {quota['category']} {quota['limit']} {quota['asked']}"
-            yield (
-                "quotas",
-                label,
-                State(quota["state"]),
-                f"wanted {quota['wanted']} rows, has {quota['rows']}",
-            )
-            said.add(f"dataset {name}: quota {quota['category']} {quota['limit']} ")
-    for expectation in results.get("expectations", ()):
-        yield (
-            "expectations",
-            expectation["text"],
-            State(expectation["state"]),
-            f"found {expectation['value']}",
-        )
-        said.add(f"expected {expectation['text']};")
-    trainings = results.get("training") or {}
-    waiting = pending(trainings)
-    for name in trainings:
-        said_of = f"{name} {waiting[name]}" if name in waiting else ""
-        yield "training", name, None if said_of else State.PASS, said_of
-    for reason in results["reasons"]:
-        if not any(reason["text"].startswith(start) for start in said):
-            yield "run", reason["text"], State(reason["state"]), f"{reason['text']} {reason['place']}".strip()
-    if results["verdict"] != State.ERROR:
+    # Beginnings of the reasons that are already a case of a rule, a quota or an expectation.
+    shown: set[str] = set()
+    for rule in results.rules:
+        text = f"{rule.failing_rows} rows fail (warn {rule.warn}, fail {rule.fail}); {rule.place}"
+        yield "rules", rule.id, rule.state, text
+        shown.add(f"rule {rule.id}:")
+    for name, dataset in results.datasets.items():
+        for quota in dataset.quotas:
+            label = f"{name}: {quota.category} {quota.limit} {quota.asked}"
+            yield "quotas", label, quota.state, f"wanted {quota.wanted} rows, has {quota.rows}"
+            shown.add(f"dataset {name}: quota {quota.category} {quota.limit} ")
+    for expectation in results.expectations:
+        yield "expectations", expectation.text, expectation.state, f"found {expectation.value}"
+        shown.add(f"expected {expectation.text};")
+    without_model = pending(results.training)
+    for name in results.training:
+        text = f"{name} {without_model[name]}" if name in without_model else ""
+        yield "training", name, None if text else State.PASS, text
+    for reason in results.reasons:
+        if not any(reason.text.startswith(start) for start in shown):
+            yield "run", reason.text, reason.state, f"{reason.text} {reason.place}".strip()
+    if results.verdict is not State.ERROR:
         yield "run", "every row has one fate", State.PASS, ""

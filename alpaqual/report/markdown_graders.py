@@ -1,56 +1,63 @@
-"""The graders in Markdown: how their scores lie, what they cost, whether they can be trusted."""
+"""Writes the graders in Markdown: their scores, what these cost, and whether a grader has drifted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from alpaqual.amounts import dollars
 from alpaqual.report.escape import markdown, plain_markdown
 from alpaqual.report.graders import (
     Confusion,
     Graders,
-    answering,
-    asked_models,
     cascade_sentence,
     checks,
     confusion,
-    money,
     readings,
+    scores_from,
     tally,
     title,
     unscored_reasons,
+    with_requests,
 )
 from alpaqual.report.markdown_parts import MOST_LISTED, count, folded, share, table
+from alpaqual.results.graders import GraderResult, HealthCheck
 from alpaqual.values import State
 
 _BAR = 30
-_COSTS = ["calls made", "reused", "tokens in", "tokens out", "cost of this run", "reused cost when new"]
+_COSTS = [
+    "calls made",
+    "replies reused",
+    "tokens in",
+    "tokens out",
+    "cost of this run",
+    "original cost of reused replies",
+]
 _MOST_SCORES = 21
-"""Scores across a table that a comment has room for."""
+"""A table has a column for each of at most this many scores."""
 _SIGN = {State.PASS: "✅", State.WARN: "⚠️", State.FAIL: "❌", State.ERROR: "🛑"}
 
 
 def histograms(graders: Graders) -> str:
-    """The rows of each score, as bars."""
+    """Return the rows of each score as bars of text."""
     parts: list[str] = []
     for name, grader in graders.items():
-        bars = grader["histogram"]
+        bars = grader.histogram
         if not bars:
             continue
-        most = max(bar["rows"] for bar in bars)
+        most = max(bar.rows for bar in bars) or 1
         body = [
             [
-                f"{bar['score']:g}",
-                count(bar["rows"]),
-                share(bar["rows"], grader["rows"]),
-                "█" * max(1, round(bar["rows"] / most * _BAR)),
+                f"{bar.score:g}",
+                count(bar.rows),
+                share(bar.rows, grader.rows),
+                "█" * max(1, round(bar.rows / most * _BAR)),
             ]
             for bar in bars[:MOST_LISTED]
         ]
-        if grader["unscored"]:
-            body.append(["_unscored_", count(grader["unscored"]), share(grader["unscored"], grader["rows"]), ""])
-        heading = f"### Scores: {_titled(name, grader['dimension'])}\n\n"
-        parts.append(heading + table(["score", "rows", "", ""], body, words=(0, 3)))
+        if grader.unscored:
+            body.append(["_unscored_", count(grader.unscored), share(grader.unscored, grader.rows), ""])
+        heading = f"### Scores: {_titled(name, grader.dimension)}\n\n"
+        parts.append(heading + table(["score", "rows", "of all rows", "histogram"], body, words=(0, 3)))
     return "\n".join(parts)
 
 
@@ -59,45 +66,45 @@ def _titled(name: str, dimension: str) -> str:
 
 
 def graders_table(graders: Graders) -> str:
-    """Where scores come from; what asking models cost, where one was asked."""
+    """Return where scores come from, and calls and costs where a model was used."""
     if not graders:
         return ""
-    asked = asked_models(graders)
+    asked = with_requests(graders)
     header = ["grader", "scores from", "scored", "unscored"]
-    paces = [name for name in asked if graders[name].get("calls_per_second")]
+    paces = [name for name in asked if graders[name].calls_per_second]
     header += _COSTS if asked else []
     header += ["calls a second"] if paces else []
     body = []
     for name, grader in list(graders.items())[:MOST_LISTED]:
-        cells = [plain_markdown(name), markdown(answering(grader), 120), count(grader["scored"]), _unscored(grader)]
+        cells = [plain_markdown(name), markdown(scores_from(grader), 120), count(grader.scored), _unscored(grader)]
         if asked:
             cells += _costs(grader) if name in asked else ["–"] * len(_COSTS)
         if paces:
-            cells.append(f"{grader['calls_per_second']:g}" if name in paces else "–")
+            cells.append(f"{grader.calls_per_second:g}" if name in paces else "–")
         body.append(cells)
     more = len(graders) - MOST_LISTED
     note = f"\n… and {more} more graders.\n" if more > 0 else ""
     return "### Graders\n\n" + table(header, body, words=(0, 1)) + note
 
 
-def _unscored(grader: Mapping[str, Any]) -> str:
+def _unscored(grader: GraderResult) -> str:
     reasons, more = unscored_reasons(grader)
-    said = [f"{markdown(reason, 60)} {rows:,}" for reason, rows in reasons]
-    said += [f"{more} more reasons"] if more else []
-    return f"{grader['unscored']:,}" + (f" ({', '.join(said)})" if said else "")
+    texts = [f"{markdown(reason, 60)} {rows:,}" for reason, rows in reasons]
+    texts += [f"{more} more reasons"] if more else []
+    return f"{grader.unscored:,}" + (f" ({', '.join(texts)})" if texts else "")
 
 
-def _costs(grader: Mapping[str, Any]) -> list[str]:
+def _costs(grader: GraderResult) -> list[str]:
     counts = [count(grader[key]) for key in ("calls_made", "calls_reused", "input_tokens", "output_tokens")]
-    return [*counts, money(grader["cost_usd"]), money(grader.get("bought_usd", 0))]
+    return [*counts, dollars(grader.cost_usd), dollars(grader.bought_usd)]
 
 
 def health(graders: Graders) -> str:
-    """The checks that warn or fail, all of them behind a line, and what cascades saved."""
+    """Return the checks that warn or fail, all checks folded, and what cascades saved."""
     every = checks(graders)
-    parts = [f"{plain_markdown(said)}\n" for name, each in graders.items() if (said := cascade_sentence(name, each))]
+    parts = [f"{plain_markdown(text)}\n" for name, each in graders.items() if (text := cascade_sentence(name, each))]
     if every:
-        wrong = [each for each in every if each[1]["state"] != State.PASS]
+        wrong = [each for each in every if each[1].state is not State.PASS]
         parts += [_check_table(wrong)] if wrong else []
         meaning = "".join(f"- **{plain_markdown(check)}**: {reading}\n" for check, reading in readings(graders))
         parts.append(folded(f"Grader health: {tally(every)}", f"{_check_table(every)}\n{meaning}"))
@@ -106,34 +113,34 @@ def health(graders: Graders) -> str:
     return "### Grader health\n\n" + "\n".join(parts) if parts else ""
 
 
-def _check_table(every: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+def _check_table(every: Sequence[tuple[str, HealthCheck]]) -> str:
     body = [
         [
             plain_markdown(name),
-            plain_markdown(title(check["check"])),
-            f"{_SIGN[State(check['state'])]} {check['state']}",
-            plain_markdown(check["text"]),
-            plain_markdown(check["warn"] or "–"),
-            plain_markdown(check["fail"] or "–"),
+            plain_markdown(title(check.check)),
+            f"{_SIGN[check.state]} {check.state}",
+            plain_markdown(check.text),
+            plain_markdown(check.warn or "–"),
+            plain_markdown(check.fail or "–"),
         ]
         for name, check in every[:MOST_LISTED]
     ]
     more = len(every) - MOST_LISTED
     note = f"\n… and {more} more checks.\n" if more > 0 else ""
-    return table(["grader", "check", "", "found", "warns", "fails"], body, words=(0, 1, 2, 3)) + note
+    return table(["grader", "check", "state", "found", "warns", "fails"], body, words=(0, 1, 2, 3)) + note
 
 
 def _confusion(found: Confusion) -> str:
-    summary = plain_markdown(f"Scores of {found.name} against those of {found.other}")
-    said = plain_markdown(found.sentence)
+    summary = plain_markdown(f"Scores of {found.name} and of {found.other} for the same rows")
+    sentence = plain_markdown(found.sentence)
     if len(found.scores) > _MOST_SCORES:
-        return folded(summary, f"{said} The table of all {len(found.scores)} scores is in report.html.\n")
+        return folded(summary, f"{sentence} The table of all {len(found.scores)} scores is in report.html.\n")
     header = [plain_markdown(f"{found.name} ↓ {found.other} →"), *(f"{score:g}" for score in found.scores)]
     body = [
         [f"{score:g}", *(_cell(found.cells.get((score, other), 0), score == other) for other in found.scores)]
         for score in reversed(found.scores)
     ]
-    return folded(summary, f"{said} Rows with the same score are in bold.\n\n{table(header, body)}")
+    return folded(summary, f"{sentence} Rows with the same score are in bold.\n\n{table(header, body)}")
 
 
 def _cell(rows: int, same: bool) -> str:

@@ -1,4 +1,4 @@
-"""What every section of the Markdown report is made of: tables, folded parts, numbers."""
+"""Parts that the sections of the Markdown report share: tables, folded blocks, numbers."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ def table(header: Sequence[str], body: Sequence[Sequence[str]], *, words: Sequen
 
 
 def folded(summary: str, body: str) -> str:
-    """Markdown behind a line that opens it."""
+    """Return Markdown that opens from a summary line."""
     return f"<details><summary>{summary}</summary>\n\n{body}\n</details>\n"
 
 
 def count(number: int) -> str:
-    """A number of rows."""
+    """Return a number of rows."""
     return f"{number:,}" if number else "0"
 
 
 def percent(rate: float) -> str:
-    """A share."""
+    """Return a share as a percentage."""
     return f"{rate * 100:.1f}%"
 
 
 def share(part: int, whole: int) -> str:
-    """A part of a whole, as a share."""
+    """Return a part of a whole as a percentage, or a dash where the whole is empty."""
     return percent(part / whole) if whole else "–"

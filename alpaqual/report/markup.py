@@ -1,6 +1,6 @@
-"""Texts and numbers -> markup that no word of a row or of a model can break out of.
+"""Builds HTML from texts and numbers; no text of a row or a model can become markup.
 
-Every text that is not markup of ours goes through `text` or, in an attribute, through `plain` and the quoting of `tag`.
+Every text that is not our own markup goes through `text` or, in an attribute, through `plain` and the quoting of `tag`.
 """
 
 from __future__ import annotations
@@ -8,15 +8,14 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
-from typing import Any
 
 from alpaqual.values import State
 
 _TALL = 16
-"""Rows of a table that scrolls under its own head when it has more."""
+"""A table of more rows scrolls under its own heading."""
 
 _WITHOUT_END = {"input"}
-"""Elements that hold nothing and have no end tag."""
+"""Elements without content, which have no end tag."""
 
 
 class Html(str):
@@ -26,13 +25,13 @@ class Html(str):
 
 
 Child = str | int | Html
-"""What an element may hold; every `str` that is not Html is escaped."""
+"""The content of an element; every `str` that is not Html is escaped."""
 
 NOTHING = Html("")
 
 
 def _hides(character: str) -> bool:
-    """Whether a character shows nothing, or changes the order of what is shown."""
+    """Return whether a character is invisible, or changes the order of the characters around it."""
     if character in "\n\t\r" or unicodedata.category(character) == "Zs":
         return False
     return (
@@ -49,7 +48,7 @@ def _hidden(value: str) -> list[str]:
 
 
 def text(value: str) -> Html:
-    """Any text as it stands, with every hidden character shown by its code."""
+    """Return a text as HTML, with every hidden character shown by its code."""
     escaped = escape(value, quote=False)
     if hidden := _hidden(value):
         escaped = escaped.translate({ord(c): f'<span class="code-point">U+{ord(c):04X}</span>' for c in hidden})
@@ -57,13 +56,13 @@ def text(value: str) -> Html:
 
 
 def plain(value: str) -> str:
-    """The text with hidden characters shown by their code, where markup has no place: attributes, labels of charts."""
+    """Return a text with hidden characters shown by their code, for attributes and labels of charts."""
     hidden = _hidden(value)
     return value.translate({ord(c): f"⟨U+{ord(c):04X}⟩" for c in hidden}) if hidden else value
 
 
 def tag(_element: str, *children: Child, **attributes: str | int | bool | None) -> Html:
-    """An element. `class_` is written class, `data_x` data-x; True is an attribute without a value, None and False are none."""
+    """Return an element. `class_` becomes class, `data_x` data-x; True is an attribute without a value, None and False leave it out."""
     opened = [_element]
     for key, value in attributes.items():
         if value is None or value is False:
@@ -75,18 +74,18 @@ def tag(_element: str, *children: Child, **attributes: str | int | bool | None) 
 
 
 def join(children: Iterable[Child], between: str = "") -> Html:
-    """Elements and texts, one after the other."""
+    """Join elements and texts."""
     parts = (child if isinstance(child, Html) else text(str(child)) for child in children)
     return Html(text(between).join(parts))
 
 
 def count(number: int | None) -> str:
-    """A number of rows; the page's script writes numbers the same way."""
+    """Return a number of rows; the page's script formats numbers the same way."""
     return "–" if number is None else f"{number:,}"
 
 
 def percent(part: int, whole: int) -> str:
-    """A share in tenths of a percent, from whole numbers, so that the page's script can write the very same text."""
+    """Return a share to a tenth of a percent, computed from whole numbers so that the page's script gets the same text."""
     if not whole:
         return "–"
     tenths = (2000 * part + whole) // (2 * whole)
@@ -97,55 +96,55 @@ def percent(part: int, whole: int) -> str:
     return f"{tenths // 10}.{tenths % 10}%"
 
 
-def gap(part: int, whole: int, all_part: int, all_whole: int) -> str:
-    """How far a share lies above or below that of all rows, in percentage points."""
+def difference(part: int, whole: int, all_part: int, all_whole: int) -> str:
+    """Return a share minus that of all rows, in percentage points: "+2.5", "−0.3"."""
     if not whole or not all_whole:
         return "–"
-    difference, of = part * all_whole - all_part * whole, whole * all_whole
-    tenths = (2000 * abs(difference) + of) // (2 * of)
-    sign = "" if not tenths else "+" if difference > 0 else "−"
+    above, of = part * all_whole - all_part * whole, whole * all_whole
+    tenths = (2000 * abs(above) + of) // (2 * of)
+    sign = "" if not tenths else "+" if above > 0 else "−"
     return f"{sign}{tenths // 10}.{tenths % 10}"
 
 
-def number(value: Any) -> str:
-    """A number of a recipe or a measure, as a person writes it."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "not there" if value is None else str(value)
+def number(value: float | str | None) -> str:
+    """Return a number of a recipe or a measurement with separators, at most six digits after rounding."""
+    if value is None or isinstance(value, str):
+        return value or "not there"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
 
 
 def badge(state: str) -> Html:
-    """A state as a word; the colour only repeats it."""
+    """Return a state as a word; its colour repeats the word."""
     return tag("span", state.upper(), class_=f"state {State(state)}")
 
 
-def missing(shortfall: int) -> Child:
-    """How many rows a quota lacks."""
+def shortfall_cell(shortfall: int) -> Child:
+    """Return a shortfall in rows, marked where there is one."""
     return tag("strong", count(shortfall), class_="bad") if shortfall else "0"
 
 
 def named(name: str) -> Html:
-    """A name that a recipe gives: a dataset's, a grader's, a category's."""
+    """Return the name of a dataset, a grader or a category."""
     return tag("span", name, class_="name")
 
 
 def note(sentence: str) -> Html:
-    """What a reader must know to read what stands beside it."""
+    """Return a sentence that explains the table or chart beside it."""
     return tag("p", sentence, class_="note")
 
 
 def quoted(words: str, element: str = "div") -> Html:
-    """Words of a row or a model, as they stand."""
+    """Return a text of a row or a model, quoted."""
     return tag(element, words, class_="quoted", dir="auto")
 
 
 def folded(summary: Child, *content: Child, class_: str | None = None) -> Html:
-    """Content behind a line that opens it."""
+    """Return content that opens from a summary line."""
     return tag("details", tag("summary", summary), *content, class_=class_)
 
 
 def records(rows: Sequence[Mapping[str, Child]], *, words: Collection[str], label: str) -> Html:
-    """A table with one column for each key, which all rows have; nothing without rows."""
+    """Return a table with a column for each key; all rows have the same keys. Empty without rows."""
     if not rows:
         return NOTHING
     heads = list(rows[0])
@@ -161,7 +160,7 @@ def table(
     label: str = "",
     foot: bool = False,
 ) -> Html:
-    """A table whose columns hold numbers, except those in `words`; the first cell names its row."""
+    """Return a table of numbers, except for the columns in `words`; the first cell of a row is its heading."""
     names = ["word" if index in words else None for index in range(len(heads))]
     head = tag("tr", *(tag("th", title, scope="col", class_=name) for title, name in zip(heads, names, strict=True)))
     rows = [_line(row, names) for row in body]
@@ -177,6 +176,6 @@ def _line(row: Sequence[Child], names: Sequence[str | None]) -> Html:
 
 
 def scrolling(content: Html, label: str, *, rows: int) -> Html:
-    """A table that may be wider than the page, or taller than a reader wants to scroll past; the keyboard reaches it."""
+    """Return a table in a box that scrolls, sideways on a narrow page and down where it is long; the keyboard can focus it."""
     tall = "scroll tall" if rows > _TALL else "scroll"
     return tag("div", content, class_=tall, tabindex=0, role="region", aria_label=label)

@@ -1,9 +1,8 @@
-"""Report -> a short HTML summary for a notebook: no scripts, no style sheet that could reach the rest of the notebook."""
+"""Writes a report as a short HTML summary for a notebook, without scripts or a style sheet that would affect the notebook."""
 
 from __future__ import annotations
 
 from alpaqual.report.html_datasets import dataset_numbers
-from alpaqual.report.html_verdict import title_of
 from alpaqual.report.markup import NOTHING, Child, Html, count, join, tag
 from alpaqual.report.report import Report
 from alpaqual.values import State
@@ -11,26 +10,26 @@ from alpaqual.values import State
 _MOST_REASONS = 10
 _MOST_DATASETS = 30
 
-# Chosen to be read on white and on the dark themes of Jupyter alike.
+# Readable on the light and the dark themes of Jupyter.
 _COLOUR = {State.PASS: "#2e7d32", State.WARN: "#b26a00", State.FAIL: "#d32f2f", State.ERROR: "#d32f2f"}
 _NUMBER = "text-align:right;font-variant-numeric:tabular-nums"
 _WORD = "text-align:left"
 
 
 def to_notebook(report: Report) -> str:
-    """The verdict, its reasons and the datasets. A run shows this where it is the value of a cell."""
+    """Return the verdict, its reasons and the datasets; a notebook shows this for a run that is the value of a cell."""
     results = report.results
     verdict = tag("strong", report.verdict.upper(), style=f"color:{_COLOUR[report.verdict]}")
-    parts: list[Child] = [tag("p", verdict, " ", tag("strong", title_of(report)), f": {report.headline}")]
+    parts: list[Child] = [tag("p", verdict, " ", tag("strong", report.title), f": {report.headline}")]
     reasons = [
         tag(
             "li",
-            f"{reason['state'].upper()}: {reason['text']} ",
-            tag("code", reason["place"]) if reason["place"] else "",
+            f"{reason.state.upper()}: {reason.text} ",
+            tag("code", reason.place) if reason.place else "",
         )
-        for reason in results["reasons"][:_MOST_REASONS]
+        for reason in results.reasons[:_MOST_REASONS]
     ]
-    more = len(results["reasons"]) - len(reasons)
+    more = len(results.reasons) - len(reasons)
     if more > 0:
         reasons.append(tag("li", f"… and {count(more)} more"))
     parts.append(tag("ul", *reasons) if reasons else "")
@@ -39,7 +38,7 @@ def to_notebook(report: Report) -> str:
 
 
 def _datasets(report: Report) -> Html:
-    datasets = report.results["datasets"]
+    datasets = report.results.datasets
     if not datasets:
         return NOTHING
     shown = {name: dataset_numbers(dataset) for name, dataset in list(datasets.items())[:_MOST_DATASETS]}
@@ -51,5 +50,5 @@ def _datasets(report: Report) -> Html:
     ]
     more = len(datasets) - len(rows)
     note = tag("p", f"… and {count(more)} more datasets") if more > 0 else ""
-    total = tag("p", f"Of {count(report.results['source']['rows'])} rows:")
+    total = tag("p", f"Of {count(report.results.source.rows)} rows:")
     return join([total, tag("table", tag("thead", tag("tr", *head)), tag("tbody", *rows)), note])

@@ -1,59 +1,85 @@
-"""A report: what a run found, ready to be written as text of any kind."""
+"""A report: the results of a run, ready to be written in any format."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from alpaqual.results.datasets import DatasetResult
+from alpaqual.results.results import Reason, Results
 from alpaqual.values import State
 
 
 @dataclass(frozen=True)
-class Report:
-    """The results of a run, and its reasons by state. Renderers read nothing else."""
+class FailingRow:
+    """A row that fails a rule: its id, and the column and value that the rule checks."""
 
-    results: Mapping[str, Any]
-    examples: Mapping[str, Sequence[Mapping[str, Any]]]
-    """Failing rows to quote, by rule; empty unless the recipe asks for them."""
+    id: str
+    column: str
+    value: str | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """The results of a run, and failing rows to quote. Formats read nothing else."""
+
+    results: Results
+    examples: Mapping[str, Sequence[FailingRow]]
+    """Failing rows by rule; empty unless the recipe asks for them."""
 
     @property
     def verdict(self) -> State:
         """pass, warn, fail or error."""
-        return State(self.results["verdict"])
+        return self.results.verdict
 
-    def reasons(self, state: State) -> list[Mapping[str, str]]:
-        """Why the verdict is what it is, for one state."""
-        return [reason for reason in self.results["reasons"] if reason["state"] == state]
+    @property
+    def title(self) -> str:
+        """The title of the recipe, or its name where it has none."""
+        return self.results.recipe.title or self.results.recipe.name
+
+    def reasons(self, state: State) -> list[Reason]:
+        """Return the reasons of one state."""
+        return [reason for reason in self.results.reasons if reason.state is state]
 
     @property
     def headline(self) -> str:
-        """One line without a word that comes from a row: the verdict and the first reasons for it."""
+        """The number of reasons of each state, in one line without a word from a row."""
         counts = {state: len(self.reasons(state)) for state in (State.ERROR, State.FAIL, State.WARN)}
         parts = [
             f"{count} {_WORD[state]}{'s' if count > 1 and state is not State.FAIL else ''}"
             for state, count in counts.items()
             if count
         ]
-        return ", ".join(parts) or "everything holds"
+        return ", ".join(parts) or "all checks pass"
 
 
-def hardest_filtered(dataset: Mapping[str, Any]) -> tuple[str, float, float] | None:
-    """The category that a dataset's threshold filters hardest against all rows: its name, its keep rate, the overall one.
+@dataclass(frozen=True)
+class HardestFiltered:
+    """The category that a threshold filters hardest: its keep rate and that of all rows, by the threshold alone."""
 
-    None where no category is kept less than all rows are. Categories of fewer than FEW rows say nothing.
+    category: str
+    keep_rate: float
+    overall: float
+
+
+def hardest_filtered(dataset: DatasetResult) -> HardestFiltered | None:
+    """Return the category with the lowest keep rate by the threshold alone.
+
+    None where no category is below the rate of all rows. Categories of fewer than FEW rows are left out.
     """
-    if not dataset["threshold"] or not dataset["eligible"]:
+    if not dataset.threshold or not dataset.eligible:
         return None
-    overall = dataset["at_threshold"] / dataset["eligible"]
+    overall = dataset.at_threshold / dataset.eligible
     rates = {
-        name: c["at_threshold"] / c["eligible"]
-        for name, c in dataset["categories"].items()
-        if c.get("eligible", 0) >= FEW
+        name: counts.at_threshold / counts.eligible
+        for name, counts in dataset.categories.items()
+        if counts.eligible >= FEW
     }
     worst = min(rates, key=lambda name: (rates[name], name), default=None)
-    return (worst, rates[worst], overall) if worst is not None and rates[worst] < overall else None
+    return HardestFiltered(worst, rates[worst], overall) if worst is not None and rates[worst] < overall else None
 
 
 FEW = 20
+"""A category of fewer rows has no rate worth naming."""
+
 _WORD = {State.ERROR: "error", State.FAIL: "failed", State.WARN: "warning"}

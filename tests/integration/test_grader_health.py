@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 from alpaqual import api
 from alpaqual.api import Run
 from alpaqual.plan.assessing import AssessStage
-from alpaqual.report.schema import results_schema
+from alpaqual.results.results import results_schema
 
 ROWS: list[dict[str, Any]] = [
     {

@@ -335,7 +335,7 @@ def test_later_runs_and_reports_write_through_no_second_name(built: Project) -> 
     change(built, "path: data.jsonl", "path: fewer.jsonl")
     built.jsonl("fewer.jsonl", ROWS[:30])
     built.run()
-    for kind in api.FORMATS:
+    for kind in api.format_names():
         built.command("report", run.folder, "--format", kind, "-o", run.folder / "datasets" / "both.jsonl")
     after = files(built.folder / ".alpaqual")
     assert {name: after[name] for name in kept} == kept

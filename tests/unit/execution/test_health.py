@@ -21,22 +21,23 @@ from alpaqual.recipe.graders import (
     Scale,
     ShareLimits,
 )
+from alpaqual.results.datasets import ScoreCount
+from alpaqual.results.graders import CascadeResult, HealthCheck
 
 STEPS = Scale(min=0, max=5, step=0.5)
 OTHER = Grader(column="o", scale=STEPS)
 
 
-def bars(*rows: int) -> dict[str, Any]:
-    """What results say of scores 1, 2, 3, … given to so many rows."""
-    histogram = [{"score": float(score), "rows": count} for score, count in enumerate(rows, 1)]
-    return {"scored": sum(rows), "histogram": histogram}
+def bars(*rows: int) -> list[ScoreCount]:
+    """The histogram of scores 1, 2, 3, … with these numbers of rows."""
+    return [ScoreCount(score=float(score), rows=count) for score, count in enumerate(rows, 1)]
 
 
-def check(which: str, health: Health, facts: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+def check(which: str, health: Health, facts: Mapping[str, Any] | None = None, **more: Any) -> HealthCheck:
     """One check of a grader with this health."""
     found = more.pop("found", bars(5, 3, 2))
     graders = {"g": Grader(**{"column": "g", "scale": STEPS, **more}, health=health), "other": OTHER}
-    (one,) = [each for each in health_checks("g", graders, found, facts or {}) if each["check"] == which]
+    (one,) = [each for each in health_checks("g", graders, found, facts or {}) if each.check == which]
     return one
 
 
@@ -80,27 +81,25 @@ def test_shares_are_compared_exactly(percent: str, rate: str) -> None:
 )
 def test_the_most_frequent_score(rows: tuple[int, ...], warn: Any, fail: Any, state: str) -> None:
     found = check("most_frequent", Health(most_frequent=ShareLimits(warn=warn, fail=fail)), found=bars(*rows))
-    assert found["state"] == state
-    assert found["value"] == max(rows) / 10
-    assert found["text"] == f"the most frequent score is 1: {rows[0]} of 10 scored rows ({rows[0] * 10}.0%)"
+    assert found.state == state
+    assert found.value == max(rows) / 10
+    assert found.text == f"the most frequent score is 1: {rows[0]} of 10 scored rows ({rows[0] * 10}.0%)"
 
 
 def test_limits_are_told_in_words() -> None:
     shares = check("most_frequent", Health(most_frequent=ShareLimits(warn="60%", fail=0.57)))
-    assert (shares["warn"], shares["fail"]) == ("above 60%", "above 57%")
+    assert (shares.warn, shares.fail) == ("above 60%", "above 57%")
     length = check("length", Health(length=HighLimits(warn=0.25)), {"length": [{"rows": 9, "spearman": 0.1}]})
-    assert (length["warn"], length["fail"]) == ("beyond ±0.25", None)
+    assert (length.warn, length.fail) == ("beyond ±0.25", None)
 
 
 def test_of_equally_frequent_scores_the_lowest_is_named() -> None:
-    assert "score is 2: 4 of 9" in check("most_frequent", Health(length=HighLimits()), found=bars(1, 4, 4))["text"]
+    assert "score is 2: 4 of 9" in check("most_frequent", Health(length=HighLimits()), found=bars(1, 4, 4)).text
 
 
 def test_scores_between_steps_are_counted_in_bins() -> None:
     found = check("most_frequent", Health(length=HighLimits()), scale=Scale(min=0, max=5), found=bars(1, 4, 0))
-    assert (
-        found["text"] == "the most frequent scores lie in the bin from 2 to 2.1 (one of 50): 4 of 5 scored rows (80.0%)"
-    )
+    assert found.text == "the most frequent scores are in the bin from 2 to 2.1 (one of 50): 4 of 5 scored rows (80.0%)"
     combined = check("most_frequent", Health(length=HighLimits()), model="local/m", column=None, scoring="expectation")
     assert "bin from 1 to 1.1" in combined["text"]
 
@@ -114,8 +113,8 @@ AROUND = [(0.3, "pass"), (-0.3, "pass"), (0.300001, "warn"), (-0.300001, "warn")
 def test_the_correlation_with_length_whatever_its_sign(rho: float, state: str) -> None:
     health = Health(length=HighLimits(warn=0.3, fail=0.5))
     found = check("length", health, {"length": [{"rows": 1200, "spearman": rho}]})
-    assert (found["state"], found["value"]) == (state, rho)
-    assert found["text"] == f"Spearman's rank correlation of score and response length is {rho:+.2f} over 1,200 rows"
+    assert (found.state, found.value) == (state, rho)
+    assert found.text == f"Spearman's rank correlation of score and response length is {rho:+.2f} over 1,200 rows"
 
 
 @pytest.mark.parametrize("which", ["spearman", "kappa"])
@@ -126,14 +125,14 @@ def test_agreement(which: str, value: float, state: str) -> None:
     health = Health(agreement=Agreement(with_="other", **{which: LowLimits(warn=0.7, fail=0.4)}))
     facts = {"agreement": [{"rows": 40, "spearman": value}], "kappa": [{"rows": 40, "kappa": value}]}
     found = check(f"agreement.{which}", health, facts)
-    assert (found["state"], found["value"], found["warn"], found["fail"]) == (state, value, "below 0.7", "below 0.4")
-    assert "with other" in found["text"]
-    assert "over 40 rows that both scored" in found["text"]
+    assert (found.state, found.value, found.warn, found.fail) == (state, value, "below 0.7", "below 0.4")
+    assert "with other" in found.text
+    assert "over 40 rows that both scored" in found.text
 
 
 def test_a_negative_zero_is_a_zero() -> None:
     found = check("length", Health(length=HighLimits()), {"length": [{"rows": 9, "spearman": -0.0}]})
-    assert str(found["value"]) == "0.0"
+    assert str(found.value) == "0.0"
 
 
 def test_a_cascade_that_is_held_against_its_first_says_what_is_left_out() -> None:
@@ -141,7 +140,7 @@ def test_a_cascade_that_is_held_against_its_first_says_what_is_left_out() -> Non
     cascade = Cascade(first="other", threshold=4.5, band=0.5)
     facts = {"agreement": [{"rows": 40, "spearman": 0.5}], "kappa": [{"rows": 40, "kappa": None}]}
     found = check("agreement.spearman", health, facts, model="openai/x", column=None, cascade=cascade)
-    assert found["text"].endswith("over 40 rows that both scored, those taken over left out")
+    assert found.text.endswith("over 40 rows that both scored, without those that the cascade took over")
 
 
 # Repeats and golden rows
@@ -151,18 +150,18 @@ def test_a_cascade_that_is_held_against_its_first_says_what_is_left_out() -> Non
 def test_repeats(different: int, state: str) -> None:
     facts = asked(repeats={"rows": 50, "compared": 40, "different": different})
     found = check("repeats", Health(repeats=Repeats(warn="5%", fail=0.125)), facts)
-    assert (found["state"], found["value"]) == (state, different / 40)
-    assert found["text"].startswith(f"{different} of 40 rows ({different / 40 * 100:.1f}%) got another score")
-    assert found["text"].endswith("; 10 rows got no score at least once")
+    assert (found.state, found.value) == (state, different / 40)
+    assert found.text.startswith(f"{different} of 40 rows ({different / 40 * 100:.1f}%) got a different score")
+    assert found.text.endswith("; 10 rows got no score at least once")
 
 
 @pytest.mark.parametrize(("wrong", "state"), [(1, "pass"), (2, "pass"), (3, "warn"), (4, "warn"), (5, "fail")])
 def test_golden_rows(wrong: int, state: str) -> None:
     facts = asked(golden={"rows": 20, "scored": 19, "wrong": wrong, "mean_error": 0.257})
     found = check("golden", Health(golden=Golden(file="g.csv", within=0.5, warn="10%", fail="20%")), facts)
-    assert (found["state"], found["value"]) == (state, wrong / 20)
-    assert found["text"] == (
-        f"{wrong} of 20 rows with known scores ({wrong * 5}.0%) are scored more than 0.5 off or not at all (1); "
+    assert (found.state, found.value) == (state, wrong / 20)
+    assert found.text == (
+        f"{wrong} of 20 rows with known scores ({wrong * 5}.0%) have a score more than 0.5 off or no score (1); "
         "the mean error is 0.26"
     )
 
@@ -179,41 +178,41 @@ OTHER_SCALE = {"agreement": [{"rows": 9, "spearman": 0.9}]}
 @pytest.mark.parametrize(
     ("which", "health", "facts", "why"),
     [
-        ("length", Health(length=HIGH), {"length": [{"rows": 1, "spearman": None}]}, "1 row, and it takes 3"),
+        ("length", Health(length=HIGH), {"length": [{"rows": 1, "spearman": None}]}, "1 row, at least 3 are needed"),
         ("length", Health(length=HIGH), {"length": [{"rows": 5, "spearman": None}]}, "all scores or all lengths"),
-        ("agreement.spearman", Health(agreement=AGREE), NOTHING_AGREES, "2 rows, and it takes 3"),
-        ("agreement.kappa", Health(agreement=AGREE), NOTHING_AGREES, "2 rows, and it takes 3"),
+        ("agreement.spearman", Health(agreement=AGREE), NOTHING_AGREES, "2 rows, at least 3 are needed"),
+        ("agreement.kappa", Health(agreement=AGREE), NOTHING_AGREES, "2 rows, at least 3 are needed"),
         ("agreement.spearman", Health(agreement=AGREE), CONSTANT, "one of the graders gives all rows one score"),
-        ("agreement.kappa", Health(agreement=AGREE), CONSTANT, "both graders give all rows one and the same score"),
-        ("repeats", Health(repeats=Repeats(warn="5%")), {}, "no row was asked about twice"),
-        ("repeats", Health(repeats=Repeats(fail="5%")), asked(), "no row was asked about twice"),
+        ("agreement.kappa", Health(agreement=AGREE), CONSTANT, "both graders give all rows the same score"),
+        ("repeats", Health(repeats=Repeats(warn="5%")), {}, "no row was graded twice"),
+        ("repeats", Health(repeats=Repeats(fail="5%")), asked(), "no row was graded twice"),
         (
             "repeats",
             Health(repeats=Repeats(warn="5%")),
             asked(repeats={"rows": 1, "compared": 0, "different": 0}),
             "none of 1 row got a score both times",
         ),
-        ("golden", Health(golden=Golden(file="g", fail="5%")), asked(), "were not asked about"),
+        ("golden", Health(golden=Golden(file="g", fail="5%")), asked(), "were not graded"),
     ],
 )
 def test_what_cannot_be_measured_warns_where_there_is_a_limit(
     which: str, health: Health, facts: dict[str, Any], why: str
 ) -> None:
     found = check(which, health, facts)
-    assert (found["state"], found["value"]) == ("warn", None)
-    assert found["text"].startswith("cannot be measured: ")
-    assert why in found["text"]
+    assert (found.state, found.value) == ("warn", None)
+    assert found.text.startswith("cannot be measured: ")
+    assert why in found.text
 
 
 def test_kappa_of_other_scales_cannot_be_measured() -> None:
     found = check("agreement.kappa", Health(agreement=AGREE), OTHER_SCALE, scale=Scale(min=0, max=1))
-    assert (found["state"], found["value"]) == ("warn", None)
-    assert found["text"] == "cannot be measured: other has another scale, or scores lie between the steps"
+    assert (found.state, found.value) == ("warn", None)
+    assert found.text == "cannot be measured: other has another scale, or scores are between the steps"
 
 
 def test_nothing_scored_warns_where_a_share_is_limited() -> None:
     found = check("most_frequent", Health(most_frequent=SHARE), found=bars())
-    assert (found["state"], found["text"]) == ("warn", "cannot be measured: no row is scored")
+    assert (found.state, found.text) == ("warn", "cannot be measured: no row is scored")
 
 
 def test_without_a_limit_everything_passes() -> None:
@@ -221,7 +220,7 @@ def test_without_a_limit_everything_passes() -> None:
     graders = {"g": Grader(model="openai/x", scale=STEPS, health=health), "other": OTHER}
     facts = {"length": [{"rows": 2, "spearman": None}], **CONSTANT}
     checks = health_checks("g", graders, bars(), facts)
-    assert [each["check"] for each in checks] == [
+    assert [each.check for each in checks] == [
         "most_frequent",
         "length",
         "agreement.spearman",
@@ -229,15 +228,15 @@ def test_without_a_limit_everything_passes() -> None:
         "repeats",
         "golden",
     ]
-    assert {each["state"] for each in checks} == {"pass"}
-    assert {each["warn"] for each in checks} | {each["fail"] for each in checks} == {None}
+    assert {each.state for each in checks} == {"pass"}
+    assert {each.warn for each in checks} | {each.fail for each in checks} == {None}
 
 
 def test_who_is_not_assessed_has_no_checks_and_a_stage_not_done_none_of_its_own() -> None:
     assert health_checks("g", {"g": Grader(column="g")}, bars(1), {}) == []
     health = Health(length=HIGH, agreement=AGREE)
     checks = health_checks("g", {"g": Grader(column="g", health=health), "other": OTHER}, bars(1), {})
-    assert [each["check"] for each in checks] == ["most_frequent"]
+    assert [each.check for each in checks] == ["most_frequent"]
 
 
 # What goes beside the checks
@@ -250,7 +249,9 @@ def test_agreement_in_the_results() -> None:
         "one_scored": [{"other_only": 2, "this_only": 1}],
         "confusion": [{"rows": 9, "other": 1.0, "score": 2.0}],
     }
-    assert agreement_result(grader, facts) == {
+    found = agreement_result(grader, facts)
+    assert found is not None
+    assert found.to_dict() == {
         "with": "other",
         "rows": 9,
         "this_only": 1,
@@ -264,22 +265,21 @@ def test_agreement_in_the_results() -> None:
 
 
 CASCADED = Grader(model="openai/x", cascade=Cascade(first="other", threshold=4.5, band=0.5))
-FOUND = {"rows": 100, "taken_over": 60, "calls_made": 30, "calls_reused": 20, "cost_usd": 0.3, "bought_usd": 0.2}
 
 
 @pytest.mark.parametrize(
-    ("more", "facts", "calls", "usd"),
+    ("calls", "paid", "facts", "saved", "usd"),
     [
-        ({}, {}, 60, 0.6),
-        ({}, {"spared": [{"rows": 50}]}, 50, 0.5),
-        ({"cost_usd": 0.0, "bought_usd": 0.0}, {}, 60, None),
-        ({"calls_made": 0, "calls_reused": 0, "cost_usd": 0.0, "bought_usd": 0.0}, {}, 60, None),
+        (50, 0.5, {}, 60, 0.6),
+        (50, 0.5, {"spared": [{"rows": 50}]}, 50, 0.5),
+        (50, 0.0, {}, 60, None),
+        (0, 0.0, {}, 60, None),
     ],
 )
-def test_what_a_cascade_saved(more: dict[str, Any], facts: dict[str, Any], calls: int, usd: float | None) -> None:
-    found = cascade_result(CASCADED, {**FOUND, **more}, facts)
-    assert found == {"first": "other", "asked": 40, "taken_over": 60, "saved_calls": calls, "saved_usd": usd}
+def test_what_a_cascade_saved(calls: int, paid: float, facts: dict[str, Any], saved: int, usd: float | None) -> None:
+    found = cascade_result(CASCADED, 100, calls, paid, {"taken_over": [{"rows": 60}], **facts})
+    assert found == CascadeResult(first="other", asked=40, taken_over=60, saved_calls=saved, saved_usd=usd)
 
 
 def test_without_a_cascade_nothing_is_saved() -> None:
-    assert cascade_result(OTHER, FOUND, {}) is None
+    assert cascade_result(OTHER, 100, 50, 0.5, {}) is None

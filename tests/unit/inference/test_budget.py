@@ -62,7 +62,7 @@ def test_a_fault_costs_nothing_and_releases_its_reservation() -> None:
 def test_the_limit_that_is_reached_is_named_and_nothing_is_taken() -> None:
     async def work() -> tuple[Limit, Limit]:
         wide, narrow = Limit("budget_usd of g", 10.0), Limit("--max-cost", 1e-9)
-        with pytest.raises(BudgetReached, match=r"--max-cost of \$1e-09 reached: \$0\.00 spent"):
+        with pytest.raises(BudgetReached, match=r"--max-cost of <\$0\.0001 reached: \$0\.00 spent"):
             await Budget(PRICE, [wide, narrow]).reserve(request())
         return wide, narrow
 

@@ -1,9 +1,11 @@
-"""A small report in which every text is hostile, and a reader of pages that tells what a text made."""
+"""A small report in which every text is hostile, and a parser of pages that shows what a text became."""
 
 from __future__ import annotations
 
 from html.parser import HTMLParser
 from typing import Any
+
+from found import report
 
 from alpaqual.report.report import Report
 
@@ -101,8 +103,8 @@ def made(**changes: Any) -> Report:
         },
         "settings": {"samples": 100, "examples": 1},
     }
-    results["source"]["quarantine_examples"] = [{"line": EVIL, "reason": None}]
-    return Report({**results, **changes}, {"short": [{"id": EVIL, "column": EVIL, "value": EVIL}]})
+    results["source"]["quarantine_examples"] = [{"source": EVIL, "position": 7, "reason": None}]
+    return report({**results, **changes}, {"short": [{"id": EVIL, "column": EVIL, "value": EVIL}]})
 
 
 class Elements(HTMLParser):

@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from found import report
 from hostile_report import EVIL, made, parsed
 
 from alpaqual.errors import MachineError
 from alpaqual.report import html as page
 from alpaqual.report.html import to_html
-from alpaqual.report.report import Report
 
 
 @pytest.fixture
@@ -73,10 +73,10 @@ def test_the_data_is_json_that_holds_nothing_that_html_reads() -> None:
 @pytest.mark.usefixtures("without_charts")
 @pytest.mark.parametrize("gone", ["graders", "categories", "rules", "expectations", "provenance", "settings"])
 def test_a_section_without_content_is_left_out(gone: str) -> None:
-    report = made()
-    dataset = {**report.results["datasets"]["good"], "scores": [], "categories": {}, "near": []}
-    results = {key: value for key, value in report.results.items() if key != gone}
-    written = to_html(Report({**results, "datasets": {"good": dataset}}, {}))
+    everything = made().results.to_dict()
+    dataset = {**everything["datasets"]["good"], "scores": [], "categories": {}, "near": []}
+    results = {key: value for key, value in everything.items() if key != gone}
+    written = to_html(report({**results, "datasets": {"good": dataset}}))
     section = {"settings": "rows"}.get(gone, gone)
     assert f'id="{section}"' not in written
     parsed(written)
@@ -87,7 +87,7 @@ def test_a_run_that_ended_early_needs_no_charting_library(monkeypatch: pytest.Mo
     early = {"version": 1, "verdict": "error", "source": {"rows": 0}, "datasets": {}}
     reasons = [{"state": "error", "text": EVIL, "place": ""}]
     recipe = {"name": "early", "title": "", "file": "recipe.yaml"}
-    written = to_html(Report({**early, "reasons": reasons, "recipe": recipe}, {}))
+    written = to_html(report({**early, "reasons": reasons, "recipe": recipe}))
     parsed(written)
     assert ">ERROR</span>" in written
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from found import report
 from hostile_report import EVIL, made
 
 from alpaqual.report.html_balance import balance_section
@@ -12,10 +13,11 @@ from alpaqual.report.html_charts import Charts
 
 def section(eligible: int, kept: int, **more: Any) -> str:
     """The section for one category of a dataset whose threshold keeps 300 of 1,000 rows."""
-    good = made().results["datasets"]["good"]
+    everything = made().results.to_dict()
+    good = everything["datasets"]["good"]
     counts = {**good["categories"][EVIL], "eligible": eligible, "at_threshold": kept}
     dataset = {**good, "eligible": 1000, "at_threshold": 300, "categories": {"a <b>": counts}, **more}
-    return balance_section({**made().results, "datasets": {"good": dataset}}, Charts())
+    return balance_section(report({**everything, "datasets": {"good": dataset}}).results, Charts())
 
 
 def test_the_category_that_is_filtered_hardest_is_named_with_the_rates_of_the_table() -> None:

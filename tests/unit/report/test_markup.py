@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from alpaqual.report.markup import gap, join, percent, plain, tag, text
+from alpaqual.report.markup import difference, join, percent, plain, tag, text
 
 
 @pytest.mark.parametrize(
@@ -47,8 +47,8 @@ def test_percent(part: int, whole: int, shown: str) -> None:
     ("numbers", "shown"),
     [((1, 2, 1, 4), "+25.0"), ((7, 564, 2022, 52002), "−2.6"), ((1, 3, 1, 3), "0.0"), ((0, 0, 1, 2), "–")],
 )
-def test_gap(numbers: tuple[int, int, int, int], shown: str) -> None:
-    assert gap(*numbers) == shown
+def test_difference(numbers: tuple[int, int, int, int], shown: str) -> None:
+    assert difference(*numbers) == shown
 
 
 def test_an_element_that_holds_nothing_has_no_end_tag() -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
+from found import found
+from found import report as made
 from hostile_report import EVIL, parsed
 
 from alpaqual.report.charts import confusion_map
-from alpaqual.report.graders import answering, cascade_sentence, checks, confusion, money, tally, unscored_reasons
+from alpaqual.report.graders import cascade_sentence, checks, confusion, scores_from, tally, unscored_reasons
 from alpaqual.report.html_charts import Charts
 from alpaqual.report.html_graders import graders_section
-from alpaqual.report.markdown_graders import graders_table, health
+from alpaqual.report.markdown_graders import graders_table as graders_table_of
+from alpaqual.report.markdown_graders import health as health_of
+from alpaqual.results.graders import GraderResult
 
 COLUMN: dict[str, Any] = {
     "dimension": "accuracy",
@@ -49,6 +52,22 @@ ASKED = {
 }
 
 
+def graders(found_of: dict[str, Any]) -> dict[str, GraderResult]:
+    return {name: found(GraderResult, **each) for name, each in found_of.items()}
+
+
+def graders_table(found_of: dict[str, Any]) -> str:
+    return graders_table_of(graders(found_of))
+
+
+def health(found_of: dict[str, Any]) -> str:
+    return health_of(graders(found_of))
+
+
+def section(found_of: dict[str, Any], charts: Charts) -> str:
+    return graders_section(made({"graders": found_of}).results, charts)
+
+
 def checked(check: str, state: str, **more: Any) -> dict[str, Any]:
     return {"check": check, "value": 0.5, "warn": None, "fail": None, "state": state, "text": f"found {check}", **more}
 
@@ -75,7 +94,7 @@ def test_what_asking_came_to() -> None:
     text = graders_table({"g": COLUMN, "m": ASKED})
     head, _, column, model = text.splitlines()[2:]
     assert head.endswith(
-        "| calls made | reused | tokens in | tokens out | cost of this run | reused cost when new | calls a second |"
+        "| calls made | replies reused | tokens in | tokens out | cost of this run | original cost of reused replies | calls a second |"
     )
     assert column.endswith("| – | – | – | – | – | – | – |")
     assert model.endswith("| 60 | 40 | 31,000 | 200 | $1.23 | $0.0042 | 12.5 |")
@@ -96,17 +115,17 @@ def test_models_and_reasons_are_quoted_however_hostile_and_however_many() -> Non
 
 
 def test_of_many_graders_and_checks_the_rest_is_counted() -> None:
-    graders = {f"g{n}": {**ASKED, "health": [checked("length", "pass")]} for n in range(80)}
-    assert "… and 30 more graders." in graders_table(graders)
-    assert "… and 30 more checks." in health(graders)
+    many = {f"g{n}": {**ASKED, "health": [checked("length", "pass")]} for n in range(80)}
+    assert "… and 30 more graders." in graders_table(many)
+    assert "… and 30 more checks." in health(many)
 
 
 def test_what_fails_comes_first_and_what_passes_is_folded() -> None:
-    graders = {
+    found_of = {
         "a": {**ASKED, "health": [checked("length", "pass"), checked("golden", "warn", warn="above 5%")]},
         "b": {**ASKED, "health": [checked("agreement.kappa", "fail", fail="below 0.6")]},
     }
-    text = health(graders)
+    text = health(found_of)
     before, _, after = text.partition("<details>")
     assert [line.split(" | ")[1] for line in before.splitlines() if "| found " in line][1:] == [
         "agreement: kappa",
@@ -120,15 +139,17 @@ def test_what_fails_comes_first_and_what_passes_is_folded() -> None:
 
 def test_where_all_is_well_there_is_one_folded_line() -> None:
     text = health({"a": {**ASKED, "health": [checked("length", "pass", warn="beyond ±0.3")]}})
-    assert text.startswith("### Grader health\n\n<details><summary>Grader health: 1 check, every limit holds</summary>")
+    assert text.startswith(
+        "### Grader health\n\n<details><summary>Grader health: 1 check, all within their limits</summary>"
+    )
     assert "no limits are set" in health({"a": {**ASKED, "health": [checked("length", "pass")]}})
 
 
 def test_the_table_of_both_scores() -> None:
     text = health({"mine": agreeing((4.0, 4.0, 1200), (4.5, 4.0, 30), (5.0, 3.0, 1), this_only=7)})
-    assert "<summary>Scores of mine against those of human</summary>" in text
+    assert "<summary>Scores of mine and of human for the same rows</summary>" in text
     assert "Both scored 1,231 rows, 1,200 (97.5%) the same, 1,230 (99.9%) the same or one step (0.5) apart." in text
-    assert "Beside them, mine alone scored 7." in text
+    assert "Of the other rows, mine alone scored 7." in text
     assert text[text.index("| mine") :].splitlines()[:6] == [
         "| mine ↓ human → | 3 | 4 | 4.5 | 5 |",
         "| :-- | --: | --: | --: | --: |",
@@ -146,22 +167,22 @@ def test_a_table_of_very_many_scores_is_left_to_the_page() -> None:
 
 
 def test_a_report_of_an_older_run_is_still_written() -> None:
-    older = {key: value for key, value in ASKED.items() if key not in ("health", "agreement", "cascade", "bought_usd")}
-    del older["calls_per_second"]
+    newer = ("health", "agreement", "cascade", "bought_usd", "calls_per_second")
+    older = {key: value for key, value in ASKED.items() if key not in newer}
     assert "$0.00" in graders_table({"m": older})
     assert health({"m": older}) == ""
-    assert "Grader health" not in graders_section({"graders": {"m": older}}, Charts())
+    assert "Grader health" not in section({"m": older}, Charts())
 
 
 # HTML
 
 
 def test_the_page_tells_costs_of_those_that_ask_alone() -> None:
-    page = graders_section({"graders": {"g": COLUMN}}, Charts())
+    page = section({"g": COLUMN}, Charts())
     assert "calls" not in page
     assert "cost" not in page
     assert "Grader health" not in page
-    both = graders_section({"graders": {"g": COLUMN, "m": ASKED}}, Charts())
+    both = section({"g": COLUMN, "m": ASKED}, Charts())
     assert both.count(">$1.23<") == 1
     assert both.count("<table>") == 2
 
@@ -175,7 +196,7 @@ def test_the_page_is_whole_whatever_models_say() -> None:
         "cascade": {"first": EVIL, "asked": 1, "taken_over": 1, "saved_calls": 1, "saved_usd": None},
     }
     charts = Charts()
-    elements = parsed(graders_section({"graders": {EVIL: grader}}, charts))
+    elements = parsed(section({EVIL: grader}, charts))
     assert {name for name, _ in elements.seen}.isdisjoint({"script", "img"})
     assert len(charts.specs) == 1
 
@@ -206,39 +227,37 @@ def test_a_large_map_has_no_numbers_and_is_not_taller_than_a_screen() -> None:
 # Words
 
 
-@pytest.mark.parametrize(
-    ("dollars", "words"),
-    [(0, "$0.00"), (0.00004, "<$0.0001"), (0.0042, "$0.0042"), (0.01, "$0.01"), (1234.5, "$1,234.50")],
-)
-def test_money(dollars: float, words: str) -> None:
-    assert money(dollars) == words
-
-
 def test_a_model_that_answers_by_another_name_is_named() -> None:
-    assert answering(ASKED) == "openai/gpt-4o-mini"
+    assert scores_from(found(GraderResult, **ASKED)) == "openai/gpt-4o-mini"
     dated = {**ASKED, "models": ["openai/gpt-4o-mini", "openai/gpt-4o-mini-2024-07-18"]}
-    assert answering(dated) == "openai/gpt-4o-mini (answered by openai/gpt-4o-mini-2024-07-18)"
+    assert scores_from(found(GraderResult, **dated)) == "openai/gpt-4o-mini (answered by openai/gpt-4o-mini-2024-07-18)"
 
 
 def test_the_reasons_of_most_rows_come_first() -> None:
     reasons = {"b": 1, "a": 1, "c": 9}
-    assert unscored_reasons({"unscored_reasons": reasons}) == ([("c", 9), ("a", 1), ("b", 1)], 0)
+    assert unscored_reasons(found(GraderResult, unscored_reasons=reasons)) == ([("c", 9), ("a", 1), ("b", 1)], 0)
 
 
 def test_what_a_cascade_saved_in_words() -> None:
     cascade = {"first": "cheap", "asked": 40, "taken_over": 60, "saved_calls": 60, "saved_usd": 1.5}
-    said = "The grader dear was asked about 40 of 100 rows: the other 60 kept the score that cheap gave, which spared 60 calls"
-    assert cascade_sentence("dear", {"cascade": cascade}) == (f"{said} (about $1.50 at the mean cost of a call).")
-    assert cascade_sentence("dear", {"cascade": {**cascade, "saved_usd": None}}) == f"{said}."
-    assert cascade_sentence("dear", COLUMN) == ""
+    said = (
+        "The grader expensive graded 40 of 100 rows: the other 60 kept the score that cheap gave, which saved 60 calls"
+    )
+    assert cascade_sentence("expensive", found(GraderResult, cascade=cascade)) == (
+        f"{said} (about $1.50 at the mean cost of a call)."
+    )
+    assert cascade_sentence("expensive", found(GraderResult, cascade={**cascade, "saved_usd": None})) == f"{said}."
+    assert cascade_sentence("expensive", found(GraderResult, **COLUMN)) == ""
 
 
 def test_checks_are_told_by_their_state() -> None:
-    graders = {"a": {"health": [checked("length", "pass"), checked("golden", "fail", fail="x")]}, "b": {}}
-    assert [check["check"] for _, check in checks(graders)] == ["golden", "length"]
-    assert tally(checks(graders)) == "2 checks, 1 failed"
+    every = checks(
+        graders({"a": {"health": [checked("length", "pass"), checked("golden", "fail", fail="x")]}, "b": {}})
+    )
+    assert [check.check for _, check in every] == ["golden", "length"]
+    assert tally(every) == "2 checks, 1 failed"
 
 
 def test_without_common_scores_there_is_no_table() -> None:
-    assert confusion("a", agreeing()) is None
-    assert confusion("a", COLUMN) is None
+    assert confusion("a", found(GraderResult, **agreeing())) is None
+    assert confusion("a", found(GraderResult, **COLUMN)) is None

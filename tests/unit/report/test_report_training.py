@@ -8,6 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from found import report as results_of
 from hostile_report import EVIL, made, parsed
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,15 +17,15 @@ from test_markdown import HOSTILE, assert_ours, report
 from training_results import curve, done, not_done, trainings
 
 from alpaqual.report import html as page
-from alpaqual.report.charts_training import MOST_LINES, apart, loss_chart, loss_lines, means
+from alpaqual.report.charts_training import MOST_LINES, Line, apart, loss_chart, loss_lines, means
 from alpaqual.report.html import to_html
 from alpaqual.report.html_charts import Charts
-from alpaqual.report.html_training import training_section as on_page
+from alpaqual.report.html_training import training_section as html_section
 from alpaqual.report.junit import to_junit
 from alpaqual.report.markdown import MOST_BYTES, to_markdown
-from alpaqual.report.markdown_training import training_section
-from alpaqual.report.schema import results_schema
-from alpaqual.report.training import amount, duration, loss, memory
+from alpaqual.report.markdown_training import training_section as markdown_section
+from alpaqual.report.training import duration, loss, memory, tokens
+from alpaqual.results.results import results_schema
 
 WHOLE = """### Training
 
@@ -40,6 +41,19 @@ Held-out loss, over the 1,000 rows of test, is lowest after training on **qualit
 
 All 3 together took 17 min and $4.00.
 """
+
+
+def training_section(trainings: dict[str, Any]) -> str:
+    return markdown_section(results_of({"training": trainings}).results.training)
+
+
+def on_page(found: dict[str, Any], charts: Charts) -> str:
+    return html_section(results_of(found).results, charts)
+
+
+def lines_of(trainings: dict[str, Any]) -> list[Line]:
+    return loss_lines(results_of({"training": trainings}).results.training)
+
 
 SMALL: dict[str, Any] = {
     "epochs": 1,
@@ -75,7 +89,7 @@ def test_the_section_as_a_reviewer_reads_it() -> None:
     assert text.index("### Datasets") < text.index("### Training") < text.index("### Category balance")
 
 
-@pytest.mark.parametrize("none", [{}, {"training": None}, {"training": {}}])
+@pytest.mark.parametrize("none", [{}, {"training": {}}])
 def test_a_recipe_that_trains_nothing_has_no_section(none: dict[str, Any]) -> None:
     assert "Training" not in to_markdown(report(**none))
     assert 'id="training"' not in on_page(none, Charts())
@@ -89,9 +103,11 @@ def test_what_is_not_trained_is_said_plainly() -> None:
         "full": not_done("waiting", ""),
     }
     text = training_section(found)
-    assert "- **quality** is written here and trained elsewhere: sbatch training/quality/job.slurm\n" in text
-    assert "- **random** is not started: a check of the data failed\n" in text
-    assert "- **full** is not started.\n" in text
+    assert (
+        "- **quality** is written here, to be trained on another machine: sbatch training/quality/job.slurm\n" in text
+    )
+    assert "- **random** is not trained: a check of the data failed\n" in text
+    assert "- **full** is not trained.\n" in text
     assert "|" not in text
     assert "on 4" not in text
     charts = Charts()
@@ -162,7 +178,11 @@ def test_no_name_changes_the_structure(text: str) -> None:
 def test_very_many_trainings_fit_a_comment(name: str) -> None:
     states = itertools.cycle(["done", "written", "waiting"])
     each = done(9229, 0.9, 1.0)
-    many = {f"{name}{index}": {**each, "state": next(states), "why": name} for index in range(300)}
+    settings_of = not_done("waiting", name)
+    many = {}
+    for index in range(300):
+        state = next(states)
+        many[f"{name}{index}"] = {**(each if state == "done" else settings_of), "state": state, "why": name}
     text = to_markdown(report(training=many))
     assert len(text.encode()) <= MOST_BYTES
     if name == "t":
@@ -233,7 +253,7 @@ def test_a_training_without_a_curve_is_told_all_the_same(drawn: Any) -> None:
 
 
 def test_datasets_of_all_sizes_end_together() -> None:
-    lines = loss_lines(trainings())
+    lines = lines_of(trainings())
     assert [line.epochs[-1] for line in lines] == [pytest.approx(3)] * 3
     spec = loss_chart(lines, {line.name: line.name for line in lines})
     assert spec is not None
@@ -259,7 +279,7 @@ def test_means_follow_the_steps_between_epochs_and_the_fall_at_the_start() -> No
 
 def test_few_points_are_drawn_as_they_are() -> None:
     few = {"quality": done(1900, 0.9, 1.1, curve=curve(45, 0.9, 9))}
-    (line,) = loss_lines(few)
+    (line,) = lines_of(few)
     assert line.means == line.losses
     charts = Charts()
     assert "moving means" not in on_page({"training": few}, charts)
@@ -268,7 +288,7 @@ def test_few_points_are_drawn_as_they_are() -> None:
 
 def test_the_same_loss_twice_is_a_line_within_the_chart() -> None:
     flat = [{"step": 1, "loss": 0.0}, {"step": 2, "loss": 0.0}]
-    spec = loss_chart(loss_lines({"a": done(10, 1.0, 1.0, curve=flat, steps=2)}), {"a": "a"})
+    spec = loss_chart(lines_of({"a": done(10, 1.0, 1.0, curve=flat, steps=2)}), {"a": "a"})
     assert spec is not None
     low, high = spec["layer"][1]["encoding"]["y"]["scale"]["domain"]
     assert low <= 0 < high
@@ -307,13 +327,14 @@ def test_what_is_not_trained_yet_is_skipped() -> None:
         ("random", []),
         ("full", ["skipped"]),
     ]
-    assert cases[2][0].attrib["message"].startswith("full is not started: the data failed ")
+    assert cases[2][0].attrib["message"].startswith("full is not trained: the data failed ")
     assert suites.attrib["skipped"] == suites[0].attrib["skipped"] == "1"
 
 
 def test_the_schema_knows_training() -> None:
-    schema = {"$ref": "#/properties/training/additionalProperties", **results_schema()}
-    validator = Draft7Validator(schema)
+    of_results = results_schema()
+    trained = of_results["definitions"]["Results"]["properties"]["training"]["additionalProperties"]
+    validator = Draft7Validator({**trained, "definitions": of_results["definitions"]})
     for each in (*trainings().values(), not_done("written", "x"), done(159, 1.9, 2.2, **SMALL)):
         validator.validate(each)
     without = {key: value for key, value in done(9, 1.0, 1.0).items() if key != "tokens"}
@@ -331,13 +352,13 @@ def test_the_schema_knows_training() -> None:
         (loss(0.01234), "0.0123"),
         (loss(None), "not a number"),
         (loss(float("nan")), "not a number"),
-        (amount(None), "–"),
-        (amount(812), "812"),
-        (amount(24_000), "24.0k"),
-        (amount(999_700), "1.00M"),
-        (amount(5_180_000), "5.18M"),
-        (amount(312_400_000), "312M"),
-        (amount(1_234_000_000), "1.23B"),
+        (tokens(None), "–"),
+        (tokens(812), "812"),
+        (tokens(24_000), "24.0k"),
+        (tokens(999_700), "1.00M"),
+        (tokens(5_180_000), "5.18M"),
+        (tokens(312_400_000), "312M"),
+        (tokens(1_234_000_000), "1.23B"),
         (duration(None), "–"),
         (duration(4.26), "4.3 s"),
         (duration(89.7), "1 min 30 s"),

@@ -1,0 +1,111 @@
+"""Counts the scores of a grader and what they cost, and finds what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from alpaqual.amounts import counted_rows
+from alpaqual.execution.dataset_results import Facts
+from alpaqual.execution.health import agreement_result, cascade_result, health_checks, rows_taken_over
+from alpaqual.recipe.graders import Grader
+from alpaqual.recipe.recipe import Recipe
+from alpaqual.registry import find
+from alpaqual.results.datasets import ScoreCount
+from alpaqual.results.graders import GraderResult, HealthCheck, ScoreScale
+from alpaqual.results.results import Reason
+from alpaqual.values import State
+
+
+def grader_result(name: str, graders: Mapping[str, Grader], facts: Facts) -> GraderResult:
+    """Return what a run found of a grader. `facts` are those of its grading and of its assessing, where that was done."""
+    grader, replies = graders[name], _replies(facts)
+    unscored = {row["reason"]: row["rows"] for row in facts["reasons"]}
+    histogram = [ScoreCount(**row) for row in facts["scores"]]
+    scored = sum(bar.rows for bar in histogram)
+    rows = scored + sum(unscored.values())
+    made, reused = replies.get("calls_made", 0), replies.get("calls_reused", 0)
+    cost, bought = replies.get("cost_usd", 0.0), replies.get("bought_usd", 0.0)
+    return GraderResult(
+        dimension=grader.dimension,
+        source=_source_of(grader),
+        models=list(replies.get("models", ())),
+        scale=ScoreScale(min=grader.scale.min, max=grader.scale.max, step=grader.scale.step),
+        rows=rows,
+        scored=scored,
+        unscored=sum(unscored.values()),
+        unscored_reasons=unscored,
+        calls_made=made,
+        calls_reused=reused,
+        input_tokens=replies.get("input_tokens", 0),
+        output_tokens=replies.get("output_tokens", 0),
+        cost_usd=cost,
+        bought_usd=bought,
+        calls_per_second=_calls_per_second(replies),
+        taken_over=rows_taken_over(facts),
+        histogram=histogram,
+        health=health_checks(name, graders, histogram, facts),
+        agreement=agreement_result(grader, facts),
+        cascade=cascade_result(grader, rows, made + reused, cost + bought, facts),
+    )
+
+
+def grader_reasons(name: str, recipe: Recipe, found: GraderResult, facts: Facts) -> Iterator[Reason]:
+    """Yield what is wrong with a grader: rows without a score, answers of another model, limits that are passed."""
+    grader, place = recipe.graders[name], recipe.place(("graders", name))
+    yield from (Reason(state=state, text=text, place=place) for state, text in _unscored(name, recipe, found, facts))
+    others = [model for model in found.models if grader.live and not _same_model(str(grader.model), model)]
+    if others:
+        text = f"grader {name}: {grader.model} was requested, and {', '.join(others)} answered"
+        yield Reason(state=State.WARN, text=text, place=place)
+    for check in found.health:
+        yield _health_reason(name, recipe, check)
+
+
+def _unscored(name: str, recipe: Recipe, found: GraderResult, facts: Facts) -> Iterator[tuple[State, str]]:
+    """Yield what is wrong with the rows that have no score."""
+    expected = any(each.grader == name and (each.unscored or each.scored) for each in recipe.text.expect)
+    if again := _replies(facts).get("again", 0):
+        # Without an expectation that says how many rows may be unscored, no dataset is selected from part of the scores.
+        state = State.WARN if expected else State.ERROR
+        reasons = ", ".join(f"{reason}: {rows:,}" for reason, rows in found.unscored_reasons.items())
+        yield state, f"grader {name}: {counted_rows(again)} got no answer ({reasons}); run again to grade them"
+    elif found.unscored and recipe.graders[name].live and not expected:
+        yield State.WARN, f"grader {name}: {counted_rows(found.unscored)} of {found.rows:,} got no score"
+    if found.rows and found.unscored_reasons.get("no recorded reply") == found.rows:
+        text = f"grader {name}: none of {counted_rows(found.rows)} has a recorded reply"
+        yield State.FAIL, f"{text}; prompt and parameters must be those of the recording"
+
+
+def _health_reason(name: str, recipe: Recipe, check: HealthCheck) -> Reason:
+    limit = check.fail if check.state is State.FAIL else check.warn or check.fail
+    found = check.text if check.value is not None else f"{check.check} {check.text}"
+    place = recipe.place(("graders", name, "health", *check.check.split(".")))
+    return Reason(state=check.state, text=f"grader {name}: {found} (limit: {limit})", place=place)
+
+
+def _replies(facts: Facts) -> Mapping[str, Any]:
+    """Return what the requests to a model came to; nothing for a grader that uses none."""
+    return facts["replies"][0] if "replies" in facts else {}
+
+
+def _source_of(grader: Grader) -> str:
+    """Return where a grader's scores come from, in words."""
+    if grader.of is not None:
+        return f"{grader.combine} of {', '.join(grader.of)}"
+    if grader.expression is not None:
+        return str(grader.kind_plugin.TITLE)
+    return grader.model or (f"column {grader.column}" if grader.column else f"table {grader.table}")
+
+
+def _calls_per_second(replies: Mapping[str, Any]) -> float:
+    """Return the calls a second while requests were sent; 0 where none was made."""
+    made, seconds = replies.get("calls_made", 0), replies.get("seconds", 0.0)
+    return round(made / seconds, 1) if made and seconds else 0.0
+
+
+def _same_model(requested: str, answered: str) -> bool:
+    """Return whether the model that answered is the one requested, or a dated version of it."""
+    if find("llm", requested.partition("/")[0]).LOCAL:
+        return True
+    return answered == requested or answered.startswith((f"{requested}-20", f"{requested}@"))

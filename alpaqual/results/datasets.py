@@ -1,0 +1,105 @@
+"""What a run found of each dataset: which rows it keeps, by category and score, and whether its quotas are met."""
+
+from __future__ import annotations
+
+import msgspec
+
+from alpaqual.results.record import Count, Number, Record, Share
+from alpaqual.values import Fate, State
+
+
+class FateCounts(Record, frozen=True, kw_only=True):
+    """Rows of each fate; together they are all rows."""
+
+    kept: Count
+    below_threshold: Count
+    unscored: Count
+    removed_by_rule: Count
+    removed_by_quota: Count
+    not_sampled: Count
+
+    def of(self, fate: Fate) -> int:
+        """Return the rows of one fate."""
+        count: int = getattr(self, fate)
+        return count
+
+
+class Selection(Record, frozen=True, kw_only=True):
+    """What is selected of a group of rows.
+
+    `eligible` are the rows that no rule removed; `at_threshold` of them the thresholds keep; `below_threshold` rows are added by
+    quotas; `rows` are kept in the end. `keep_rate` is `rows` of `eligible`.
+    """
+
+    rows: Count
+    keep_rate: Share
+    eligible: Count
+    at_threshold: Count
+    below_threshold: Count
+    fates: FateCounts
+
+
+class CategoryResult(Selection, frozen=True, kw_only=True):
+    """What a dataset keeps of a category. `shortfall` is the largest number of rows that one of its quotas misses."""
+
+    share: Share
+    shortfall: Count
+
+
+class QuotaResult(Record, frozen=True, kw_only=True):
+    """One limit of a quota: `asked` is as the recipe has it, `wanted` the rows it comes to, `shortfall` the rows it is missed by."""
+
+    category: str
+    limit: str
+    asked: int | float | str
+    wanted: Count
+    rows: Count
+    shortfall: Count
+    state: State
+
+
+class ScoreCount(Record, frozen=True, kw_only=True):
+    """Rows with a score."""
+
+    score: Number
+    rows: Count
+
+
+class CategoryScoreCount(Record, frozen=True, kw_only=True):
+    """Rows of a category with a score."""
+
+    category: str
+    score: Number
+    rows: Count
+
+
+class NearRow(Record, frozen=True, kw_only=True):
+    """A row whose score is near a threshold, with its texts (cut at 1,200 characters) and the grader's reply."""
+
+    id: str
+    score: Number
+    fate: Fate
+    reasons: list[str]
+    categories: list[str] | None
+    instruction: str | None
+    input: str | None
+    response: str | None
+    reply: str | None
+
+
+class DatasetResult(Selection, frozen=True, kw_only=True, omit_defaults=True):
+    """What a dataset keeps.
+
+    `shortfall` adds up the rows that quotas and sample are missed by. `scores`, `category_scores` and `near` are there for a dataset with
+    one threshold.
+    """
+
+    threshold: dict[str, Number]
+    from_: str | None = msgspec.field(name="from")
+    quotas: list[QuotaResult]
+    shortfall: Count
+    categories: dict[str, CategoryResult]
+    sample: Count | None = None
+    scores: list[ScoreCount]
+    category_scores: list[CategoryScoreCount]
+    near: list[NearRow]

@@ -1,0 +1,98 @@
+"""What a run found of each grader: its scores, what they cost, and whether it can be trusted."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from alpaqual.results.datasets import ScoreCount
+from alpaqual.results.record import Amount, Count, Number, Record
+from alpaqual.values import State
+
+
+class ScoreScale(Record, frozen=True, kw_only=True):
+    """The scores that a grader may give; `step` is null where any score between is allowed."""
+
+    min: Number
+    max: Number
+    step: Annotated[float, Meta(gt=0, le=1e30)] | None
+
+
+class HealthCheck(Record, frozen=True, kw_only=True):
+    """What was measured of a grader, compared with the limits of the recipe.
+
+    `value` is a share or a coefficient, null where it is undefined; `warn` and `fail` are the limits in words, null where the
+    recipe sets none; `text` says what was found. Without limits a check passes; with one, an undefined value warns.
+    """
+
+    check: str
+    value: Number | None
+    warn: str | None
+    fail: str | None
+    state: State
+    text: str
+
+
+class ConfusionCell(Record, frozen=True, kw_only=True):
+    """Rows with one pair of scores: `score` by this grader, `other` by the other."""
+
+    score: Number
+    other: Number
+    rows: Count
+
+
+class AgreementResult(Record, frozen=True, kw_only=True):
+    """How the scores agree with those of another grader; `rows` are scored by both, `this_only` and `other_only` by one."""
+
+    with_: str = msgspec.field(name="with")
+    rows: Count
+    this_only: Count
+    other_only: Count
+    spearman: Number | None
+    kappa: Number | None
+    confusion: list[ConfusionCell]
+
+
+class CascadeResult(Record, frozen=True, kw_only=True):
+    """What a cascade saved.
+
+    `asked` rows went to this grader, `taken_over` kept the score of the grader `first`. `saved_calls` are the calls that the
+    cascade spared; `saved_usd` is what they would have cost at the mean price of a call, null where no price is known.
+    """
+
+    first: str
+    asked: Count
+    taken_over: Count
+    saved_calls: Count
+    saved_usd: Amount | None
+
+
+class GraderResult(Record, frozen=True, kw_only=True):
+    """The scores of a grader, and what they cost.
+
+    `source` says where scores come from, `models` which models answered. `cost_usd` is spent by this run; `bought_usd` is what reused
+    replies cost when they were new.
+    """
+
+    dimension: str
+    source: str
+    models: list[str]
+    scale: ScoreScale
+    rows: Count
+    scored: Count
+    unscored: Count
+    unscored_reasons: dict[str, Count]
+    calls_made: Count
+    calls_reused: Count
+    input_tokens: Count
+    output_tokens: Count
+    cost_usd: Amount
+    bought_usd: Amount = 0.0
+    calls_per_second: Amount = 0.0
+    taken_over: Count = 0
+    histogram: list[ScoreCount]
+    health: list[HealthCheck] = msgspec.field(default_factory=list)
+    agreement: AgreementResult | None = None
+    cascade: CascadeResult | None = None
