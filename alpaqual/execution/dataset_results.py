@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from typing import Any
+
+import msgspec
 
 from alpaqual.amounts import exact, rate
+from alpaqual.plan.facts import FateRows, RowNearThreshold, SelectFacts
 from alpaqual.recipe.model import Dataset, Quota
 from alpaqual.results.datasets import (
     CategoryResult,
@@ -21,18 +23,17 @@ from alpaqual.results.datasets import (
 )
 from alpaqual.values import Fate, State
 
-Facts = Mapping[str, Sequence[Mapping[str, Any]]]
-"""What a stage leaves beside its tables: lists of records by name."""
-
 _LIMITS = ("min_keep_rate", "min_rows", "min_share", "max_rows", "max_share")
 
 
-def dataset_result(dataset: Dataset, facts: Facts, categories: Iterable[str], like_rows: int | None) -> DatasetResult:
+def dataset_result(
+    dataset: Dataset, facts: SelectFacts, categories: Iterable[str], like_rows: int | None
+) -> DatasetResult:
     """Return what a run found of a dataset; `like_rows` is the size of the dataset that its sample copies."""
-    overall = _Counts(facts["fates"]).selection()
-    by_category: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for row in facts.get("category_fates", ()):
-        by_category[row["category"]].append(row)
+    overall = _Counts(facts.fates).selection()
+    by_category: dict[str, list[FateRows]] = defaultdict(list)
+    for row in facts.category_fates:
+        by_category[row.category].append(row)
     names = dict.fromkeys((*categories, *dataset.quotas))
     selections = {name: _Counts(by_category[name]).selection() for name in names}
     quotas = [
@@ -49,23 +50,30 @@ def dataset_result(dataset: Dataset, facts: Facts, categories: Iterable[str], li
         shortfall=sum(quota.shortfall for quota in quotas) + max(0, (sample or 0) - overall.rows),
         categories={name: _category(name, each, overall, quotas) for name, each in selections.items()},
         sample=sample,
-        scores=[ScoreCount(**row) for row in facts.get("scores", ())],
-        category_scores=[CategoryScoreCount(**row) for row in facts.get("category_scores", ())],
-        near=[NearRow(**{**row, "fate": Fate(row["fate"])}) for row in facts.get("near", ())],
+        scores=[ScoreCount(score=row.score, rows=row.rows) for row in facts.scores],
+        category_scores=[
+            CategoryScoreCount(category=row.category, score=row.score, rows=row.rows) for row in facts.category_scores
+        ],
+        near=[_near(row) for row in facts.near],
     )
+
+
+def _near(row: RowNearThreshold) -> NearRow:
+    values = msgspec.structs.asdict(row)
+    return NearRow(**values | {"fate": Fate(row.fate)})
 
 
 class _Counts:
     """Rows by fate; of them, those that the threshold keeps by itself and those that quotas added."""
 
-    def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(self, rows: Iterable[FateRows]) -> None:
         self.fates = dict.fromkeys(Fate, 0)
         self.above = 0
         self.added = 0
         for row in rows:
-            self.fates[Fate(row["fate"])] += row["rows"]
-            self.above += row["above"]
-            self.added += row["added"]
+            self.fates[Fate(row.fate)] += row.rows
+            self.above += row.above
+            self.added += row.added
 
     def selection(self) -> Selection:
         kept = self.fates[Fate.KEPT]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from alpaqual.amounts import counted_rows
-from alpaqual.execution.dataset_results import Facts
-from alpaqual.execution.health import agreement_result, cascade_result, health_checks, rows_taken_over
+from alpaqual.execution.health import agreement_result, cascade_result, health_checks
+from alpaqual.plan.facts import GraderFacts, ReplyFacts
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.registry import find
@@ -16,20 +15,35 @@ from alpaqual.results.graders import GraderResult, HealthCheck, ScoreScale
 from alpaqual.results.results import Reason
 from alpaqual.values import State
 
+_NO_REPLIES = ReplyFacts(
+    calls_made=0,
+    calls_reused=0,
+    input_tokens=0,
+    output_tokens=0,
+    cost_usd=0.0,
+    bought_usd=0.0,
+    faults=0,
+    seconds=0.0,
+    models=(),
+    again=0,
+    again_digest="",
+)
+"""Of a grader that uses no model."""
 
-def grader_result(name: str, graders: Mapping[str, Grader], facts: Facts) -> GraderResult:
-    """Return what a run found of a grader. `facts` are those of its grading and of its assessing, where that was done."""
-    grader, replies = graders[name], _replies(facts)
-    unscored = {row["reason"]: row["rows"] for row in facts["reasons"]}
-    histogram = [ScoreCount(**row) for row in facts["scores"]]
+
+def grader_result(name: str, graders: Mapping[str, Grader], facts: GraderFacts) -> GraderResult:
+    """Return what a run found of a grader."""
+    grader, replies = graders[name], facts.replies or _NO_REPLIES
+    unscored = {row.reason: row.rows for row in facts.grades.reasons}
+    histogram = [ScoreCount(score=row.score, rows=row.rows) for row in facts.grades.scores]
     scored = sum(bar.rows for bar in histogram)
     rows = scored + sum(unscored.values())
-    made, reused = replies.get("calls_made", 0), replies.get("calls_reused", 0)
-    cost, bought = replies.get("cost_usd", 0.0), replies.get("bought_usd", 0.0)
+    made, reused = replies.calls_made, replies.calls_reused
+    cost, bought = replies.cost_usd, replies.bought_usd
     return GraderResult(
         dimension=grader.dimension,
         source=_source_of(grader),
-        models=list(replies.get("models", ())),
+        models=list(replies.models),
         scale=ScoreScale(min=grader.scale.min, max=grader.scale.max, step=grader.scale.step),
         rows=rows,
         scored=scored,
@@ -37,12 +51,12 @@ def grader_result(name: str, graders: Mapping[str, Grader], facts: Facts) -> Gra
         unscored_reasons=unscored,
         calls_made=made,
         calls_reused=reused,
-        input_tokens=replies.get("input_tokens", 0),
-        output_tokens=replies.get("output_tokens", 0),
+        input_tokens=replies.input_tokens,
+        output_tokens=replies.output_tokens,
         cost_usd=cost,
         bought_usd=bought,
         calls_per_second=_calls_per_second(replies),
-        taken_over=rows_taken_over(facts),
+        taken_over=facts.taken_over,
         histogram=histogram,
         health=health_checks(name, graders, histogram, facts),
         agreement=agreement_result(grader, facts),
@@ -50,7 +64,7 @@ def grader_result(name: str, graders: Mapping[str, Grader], facts: Facts) -> Gra
     )
 
 
-def grader_reasons(name: str, recipe: Recipe, found: GraderResult, facts: Facts) -> Iterator[Reason]:
+def grader_reasons(name: str, recipe: Recipe, found: GraderResult, facts: GraderFacts) -> Iterator[Reason]:
     """Yield what is wrong with a grader: rows without a score, answers of another model, limits that are passed."""
     grader, place = recipe.graders[name], recipe.place(("graders", name))
     yield from (Reason(state=state, text=text, place=place) for state, text in _unscored(name, recipe, found, facts))
@@ -62,10 +76,10 @@ def grader_reasons(name: str, recipe: Recipe, found: GraderResult, facts: Facts)
         yield _health_reason(name, recipe, check)
 
 
-def _unscored(name: str, recipe: Recipe, found: GraderResult, facts: Facts) -> Iterator[tuple[State, str]]:
+def _unscored(name: str, recipe: Recipe, found: GraderResult, facts: GraderFacts) -> Iterator[tuple[State, str]]:
     """Yield what is wrong with the rows that have no score."""
     expected = any(each.grader == name and (each.unscored or each.scored) for each in recipe.text.expect)
-    if again := _replies(facts).get("again", 0):
+    if again := facts.replies.again if facts.replies else 0:
         # Without an expectation that says how many rows may be unscored, no dataset is selected from part of the scores.
         state = State.WARN if expected else State.ERROR
         reasons = ", ".join(f"{reason}: {rows:,}" for reason, rows in found.unscored_reasons.items())
@@ -84,11 +98,6 @@ def _health_reason(name: str, recipe: Recipe, check: HealthCheck) -> Reason:
     return Reason(state=check.state, text=f"grader {name}: {found} (limit: {limit})", place=place)
 
 
-def _replies(facts: Facts) -> Mapping[str, Any]:
-    """Return what the requests to a model came to; nothing for a grader that uses none."""
-    return facts["replies"][0] if "replies" in facts else {}
-
-
 def _source_of(grader: Grader) -> str:
     """Return where a grader's scores come from, in words."""
     if grader.of is not None:
@@ -98,9 +107,9 @@ def _source_of(grader: Grader) -> str:
     return grader.model or (f"column {grader.column}" if grader.column else f"table {grader.table}")
 
 
-def _calls_per_second(replies: Mapping[str, Any]) -> float:
+def _calls_per_second(replies: ReplyFacts) -> float:
     """Return the calls a second while requests were sent; 0 where none was made."""
-    made, seconds = replies.get("calls_made", 0), replies.get("seconds", 0.0)
+    made, seconds = replies.calls_made, replies.seconds
     return round(made / seconds, 1) if made and seconds else 0.0
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from alpaqual.amounts import counted_rows, exact, rate
-from alpaqual.execution.dataset_results import Facts
 from alpaqual.execution.limits import share_beyond
 from alpaqual.plan.assessing import FEW, assesses
+from alpaqual.plan.facts import AssessFacts, Correlation, GoldenFacts, GraderFacts, RepeatFacts
 from alpaqual.plan.grading import BINS
 from alpaqual.recipe.graders import Agreement, Grader, HighLimits, LowLimits, ShareLimits
 from alpaqual.recipe.scales import common_steps
@@ -20,47 +19,47 @@ Limits = ShareLimits | HighLimits | LowLimits | None
 
 
 def health_checks(
-    name: str, graders: Mapping[str, Grader], histogram: Sequence[ScoreCount], facts: Facts
+    name: str, graders: Mapping[str, Grader], histogram: Sequence[ScoreCount], facts: GraderFacts
 ) -> list[HealthCheck]:
     """Return the checks of one grader; none for a grader that uses no model and has no `health` in the recipe.
 
-    `histogram` counts its scores; `facts` is what its stages left (see `alpaqual.plan.assessing`, and `repeats` and `golden` of
-    its replies). A check whose stage did not run is left out.
+    `histogram` counts its scores. A check whose stage did not run is left out.
     """
     grader = graders[name]
     if not assesses(grader):
         return []
     checks = [_most_frequent(grader, histogram)]
-    if "length" in facts:
-        checks.append(_length(grader, facts["length"][0]))
+    assessed, replies = facts.assessed, facts.replies
+    if assessed is not None:
+        checks.append(_length(grader, assessed.length[0]))
     agreement = grader.health.agreement
-    if agreement is not None and "agreement" in facts:
-        checks += _agreement(grader, agreement, graders[agreement.with_], facts)
-    replies = facts["replies"][0] if "replies" in facts else {}
+    if agreement is not None and assessed is not None and assessed.agreement:
+        checks += _agreement(grader, agreement, graders[agreement.with_], assessed.agreement[0], facts.kappa)
     if grader.health.repeats is not None:
-        checks.append(_repeats(grader.health.repeats, replies.get("repeats")))
+        checks.append(_repeats(grader.health.repeats, replies.repeats if replies else None))
     if grader.health.golden is not None:
-        checks.append(_golden(grader.health.golden, grader.health.golden.within, replies.get("golden")))
+        checks.append(_golden(grader.health.golden, grader.health.golden.within, replies.golden if replies else None))
     return checks
 
 
-def agreement_result(grader: Grader, facts: Facts) -> AgreementResult | None:
+def agreement_result(grader: Grader, facts: GraderFacts) -> AgreementResult | None:
     """Return how the scores agree with another grader's; None where the recipe compares them with none."""
-    if grader.health.agreement is None or "agreement" not in facts:
+    assessed: AssessFacts | None = facts.assessed
+    if grader.health.agreement is None or assessed is None or not assessed.agreement:
         return None
-    both, one = facts["agreement"][0], facts["one_scored"][0]
+    both, one = assessed.agreement[0], assessed.one_scored[0]
     return AgreementResult(
         with_=grader.health.agreement.with_,
-        rows=both["rows"],
-        this_only=one["this_only"],
-        other_only=one["other_only"],
-        spearman=both["spearman"],
-        kappa=facts["kappa"][0]["kappa"] if "kappa" in facts else None,
-        confusion=[ConfusionCell(**cell) for cell in facts.get("confusion", ())],
+        rows=both.rows,
+        this_only=one.this_only,
+        other_only=one.other_only,
+        spearman=both.spearman,
+        kappa=facts.kappa,
+        confusion=[ConfusionCell(score=cell.score, other=cell.other, rows=cell.rows) for cell in assessed.confusion],
     )
 
 
-def cascade_result(grader: Grader, rows: int, calls: int, usd: float, facts: Facts) -> CascadeResult | None:
+def cascade_result(grader: Grader, rows: int, calls: int, usd: float, facts: GraderFacts) -> CascadeResult | None:
     """Return what a cascade saved; None where the grader has none.
 
     `rows` are the grader's, `calls` were made or reused, and `usd` is what those cost when they were new. A cascade saves a call
@@ -68,8 +67,8 @@ def cascade_result(grader: Grader, rows: int, calls: int, usd: float, facts: Fac
     """
     if grader.cascade is None:
         return None
-    taken_over = rows_taken_over(facts)
-    saved = facts["spared"][0]["rows"] if "spared" in facts else taken_over
+    taken_over = facts.taken_over
+    saved = facts.assessed.spared[0].rows if facts.assessed is not None and facts.assessed.spared else taken_over
     return CascadeResult(
         first=grader.cascade.first,
         asked=rows - taken_over,
@@ -77,12 +76,6 @@ def cascade_result(grader: Grader, rows: int, calls: int, usd: float, facts: Fac
         saved_calls=saved,
         saved_usd=round(saved * usd / calls, 6) if calls and usd else None,
     )
-
-
-def rows_taken_over(facts: Facts) -> int:
-    """Return the rows that kept the score of a cascade's first grader."""
-    rows: int = facts["taken_over"][0]["rows"] if "taken_over" in facts else 0
-    return rows
 
 
 def _most_frequent(grader: Grader, histogram: Sequence[ScoreCount]) -> HealthCheck:
@@ -99,17 +92,18 @@ def _most_frequent(grader: Grader, histogram: Sequence[ScoreCount]) -> HealthChe
     return _share("most_frequent", limits, bar.rows, scored, text)
 
 
-def _length(grader: Grader, facts: Mapping[str, Any]) -> HealthCheck:
-    limits, rho, rows = grader.health.length, facts["spearman"], facts["rows"]
+def _length(grader: Grader, facts: Correlation) -> HealthCheck:
+    limits, rho, rows = grader.health.length, facts.spearman, facts.rows
     if rho is None:
         return _unmeasured("length", limits, _undefined(rows, "all scores or all lengths are the same"))
     text = f"Spearman's rank correlation of score and response length is {rho:+.2f} over {rows:,} rows"
     return _coefficient("length", limits, rho, text, _stronger)
 
 
-def _agreement(grader: Grader, agreement: Agreement, other: Grader, facts: Facts) -> list[HealthCheck]:
-    rows, rho = facts["agreement"][0]["rows"], facts["agreement"][0]["spearman"]
-    kappa = facts["kappa"][0]["kappa"] if "kappa" in facts else None
+def _agreement(
+    grader: Grader, agreement: Agreement, other: Grader, both: Correlation, kappa: float | None
+) -> list[HealthCheck]:
+    rows, rho = both.rows, both.spearman
     ranks, steps, basis = "agreement.spearman", "agreement.kappa", f"over {rows:,} rows that both scored"
     if grader.cascade is not None and grader.cascade.first == agreement.with_:
         basis += ", without those that the cascade took over"
@@ -128,27 +122,27 @@ def _agreement(grader: Grader, agreement: Agreement, other: Grader, facts: Facts
     return [first, _coefficient(steps, agreement.kappa, kappa, text, _lower)]
 
 
-def _repeats(limits: ShareLimits, facts: Mapping[str, Any] | None) -> HealthCheck:
+def _repeats(limits: ShareLimits, facts: RepeatFacts | None) -> HealthCheck:
     if facts is None:
         return _unmeasured("repeats", limits, "no row was graded twice")
-    compared, different = facts["compared"], facts["different"]
+    compared, different = facts.compared, facts.different
     if not compared:
-        return _unmeasured("repeats", limits, f"none of {counted_rows(facts['rows'])} got a score both times")
+        return _unmeasured("repeats", limits, f"none of {counted_rows(facts.rows)} got a score both times")
     text = f"{_of(different, compared, 'rows')} got a different score the second time"
-    if facts["rows"] > compared:
-        text += f"; {counted_rows(facts['rows'] - compared)} got no score at least once"
+    if facts.rows > compared:
+        text += f"; {counted_rows(facts.rows - compared)} got no score at least once"
     return _share("repeats", limits, different, compared, text)
 
 
-def _golden(limits: ShareLimits, within: float, facts: Mapping[str, Any] | None) -> HealthCheck:
+def _golden(limits: ShareLimits, within: float, facts: GoldenFacts | None) -> HealthCheck:
     if facts is None:
         return _unmeasured("golden", limits, "the rows with known scores were not graded")
-    rows, wrong, unscored = facts["rows"], facts["wrong"], facts["rows"] - facts["scored"]
+    rows, wrong, unscored = facts.rows, facts.wrong, facts.rows - facts.scored
     if not rows:
         return _unmeasured("golden", limits, "there are no rows with known scores")
     text = f"{_of(wrong, rows, 'rows with known scores')} have a score more than {within:g} off"
     text += f" or no score ({unscored:,})" if unscored else ""
-    text += "" if facts["mean_error"] is None else f"; the mean error is {facts['mean_error']:.2f}"
+    text += "" if facts.mean_error is None else f"; the mean error is {facts.mean_error:.2f}"
     return _share("golden", limits, wrong, rows, text)
 
 

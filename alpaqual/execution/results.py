@@ -8,15 +8,32 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from alpaqual.amounts import counted_rows, rate
-from alpaqual.errors import AlpaqualError, StageError
-from alpaqual.execution.dataset_results import Facts, dataset_result
+from alpaqual.errors import AlpaqualError, StageError, StoreError
+from alpaqual.execution.dataset_results import dataset_result
 from alpaqual.execution.expectations import expectation_result
 from alpaqual.execution.grader_results import grader_reasons, grader_result
 from alpaqual.execution.limits import beyond
 from alpaqual.execution.training import Trained
 from alpaqual.job_folder import MANIFEST, MODEL
+from alpaqual.plan.assessing import AssessStage
+from alpaqual.plan.categorizing import CategorizeStage
+from alpaqual.plan.checking import CheckStage
+from alpaqual.plan.facts import (
+    AssessFacts,
+    CategoryFacts,
+    CheckFacts,
+    F,
+    GradeFacts,
+    GraderFacts,
+    LoadFacts,
+    SelectFacts,
+    convert_facts,
+)
+from alpaqual.plan.grading import GradeStage
+from alpaqual.plan.loading import LoadStage
 from alpaqual.plan.plan import Plan
-from alpaqual.plan.stage import fingerprint
+from alpaqual.plan.selecting import SelectStage
+from alpaqual.plan.stage import Stage, fingerprint
 from alpaqual.plan.training import TrainStage
 from alpaqual.recipe.model import Dataset, Like, Rule
 from alpaqual.recipe.recipe import Recipe
@@ -45,7 +62,7 @@ def build_results(
     plan: Plan, stages: Mapping[str, Result], version: str, trained: Mapping[str, Trained] | None = None
 ) -> Results:
     """Build the results of a run from its finished stages; `trained` says how the training of each dataset went."""
-    return _Builder(plan, {name: result.facts for name, result in stages.items()}, version, trained or {}).build()
+    return _Builder(plan, stages, version, trained or {}).build()
 
 
 def failed_results(plan: Plan, error: AlpaqualError) -> Results:
@@ -69,15 +86,31 @@ def _recipe_reference(recipe: Recipe) -> RecipeReference:
     )
 
 
+_NOTHING_LOADED = LoadFacts(source_rows=(), quarantined=(), incomplete=(), quarantine_examples=())
+
+
 class _Builder:
-    def __init__(self, plan: Plan, facts: Mapping[str, Facts], version: str, trained: Mapping[str, Trained]) -> None:
+    def __init__(self, plan: Plan, stages: Mapping[str, Result], version: str, trained: Mapping[str, Trained]) -> None:
         self.trained = trained
         self.plan = plan
         self.recipe: Recipe = plan.recipe
-        self.facts = facts
+        self.stages = stages
         self.version = version
         self.reasons: list[Reason] = []
-        self.rows = sum(row["rows"] for row in facts["loading"]["source_rows"])
+        self.loading = self.facts(LoadStage, LoadFacts) or _NOTHING_LOADED
+        self.rows = sum(row.rows for row in self.loading.source_rows)
+
+    def facts(self, kind: type[Stage], facts: type[F], subject: str = "") -> F | None:
+        """The facts of a stage that ran; None for one that did not."""
+        stage = self.plan.find(kind, subject)
+        if stage is None or stage.name not in self.stages:
+            return None
+        result = self.stages[stage.name]
+        try:
+            return convert_facts(result.facts, facts)
+        except msgspec.ValidationError as error:
+            message = f"the stored result {result.folder} is damaged ({error}); delete that folder and run again"
+            raise StoreError(message) from None
 
     def build(self) -> Results:
         source, rules, categories = self.source(), self.rules(), self.categories()
@@ -88,11 +121,7 @@ class _Builder:
             rules=rules,
             categories=categories,
             graders=self.graders(),
-            datasets={
-                name: self.dataset(name, categories)
-                for name in self.recipe.datasets
-                if f"selecting.{name}" in self.facts
-            },
+            datasets=dict(self.datasets(categories)),
             reasons=[],
             verdict=State.PASS,
             provenance=self.provenance(),
@@ -115,9 +144,9 @@ class _Builder:
             self.reasons.append(Reason(state=state, text=text, place=place))
 
     def source(self) -> SourcesResult:
-        loading = self.facts["loading"]
-        rows = {row["source"]: row["rows"] for row in loading["source_rows"]}
-        quarantined = {row["source"]: row["rows"] for row in loading["quarantined"]}
+        loading = self.loading
+        rows = {row.source: row.rows for row in loading.source_rows}
+        quarantined = {row.source: row.rows for row in loading.quarantined}
         sources = []
         for index, (facts, (_, source)) in enumerate(zip(self.plan.sources, self.recipe.sources, strict=True)):
             unread, read = quarantined.get(facts.name, 0), rows.get(facts.name, 0)
@@ -128,20 +157,24 @@ class _Builder:
                 state = State.FAIL if beyond(unread, unread + read, source.max_quarantined) else State.WARN
                 text = f"{counted_rows(unread)} of {source.path} could not be read: in quarantine (limit {source.max_quarantined})"
                 self.reason(state, text, self.recipe.place(("sources", index)))
-        for row in loading["incomplete"]:
-            text = f"{counted_rows(row['rows'])} cannot be trained on, in no dataset: {row['reason']}"
+        for row in loading.incomplete:
+            text = f"{counted_rows(row.rows)} cannot be trained on, in no dataset: {row.reason}"
             self.reason(State.WARN, text, "")
         return SourcesResult(
             rows=self.rows,
             quarantined=sum(quarantined.values()),
             sources=sources,
-            quarantine_examples=[QuarantineExample(**row) for row in loading["quarantine_examples"]],
+            quarantine_examples=[
+                QuarantineExample(source=row.source, position=row.position, reason=row.reason)
+                for row in loading.quarantine_examples
+            ],
         )
 
     def rules(self) -> list[RuleResult]:
-        if "checking" not in self.facts:
+        facts = self.facts(CheckStage, CheckFacts)
+        if facts is None:
             return []
-        failing = {row["rule"]: row["rows"] for row in self.facts["checking"]["failing"]}
+        failing = {row.rule: row.rows for row in facts.failing}
         return [self.rule(rule, failing.get(rule.id, 0)) for rule in self.recipe.rules]
 
     def rule(self, rule: Rule, rows: int) -> RuleResult:
@@ -170,13 +203,13 @@ class _Builder:
         )
 
     def categories(self) -> dict[str, CategoryCount]:
-        if "categorising" not in self.facts:
+        facts = self.facts(CategorizeStage, CategoryFacts)
+        if facts is None:
             return {}
-        facts = self.facts["categorising"]
-        counted = {row["category"]: row["rows"] for row in facts["category_rows"]}
+        counted = {row.category: row.rows for row in facts.category_rows}
         hits: dict[str, dict[int, int]] = defaultdict(dict)
-        for row in facts.get("keywords", ()):
-            hits[row["category"]][row["keyword"]] = row["rows"]
+        for row in facts.keywords:
+            hits[row.category][row.keyword] = row.rows
         categories: dict[str, CategoryCount] = {}
         for category in self.recipe.categories:
             if category.category is None:
@@ -195,17 +228,24 @@ class _Builder:
     def graders(self) -> dict[str, GraderResult]:
         graders: dict[str, GraderResult] = {}
         for name in self.recipe.graders:
-            if f"grading.{name}" not in self.facts:
+            grades = self.facts(GradeStage, GradeFacts, name)
+            if grades is None:
                 continue
-            facts = {**self.facts[f"grading.{name}"], **self.facts.get(f"assessing.{name}", {})}
+            facts = GraderFacts(grades, self.facts(AssessStage, AssessFacts, name))
             graders[name] = grader_result(name, self.recipe.graders, facts)
             for reason in grader_reasons(name, self.recipe, graders[name], facts):
                 self.reason(reason.state, reason.text, reason.place)
         return graders
 
-    def dataset(self, name: str, categories: Mapping[str, CategoryCount]) -> DatasetResult:
+    def datasets(self, categories: Mapping[str, CategoryCount]) -> Iterator[tuple[str, DatasetResult]]:
+        for name in self.recipe.datasets:
+            facts = self.facts(SelectStage, SelectFacts, name)
+            if facts is not None:
+                yield name, self.dataset(name, facts, categories)
+
+    def dataset(self, name: str, facts: SelectFacts, categories: Mapping[str, CategoryCount]) -> DatasetResult:
         dataset = self.recipe.datasets[name]
-        result = dataset_result(dataset, self.facts[f"selecting.{name}"], categories, self.rows_like(dataset))
+        result = dataset_result(dataset, facts, categories, self.rows_like(dataset))
         place = self.recipe.place(("datasets", name))
         decided = sum(result.fates.values())
         if decided != self.rows:
@@ -224,8 +264,9 @@ class _Builder:
     def rows_like(self, dataset: Dataset) -> int | None:
         if not isinstance(dataset.sample, Like):
             return None
-        fates = self.facts[f"selecting.{dataset.sample.like}"]["fates"]
-        return next((row["rows"] for row in fates if row["fate"] == Fate.KEPT), 0)
+        facts = self.facts(SelectStage, SelectFacts, dataset.sample.like)
+        fates = facts.fates if facts is not None else ()
+        return next((row.rows for row in fates if row.fate == Fate.KEPT), 0)
 
     def expectations(self, found: Results) -> Iterator[ExpectationResult]:
         for index, expectation in enumerate(self.recipe.text.expect):
@@ -272,5 +313,5 @@ class _Builder:
                 SourceDigests(name=facts.name, sha256=[file.digest for file in facts.files])
                 for facts in self.plan.sources
             ],
-            stages={stage.name: stage.fingerprint for stage in self.plan.stages if stage.name in self.facts},
+            stages={stage.name: stage.fingerprint for stage in self.plan.stages if stage.name in self.stages},
         )

@@ -11,6 +11,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 from alpaqual.errors import Problem, QueryError, RecipeError
 from alpaqual.execution.execution import Execution
+from alpaqual.plan.facts import convert_facts
 from alpaqual.plan.stage import Export, KeptTable, Stage, Statement, TemporaryTable, fingerprint
 from alpaqual.store.store import Result
 
@@ -49,6 +50,8 @@ class StoredHandler(Generic[S]):
         execution.view_inputs(stage)
         with execution.store.making() as folder:
             facts = _Statements(self, folder).facts()
+            # Facts of another type would fail every run that reuses this result.
+            convert_facts(facts, stage.facts)
             key = execution.key(stage)
             if incomplete := next(
                 (reply["again_digest"] for reply in facts.get(REPLIES, ()) if reply.get("again")), None

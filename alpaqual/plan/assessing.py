@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from alpaqual.plan.checking import CheckStage
 from alpaqual.plan.compilation import Compilation
+from alpaqual.plan.facts import AssessFacts, StageFacts
 from alpaqual.plan.grading import NOT_ASKED, GradeStage, asked_rows, doubtful
 from alpaqual.plan.loading import LoadStage
 from alpaqual.plan.stage import Facts, Stage
@@ -37,6 +38,7 @@ class AssessStage(Stage):
     """Measures one grader's scores."""
 
     kind: ClassVar[str] = "assessing"
+    facts: ClassVar[type[StageFacts]] = AssessFacts
     grader: str
 
     @property

@@ -10,6 +10,7 @@ import msgspec
 
 from alpaqual.plan.checks import Column
 from alpaqual.plan.compilation import Compilation
+from alpaqual.plan.facts import CategoryFacts, StageFacts
 from alpaqual.plan.loading import LoadStage
 from alpaqual.plan.stage import Facts, KeptTable, Stage
 from alpaqual.plan.tables import ROW_CATEGORIES
@@ -25,6 +26,7 @@ class CategorizeStage(Stage):
     """Finds the rows of each category."""
 
     kind: ClassVar[str] = "categorising"
+    facts: ClassVar[type[StageFacts]] = CategoryFacts
     each: tuple[tuple[str, str], ...] = field(default=(), compare=False)
     """(`file:line`, query) of each category alone."""
 

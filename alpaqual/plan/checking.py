@@ -10,6 +10,7 @@ import msgspec
 
 from alpaqual.plan.checks import Column, failing
 from alpaqual.plan.compilation import Compilation
+from alpaqual.plan.facts import CheckFacts, StageFacts
 from alpaqual.plan.loading import LoadStage
 from alpaqual.plan.stage import Facts, KeptTable, Stage
 from alpaqual.plan.tables import FAILURES
@@ -29,6 +30,7 @@ class CheckStage(Stage):
     """Finds the rows that fail each rule."""
 
     kind: ClassVar[str] = "checking"
+    facts: ClassVar[type[StageFacts]] = CheckFacts
     each: tuple[tuple[str, str], ...] = field(default=(), compare=False)
     """(`file:line`, query) of each rule alone."""
 

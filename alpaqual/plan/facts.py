@@ -223,6 +223,28 @@ class SelectFacts(StageFacts, frozen=True, kw_only=True):
     near: tuple[RowNearThreshold, ...] = ()
 
 
+class GraderFacts(msgspec.Struct, frozen=True):
+    """Of one grader: its grades, and what was measured of them where it was assessed."""
+
+    grades: GradeFacts
+    assessed: AssessFacts | None = None
+
+    @property
+    def replies(self) -> ReplyFacts | None:
+        """The requests to its model; None where no model graded."""
+        return self.grades.replies[0] if self.grades.replies else None
+
+    @property
+    def taken_over(self) -> int:
+        """Rows that kept the score of a cascade's first grader."""
+        return self.grades.taken_over[0].rows if self.grades.taken_over else 0
+
+    @property
+    def kappa(self) -> float | None:
+        """Kappa with the grader that it is compared with; None where there is none."""
+        return self.assessed.kappa[0].kappa if self.assessed is not None and self.assessed.kappa else None
+
+
 def convert_facts(facts: object, kind: type[F]) -> F:
     """The facts of a seal as their type. Raises ValidationError (msgspec) where one is missing or of another type."""
     return msgspec.convert(facts, kind)

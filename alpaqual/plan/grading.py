@@ -14,6 +14,7 @@ import msgspec
 from alpaqual.amounts import exact
 from alpaqual.plan.checking import CheckStage
 from alpaqual.plan.compilation import Compilation
+from alpaqual.plan.facts import GradeFacts, StageFacts
 from alpaqual.plan.loading import LoadStage
 from alpaqual.plan.prompts import prompt_settings
 from alpaqual.plan.stage import Facts, KeptTable, Stage, Statement
@@ -28,6 +29,7 @@ class GradeStage(Stage):
     """Gives every row a score of one grader."""
 
     kind: ClassVar[str] = "grading"
+    facts: ClassVar[type[StageFacts]] = GradeFacts
     grader: str
 
     @property

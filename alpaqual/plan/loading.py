@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from alpaqual.contracts import Source as SourcePlugin
 from alpaqual.plan.compilation import Compilation
+from alpaqual.plan.facts import LoadFacts, StageFacts
 from alpaqual.plan.source_columns import stored_column
 from alpaqual.plan.stage import Facts, KeptTable, Stage, Statement
 from alpaqual.plan.tables import INCOMPLETE, LOADED, QUARANTINE, ROWS, UNREADABLE, scanned
@@ -39,6 +40,7 @@ class LoadStage(Stage):
     """Reads the files of every source."""
 
     kind: ClassVar[str] = "loading"
+    facts: ClassVar[type[StageFacts]] = LoadFacts
     scans: tuple[Scan, ...]
 
 

@@ -17,6 +17,7 @@ from alpaqual.amounts import exact
 from alpaqual.plan.categorizing import CategorizeStage
 from alpaqual.plan.checking import CheckStage
 from alpaqual.plan.compilation import Compilation
+from alpaqual.plan.facts import SelectFacts, StageFacts
 from alpaqual.plan.grading import GradeStage, bucket
 from alpaqual.plan.loading import SOURCE_STRIDE, LoadStage
 from alpaqual.plan.stage import Export, Facts, KeptTable, Stage, Statement, TemporaryTable
@@ -38,6 +39,7 @@ class SelectStage(Stage):
     """Selects the rows of one dataset and writes them."""
 
     kind: ClassVar[str] = "selecting"
+    facts: ClassVar[type[StageFacts]] = SelectFacts
     dataset: str
 
     @property

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
+from alpaqual.plan.facts import StageFacts
 from alpaqual.plan.tables import Table
 
 STATEMENTS = "statements"
@@ -62,6 +63,8 @@ class Stage:
 
     kind: ClassVar[str]
     """The word for this kind of work, as `--until` takes it."""
+    facts: ClassVar[type[StageFacts]] = StageFacts
+    """The type of what its `Facts` statements leave."""
 
     settings: Mapping[str, Any]
     """All that decides the result, beside the inputs: never a title, a path or a limit of the machine."""

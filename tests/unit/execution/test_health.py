@@ -9,6 +9,7 @@ import pytest
 
 from alpaqual.execution.health import agreement_result, cascade_result, health_checks
 from alpaqual.execution.limits import share_beyond
+from alpaqual.plan.facts import AssessFacts, GradeFacts, GraderFacts, convert_facts
 from alpaqual.recipe.graders import (
     Agreement,
     Cascade,
@@ -37,8 +38,20 @@ def check(which: str, health: Health, facts: Mapping[str, Any] | None = None, **
     """One check of a grader with this health."""
     found = more.pop("found", bars(5, 3, 2))
     graders = {"g": Grader(**{"column": "g", "scale": STEPS, **more}, health=health), "other": OTHER}
-    (one,) = [each for each in health_checks("g", graders, found, facts or {}) if each.check == which]
+    (one,) = [each for each in health_checks("g", graders, found, graded(facts or {})) if each.check == which]
     return one
+
+
+def graded(facts: Mapping[str, Any]) -> GraderFacts:
+    """Facts of a grader that has no scores; of its assessing only where the test names one of those."""
+    calls = dict.fromkeys(("calls_made", "calls_reused", "input_tokens", "output_tokens", "faults", "again"), 0)
+    calls |= dict.fromkeys(("cost_usd", "bought_usd", "seconds"), 0.0) | {"models": [], "again_digest": ""}
+    replies = [calls | reply for reply in facts.get("replies", ())]
+    grades = {"scores": [], "reasons": [], "taken_over": facts.get("taken_over", []), "replies": replies}
+    measured = {key: value for key, value in facts.items() if key in AssessFacts.__struct_fields__}
+    alone = {"length": [{"rows": 0, "spearman": None}], "one_scored": [{"this_only": 0, "other_only": 0}]}
+    assessed = convert_facts(alone | measured, AssessFacts) if measured else None
+    return GraderFacts(convert_facts(grades, GradeFacts), assessed)
 
 
 def asked(**facts: Any) -> dict[str, Any]:
@@ -219,7 +232,7 @@ def test_without_a_limit_everything_passes() -> None:
     health = Health(agreement=Agreement(with_="other"), repeats=Repeats(), golden=Golden(file="g"), length=HighLimits())
     graders = {"g": Grader(model="openai/x", scale=STEPS, health=health), "other": OTHER}
     facts = {"length": [{"rows": 2, "spearman": None}], **CONSTANT}
-    checks = health_checks("g", graders, bars(), facts)
+    checks = health_checks("g", graders, bars(), graded(facts))
     assert [each.check for each in checks] == [
         "most_frequent",
         "length",
@@ -233,9 +246,9 @@ def test_without_a_limit_everything_passes() -> None:
 
 
 def test_who_is_not_assessed_has_no_checks_and_a_stage_not_done_none_of_its_own() -> None:
-    assert health_checks("g", {"g": Grader(column="g")}, bars(1), {}) == []
+    assert health_checks("g", {"g": Grader(column="g")}, bars(1), graded({})) == []
     health = Health(length=HIGH, agreement=AGREE)
-    checks = health_checks("g", {"g": Grader(column="g", health=health), "other": OTHER}, bars(1), {})
+    checks = health_checks("g", {"g": Grader(column="g", health=health), "other": OTHER}, bars(1), graded({}))
     assert [each.check for each in checks] == ["most_frequent"]
 
 
@@ -249,7 +262,7 @@ def test_agreement_in_the_results() -> None:
         "one_scored": [{"other_only": 2, "this_only": 1}],
         "confusion": [{"rows": 9, "other": 1.0, "score": 2.0}],
     }
-    found = agreement_result(grader, facts)
+    found = agreement_result(grader, graded(facts))
     assert found is not None
     assert found.to_dict() == {
         "with": "other",
@@ -260,8 +273,8 @@ def test_agreement_in_the_results() -> None:
         "kappa": None,
         "confusion": [{"score": 2.0, "other": 1.0, "rows": 9}],
     }
-    assert agreement_result(grader, {}) is None
-    assert agreement_result(Grader(column="g"), facts) is None
+    assert agreement_result(grader, graded({})) is None
+    assert agreement_result(Grader(column="g"), graded(facts)) is None
 
 
 CASCADED = Grader(model="openai/x", cascade=Cascade(first="other", threshold=4.5, band=0.5))
@@ -277,9 +290,9 @@ CASCADED = Grader(model="openai/x", cascade=Cascade(first="other", threshold=4.5
     ],
 )
 def test_what_a_cascade_saved(calls: int, paid: float, facts: dict[str, Any], saved: int, usd: float | None) -> None:
-    found = cascade_result(CASCADED, 100, calls, paid, {"taken_over": [{"rows": 60}], **facts})
+    found = cascade_result(CASCADED, 100, calls, paid, graded({"taken_over": [{"rows": 60}], **facts}))
     assert found == CascadeResult(first="other", asked=40, taken_over=60, saved_calls=saved, saved_usd=usd)
 
 
 def test_without_a_cascade_nothing_is_saved() -> None:
-    assert cascade_result(OTHER, 100, 50, 0.5, {}) is None
+    assert cascade_result(OTHER, 100, 50, 0.5, graded({})) is None
