@@ -20,7 +20,7 @@ from alpaqual.errors import BudgetReached, Fault, FaultKind, StageError, StoreEr
 from alpaqual.execution.options import Progress
 from alpaqual.inference.client import InferenceClient
 from alpaqual.inference.price import dollars
-from alpaqual.store.frames import GradeParts
+from alpaqual.store.grades import GradeParts
 from alpaqual.values import Grade, Reply, Request, Row
 
 _BATCH = 2_000
@@ -99,8 +99,7 @@ class Grading:
         # Twice as many as may be in flight: a row that waits for its next attempt holds nobody up.
         workers = [asyncio.create_task(self.work(rows, watch)) for _ in range(2 * self.client.pace.rate.concurrency)]
         with self.interruptible(workers):
-            # While the first replies are on their way, what they will be validated with is made ready.
-            await asyncio.gather(asyncio.to_thread(lambda: self.parts.schema), *workers, return_exceptions=True)
+            await asyncio.gather(*workers, return_exceptions=True)
         self.client.ledger.flush()
         self.parts.write()
         self.raise_stop()

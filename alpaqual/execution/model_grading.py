@@ -26,7 +26,7 @@ from alpaqual.plan.prompts import grader_plugin, request_model
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.registry import find
-from alpaqual.store.frames import GradeParts
+from alpaqual.store.grades import GradeParts
 from alpaqual.store.ledger import Ledger, Recording
 from alpaqual.values import Endpoint, Reply, Request
 
