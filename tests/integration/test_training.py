@@ -28,7 +28,7 @@ def job(tokenizer: Path) -> Job:
 @pytest.fixture(scope="session")
 def two(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """The job as two processes train it without a break."""
-    return Folder.of(tmp_path_factory.mktemp("jobs") / "two", job).run(2)
+    return Folder.of(tmp_path_factory.mktemp("jobs") / "two", job).run(2, torchrun=True)
 
 
 def distance(one: Folder, other: Folder) -> float:
