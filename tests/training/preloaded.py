@@ -1,3 +1,4 @@
+# ruff: noqa: F401
 """What every process of a job imports, imported once by the server that forks them."""
 
 import gc
