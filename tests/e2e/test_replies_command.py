@@ -20,6 +20,8 @@ from conftest import Project
 from alpaqual.store.ledger import Ledger, entry
 from alpaqual.values import Reply
 
+pytestmark = pytest.mark.slow
+
 COMPACTED = "00-compacted.jsonl"
 HOSTILE = "::error::x\n::error::forged [bold]\x1b[2J\u202e"
 _WRITER = """\

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from conftest import Project
 
+pytestmark = pytest.mark.slow
+
 MOMENTS = 12
 RECIPE = """\
 version: 1

@@ -23,6 +23,8 @@ from alpaqual.errors import MachineError, StageError
 from alpaqual.inference.client import clean
 from alpaqual.values import Reply
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk-very-secret"
 SCALE = "scale: {min: 0, max: 5, step: 0.5}"
 

@@ -12,6 +12,8 @@ from conftest import Project
 
 from alpaqual.errors import RecipeError
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("torch", reason="needs the extra 'train'")
 ROWS = 200
 IFD_ROWS = 60

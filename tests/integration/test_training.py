@@ -14,6 +14,8 @@ from training import TINY, Folder, tiny_job, write_tokenizer  # noqa: E402
 
 from alpaqual.job import Job, Model  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:

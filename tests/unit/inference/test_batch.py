@@ -28,6 +28,8 @@ from alpaqual.registry import find
 from alpaqual.store.ledger import Ledger, request_key
 from alpaqual.values import Endpoint, Reply, Request
 
+pytestmark = pytest.mark.slow
+
 PROVIDERS = ("openai", "anthropic")
 CREATE = {"openai": "POST /v1/batches", "anthropic": "POST /v1/messages/batches"}
 RESULTS = {"openai": "GET /v1/files/*", "anthropic": "GET /v1/messages/batches/*/results"}

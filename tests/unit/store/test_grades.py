@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiers import examples
 
 from alpaqual.engines import viewing
 from alpaqual.errors import MachineError, StageError
@@ -90,7 +91,7 @@ GRADE = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=QUIET)
 @given(st.lists(GRADE, max_size=6))
 def test_grades_are_what_pandera_says(tmp_path_factory: pytest.TempPathFactory, given: list[Any]) -> None:
     folder = tmp_path_factory.mktemp("grades")
@@ -105,7 +106,7 @@ def test_grades_are_what_pandera_says(tmp_path_factory: pytest.TempPathFactory, 
         assert pl.read_parquet(written[0]).schema == frame.schema
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=QUIET)
 @given(st.lists(st.tuples(st.none() | st.sampled_from(["a", "b", "", "é"]), SCORE), max_size=6))
 def test_imported_scores_are_what_pandera_says(tmp_path_factory: pytest.TempPathFactory, given: list[Any]) -> None:
     path = tmp_path_factory.mktemp("scores") / "scores.parquet"

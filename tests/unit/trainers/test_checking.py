@@ -12,6 +12,8 @@ from training import TINY, rows, tiny_job, write_rows, write_tokenizer  # noqa: 
 from alpaqual.errors import MachineError  # noqa: E402
 from alpaqual.job import Model  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def ranks():

@@ -14,6 +14,8 @@ from training import TINY  # noqa: E402
 
 from alpaqual.job import Model  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 def attend(query, key, value, starts, window):
     """(result, log-sum-exp) of rows that lie one behind the other, as softmax over products in fp32."""

@@ -22,6 +22,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiers import examples
 
 from alpaqual.job import Job, Launch, Lora, Machine, Model, Steps, Text, from_json, to_json
 from alpaqual.trainers.fsdp_job import Plugin
@@ -102,6 +103,7 @@ def test_the_texts_are_as_they_were(case: str) -> None:
     } == files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_bash_can_read_every_script(case: str, tmp_path: Path) -> None:
     for path in write(tmp_path, CASES[case]).glob("*.sh"):
@@ -178,7 +180,8 @@ def printer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(60), deadline=None)
 @given(environment=st.dictionaries(names, values, max_size=5))
 def test_the_environment_is_exactly_what_the_recipe_says(printer: Path, environment: dict[str, str]) -> None:
     asked = job(processes=1, environment=environment | {"CDPATH": "/"})
@@ -192,6 +195,7 @@ def test_the_environment_is_exactly_what_the_recipe_says(printer: Path, environm
     assert {name: found.get(name) for name in environment} == environment
 
 
+@pytest.mark.slow
 def test_the_processes_are_told_when_the_script_began(printer: Path) -> None:
     assert 0 <= time.time() - int(told(job(processes=1), printer)[BEGAN]) < 30
 
@@ -217,7 +221,7 @@ def test_what_bash_keeps_for_itself_is_refused(name: str) -> None:
         check(job(environment={name: "1"}))
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.too_slow])
 @given(recipe=st.text(), dataset=st.text(), key=st.text(), nodes=st.integers(1, 100_000))
 def test_a_label_is_one_for_every_name(recipe: str, dataset: str, key: str, nodes: int) -> None:
     asked = replace(job(recipe=recipe, dataset=dataset, nodes=nodes), key=key)
@@ -228,7 +232,7 @@ def test_a_label_is_one_for_every_name(recipe: str, dataset: str, key: str, node
     assert len({label(asked), label(replace(asked, key=key + "x")), label(replace(asked, dataset=dataset + "x"))}) == 3
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     recipe=st.text(max_size=100),
     dataset=st.text(max_size=100),
@@ -310,6 +314,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_machine_without_a_gpu_runs_one_process_that_is_asked_to_stop_and_goes_on(folder: Path) -> None:
     write(folder, job())
 
@@ -325,6 +330,7 @@ def test_a_machine_without_a_gpu_runs_one_process_that_is_asked_to_stop_and_goes
     assert again.told_by_ranks() == [f"0 of 1: done {saved + 3}", f"0 of 1: started at {saved}"]
 
 
+@pytest.mark.slow
 def test_two_nodes_meet_and_when_one_is_asked_to_stop_both_save(folder: Path) -> None:
     write(folder, job(nodes=2, processes=1))
     with socket.socket() as free:
@@ -345,6 +351,7 @@ def test_two_nodes_meet_and_when_one_is_asked_to_stop_both_save(folder: Path) ->
     assert len([line for line in lines if "saved" in line]) == 2
 
 
+@pytest.mark.slow
 def test_torchrun_waits_as_long_as_it_is_told(folder: Path) -> None:
     write(folder, job(processes=1))
 
@@ -356,6 +363,7 @@ def test_torchrun_waits_as_long_as_it_is_told(folder: Path) -> None:
     assert any("forcefully exiting" in line for line in started.lines)
 
 
+@pytest.mark.slow
 def test_a_node_that_knows_no_door_says_what_to_set(tmp_path: Path) -> None:
     write(tmp_path, job(nodes=2, processes=1))
     environment = {key: value for key, value in os.environ.items() if key != "RDZV_ENDPOINT"}
@@ -368,6 +376,7 @@ def test_a_node_that_knows_no_door_says_what_to_set(tmp_path: Path) -> None:
     assert "RDZV_ENDPOINT=node0:29500 bash launch.sh" in ran.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", ["0", "gpu", "08", "-1", "2 x"])
 def test_a_number_of_processes_that_is_none_is_refused(tmp_path: Path, wrong: str) -> None:
     write(tmp_path, job(processes=8))
@@ -384,6 +393,7 @@ def test_a_number_of_processes_that_is_none_is_refused(tmp_path: Path, wrong: st
     assert (ran.returncode, ran.stderr) == (2, f"launch.sh: NPROC is '{wrong}', which is no number of processes\n")
 
 
+@pytest.mark.slow
 def test_options_of_torchrun_come_last_and_win(tmp_path: Path) -> None:
     printer = tmp_path / "printer"
     printer.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')

@@ -12,6 +12,8 @@ torch = pytest.importorskip("torch", reason="needs the extra 'train'")
 
 from alpaqual.trainers.fsdp_job.measuring import Metrics, Speed  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 def lived(folder: Path, ago: float) -> float:
     """Seconds of all attempts, this one's launcher having begun so many seconds ago."""
