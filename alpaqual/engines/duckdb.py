@@ -122,7 +122,9 @@ class Plugin:
             return
         lists = ", ".join(f"UNNEST(${n}::{kind}[])" for n, kind in enumerate(self.columns(table).values(), 1))
         with self.cursor(what) as cursor:
-            cursor.execute(f"INSERT INTO {name(table)} SELECT {lists}", [list(each) for each in zip(*rows, strict=True)])
+            cursor.execute(
+                f"INSERT INTO {name(table)} SELECT {lists}", [list(each) for each in zip(*rows, strict=True)]
+            )
 
     def table(self, table: str, query: str, path: Path, what: str) -> None:
         """Write a query's rows as Parquet, and make the file readable as `table`.

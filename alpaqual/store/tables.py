@@ -63,8 +63,6 @@ class Rows:
             return int(engine.facts("SELECT COUNT(*) AS rows FROM counted", "counting")[0]["rows"])
 
 
-
-
 def read_rows(  # noqa: PLR0913 - one argument for each thing that can be asked
     folder: Path,
     *,
