@@ -1,24 +1,55 @@
-"""What tests of whole runs share: a project in a temporary folder, and a run that is asked whether any row got lost."""
+"""What tests share: the tiers, a project in a temporary folder with its command line, a browser, the real data."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from tiers import FAST, NIGHTLY, Guard, marked_slow
 
 import alpaqual
 from alpaqual.api import Run
 
+_guard = Guard() if FAST else None
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave a file out that the fast tier has no test of."""
+    if FAST and collection_path.match("test_*.py") and marked_slow(collection_path):
+        return True
+    return None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the slow tests out of the fast tier."""
+    if FAST:
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in set(slow)]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Hold a test of the fast tier to what the tier promises."""
+    if _guard is None:
+        return (yield)
+    _guard.on = True
+    try:
+        return (yield)
+    finally:
+        _guard.on = False
+
 
 class Project:
-    """A folder with a recipe and its data; `run` runs the recipe in this process, `command` the command line in another."""
+    """A folder with a recipe and its data; `run` runs the recipe, `command` the command line."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -43,18 +74,57 @@ class Project:
     def run(self, **settings: Any) -> Run:
         return alpaqual.run(self.recipe, **settings)
 
-    def command(self, *words: str | Path, **more: Any) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "PYTHONWARNINGS": "error", **more.pop("env", {})}
-        return subprocess.run(
-            [sys.executable, "-m", "alpaqual", *map(str, words)],
-            cwd=more.pop("cwd", self.folder),
-            capture_output=True,
-            encoding="utf-8",
-            env=environment,
-            timeout=120,
-            check=False,
-            **more,
-        )
+    def command(
+        self,
+        *words: str | Path,
+        cwd: Path | None = None,
+        env: dict[str, str] | None = None,
+        process: bool = False,
+        **more: Any,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command line with warnings as errors, and return its exit code and what it printed.
+
+        It runs in this process; with `process`, with `more` arguments for `subprocess.run`, and in the nightly tier it
+        runs in a process of its own. A bug in this process is raised as it is, where the other shows a traceback.
+        """
+        folder = self.folder if cwd is None else cwd
+        if process or more or NIGHTLY:
+            return _in_a_process(words, folder, env or {}, more)
+        return _in_this_process(words, folder, env or {})
+
+
+def _in_a_process(
+    words: Sequence[str | Path], folder: Path, env: dict[str, str], more: dict[str, Any]
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "alpaqual", *map(str, words)],
+        cwd=folder,
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONWARNINGS": "error", **env},
+        timeout=120,
+        check=False,
+        **more,
+    )
+
+
+def _in_this_process(
+    words: Sequence[str | Path], folder: Path, env: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    from click.testing import CliRunner
+
+    from alpaqual.cli.main import main
+
+    arguments = ["alpaqual", *map(str, words)]
+    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch, CliRunner().isolation(env=env) as printed:
+        patch.setattr(sys, "argv", arguments)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        output, errors = (stream.getvalue().decode("utf-8") for stream in printed[:2])
+    assert isinstance(ended.value.code, int)
+    return subprocess.CompletedProcess(arguments, ended.value.code, output, errors)
 
 
 @pytest.fixture

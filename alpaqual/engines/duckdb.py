@@ -17,7 +17,6 @@ from alpaqual.quote import literal, name
 from alpaqual.values import FilesFound, Scan, replace_surrogates
 
 ROW_GROUP = 24_576
-_INSERTED = 1_000
 _LONGEST_LINE = 128 * 2**20
 
 
@@ -119,9 +118,13 @@ class Plugin:
 
     def insert(self, table: str, rows: Sequence[Sequence[str | int | float | None]], what: str) -> None:
         """Append rows to a temporary table."""
-        for start in range(0, len(rows), _INSERTED):
-            values = ", ".join(f"({', '.join(map(literal, row))})" for row in rows[start : start + _INSERTED])
-            self.execute(f"INSERT INTO {name(table)} VALUES {values}", what)
+        if not rows:
+            return
+        lists = ", ".join(f"UNNEST(${n}::{kind}[])" for n, kind in enumerate(self.columns(table).values(), 1))
+        with self.cursor(what) as cursor:
+            cursor.execute(
+                f"INSERT INTO {name(table)} SELECT {lists}", [list(each) for each in zip(*rows, strict=True)]
+            )
 
     def table(self, table: str, query: str, path: Path, what: str) -> None:
         """Write a query's rows as Parquet, and make the file readable as `table`.

@@ -15,7 +15,7 @@ from alpaqual.contracts import Grader as GraderPlugin
 from alpaqual.execution.options import Progress, Watcher
 from alpaqual.inference.client import InferenceClient
 from alpaqual.inference.loop import InferenceLoop, Outcome
-from alpaqual.store.frames import GradeParts
+from alpaqual.store.grades import GradeParts
 from alpaqual.values import Grade, Reply, Request, Row
 
 _ROWS_PER_QUERY = 2_000
@@ -77,13 +77,9 @@ class GradeSink:
         """Write the grades that were added since."""
         self.parts.write()
 
-    def prepare(self) -> None:
-        """Import what validates grades."""
-        _ = self.parts.schema
-
 
 class Grading:
-    """Grades the rows of a engine that meet the condition `only` (SQL on `n`)."""
+    """Grades the rows of an engine that meet the condition `only` (SQL on `n`)."""
 
     def __init__(
         self,

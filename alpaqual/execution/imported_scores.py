@@ -18,23 +18,21 @@ from alpaqual.recipe.recipe import Recipe
 from alpaqual.recipe.schema_errors import suggest
 from alpaqual.recipe.yaml_nodes import Path as Place
 from alpaqual.registry import find
-from alpaqual.store.frames import write_imported
+from alpaqual.store.grades import write_imported
 from alpaqual.values import Scan, SourceFile
-
-_BATCH = 2_000
 
 
 def import_scores(engine: Engine, recipe: Recipe, grader_name: str, target: Path) -> None:
     """Read a grader's file of scores, validate it and write it to `target` as (key, score).
 
-    Raises RecipeError where it cannot be read or lacks a column, StageError where pandera finds it wrong.
+    Raises RecipeError where it cannot be read or lacks a column, StageError where a check finds it wrong.
     """
     grader = recipe.graders[grader_name]
     place: Place = ("graders", grader_name, "table")
     with reading_table(engine, recipe, str(grader.table), place, (grader.key, grader.score)) as texts:
         key, score = texts[grader.key], texts[grader.score]
-        query = f"SELECT {_key(engine, grader, key)}, {_number(score)} FROM {_TABLE}"
-        write_imported(engine.rows(query, _BATCH), target, str(grader.table))
+        query = f"SELECT {_key(engine, grader, key)} AS key, {_number(score)} AS score FROM {_TABLE}"
+        write_imported(engine, query, target, str(grader.table))
 
 
 _TABLE = Table("table_file")

@@ -29,7 +29,7 @@ from alpaqual.plan.plan import Plan
 from alpaqual.plan.prompts import grader_plugin, request_model
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.recipe import Recipe
-from alpaqual.store.frames import GradeParts
+from alpaqual.store.grades import GradeParts
 from alpaqual.store.ledger import Ledger
 
 Result = TypeVar("Result")

@@ -82,10 +82,6 @@ class Sink(Protocol[Item_contra, Result]):
         """Write the outcomes that were added since; their replies are on the disk already."""
         ...
 
-    def prepare(self) -> None:
-        """Load what `write` needs; called in a thread while the first requests are in flight."""
-        ...
-
 
 class InferenceLoop(Generic[Item, Result]):
     """Sends a request for each item, as many at once as the rate limits allow; outcomes come in any order."""
@@ -119,7 +115,7 @@ class InferenceLoop(Generic[Item, Result]):
         count = 2 * self.client.rate_limiter.limits.concurrency
         workers = [asyncio.create_task(self._work(shared, sink, on_progress)) for _ in range(count)]
         with self._interruptible(workers):
-            await asyncio.gather(asyncio.to_thread(sink.prepare), *workers, return_exceptions=True)
+            await asyncio.gather(*workers, return_exceptions=True)
         self.client.ledger.flush()
         sink.write()
         self._raise_stop()

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alpaqual.engines import viewing
-from alpaqual.errors import MachineError, StageError
+from alpaqual.errors import StageError
 from alpaqual.quote import literal
+from alpaqual.store import frames
 
 if TYPE_CHECKING:
     import pandas
@@ -24,7 +25,11 @@ class Rows:
     path: Path
 
     def polars(self) -> polars.DataFrame:
-        """As a polars frame."""
+        """As a polars frame.
+
+        Raises MachineError without polars.
+        """
+        frames.require("polars")
         import polars as pl
 
         if self.path.suffix == ".jsonl":
@@ -39,7 +44,7 @@ class Rows:
 
         Raises MachineError without pyarrow.
         """
-        _needs("pyarrow")
+        frames.require("pyarrow")
         return self.polars().to_arrow()
 
     def pandas(self) -> pandas.DataFrame:
@@ -47,8 +52,7 @@ class Rows:
 
         Raises MachineError without pandas.
         """
-        _needs("pandas")
-        _needs("pyarrow")
+        frames.require("pandas", "pyarrow")
         return self.polars().to_pandas()
 
     def __len__(self) -> int:
@@ -57,13 +61,6 @@ class Rows:
                 return sum(1 for _ in lines)
         with viewing({"counted": self.path}) as engine:
             return int(engine.facts("SELECT COUNT(*) AS rows FROM counted", "counting")[0]["rows"])
-
-
-def _needs(package: str) -> None:
-    from importlib.util import find_spec
-
-    if find_spec(package) is None:
-        raise MachineError(f"this needs {package}: pip install 'alpaqual[notebook]'")
 
 
 def read_rows(  # noqa: PLR0913 - one argument for each thing that can be asked

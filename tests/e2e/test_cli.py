@@ -1,4 +1,7 @@
-"""The command line in processes of its own: what it prints, how it exits, and that no mistake of a person shows a traceback."""
+"""The command line: what it prints, how it exits, and that no mistake of a person shows a traceback.
+
+Each exit code is seen once in a process of its own, and so is what only a process has: a pipe, an encoding.
+"""
 
 from __future__ import annotations
 
@@ -88,8 +91,9 @@ def test_help(project: Project, words: tuple[str, ...]) -> None:
         assert [line.split()[0] for line in text.partition("Commands:\n")[2].splitlines()] == sorted(COMMANDS)
 
 
+@pytest.mark.slow
 def test_version_and_mistyped_commands(project: Project) -> None:
-    assert re.fullmatch(r"alpaqual, version \d+\.\d+\.\d+\n", said(project.command("--version"), 0))
+    assert re.fullmatch(r"alpaqual, version \d+\.\d+\.\d+\n", said(project.command("--version", process=True), 0))
     mistyped = project.command("rum")
     assert said(mistyped, 2) == ""
     assert "No such command 'rum'" in mistyped.stderr
@@ -98,8 +102,9 @@ def test_version_and_mistyped_commands(project: Project) -> None:
 # Exit codes
 
 
+@pytest.mark.slow
 def test_exit_0_and_the_run_folder(small: Project) -> None:
-    done = small.command("run", "recipe.yaml")
+    done = small.command("run", "recipe.yaml", process=True)
     text = said(done, 0)
     assert text.startswith("WARN: trial\n")
     assert "quality: " in text
@@ -115,8 +120,9 @@ def test_exit_0_and_the_run_folder(small: Project) -> None:
     assert all(line.endswith(": reused") for line in again.stderr.splitlines())
 
 
+@pytest.mark.slow
 def test_exit_1_when_the_data_is_not_good(small: Project) -> None:
-    done = small.command("run", "recipe.yaml", "-q", "--set", "expect.0.rows.min=100")
+    done = small.command("run", "recipe.yaml", "-q", "--set", "expect.0.rows.min=100", process=True)
     text = said(done, 1)
     assert text.startswith("FAIL: trial\n")
     assert re.search(r"  fail: recipe\.yaml:16: expected dataset quality: rows at least 100; found \d+\n", text)
@@ -124,10 +130,11 @@ def test_exit_1_when_the_data_is_not_good(small: Project) -> None:
     assert said(small.command("report", "runs/trial", "--format", "github"), 1).startswith("::error file=recipe.yaml")
 
 
+@pytest.mark.slow
 def test_exit_2_when_the_recipe_is_wrong(small: Project) -> None:
     small.write("recipe.yaml", RECIPE.replace("threshold:", "treshold:").replace("few: {from: quality", "few: {from: qualty"))  # fmt: skip
     for command in ("check", "plan", "run"):
-        done = small.command(command, "recipe.yaml")
+        done = small.command(command, "recipe.yaml", process=command == "run")
         assert said(done, 2) == ""
         assert done.stderr.splitlines() == [
             "recipe.yaml:13:13: unknown key 'treshold', did you mean 'threshold'?",
@@ -136,9 +143,10 @@ def test_exit_2_when_the_recipe_is_wrong(small: Project) -> None:
     assert not (small.folder / "runs").exists()
 
 
+@pytest.mark.slow
 def test_exit_3_when_the_machine_lacks_something(small: Project) -> None:
     small.write("recipe.yaml", RECIPE.replace("{column: s}", "{model: openai/gpt-4o-mini}"))
-    done = small.command("run", "recipe.yaml")
+    done = small.command("run", "recipe.yaml", process=True)
     assert said(done, 3) == ""
     assert "openai/gpt-4o-mini" in done.stderr
     small.ask("hf://datasets/someone/something/data.parquet")
@@ -148,11 +156,12 @@ def test_exit_3_when_the_machine_lacks_something(small: Project) -> None:
         assert "--offline forbids it" in done.stderr
 
 
+@pytest.mark.slow
 def test_exit_4_when_a_stage_fails_and_what_was_done_is_kept(small: Project) -> None:
     small.write("scores.csv", "instruction,points\n=q1 é,1\n=q1 é,2\n")
     table = "{table: scores.csv, key: instruction, score: points}"
     small.write("recipe.yaml", RECIPE.replace("{column: s}", table))
-    done = small.command("run", "recipe.yaml")
+    done = small.command("run", "recipe.yaml", process=True)
     assert said(done, 4) == ""
     assert "scores.csv: imported scores are not valid: key: field_uniqueness (2)" in done.stderr
     assert json.loads((small.folder / "runs/trial/results.json").read_text())["verdict"] == "error"
@@ -352,6 +361,7 @@ def test_rows_as_a_table(finished: Project) -> None:
     assert said(finished.command("rows", "runs/trial", "--id", "zzz"), 0) == "no rows\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["table", "csv", "json"])
 def test_a_reader_that_goes_away_is_no_mistake(finished: Project, kind: str) -> None:
     process = subprocess.Popen(
@@ -369,8 +379,9 @@ def test_a_reader_that_goes_away_is_no_mistake(finished: Project, kind: str) -> 
     assert (process.wait(timeout=60), errors) == (141, b"")
 
 
+@pytest.mark.slow
 def test_texts_are_utf_8_wherever_they_go(finished: Project) -> None:
-    done = finished.command("rows", "runs/trial", "--format", "json", env={"PYTHONIOENCODING": "ascii"})
+    done = finished.command("rows", "runs/trial", "--format", "json", env={"PYTHONIOENCODING": "ascii"}, process=True)
     assert "é" in json.loads(said(done, 0))[0]["instruction"]
 
 
@@ -404,6 +415,7 @@ def test_results_of_a_failed_stage_fit_the_schema_too(small: Project) -> None:
 # init
 
 
+@pytest.mark.slow
 def test_init_starts_a_project_that_checks_and_runs(project: Project) -> None:
     text = said(project.command("init", "my data!"), 0)
     folder = project.folder / "my data!"

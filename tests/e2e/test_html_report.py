@@ -14,7 +14,7 @@ from hostile_rows import HOSTILE, RECIPE, SCRIPT, Made, expected, made_rows, sho
 import alpaqual
 from alpaqual.api import Report, to_html
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -196,6 +196,7 @@ HEAVY = {"duckdb", "polars", "pandera", "sqlglot", "pandas", "pyarrow", "openai"
 _LOADED = "; import sys, json; print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "allowed"),
     [

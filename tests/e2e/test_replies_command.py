@@ -16,9 +16,12 @@ from pathlib import Path
 
 import pytest
 from conftest import Project
+from tiers import moments
 
 from alpaqual.store.ledger import Ledger, entry
 from alpaqual.values import Reply
+
+pytestmark = pytest.mark.slow
 
 COMPACTED = "00-compacted.jsonl"
 HOSTILE = "::error::x\n::error::forged [bold]\x1b[2J\u202e"
@@ -174,9 +177,9 @@ def test_compact_killed_at_any_moment_loses_nothing(tmp_path: Path) -> None:
     assert process.wait(timeout=60) == 0
     takes = time.monotonic() - began
     seen = set()
-    for round_ in range(1, 26):
+    for round_ in moments(6, 25):
         if len(list(folder.glob("*.jsonl"))) < 3:
-            fill(round_)
+            fill(round_ + 1)
         before = read()
         process, began = _compacting(folder)
         time.sleep(choose.uniform(0, takes))
@@ -304,7 +307,7 @@ def test_prune_killed_at_any_moment_deletes_nothing_else(tmp_path: Path) -> None
     kept = {f"2026{file:03}.jsonl": [line(f"{file} {number}", "local/b") for number in range(60)] for file in range(40)}
     went = {f"2026{file:03}.jsonl": [line(f"x {file} {number}") for number in range(60)] for file in range(40)}
     killed = set()
-    for _ in range(8):
+    for _ in moments(4, 8):
         for name, lines in kept.items():
             text = "".join(text for pair in zip(lines, went[name], strict=True) for text in pair)
             (tmp_path / name).write_text(text)

@@ -15,6 +15,8 @@ import pytest
 from alpaqual import registry
 from alpaqual.job import Job, Launch, Lora, Machine, Model, Steps, Text
 
+pytestmark = pytest.mark.slow
+
 # TRL's own configuration sets it, so TRL is not asked for anything that it does not do.
 pytestmark = pytest.mark.filterwarnings("ignore:`gradient_checkpointing` is deprecated:FutureWarning")
 

@@ -14,8 +14,11 @@ from pathlib import Path
 
 import pytest
 from conftest import Project
+from tiers import moments
 
-MOMENTS = 12
+pytestmark = pytest.mark.slow
+
+MOMENTS = moments(3, 12)
 RECIPE = """\
 version: 1
 name: trial
@@ -89,14 +92,14 @@ def assert_nothing_left_over(folder: Path) -> None:
     assert not [path for path in (folder / "runs").rglob(".*")]
 
 
-@pytest.mark.parametrize("moment", range(MOMENTS))
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_a_killed_run_is_completed_by_the_next(
     data: Path, undisturbed: tuple[dict[str, bytes], float], moment: int
 ) -> None:
     wanted, took = undisturbed
     forget(data)
     # From the time that starting Python takes to a little before the end, one in each of as many parts.
-    part = 0.85 * took / MOMENTS
+    part = 0.85 * took / len(MOMENTS)
     process = start(data)
     time.sleep(0.12 * took + part * (moment + random.Random(moment).random()))
     os.killpg(process.pid, signal.SIGKILL)
@@ -122,7 +125,7 @@ def test_two_runs_at_the_same_time_both_succeed(data: Path, undisturbed: tuple[d
     assert_nothing_left_over(data)
 
 
-@pytest.mark.parametrize("moment", range(4))
+@pytest.mark.parametrize("moment", moments(2, 4))
 def test_an_interrupted_run_says_one_line(data: Path, moment: int) -> None:
     forget(data)
     process = start(data, "-q")

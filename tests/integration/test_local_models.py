@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 from conftest import Project
+from tiers import NIGHTLY
 
 from alpaqual.errors import RecipeError
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("torch", reason="needs the extra 'train'")
-ROWS = 200
-IFD_ROWS = 60
+ROWS = 200 if NIGHTLY else 24
+IFD_ROWS = 60 if NIGHTLY else 20
 
 
 def smollm() -> Path:
@@ -41,7 +44,7 @@ Response: [response]
 Reply with one number."""
 
 
-def test_two_hundred_rows_by_generation_and_by_expectation(project: Project) -> None:
+def test_rows_by_generation_and_by_expectation(project: Project) -> None:
     model = smollm()
     project.jsonl("d.jsonl", shortest(ROWS))
     project.write("prompt.txt", PROMPT)

@@ -13,7 +13,7 @@ from conftest import Project
 
 from alpaqual.api import Run
 
-pytestmark = pytest.mark.paper
+pytestmark = [pytest.mark.paper, pytest.mark.slow]
 
 KEYWORDS = {"Java": 251, "java": 15, "C++": 65, "c++": 2, "C#": 28, "c#": 0, "Python": 316, "python": 41}
 RECIPE = """\

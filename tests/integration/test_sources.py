@@ -17,6 +17,7 @@ import zstandard
 from conftest import Project
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiers import examples
 
 import alpaqual
 from alpaqual.api import Run
@@ -662,7 +663,9 @@ _NEARLY = st.lists(
     ),
     max_size=12,
 ).map(b"".join)
-_ANYTHING = settings(max_examples=35, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+_ANYTHING = settings(
+    max_examples=examples(35), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+)
 
 
 def _run_of(folder: Path, file: str, content: bytes) -> Run | None:

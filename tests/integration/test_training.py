@@ -14,6 +14,8 @@ from training import TINY, Folder, tiny_job, write_tokenizer  # noqa: E402
 
 from alpaqual.job import Job, Model  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -27,8 +29,8 @@ def job(tokenizer: Path) -> Job:
 
 @pytest.fixture(scope="session")
 def two(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    """The job on two ranks, without a break."""
-    return Folder.of(tmp_path_factory.mktemp("jobs") / "two", job).run(2)
+    """The job as two processes train it without a break."""
+    return Folder.of(tmp_path_factory.mktemp("jobs") / "two", job).run(2, torchrun=True)
 
 
 def distance(one: Folder, other: Folder) -> float:

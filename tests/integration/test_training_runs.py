@@ -20,6 +20,8 @@ from training import TINY, rows, write_tokenizer
 import alpaqual
 from alpaqual.errors import MachineError, RecipeError, StageError
 
+pytestmark = pytest.mark.slow
+
 SMALL = json.dumps(TINY)
 
 

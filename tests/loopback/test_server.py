@@ -15,6 +15,8 @@ import pytest
 
 from . import Server, score_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Server]:

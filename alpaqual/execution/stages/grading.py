@@ -53,7 +53,7 @@ class Handler(StoredHandler[GradeStage]):
     @contextmanager
     def graded(self, folder: Path) -> Iterator[dict[str, Any]]:
         """The grades that the grader's model gives."""
-        # Requests need asyncio and the checks of frames: only a run that grades imports them.
+        # Requests need asyncio: only a run that grades imports it.
         from alpaqual.execution.model_grading import grade_with_model
 
         execution, parts = self.execution, folder / GRADED.name

@@ -6,6 +6,7 @@ import math
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tiers import examples
 
 from alpaqual.graders._reply import parse_score
 
@@ -213,7 +214,7 @@ def test_a_long_reply_takes_no_time():
 
 
 @given(st.text(), st.sampled_from([(0, 5), (1, 10), (-1, 1), (0, 0.1)]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_text_gives_a_grade(reply, scale):
     check_grade(reply, *scale)
 
@@ -259,7 +260,7 @@ PIECES = st.sampled_from(
 
 @given(st.lists(PIECES, max_size=14).map("".join))
 @example("4.5")
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 def test_any_pieces_of_replies_give_a_grade(reply):
     check_grade(reply, 0, 5)
 
@@ -274,7 +275,7 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["score", "rating", "accuracy", "x"]), JSON), st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_json_gives_a_grade(value, fenced):
     text = json.dumps(value)
     check_grade(f"```json\n{text}\n```" if fenced else text, 0, 5)
@@ -293,7 +294,7 @@ def check_grade(reply, low, high):
 
 
 @given(st.floats(0, 5), st.sampled_from(["{}", "Score: {}", "{}/5", "**{}**", '{{"score": {}}}', "\n{}\nwhy: 2"]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_a_score_comes_through_as_it_was_written(number, form):
     plain = f"{number:.3f}"
     assert score(form.format(plain)) == float(plain)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiers
 from loopback import Server, answering, joined, score_of
 from loopback.answering import requests_of
 
@@ -28,6 +29,8 @@ from alpaqual.llm._faults import keys_digest
 from alpaqual.registry import find
 from alpaqual.store.ledger import Ledger, request_key
 from alpaqual.values import Endpoint, Reply, Request
+
+pytestmark = pytest.mark.slow
 
 PROVIDERS = ("openai", "anthropic")
 CREATE = {"openai": "POST /v1/batches", "anthropic": "POST /v1/messages/batches"}
@@ -421,7 +424,7 @@ def until(happened: Callable[[], object]) -> None:
 def test_killed_at_random_moments(work: Work) -> None:
     moments = random.Random(work.provider)
     requests = work.requests(120)
-    for _ in range(5):
+    for _ in tiers.moments(2, 5):
         work.server.settings(latency_ms=25, jitter_ms=20, batch_seconds=moments.uniform(0, 0.5))
         process = child(work, 120)
         time.sleep(moments.uniform(0, 0.7))

@@ -20,6 +20,8 @@ from alpaqual.llm.anthropic import Plugin
 from alpaqual.store.ledger import request_key
 from alpaqual.values import Endpoint, Reply, Request
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Server]:

@@ -24,6 +24,8 @@ from alpaqual.llm._local_prompts import Prompts
 from alpaqual.llm.local import Plugin, model_digest
 from alpaqual.values import Endpoint, Reply, Request
 
+pytestmark = pytest.mark.slow
+
 QUESTIONS = [
     "Hi",
     "What is the capital of France?",

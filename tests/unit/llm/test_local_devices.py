@@ -7,6 +7,8 @@ import pytest
 pytest.importorskip("torch", reason="the extra 'train' is not installed")
 import devices
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_batch_stays_on_the_device_and_is_waited_for_as_a_whole(device_library: Path) -> None:
     found = devices.run("grading.py", device_library, kind="llama")

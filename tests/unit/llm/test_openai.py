@@ -19,6 +19,8 @@ from alpaqual.llm.openai import Plugin
 from alpaqual.store.ledger import request_key
 from alpaqual.values import Endpoint, Reply, Request
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Server]:

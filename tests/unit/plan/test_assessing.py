@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from sqlglot import ErrorLevel
+from tiers import examples
 
 from alpaqual.plan.assessing import assesses, assessing_facts
 from alpaqual.plan.grading import NOT_ASKED
@@ -84,7 +85,7 @@ def kappa(pairs: Sequence[tuple[float, float]]) -> Fraction | None:
     return None if n < 3 or not chance else 1 - apart / chance
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.lists(st.tuples(SCORES, SCORES, LENGTHS), max_size=25))
 def test_facts_are_what_the_oracles_say(rows: list[tuple[Score, Score, int | None]]) -> None:
     found = facts(rows, agreeing())
@@ -108,7 +109,7 @@ def test_facts_are_what_the_oracles_say(rows: list[tuple[Score, Score, int | Non
     assert list(cells) == sorted(cells)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(st.tuples(SCORES, SCORES, LENGTHS), max_size=25), st.randoms())
 def test_the_order_of_rows_changes_nothing(rows: list[tuple[Score, Score, int | None]], random: Any) -> None:
     found = facts(rows, agreeing())

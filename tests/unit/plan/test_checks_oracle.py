@@ -9,6 +9,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiers import examples
 
 import alpaqual
 from alpaqual.checks.in_range import Range
@@ -156,7 +157,7 @@ HEALTH = [HealthCheck.function_scoped_fixture]
 
 @pytest.mark.parametrize("check", ON_COLUMNS)
 @given(frame=a_frame(), data=st.data())
-@settings(max_examples=25, deadline=None, suppress_health_check=HEALTH)
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=HEALTH)
 def test_a_check_fails_the_rows_that_pandera_fails(database, folder, check, frame, data):
     arguments, about, word = ON_COLUMNS[check]
     drawn = data.draw(arguments)
@@ -167,7 +168,7 @@ def test_a_check_fails_the_rows_that_pandera_fails(database, folder, check, fram
 
 
 @given(frame=a_frame(), column=st.sampled_from(["t", "x", "b", "response"]))
-@settings(max_examples=30, deadline=None, suppress_health_check=HEALTH)
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=HEALTH)
 def test_not_nullable_fails_the_rows_that_pandera_fails(database, folder, frame, column):
     rule = Rule(id="r", column=column, check="not_nullable")
     schema = pa.DataFrameSchema({column: pa.Column(None, nullable=False)})
@@ -175,7 +176,7 @@ def test_not_nullable_fails_the_rows_that_pandera_fails(database, folder, frame,
 
 
 @given(frame=a_frame(), column=st.sampled_from(["t", "x", "response"]))
-@settings(max_examples=30, deadline=None, suppress_health_check=HEALTH)
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=HEALTH)
 def test_unique_fails_the_rows_that_pandera_fails(database, folder, frame, column):
     rule = Rule(id="r", column=column, check="unique")
     schema = pa.DataFrameSchema({column: pa.Column(None, unique=True, nullable=True)})
@@ -185,7 +186,7 @@ def test_unique_fails_the_rows_that_pandera_fails(database, folder, frame, colum
 
 
 @given(frame=a_frame(), pattern=PATTERNS)
-@settings(max_examples=30, deadline=None, suppress_health_check=HEALTH)
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=HEALTH)
 def test_not_matches_fails_what_pandera_finds(database, folder, frame, pattern):
     rule = Rule(id="r", column="t", check=Check(not_matches=pattern))
     schema = pa.DataFrameSchema({"t": pa.Column(None, pa.Check.str_contains(pattern), nullable=True)})
@@ -199,7 +200,7 @@ ROW = ("instruction", "input", "response")
 @given(
     frame=a_frame(), columns=st.lists(st.sampled_from(ROW), min_size=1, max_size=3, unique=True), plain=st.booleans()
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=HEALTH)
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=HEALTH)
 def test_no_duplicates_fails_as_many_copies_as_pandera(database, folder, frame, columns, plain):
     if len(columns) == 3 and plain:
         frame = frame.with_columns(pl.col(ROW).fill_null(""))
@@ -217,7 +218,7 @@ def test_no_duplicates_fails_as_many_copies_as_pandera(database, folder, frame, 
 
 
 @given(frame=a_frame())
-@settings(max_examples=30, deadline=None, suppress_health_check=HEALTH)
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=HEALTH)
 def test_no_conflicts_fails_every_answer_to_a_question_with_several(database, folder, frame):
     rule = Rule(id="r", check="no_conflicts")
     answers = defaultdict(set)
@@ -289,7 +290,7 @@ RECORDS = st.lists(
 
 
 @given(records=RECORDS)
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=examples(3), deadline=None)
 def test_the_pandera_schema_of_rules_finds_what_a_run_finds(tmp_path_factory, records):
     folder = tmp_path_factory.mktemp("both")
     whole = {"instruction": "q3", "input": "in", "response": "bcd", "score": 1.5, "topic": "x"}

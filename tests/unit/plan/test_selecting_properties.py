@@ -12,6 +12,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from tiers import examples
 
 import alpaqual
 from alpaqual.engines.duckdb import Plugin as DuckDB
@@ -289,7 +290,7 @@ def some_datasets(draw, most=3):
 
 
 @given(some_rows(), some_datasets())
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(80), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_row_has_the_fate_that_the_design_gives_it(database, rows, datasets):
     found, exported = run_statements(database, datasets, rows)
     for called, selection in select(datasets, rows).items():
@@ -305,7 +306,7 @@ def test_every_row_has_the_fate_that_the_design_gives_it(database, rows, dataset
 
 
 @given(some_rows(least=1), a_dataset([]), st.randoms(use_true_random=False))
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_neither_order_nor_threads_change_a_row(database, rows, dataset, chance):
     datasets = {"d": dataset}
     first = run_statements(database, datasets, rows, threads=1)
@@ -317,7 +318,7 @@ def test_neither_order_nor_threads_change_a_row(database, rows, dataset, chance)
 
 
 @given(some_rows(least=4), a_dataset([]), st.integers(1, 12), st.integers(1, 12))
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_larger_sample_holds_the_smaller(database, rows, dataset, one, other):
     words = {field: getattr(dataset, field) for field in ("threshold", "quotas", "seed")}
     datasets = {str(size): Dataset(**words, sample=size) for size in sorted({one, other, one + other})}
@@ -537,7 +538,7 @@ def floors_fit(datasets):
 
 
 @given(some_records(), renamed(), st.randoms(use_true_random=False))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=examples(6), deadline=None)
 def test_a_run_keeps_what_the_design_keeps_however_it_gets_its_rows(tmp_path_factory, records, datasets, chance):
     assume(floors_fit(datasets))
     base = tmp_path_factory.mktemp("selecting")

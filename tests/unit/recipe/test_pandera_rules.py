@@ -6,6 +6,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandera.io import polars_io
+from tiers import examples
 
 from alpaqual.checks.in_range import Range
 from alpaqual.checks.str_length import Length
@@ -236,7 +237,7 @@ SOUP = st.recursive(
 
 
 @given(SOUP, SOUP, SOUP)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 def test_any_schema_is_rules_or_problems(tmp_path_factory, column, columns, unique):
     value = {"columns": {"a": column, "b": columns}, "unique": unique, "checks": columns}
     path = tmp_path_factory.getbasetemp() / "soup.yaml"

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiers import examples
 
 from alpaqual.errors import RecipeError
 from alpaqual.patterns import pattern_problem
@@ -951,6 +952,7 @@ def test_a_chain_of_aliases_is_no_way_down():
     assert any("nested too deeply: the limit is 100 levels" in problem for problem in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["'[' * 300_000", "'{a: ' * 300_000", "'- ' * 300_000", "'? ' * 300_000"])
 def test_no_depth_brings_the_process_down(text):
     code = f"from alpaqual.recipe.yaml_nodes import read_document as r; print(r({text}, 'f').problems[0].message)"
@@ -1124,14 +1126,14 @@ VALUES = st.recursive(
 
 
 @given(st.text(max_size=200) | st.text("abc:-[]{}&*!|>'\"#%@`?, \n\t01<=~", max_size=80))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_text_is_a_recipe_or_problems(text):
     recipe_or_problems(text)
     recipe_or_problems(BASE + text)
 
 
 @given(VALUES)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 def test_any_value_is_a_recipe_or_problems(value):
     recipe_or_problems(yaml.safe_dump(value, allow_unicode=True))
 
@@ -1155,7 +1157,7 @@ PARTS = st.sampled_from(
 
 
 @given(PARTS, VALUES, st.text(max_size=12))
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 def test_any_part_of_a_recipe_is_good_or_problems(part, value, text):
     whole = yaml.safe_load(DESIGN) | {part: value}
     recipe_or_problems(yaml.safe_dump(whole, allow_unicode=True))
@@ -1176,7 +1178,7 @@ PLACES = [
 
 
 @given(st.sampled_from(PLACES), WORDS, VALUES)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 def test_any_value_anywhere_is_good_or_problems(place, key, value):
     whole = yaml.safe_load(DESIGN)
     holder = whole
@@ -1187,7 +1189,7 @@ def test_any_value_anywhere_is_good_or_problems(place, key, value):
 
 
 @given(st.text("abc()'\"<>=!,;.*+-/%&|~^[]{}$@?: \n0159selctfromwhrni", max_size=40) | st.text(max_size=20))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_expression_and_pattern_is_good_or_a_problem(text):
     good = "".join(character for character in text if character.isprintable())
     rules = [{"id": "w", "where": good or "a"}, {"id": "p", "column": "c", "check": {"str_matches": good}}]
@@ -1272,7 +1274,7 @@ PATTERN_TOKENS = st.sampled_from(
 
 
 @given(st.lists(PATTERN_TOKENS, max_size=7).map("".join))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_no_pattern_gets_through_that_the_engine_refuses(pattern):
     if not pattern_problem(pattern):
         duckdb.execute("SELECT regexp_matches('abc', ?)", [pattern]).fetchall()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
+from tiers import examples
 
 from alpaqual.recipe.library import shipped
 from alpaqual.recipe.model import Category, Check, RecipeText, Rule
@@ -193,7 +194,7 @@ def mutated(draw):
 
 
 @given(mutated())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 def test_schema_and_types_agree(value):
     by_schema = validator("recipe").is_valid(value)
     event("good" if by_schema else "refused")
@@ -201,7 +202,7 @@ def test_schema_and_types_agree(value):
 
 
 @given(mutated(), st.sampled_from(["rules", "categories"]))
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 def test_schema_and_types_agree_on_files(value, part):
     kind = {"rules": "rules", "categories": "category"}[part]
     entries = value.get(part)

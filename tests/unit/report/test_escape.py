@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from tiers import examples
 
 from alpaqual.report.escape import (
     code,
@@ -118,7 +119,7 @@ def test_hostile_text_stays_text(text: str, escaper: str) -> None:
     assert_only_text(text, ESCAPERS[escaper](text))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(text=TEXT)
 @example("\\|")
 @example("wwww.x")
@@ -130,7 +131,7 @@ def test_any_text_stays_text(text: str) -> None:
     assert_only_text(text, plain_markdown(f"rule {text}: fails"))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(text=TEXT)
 def test_markdown_shows_the_text_as_it_stands(text: str) -> None:
     """Nothing is lost: what a reader sees is the text on one line, its invisible characters by their codes."""
@@ -154,7 +155,7 @@ def test_what_is_invisible_is_shown_by_its_code() -> None:
     assert visible("tab\tline\nemoji 🎉 é") == "tab\tline\nemoji 🎉 é"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(text=st.text(max_size=60))
 @example("".join(HOSTILE))
 def test_xml_takes_any_text(text: str) -> None:
@@ -169,7 +170,7 @@ def commands(text: str) -> list[str]:
     return [line for line in re.split(r"\r\n|\r|\n", text) if line.lstrip().startswith(("::", "##["))]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(text=st.text(st.one_of(st.characters(), st.sampled_from("\r\n:,%#[]")), max_size=40))
 @example("x\n::error::forged\r\n##[error]forged")
 @example("%0A::error::forged")

@@ -118,6 +118,7 @@ def test_an_inlined_library_cannot_end_its_element(tmp_path: Path, monkeypatch: 
         page._charting.cache_clear()
 
 
+@pytest.mark.slow
 def test_writing_a_report_imports_nothing_heavy() -> None:
     code = (
         "import sys; from alpaqual.report.html import to_html; from alpaqual.report.notebook import to_notebook; "

@@ -10,6 +10,7 @@ import pytest
 from found import report as made
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiers import examples
 
 from alpaqual.report.github import MOST, to_github
 from alpaqual.report.junit import to_junit
@@ -88,7 +89,7 @@ def test_hostile_text_stays_text_in_xml(text: str) -> None:
     assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]", written)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(text=st.text(max_size=30))
 def test_any_text_stays_text_in_xml(text: str) -> None:
     assert len(cases(to_junit(report(text)))) == 8

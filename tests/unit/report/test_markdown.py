@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from tiers import examples
 
 from alpaqual.report.markdown import MOST_BYTES, to_markdown
 from alpaqual.report.report import Report
@@ -168,7 +169,7 @@ def test_hostile_text_changes_no_structure(text: str) -> None:
     assert_ours(to_markdown(report(text)), benign)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     text=st.text(st.one_of(st.characters(), st.sampled_from("|\\`<>&@#*_[]()!-+=~$/\n 1a")), min_size=1, max_size=30)
 )

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 from test_markdown import HOSTILE, assert_ours, report
+from tiers import examples
 from training_results import curve, done, not_done, trainings
 
 from alpaqual.report import html as page
@@ -164,7 +165,7 @@ def test_hostile_names_change_no_structure(text: str) -> None:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     text=st.text(st.one_of(st.characters(), st.sampled_from("|\\`<>&@#*_[]()!-+=~$/\n 1a")), min_size=1, max_size=30)
 )
@@ -305,7 +306,7 @@ def test_of_very_many_lines_the_first_are_drawn_and_the_rest_counted() -> None:
     assert len({(colour, tuple(dash)) for colour, dash in pairs}) == MOST_LINES
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(places=st.lists(st.floats(0, 280), min_size=1, max_size=MOST_LINES))
 def test_labels_keep_apart_and_in_order(places: list[float]) -> None:
     moved = apart(places)

@@ -11,7 +11,7 @@ from training_results import trainings
 
 from alpaqual.report.html import to_html
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

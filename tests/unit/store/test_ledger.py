@@ -49,6 +49,7 @@ def claimed_elsewhere(folder: Path, *names: str) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 def test_a_reply_that_another_process_asks_for_is_waited_for_and_found(folder: Path) -> None:
     ours = ledger(folder)
     other = claimed_elsewhere(folder, "a", "b")

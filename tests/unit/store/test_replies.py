@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiers import examples
 
 from alpaqual.errors import RecipeError, StoreError
 from alpaqual.store import ledger as ledgers
@@ -87,7 +88,7 @@ def line(number: int, model: str = "openai/a", text: str = "4", **more: Any) -> 
 # compact
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(FILES)
 def test_compacting_keeps_exactly_what_a_ledger_reads(files: list[tuple[list[Entry], str, bool]]) -> None:
     with tempfile.TemporaryDirectory() as temporary:
@@ -117,7 +118,7 @@ def test_compacting_keeps_exactly_what_a_ledger_reads(files: list[tuple[list[Ent
         assert contents(folder) == whole
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(FILES, st.randoms())
 def test_an_export_is_the_same_from_many_files_and_from_one(files: list[Any], random: Any) -> None:
     with tempfile.TemporaryDirectory() as temporary:
@@ -346,7 +347,7 @@ def test_no_process_lists_or_adds_files_while_files_are_removed(tmp_path: Path) 
 # prune
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(FILES, st.sets(st.sampled_from(MODELS)), st.sets(st.sampled_from(KEYS[:4])))
 def test_pruning_deletes_what_is_named_alone(files: list[Any], models: set[str], keys: set[str]) -> None:
     with tempfile.TemporaryDirectory() as temporary:

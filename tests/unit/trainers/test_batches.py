@@ -12,6 +12,8 @@ pytest.importorskip("torch", reason="needs the extra 'train'")
 from alpaqual.trainers.fsdp_job.batches import Order, pack, plan_micro_batches
 from alpaqual.trainers.fsdp_job.tokenization import Example
 
+pytestmark = pytest.mark.slow
+
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=60)
 IDS = st.lists(st.text("abcdef0123456789", min_size=1, max_size=6), min_size=1, max_size=40, unique=True)
 

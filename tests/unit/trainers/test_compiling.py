@@ -14,6 +14,8 @@ from training.sharded import build, job, ranks, with_machine  # noqa: E402, F401
 
 from alpaqual.job import Model  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 def attend(query, key, value, starts, window):
     """(output, log-sum-exp) of attention over packed rows, in fp32."""

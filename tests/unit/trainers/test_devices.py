@@ -11,6 +11,8 @@ import devices  # noqa: E402
 
 from alpaqual.trainers._devices import peak_of  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     "settings", [{}, {"method": "lora", "dropout": 0.1, "world": 2, "activation_checkpointing": True}]

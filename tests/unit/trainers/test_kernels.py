@@ -13,6 +13,8 @@ from training.sharded import build, job, ranks, with_machine  # noqa: E402, F401
 from alpaqual.errors import MachineError  # noqa: E402
 from alpaqual.job import Model  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_missing_base_model_is_named_by_its_path(job):  # noqa: F811
     from alpaqual.llm._local_files import Place

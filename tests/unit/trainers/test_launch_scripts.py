@@ -17,6 +17,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiers import examples
 
 from alpaqual.job import Job, Launch, Lora, Machine, Model, Steps, Text, from_json, to_json
 from alpaqual.trainers.fsdp_job import Plugin
@@ -97,6 +98,7 @@ def test_files_match_the_goldens(case: str) -> None:
     } == files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_bash_can_read_every_script(case: str, tmp_path: Path) -> None:
     for path in write(tmp_path, CASES[case]).glob("*.sh"):
@@ -173,7 +175,8 @@ def printer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(60), deadline=None)
 @given(environment=st.dictionaries(names, values, max_size=5))
 def test_the_environment_is_exactly_what_the_recipe_says(printer: Path, environment: dict[str, str]) -> None:
     made = job(processes=1, environment=environment | {"CDPATH": "/"})
@@ -212,7 +215,7 @@ def test_variables_that_bash_reserves_are_refused(name: str) -> None:
         check_launch(job(environment={name: "1"}))
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.too_slow])
 @given(recipe=st.text(), dataset=st.text(), key=st.text(), nodes=st.integers(1, 100_000))
 def test_a_label_is_a_dns_label_for_every_name(recipe: str, dataset: str, key: str, nodes: int) -> None:
     made = replace(job(recipe=recipe, dataset=dataset, nodes=nodes), key=key)
@@ -232,7 +235,7 @@ def test_a_label_is_a_dns_label_for_every_name(recipe: str, dataset: str, key: s
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     recipe=st.text(max_size=100),
     dataset=st.text(max_size=100),
@@ -276,6 +279,7 @@ def test_a_node_without_a_rendezvous_names_the_variable(tmp_path: Path) -> None:
     assert "RDZV_ENDPOINT=node0:29500 bash launch.sh" in ran.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", ["0", "gpu", "08", "-1", "2 x"])
 def test_an_invalid_number_of_processes_is_refused(tmp_path: Path, wrong: str) -> None:
     write(tmp_path, job(processes=8))
@@ -292,6 +296,7 @@ def test_an_invalid_number_of_processes_is_refused(tmp_path: Path, wrong: str) -
     assert (ran.returncode, ran.stderr) == (2, f"launch.sh: NPROC is '{wrong}', which is not a number of processes\n")
 
 
+@pytest.mark.slow
 def test_options_of_torchrun_come_last_and_win(tmp_path: Path) -> None:
     printer = tmp_path / "printer"
     printer.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')

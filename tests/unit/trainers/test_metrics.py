@@ -12,6 +12,8 @@ torch = pytest.importorskip("torch", reason="needs the extra 'train'")
 
 from alpaqual.trainers.fsdp_job.metrics import Flops, Metrics  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 def run_time(folder: Path, ago: float) -> float:
     """Seconds of all attempts, where this one's launcher started `ago` seconds ago."""

@@ -13,6 +13,8 @@ from training.sharded import build, job, ranks, with_machine  # noqa: E402, F401
 from alpaqual.errors import MachineError  # noqa: E402
 from alpaqual.job import Model  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 IDS = torch.arange(3, 15)[None]
 SMALL = {**TINY, "head_dim": 16, "pad_token_id": 0}
 MINICPM3 = {

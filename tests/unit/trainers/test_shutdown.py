@@ -16,6 +16,8 @@ from training import TINY, Folder, tiny_job, write_tokenizer
 
 from alpaqual.job import Model, from_json, to_json
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -10,6 +10,8 @@ from training import rows, write_tokenizer
 from alpaqual.job import Text
 from alpaqual.trainers.fsdp_job.tokenization import alpaca_prompt, tokenize
 
+pytestmark = pytest.mark.slow
+
 ROW = {"id": "r", "instruction": "Say {input} and {instruction}.", "input": "{instruction}", "output": "Said."}
 
 

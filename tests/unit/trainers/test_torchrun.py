@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from test_launch_scripts import job, write
 
+pytestmark = pytest.mark.slow
+
 
 class Started:
     """A running launch.sh, the lines of its processes, and a way to wait for one."""

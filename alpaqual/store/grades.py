@@ -1,0 +1,126 @@
+"""Scores and grades that enter the store, validated first: imported tables, and what models gave.
+
+Every check runs over every row. The checks have pandera's names, and tests hold them against pandera's own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from alpaqual.contracts import Engine
+from alpaqual.engines import open_engine
+from alpaqual.errors import MachineError, StageError
+from alpaqual.quote import literal, name
+from alpaqual.values import Grade
+
+_COLUMNS = {
+    "grader": "VARCHAR",
+    "n": "BIGINT",
+    "id": "VARCHAR",
+    "score": "DOUBLE",
+    "reason": "VARCHAR",
+    "reply": "VARCHAR",
+}
+_IMPORTED = {
+    "key: field_uniqueness": "COUNT(*) OVER (PARTITION BY key) > 1",
+    "key: not_nullable": "key IS NULL",
+}
+
+
+def grade_checks(low: float, high: float) -> dict[str, str]:
+    """What no grade may be (SQL), by the label of the check: one a row, a score on the scale or a reason, never both."""
+    return {
+        "grader: not_nullable": "grader IS NULL",
+        "grades: a score or a reason": "(score IS NULL) = (reason IS NULL)",
+        "id: not_nullable": "id IS NULL",
+        "id: str_length(16, None)": "LENGTH(id) < 16",
+        "n: field_uniqueness": "COUNT(*) OVER (PARTITION BY n) > 1",
+        "n: not_nullable": "n IS NULL",
+        f"score: in_range({low}, {high})": f"NOT score BETWEEN {literal(low)} AND {literal(high)}",
+        "score: is a number": "ISNAN(score)",
+    }
+
+
+class GradeParts:
+    """Grades of one grader on their way into a folder of Parquet files, each validated before it is written.
+
+    A grade is (row number, row id, Grade). Grades that are not written yet are in memory.
+    Raises MachineError where the environment switches validation off.
+    """
+
+    def __init__(self, grader: str, folder: Path, low: float, high: float) -> None:
+        require_validation()
+        self.grader = grader
+        self.folder = folder
+        self.checks = grade_checks(low, high)
+        self.grades: list[tuple[str, int, str, float | None, str | None, str | None]] = []
+        self.files = 0
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __len__(self) -> int:
+        return len(self.grades)
+
+    def add(self, n: int, row_id: str, grade: Grade) -> None:
+        """Take one grade."""
+        self.grades.append((self.grader, n, row_id, grade.score, grade.reason, grade.reply))
+
+    def write(self) -> None:
+        """Validate the grades added since the last file, and write them; the first file is written even when it is empty.
+
+        Raises StageError where one of them is not what a grade must be.
+        """
+        if not self.grades and self.files:
+            return
+        columns = ", ".join(f"CAST(NULL AS {kind}) AS {column}" for column, kind in _COLUMNS.items())
+        engine = open_engine(threads=1)
+        try:
+            engine.create("given", f"SELECT {columns} WHERE FALSE", "grades")
+            engine.insert("given", self.grades, "grades")
+            _validate(engine, "given", self.checks, "grades")
+            self.files += 1
+            engine.table("written", "SELECT * FROM given", self.folder / f"{self.files:06}.parquet", "grades")
+        finally:
+            engine.close()
+        self.grades = []
+
+
+def write_imported(engine: Engine, query: str, path: Path, shown: str) -> None:
+    """Write the result of a query (key, score) as Parquet, and validate it.
+
+    A key is there and names one row; a score is a number or null. `shown` is the name of the file in messages.
+    Raises QueryError where the query fails, StageError that names the file and counts what is wrong with it.
+    """
+    require_validation()
+    engine.table("given", query, path, shown)
+    try:
+        _validate(engine, "given", _IMPORTED, "imported scores")
+    except StageError as error:
+        raise StageError(f"{shown}: {error}") from None
+    finally:
+        engine.drop("given")
+
+
+def require_validation() -> None:
+    """Refuse to go on where pandera's switch for validation is off: alpaqual has no mode without it.
+
+    Raises MachineError.
+    """
+    if os.environ.get("PANDERA_VALIDATION_ENABLED", "true").lower() in ("false", "0"):
+        raise MachineError(
+            "PANDERA_VALIDATION_ENABLED is off, and with it every check of frames: unset it and run again"
+        )
+
+
+def _validate(engine: Engine, table: str, checks: Mapping[str, str], what: str) -> None:
+    """Count the rows that fail each check (label -> SQL condition).
+
+    Raises StageError with the counts; values of rows are not quoted.
+    """
+    failing = ", ".join(f"{condition} AS {name(label)}" for label, condition in checks.items())
+    counts = ", ".join(f"COUNT(*) FILTER ({name(label)}) AS {name(label)}" for label in checks)
+    (found,) = engine.facts(f"SELECT {counts} FROM (SELECT {failing} FROM {table}) AS checked", what)
+    failures = "; ".join(f"{label} ({count})" for label, count in sorted(found.items()) if count)
+    if failures:
+        raise StageError(f"{what} are not valid: {failures}")
