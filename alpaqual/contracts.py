@@ -218,8 +218,7 @@ class BatchModel(Model, Protocol):
 class Grader(Protocol):
     """Gives rows a score: `alpaqual/graders/<kind>.py`, or an entry point of `alpaqual.graders`, with a class `Plugin`.
 
-    A kind without `EXPRESSION` asks a model; its class is called with (PromptSpec, model id) and has the three methods
-    below. A kind with an expression needs no model and no methods.
+    Its class is called with (PromptSpec, model id). A kind that asks no model is an `ExpressionGrader`.
     """
 
     VERSION: int
@@ -227,11 +226,7 @@ class Grader(Protocol):
     SCALE: tuple[float, float]
     """Lowest and highest score where the recipe names no scale."""
     EXPRESSION: str | None
-    """SQL over the columns of `rows` that is the score; None for kinds that ask a model."""
-    MISSING: str
-    """With an expression: the reason of a row for which it is NULL."""
-    TITLE: str
-    """With an expression: the score in words, such as "length of the response"."""
+    """None: the score comes from a model."""
     PROBABILITIES: bool
     """Whether it needs a model that computes log-probabilities."""
 
@@ -246,6 +241,23 @@ class Grader(Protocol):
     def follow_up(self, request: Request, grade: Grade, attempt: int) -> Request | None:
         """The request after the `attempt`-th reply without a score; None where another request is in vain."""
         ...
+
+
+class ExpressionGrader(Protocol):
+    """Gives rows a score that the engine computes: also `alpaqual/graders/<kind>.py`, with a class `Plugin`."""
+
+    VERSION: int
+    """Part of every fingerprint: raised when the same row gets another score."""
+    SCALE: tuple[float, float]
+    """Lowest and highest score where the recipe names no scale."""
+    EXPRESSION: str
+    """SQL over the columns of `rows` that is the score."""
+    MISSING: str
+    """The reason of a row for which the expression is NULL."""
+    TITLE: str
+    """The score in words, such as "length of the response"."""
+    PROBABILITIES: bool
+    """False: no model is asked."""
 
 
 class Trainer(Protocol):

@@ -63,7 +63,6 @@ def find(kind: str, name: str) -> Any:
     return _loaded(kind, entry)
 
 
-@cache
 def _installed(kind: str) -> Mapping[str, EntryPoint]:
     """The entry points of other packages, by name."""
     from importlib.metadata import entry_points
@@ -86,7 +85,10 @@ def _loaded(kind: str, entry: EntryPoint) -> Any:
     except Exception as error:
         # Whatever a module of another package raises as it is imported: the reader needs the package's name.
         raise _broken(kind, entry, f"it cannot be imported: {type(error).__name__}: {error}") from error
-    missing = [member for member in _members(_CONTRACTS.get(kind)) if not hasattr(plugin, member)]
+    contract = _CONTRACTS.get(kind)
+    if contract is contracts.Grader and getattr(plugin, "EXPRESSION", None) is not None:
+        contract = contracts.ExpressionGrader
+    missing = [member for member in _members(contract) if not hasattr(plugin, member)]
     if missing:
         raise _broken(kind, entry, f"{entry.value} lacks {', '.join(missing)} (alpaqual.contracts)")
     return plugin

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 
 from alpaqual.errors import Problem
 from alpaqual.recipe.crosscheck_models import (
-    alternatives,
     check_model,
     computes_probabilities,
     follows_schemas,
@@ -17,6 +16,7 @@ from alpaqual.recipe.dependencies import dependency_order
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.scales import common_steps, on_scale, scale_problem
 from alpaqual.recipe.schema_errors import suggest
+from alpaqual.recipe.unknown import alternatives
 from alpaqual.recipe.yaml_nodes import Document, Path
 
 _ORIGINS = ("model", "column", "table", "of")

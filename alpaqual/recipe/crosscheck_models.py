@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from alpaqual.errors import MachineError, Problem
+from alpaqual.errors import Problem
 from alpaqual.recipe.model_settings import ModelSettings
-from alpaqual.recipe.schema_errors import suggest
+from alpaqual.recipe.unknown import alternatives
 from alpaqual.recipe.yaml_nodes import Document, Path
 from alpaqual.registry import find, names
 
@@ -50,16 +50,8 @@ def with_probabilities() -> str:
 
 
 def installed(kind: str, name: str) -> Any:
-    """The class of a plug-in; None where it is not installed."""
-    try:
-        return find(kind, name)
-    except MachineError:
-        return None
-
-
-def alternatives(kind: str, name: str) -> str:
-    """A suggestion of a plug-in with a similar name, or all names."""
-    return suggest(name, names(kind)) or f"; there are: {', '.join(names(kind))}"
+    """The class of a plug-in; None where it is not installed. Raises MachineError where it cannot be used."""
+    return find(kind, name) if name in names(kind) else None
 
 
 def _providers(attribute: str, suffix: str = "") -> str:

@@ -1,4 +1,4 @@
-"""The message for a name that no plug-in has."""
+"""Messages for a name that no plug-in has."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from alpaqual.recipe.schema_errors import suggest
 from alpaqual.registry import names
 
 
+def alternatives(kind: str, name: str) -> str:
+    """A suggestion of a plug-in with a similar name, or all names."""
+    return suggest(name, names(kind)) or f"; there are: {', '.join(names(kind))}"
+
+
 def unknown_plugin(kind: str, word: str, name: str) -> str:
-    """The message, with the name that is meant or else all names; `word` is the reader's word for the kind."""
-    known = names(kind)
-    hint = suggest(name, known) or f"; there are: {', '.join(known)}"
-    return f"there is no {word} '{name}'{hint}"
+    """The message; `word` is the reader's word for the kind."""
+    return f"there is no {word} '{name}'{alternatives(kind, name)}"

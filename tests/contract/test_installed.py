@@ -60,6 +60,9 @@ from alpaqual.values import Grade, Request
 
 class Shortness:
     VERSION = 1
+    SCALE = (0.0, 100.0)
+    EXPRESSION = None
+    PROBABILITIES = False
 
     def __init__(self, asking, model):
         self.model = model
@@ -70,7 +73,7 @@ class Shortness:
     def read(self, reply):
         return Grade(float(reply.text), None, reply.text)
 
-    def again(self, request, grade, times):
+    def follow_up(self, request, grade, attempt):
         return None
 """
 PROVIDER = '''\
@@ -79,6 +82,10 @@ from alpaqual.values import Reply
 
 class Counting:
     """Replies with the number of words."""
+
+    BATCH_REQUESTS = 0
+    PROBABILITIES = STRUCTURED = LOCAL = RECORDED = False
+    FREE = True
 
     def __init__(self, endpoint):
         pass
@@ -106,7 +113,9 @@ sources:
   - {path: more.txt, format: pairs}
 rules:
   - {id: calm, column: response, check: {no_shouting: {most: 0.6}}, warn: 0}
-datasets: {full: {}}
+graders:
+  words: {kind: shortness, model: counting/any}
+datasets: {full: {}, long: {threshold: {words: 2}}}
 """
 
 
@@ -151,7 +160,9 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_recipe_uses_a_check_and_a_source_of_another_package(tmp_path: Path, project: Path) -> None:
+def test_a_recipe_uses_a_check_a_source_a_grader_and_a_provider_of_another_package(
+    tmp_path: Path, project: Path
+) -> None:
     site = install(tmp_path / "site", POINTS)
     checked = alpaqual(site, project, "check", "recipe.yaml")
     assert checked.returncode == 0, checked.stderr
@@ -161,6 +172,7 @@ def test_a_recipe_uses_a_check_and_a_source_of_another_package(tmp_path: Path, p
     assert (results["source"]["rows"], results["source"]["quarantined"]) == (3, 1)
     (rule,) = results["rules"]
     assert (rule["id"], rule["state"], rule["failing_rows"]) == ("calm", "warn", 1)
+    assert (results["graders"]["words"]["scored"], results["datasets"]["long"]["rows"]) == (3, 2)
     kept = (project / "runs" / "extra" / "datasets" / "full.jsonl").read_text(encoding="utf-8")
     assert sorted(json.loads(line)["output"] for line in kept.splitlines()) == ["Good day.", "LOUD AND CLEAR", "hush"]
 
@@ -211,7 +223,7 @@ Installer = Callable[..., None]
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installer]:
     def forget() -> None:
-        for cached in (registry.names, registry.find, registry.own_names, registry._installed):
+        for cached in (registry.names, registry.find):
             cached.cache_clear()
         for module in [name for name in sys.modules if name.startswith("alpaqual_extras")]:
             del sys.modules[module]
@@ -267,7 +279,11 @@ def test_two_packages_with_one_name_are_both_named(installed: Installer) -> None
         ("checks", "alpaqual_extras.check:Missing", "it cannot be imported: AttributeError"),
         ("checks", "alpaqual_extras.source:Pairs", "alpaqual_extras.source:Pairs lacks ARGUMENT, DESCRIPTION"),
         ("sources", "alpaqual_extras.check:NoShouting", "lacks CELLS, SUFFIXES, VERSION, rows"),
-        ("llm", "alpaqual_extras.check:NoShouting", "lacks alive, close, complete"),
+        (
+            "llm",
+            "alpaqual_extras.check:NoShouting",
+            "RECORDED, STRUCTURED, alive, close, complete (alpaqual.contracts)",
+        ),
     ],
 )
 def test_a_plug_in_that_cannot_be_used_names_its_package(
