@@ -10,6 +10,7 @@ import msgspec
 
 from alpaqual.amounts import exact, rate
 from alpaqual.plan.facts import FateRows, RowNearThreshold, SelectFacts
+from alpaqual.recipe.measures import LIMITS
 from alpaqual.recipe.model import Dataset, Quota
 from alpaqual.results.datasets import (
     CategoryResult,
@@ -22,8 +23,6 @@ from alpaqual.results.datasets import (
     Selection,
 )
 from alpaqual.values import Fate, State
-
-_LIMITS = ("min_keep_rate", "min_rows", "min_share", "max_rows", "max_share")
 
 
 def dataset_result(
@@ -113,7 +112,7 @@ def _quota(
 
 def _wanted(quota: Quota, counts: Selection, overall: Selection) -> Iterator[tuple[str, float | str, int]]:
     """Yield each limit of a quota, as the recipe has it and as a number of rows."""
-    for limit in _LIMITS:
+    for limit in LIMITS:
         asked = getattr(quota, limit)
         if asked is None:
             continue

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from alpaqual.amounts import exact
 from alpaqual.execution.limits import bound
+from alpaqual.recipe.measures import MEASURES, subject
 from alpaqual.recipe.model import Bounds, Expectation
 from alpaqual.results.record import Record
 from alpaqual.results.results import ExpectationResult, Results
 from alpaqual.values import State
-
-_MEASURES = ("rows", "keep_rate", "share", "scored", "unscored", "failing_rows", "quarantined")
 
 
 def expectation_result(expectation: Expectation, results: Results, place: str) -> tuple[ExpectationResult, str]:
@@ -17,7 +16,7 @@ def expectation_result(expectation: Expectation, results: Results, place: str) -
     texts: list[str] = []
     met = True
     values: list[float | int | None] = []
-    for measure in _MEASURES:
+    for measure in MEASURES:
         bounds: Bounds | None = getattr(expectation, measure)
         if bounds is None:
             continue
@@ -33,11 +32,7 @@ def expectation_result(expectation: Expectation, results: Results, place: str) -
 
 
 def _subject(expectation: Expectation) -> str:
-    parts = [
-        f"{kind} {name}"
-        for kind in ("dataset", "category", "grader", "rule")
-        if (name := getattr(expectation, kind)) is not None
-    ]
+    parts = [f"{kind} {getattr(expectation, kind)}" for kind in subject(expectation)]
     return " ".join(parts) or "sources"
 
 

@@ -24,6 +24,7 @@ from alpaqual.plan.stage import Export, Facts, KeptTable, Stage, Statement, Temp
 from alpaqual.plan.tables import FAILURES, INCOMPLETE, ROW_CATEGORIES, Table, exported, fates, grades
 from alpaqual.quote import literal, number
 from alpaqual.recipe.graders import Grader, Scale
+from alpaqual.recipe.measures import LIMITS
 from alpaqual.recipe.model import Dataset, Like, Quota
 from alpaqual.recipe.recipe import dataset_order, parents
 from alpaqual.values import ROW_FIELDS, Fate
@@ -187,7 +188,7 @@ class _Selecting:
         yield TemporaryTable(Table("overall"), overall)
         step = 0
         for category, quota in self.dataset.quotas.items():
-            for limit in ("min_keep_rate", "min_rows", "min_share", "max_rows", "max_share"):
+            for limit in LIMITS:
                 asked = getattr(quota, limit)
                 if asked is None:
                     continue
