@@ -63,7 +63,7 @@ def a_frame(draw):
 # Per check: its argument, the column it is about, and pandera's word for it.
 ON_COLUMNS = {
     "str_length": (LENGTHS, "t", lambda ends: pa.Check.str_length(*ends)),
-    # pandera puts ^ before the pattern as it stands, and so before the first alternative alone.
+    # pandera puts ^ before the pattern as it is, and so before the first alternative alone.
     "str_matches": (PATTERNS, "t", lambda pattern: pa.Check.str_matches(f"^(?:{pattern})")),
     "str_contains": (PATTERNS, "t", pa.Check.str_contains),
     "str_startswith": (SOME, "t", pa.Check.str_startswith),
@@ -119,7 +119,7 @@ def by_sql(database, folder, frame, rule):
         key = repr(texts)
         seen[key] += 1
         ids.append(key if seen[key] == 1 else f"{key}-{seen[key]}")
-    # Ids are what a copy is told by: a hash without a dash, and an ordinal behind one.
+    # An id is a hash; a copy's id has a dash and an ordinal after it.
     hashed = [f"{abs(hash(each.rpartition('-')[0] or each)):x}" + ("-2" if "-" in each else "") for each in ids]
     frame.with_columns(id=pl.Series(hashed, dtype=pl.String)).write_parquet(path)
     database.view("rows", [path])
@@ -180,7 +180,7 @@ def test_not_nullable_fails_the_rows_that_pandera_fails(database, folder, frame,
 def test_unique_fails_the_rows_that_pandera_fails(database, folder, frame, column):
     rule = Rule(id="r", column=column, check="unique")
     schema = pa.DataFrameSchema({column: pa.Column(None, unique=True, nullable=True)})
-    # pandera counts nulls as equal; a check of ours passes over them.
+    # pandera counts nulls as equal; alpaqual's checks pass over them.
     there = set(frame.filter(pl.col(column).is_not_null())["n"])
     assert by_sql(database, folder, frame, rule) == by_pandera(frame, schema) & there
 
