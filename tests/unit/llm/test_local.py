@@ -248,11 +248,11 @@ def test_ifd_is_undefined_where_it_is_not_finite(folders: Path, tmp_path: Path) 
     ("request_", "reason"),
     [
         (Request("m", (("user", "a"),), {"measure": "ifd"}), "ifd is of a response to an instruction"),
-        (Request("m", (("user", "a"),), {"measure": "length"}), "a local model knows the measure ifd alone"),
+        (Request("m", (("user", "a"),), {"measure": "length"}), "the only measure of a local model is ifd"),
         (Request("m", (("user", "a"),), {"choices": []}), "choices are different numbers"),
         (Request("m", (("user", "a"),), {"choices": ["1", "1"]}), "choices are different numbers"),
         (Request("m", (("user", "a"),), {"choices": ["good", "bad"]}), "choices are different numbers"),
-        (Request("m", (("user", "a"),), {"schema": {}}), "a local model cannot be held to a schema"),
+        (Request("m", (("user", "a"),), {"schema": {}}), "a local model cannot follow a JSON schema"),
     ],
 )
 def test_what_a_local_model_cannot_do_is_refused(folders: Path, request_: Request, reason: str) -> None:
@@ -313,7 +313,7 @@ def test_what_breaks_fails_all_pending_requests(folders: Path, monkeypatch: pyte
     assert isinstance(ask(plugin, generation("Hi"))[0], Reply), "the next is answered again"
 
 
-def test_the_event_loop_goes_on_while_the_model_works(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_event_loop_continues_while_the_model_works(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plugin = opened(folders / "llama")
     read = plugin.runner.kinds["generation"].forward.read
     monkeypatch.setattr(
@@ -519,7 +519,7 @@ def test_a_folder_without_readable_weights_is_named(tmp_path: Path, folders: Pat
     with pytest.raises(MachineError, match=r"pickled has no \.safetensors"):
         opened(tmp_path / "pickled")
     (tmp_path / "file.txt").write_text("")
-    with pytest.raises(MachineError, match=r"file\.txt is no model"):
+    with pytest.raises(MachineError, match=r"file\.txt is not a model"):
         opened(tmp_path / "file.txt")
 
 
