@@ -17,12 +17,12 @@ _FATES = ["kept", "below_threshold", "unscored", "removed_by_rule", "removed_by_
 
 @click.command()
 @run_argument
-@click.option("--dataset", help="Of this dataset.")
-@click.option("--category", help="In this category.")
-@click.option("--fate", type=click.Choice(_FATES), help="With this fate.")
-@click.option("--rule", help="That fail this rule.")
-@click.option("--id", "row_id", help="With this id, or an id that starts so.")
-@click.option("--limit", type=click.IntRange(0), default=20, show_default=True, help="At most so many; 0 is all.")
+@click.option("--dataset", help="Rows of this dataset.")
+@click.option("--category", help="Rows in this category.")
+@click.option("--fate", type=click.Choice(_FATES), help="Rows with this fate.")
+@click.option("--rule", help="Rows that fail this rule.")
+@click.option("--id", "row_id", help="The row with this id, or rows whose ids start with it.")
+@click.option("--limit", type=click.IntRange(0), default=20, show_default=True, help="Most rows to show; 0 shows all.")
 @click.option("--format", "kind", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 def rows(  # noqa: PLR0913 - one argument for each option of the command
     run: Path,
@@ -63,7 +63,7 @@ def _csv(found: list[dict[str, Any]]) -> None:
 
 
 def _cell(value: Any) -> Any:
-    """A cell that no spreadsheet runs as a formula."""
+    """Return a cell that no spreadsheet runs as a formula."""
     text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
@@ -95,12 +95,12 @@ def _table(found: list[dict[str, Any]]) -> None:
             "\n".join(row["reasons"]),
         ]
         texts = [shorten(row[field] or "", _TEXT) for field in ("instruction", "input", "response")]
-        # Text objects: what a row holds is never read as markup.
+        # Text objects: text of a row is never interpreted as markup.
         table.add_row(*(Text(visible(cell)) for cell in (row["id"], row["dataset"], row["fate"], *lines, *texts)))
-    # rich ends a process with 1 where nobody reads its output any more, and 1 is said of data.
+    # rich ends the process with exit code 1 where the reader closed the pipe, and 1 means that the data failed.
     with console.capture() as shown:
         console.print(table)
-    # In the log of a workflow, a line that starts so is a command, spaces before it or not.
+    # In the log of a GitHub workflow a line that starts with `::` or `##[` is a command, also after spaces.
     click.echo(re.sub(r"(?m)^( *) (?=::|##\[)", r"\1│", shown.get()), nl=False)
 
 

@@ -44,7 +44,7 @@ def markdown(text: str, most: int = 200) -> str:
 
 
 def plain_markdown(text: str, most: int = 300) -> str:
-    """Escape a sentence of ours that quotes names, only where Markdown or GitHub would interpret it."""
+    """Escape a sentence of alpaqual that quotes names, only where Markdown or GitHub would interpret it."""
     line = visible(shorten(text, most)).replace("&", "&amp;")
     line = _AUTOLINKED.sub(lambda match: f"{match[1][0]}{_HERE}{match[1][1:]}", line)
     return _MARKS.sub(lambda match: "".join(_entity(c) for c in match[0]), line).replace(_HERE, _BREAK)

@@ -121,7 +121,7 @@ _BALANCE = [
     "rows",
     "kept by threshold",
     "kept after quotas",
-    "keep rate minus overall, in points",
+    "keep rate by threshold minus overall, in points",
     "rows short of the quota",
 ]
 

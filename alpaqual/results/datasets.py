@@ -47,7 +47,7 @@ class CategoryResult(Selection, frozen=True, kw_only=True):
 
 
 class QuotaResult(Record, frozen=True, kw_only=True):
-    """One limit of a quota: `asked` is as the recipe has it, `wanted` the rows it comes to, `shortfall` the rows it is missed by."""
+    """One limit of a quota: `asked` is as in the recipe, `wanted` is that in rows, `shortfall` the rows it is missed by."""
 
     category: str
     limit: str

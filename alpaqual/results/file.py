@@ -39,7 +39,7 @@ def read_results(folder: Path) -> Results:
 
 
 class _Header(msgspec.Struct):
-    """What tells results of alpaqual from another program's file."""
+    """The keys by which results of alpaqual differ from another program's file."""
 
     version: Any = None
     verdict: Any = None

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hostile_rows import HOSTILE, RECIPE, SCRIPT, Made, expected, made_rows, shown_as
 
 import alpaqual
 from alpaqual.api import Report, to_html
+from alpaqual.results.results import Results
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -24,7 +26,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
     run = alpaqual.run(folder / "recipe.yaml", out=folder / "out")
-    return Made(rows, dict(run.results), folder / "out" / "report.html")
+    return Made(rows, run.results.to_dict(), folder / "out" / "report.html")
+
+
+def page_of(results: dict[str, Any]) -> str:
+    return to_html(Report(msgspec.convert(results, Results), {}))
 
 
 @dataclass
@@ -183,9 +189,9 @@ def test_search_and_filters_choose_rows(made: Made, show: Callable[..., Seen]) -
 def test_no_more_rows_are_quoted_than_the_recipe_allows(made: Made, show: Callable[..., Seen], tmp_path: Path) -> None:
     results = {**made.results, "settings": {"samples": 7, "examples": 0}}
     file = tmp_path / "report.html"
-    file.write_text(to_html(Report(results, {})), encoding="utf-8")
+    file.write_text(page_of(results), encoding="utf-8")
     assert show(file).page.locator("#rows-list .row").count() == 7
-    file.write_text(to_html(Report({**results, "settings": {"samples": 0, "examples": 0}}, {})), encoding="utf-8")
+    file.write_text(page_of({**results, "settings": {"samples": 0, "examples": 0}}), encoding="utf-8")
     page = show(file).page
     assert page.locator("#rows").count() == 0
     assert "gpj.exe" not in page.content()
@@ -244,11 +250,11 @@ def test_words_of_a_grader_do_nothing(made: Made, show: Callable[..., Seen], tmp
     near = [{**row, "reply": f"3\n{HOSTILE[index % len(HOSTILE)]}"} for index, row in enumerate(good["near"])]
     results = {**made.results, "datasets": {"good": {**good, "near": near}}}
     file = tmp_path / "report.html"
-    file.write_text(to_html(Report(results, {})), encoding="utf-8")
+    file.write_text(page_of(results), encoding="utf-8")
     seen = show(file)
     seen.page.get_by_role("button", name="open all").click()
     seen.page.get_by_label("Search", exact=True).fill("window.pwned")
-    assert "grader's words" in seen.page.locator("#rows-list").inner_text()
+    assert "reply of the grader" in seen.page.locator("#rows-list").inner_text()
     assert seen.page.evaluate("typeof window.pwned") == "undefined"
     assert seen.said == []
 
@@ -265,7 +271,7 @@ def test_a_run_that_ended_early_has_a_page_too(show: Callable[..., Seen], tmp_pa
         "datasets": {},
     }
     file = tmp_path / "report.html"
-    file.write_text(to_html(Report(results, {})), encoding="utf-8")
+    file.write_text(page_of(results), encoding="utf-8")
     seen = show(file)
     assert seen.page.locator(".verdict").inner_text().startswith("ERROR")
     assert SCRIPT in seen.page.locator(".reasons").inner_text()

@@ -26,7 +26,7 @@ function percent(part, whole) {
   return `${decimal(share)}%`;
 }
 
-function gap(part, whole, allPart, allWhole) {
+function difference(part, whole, allPart, allWhole) {
   if (!whole || !allWhole) return "–";
   const difference = BigInt(part) * BigInt(allWhole) - BigInt(allPart) * BigInt(whole);
   const apart = tenths(difference < 0n ? -difference : difference, BigInt(whole) * BigInt(allWhole));
@@ -84,7 +84,7 @@ function prepare(found) {
     const whole = found.groups[0];
     found.groups.forEach((group, index) => {
       const kept = group.kept[at];
-      const apart = index === 0 ? "" : gap(kept, group.eligible, whole.kept[at], whole.eligible);
+      const apart = index === 0 ? "" : difference(kept, group.eligible, whole.kept[at], whole.eligible);
       const texts = [count(kept), percent(kept, group.eligible), apart, change(kept - group.kept[found.start])];
       rows[index].querySelectorAll(".moved").forEach((cell, column) => {
         cell.textContent = texts[column];
@@ -130,7 +130,7 @@ function filterRows() {
     );
   }
 
-  /* A row near the thresholds of several datasets shows how it stands in the one that was asked for. */
+  /* A row near the thresholds of several datasets shows its fate in the one that is filtered for. */
   function say(row) {
     const { score: scored, fate: became, word, dataset: within } = standing(row);
     const [first, second, third] = ["score", "fate", "of"].map((name) => row.element.querySelector(`summary .${name}`));

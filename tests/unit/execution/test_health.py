@@ -99,7 +99,7 @@ def test_the_most_frequent_score(rows: tuple[int, ...], warn: Any, fail: Any, st
     assert found.text == f"the most frequent score is 1: {rows[0]} of 10 scored rows ({rows[0] * 10}.0%)"
 
 
-def test_limits_are_told_in_words() -> None:
+def test_limits_are_shown_in_words() -> None:
     shares = check("most_frequent", Health(most_frequent=ShareLimits(warn="60%", fail=0.57)))
     assert (shares.warn, shares.fail) == ("above 60%", "above 57%")
     length = check("length", Health(length=HighLimits(warn=0.25)), {"length": [{"rows": 9, "spearman": 0.1}]})

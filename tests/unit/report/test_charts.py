@@ -1,4 +1,4 @@
-"""Charts: where bars and lines stand."""
+"""Charts: where bars and lines are drawn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from alpaqual.results.datasets import ScoreCount
 from alpaqual.results.graders import ScoreScale
 
 
-def test_the_line_of_a_threshold_stands_left_of_the_bars_it_keeps() -> None:
+def test_the_line_of_a_threshold_is_left_of_the_bars_it_keeps() -> None:
     scale = found(ScoreScale, min=0, max=1)
     scores = [found(ScoreCount, score=0.0, rows=3), found(ScoreCount, score=1.0, rows=1)]
     drawn_bars = bars(scores, scale)
@@ -28,7 +28,7 @@ def test_the_line_of_a_threshold_stands_left_of_the_bars_it_keeps() -> None:
 @pytest.mark.parametrize(
     "scale", [{"min": 0, "max": 5, "step": 0.5}, {"min": 0, "max": 5, "step": None}, {"min": 1, "max": 1}]
 )
-def test_bars_lie_on_their_axis(scores: list[dict[str, Any]], scale: dict[str, Any]) -> None:
+def test_bars_are_within_their_axis(scores: list[dict[str, Any]], scale: dict[str, Any]) -> None:
     made = bars([found(ScoreCount, **each) for each in scores], found(ScoreScale, **scale))
     for bar in made.values:
         assert made.domain[0] <= bar["begin"] < bar["end"] <= made.domain[1]

@@ -114,7 +114,7 @@ def assert_only_text(text: str, cell: str) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_stays_text(text: str, escaper: str) -> None:
     if escaper == "plain_markdown":
-        # Sentences of ours: what is hostile stands inside, never at the start of a line.
+        # Our own sentences: hostile text is inside, never at the start of a line.
         text = f"rule {text}: fails"
     assert_only_text(text, ESCAPERS[escaper](text))
 
@@ -133,7 +133,7 @@ def test_any_text_stays_text(text: str) -> None:
 
 @settings(max_examples=examples(200), deadline=None)
 @given(text=TEXT)
-def test_markdown_shows_the_text_as_it_stands(text: str) -> None:
+def test_markdown_shows_the_text_unchanged(text: str) -> None:
     """Nothing is lost: what a reader sees is the text on one line, its invisible characters by their codes."""
     inline = GFM.parseInline(f"x{markdown(text, 10_000)}x")[0]
     shown = "".join(token.content for token in inline.children or [])

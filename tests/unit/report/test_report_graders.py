@@ -80,7 +80,7 @@ def agreeing(*cells: tuple[float, float, int], **more: Any) -> dict[str, Any]:
 # Markdown
 
 
-def test_graders_that_ask_nobody_have_no_costs() -> None:
+def test_graders_without_requests_have_no_costs() -> None:
     assert graders_table({"g": COLUMN}).splitlines()[2:] == [
         "| grader | scores from | scored | unscored |",
         "| :-- | :-- | --: | --: |",
@@ -100,7 +100,7 @@ def test_what_asking_came_to() -> None:
     assert model.endswith("| 60 | 40 | 31,000 | 200 | $1.23 | $0.0042 | 12.5 |")
 
 
-def test_the_rate_is_told_where_calls_were_made() -> None:
+def test_the_rate_is_shown_where_calls_were_made() -> None:
     reused = {**ASKED, "calls_made": 0, "calls_reused": 100, "calls_per_second": 0.0}
     assert "calls a second" not in graders_table({"m": reused})
 
@@ -177,7 +177,7 @@ def test_a_report_of_an_older_run_is_still_written() -> None:
 # HTML
 
 
-def test_the_page_tells_costs_of_those_that_ask_alone() -> None:
+def test_the_page_shows_costs_of_graders_with_requests_alone() -> None:
     page = section({"g": COLUMN}, Charts())
     assert "calls" not in page
     assert "cost" not in page
@@ -250,7 +250,7 @@ def test_what_a_cascade_saved_in_words() -> None:
     assert cascade_sentence("expensive", found(GraderResult, **COLUMN)) == ""
 
 
-def test_checks_are_told_by_their_state() -> None:
+def test_checks_are_ordered_by_their_state() -> None:
     every = checks(
         graders({"a": {"health": [checked("length", "pass"), checked("golden", "fail", fail="x")]}, "b": {}})
     )

@@ -145,14 +145,14 @@ def test_the_lowest_loss_is_named_only_where_there_is_one() -> None:
     assert "1.623 → not a number" in training_section(trainings(quality=lost))
 
 
-def test_settings_that_differ_are_told_apart() -> None:
+def test_settings_that_differ_are_listed_by_dataset() -> None:
     text = training_section(trainings(full={"learning_rate": 1e-5, "base_model": "b"}))
     assert text.startswith("### Training\n\nOne model for each dataset: all weights, 3 epochs, ")
     assert "- **quality**: base model meta-llama/Llama-2-7b-hf, learning rate 2e-5\n" in text
     assert "- **full**: base model b, learning rate 1e-5\n" in text
 
 
-def test_rows_that_were_left_out_are_told() -> None:
+def test_rows_that_were_left_out_are_shown() -> None:
     text = training_section(trainings(full={"rows_dropped": 17}))
     assert "| truncated | too long, left out |" in text
     assert "| 130 | 17 |" in text
@@ -243,7 +243,7 @@ def test_a_training_of_one_point_has_numbers_and_no_chart() -> None:
 
 
 @pytest.mark.parametrize("drawn", [None, [], [{"step": 1, "loss": None}, {"step": 2, "loss": None}]])
-def test_a_training_without_a_curve_is_told_all_the_same(drawn: Any) -> None:
+def test_a_training_without_a_curve_is_shown(drawn: Any) -> None:
     charts = Charts()
     assert "9,229" in on_page({"training": trainings(full={"curve": drawn})}, charts)
     (spec,) = charts.specs.values()

@@ -1,4 +1,4 @@
-"""What three trainings came to, as `results.json` has it: realistic numbers, the same each time."""
+"""The results of three trainings as in `results.json`: realistic numbers, the same each time."""
 
 from __future__ import annotations
 
