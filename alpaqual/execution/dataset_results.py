@@ -58,8 +58,8 @@ def dataset_result(
 
 
 def _near(row: RowNearThreshold) -> NearRow:
-    values = msgspec.structs.asdict(row)
-    return NearRow(**values | {"fate": Fate(row.fate)})
+    # Tuples become lists, so that results that are built equal results that are read.
+    return msgspec.convert(msgspec.to_builtins(row), NearRow)
 
 
 class _Counts:
