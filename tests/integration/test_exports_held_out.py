@@ -15,6 +15,8 @@ from conftest import Project
 from alpaqual.errors import StageError
 from alpaqual.job import from_json
 
+pytestmark = pytest.mark.slow
+
 TOOLS = ("axolotl", "llama_factory", "trl")
 ROWS = [{"id": f"r{n}", "instruction": f"Say \u2028{n}", "input": "", "output": "yes " * (n + 1)} for n in range(12)]
 

@@ -18,6 +18,8 @@ MODULE = '''
 
 from alpaqual.values import Endpoint, Grade, Reply, Request, Row
 
+pytestmark = pytest.mark.slow
+
 
 class Echo:
     BATCH_REQUESTS = 0

@@ -574,7 +574,7 @@ def check_results(results, dataset, selection):
     """The counts of the report, and of each quota whether it holds or what it lacks."""
     kept = [key for key, fate in selection.fate.items() if fate == "kept"]
     assert results["rows"] == len(kept)
-    assert results["fates"] == {fate: list(selection.fate.values()).count(fate) for fate in FATES}
+    assert dict(results["fates"]) == {fate: list(selection.fate.values()).count(fate) for fate in FATES}
     assert sum(results["fates"].values()) == len(selection.fate)
     assert results["eligible"] == len(selection.v)
     assert results["at_threshold"] == len(selection.b)
