@@ -483,7 +483,7 @@ def test_control_c_keeps_what_was_in_flight(project: Project, server: Server) ->
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 130, errors
-    assert "run again and it goes on" in errors
+    assert "run again to resume" in errors
     assert "Traceback" not in errors
     paid = requests(server)
     kept = sum(len(path.read_text().splitlines()) for path in (project.folder / ".alpaqual/replies").glob("*.jsonl"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
@@ -69,7 +68,6 @@ class Verdicts:
     def __init__(self) -> None:
         self.waiting: list[tuple[Comparison, Outcome[Preference]]] = []
         self.written: dict[str, dict[Order, Outcome[Preference]]] = {}
-        self.prepared = threading.Event()
 
     def __len__(self) -> int:
         return len(self.waiting)
@@ -81,9 +79,6 @@ class Verdicts:
         for item, outcome in self.waiting:
             self.written.setdefault(item.pair, {})[item.order] = outcome
         self.waiting = []
-
-    def prepare(self) -> None:
-        self.prepared.set()
 
 
 def prompt_of(item: Comparison) -> str:
@@ -156,7 +151,6 @@ def test_pairs_in_both_orders_go_through_the_loop(
 ) -> None:
     sink, usage = judge(server, recipe, 40, mode=mode)
 
-    assert sink.prepared.is_set()
     assert len(sink.written) == 40
     assert usage.calls_made == 80
     for pair, orders in sink.written.items():
