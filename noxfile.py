@@ -92,4 +92,4 @@ def check(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Write the pages that are made from the code again, and run the recipes and commands of all pages."""
     python(session, "docs/reference.py")
-    python(session, "-m", "pytest", "-q", "tests/e2e/test_readme_recipes.py", "tests/house", *session.posargs)
+    python(session, "-m", "pytest", "-q", "tests/e2e/test_readme_recipes.py", "tests/project", *session.posargs)

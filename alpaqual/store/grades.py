@@ -103,7 +103,7 @@ def write_imported(engine: Engine, query: str, path: Path, shown: str) -> None:
 
 
 def require_validation() -> None:
-    """Refuse to go on where pandera's switch for validation is off: alpaqual has no mode without it.
+    """Refuse to run where pandera's switch for validation is off: alpaqual has no mode without it.
 
     Raises MachineError.
     """

@@ -25,6 +25,7 @@ def test_help_of_run_shows_its_signature_and_parameters() -> None:
     assert [name for name in inspect.signature(alpaqual.run).parameters if f"\n        {name}: " not in text] == []
 
 
+@pytest.mark.slow
 def test_run_is_the_function_after_every_module_was_imported() -> None:
     """A package called `alpaqual.run` would replace the function as soon as it is imported."""
     program = """
