@@ -25,6 +25,8 @@ from alpaqual.recipe.recipe import Recipe
 from alpaqual.store.ledger import Ledger
 from alpaqual.values import Reply, Request
 
+pytestmark = pytest.mark.slow
+
 Order = Literal["ab", "ba"]
 
 

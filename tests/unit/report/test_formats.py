@@ -53,6 +53,7 @@ def test_an_unknown_format_says_which_there_are() -> None:
     assert set(format_names()) >= {"github", "html", "json", "junit", "md"}
 
 
+@pytest.mark.slow
 def test_a_format_of_another_package_is_written_and_can_be_chosen(tmp_path: Path) -> None:
     site = tmp_path / "site"
     info = site / "lines-1.0.dist-info"

@@ -190,6 +190,7 @@ def test_the_environment_is_exactly_what_the_recipe_says(printer: Path, environm
     assert {name: found.get(name) for name in environment} == environment
 
 
+@pytest.mark.slow
 def test_the_processes_get_the_scripts_start_time(printer: Path) -> None:
     assert 0 <= time.time() - int(environment_of(job(processes=1), printer)[START_TIME]) < 30
 
@@ -267,6 +268,7 @@ def test_kubernetes_takes_every_manifest(
 # Scripts that are run
 
 
+@pytest.mark.slow
 def test_a_node_without_a_rendezvous_names_the_variable(tmp_path: Path) -> None:
     write(tmp_path, job(nodes=2, processes=1))
     environment = {key: value for key, value in os.environ.items() if key != "RDZV_ENDPOINT"}
