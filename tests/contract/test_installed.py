@@ -14,6 +14,8 @@ import pytest
 from alpaqual import registry
 from alpaqual.errors import MachineError
 
+pytestmark = pytest.mark.slow
+
 CHECK = '''\
 from typing import Annotated
 

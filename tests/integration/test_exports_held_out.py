@@ -85,6 +85,7 @@ def test_every_export_trains_on_the_rows_of_alpaquals_own_job(project: Project) 
         assert hashlib.sha256(file.read_bytes()).hexdigest() in (folder / "config.yaml").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", ["axolotl", "llama_factory"])
 def test_prepared_rows_have_no_held_out_row_and_the_evaluation_rows_are_all_there(tool: str, project: Project) -> None:
     write(project, prompt="chat")

@@ -13,6 +13,8 @@ from conftest import Project
 
 from alpaqual import registry
 
+pytestmark = pytest.mark.slow
+
 MODULE = '''
 """A provider that answers with a number of words, one kind of grader that asks for it, and one that needs no model."""
 

@@ -72,7 +72,6 @@ def _rank(folder: Path, rank: int, processes: int, port: int) -> None:
     # A server leaves out in silence what it cannot import.
     if _PRELOADED not in sys.modules:
         raise ImportError(_PRELOADED)
-    os.setsid()
     os.chdir(folder)
     log = os.open("log.txt", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.dup2(log, 1)
