@@ -7,20 +7,13 @@ from pathlib import Path
 
 import click
 
-from alpaqual.cli.options import run_argument
+from alpaqual.cli.options import LazyChoice, run_argument
 
 
-class _FormatChoice(click.Choice[str]):
-    """A choice of the installed formats, which are looked up when the option is used or shown."""
+def _format_names() -> Sequence[str]:
+    from alpaqual.report.formats import format_names
 
-    def __init__(self) -> None:
-        self.case_sensitive = True
-
-    @property
-    def choices(self) -> Sequence[str]:  # type: ignore[override]
-        from alpaqual.report.formats import format_names
-
-        return format_names()
+    return format_names()
 
 
 @click.command()
@@ -28,7 +21,7 @@ class _FormatChoice(click.Choice[str]):
 @click.option(
     "--format",
     "kind",
-    type=_FormatChoice(),
+    type=LazyChoice(_format_names),
     default="md",
     show_default=True,
 )

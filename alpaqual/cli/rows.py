@@ -5,21 +5,26 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from alpaqual.cli.options import run_argument
+from alpaqual.cli.options import LazyChoice, run_argument
 
-_FATES = ["kept", "below_threshold", "unscored", "removed_by_rule", "removed_by_quota", "not_sampled"]
+
+def _fates() -> Sequence[str]:
+    from alpaqual.values import Fate
+
+    return list(Fate)
 
 
 @click.command()
 @run_argument
 @click.option("--dataset", help="Rows of this dataset.")
 @click.option("--category", help="Rows in this category.")
-@click.option("--fate", type=click.Choice(_FATES), help="Rows with this fate.")
+@click.option("--fate", type=LazyChoice(_fates), help="Rows with this fate.")
 @click.option("--rule", help="Rows that fail this rule.")
 @click.option("--id", "row_id", help="The row with this id, or rows whose ids start with it.")
 @click.option("--limit", type=click.IntRange(0), default=20, show_default=True, help="Most rows to show; 0 shows all.")
