@@ -96,7 +96,7 @@ def test_the_plan_says_so_where_other_words_ask_for_the_same_rows(trained: Proje
     write(trained, more="categories: [{category: all, pattern: e}]")
     trained.run(until="selecting")
     said = trained.command("plan", "recipe.yaml", "-q").stdout
-    assert re.search(r"reuse +training.good +its model is in the run folder", said) and "training good:" not in said
+    assert re.search(r"reuse +training.good +its result is in the run folder", said) and "training good:" not in said
 
 
 def test_data_that_is_not_good_is_not_trained_on(trained: Project) -> None:
@@ -172,7 +172,7 @@ def test_exports_stand_beside_the_jobs(trained: Project) -> None:
 
 def test_a_program_that_only_gets_files_is_no_trainer(trained: Project) -> None:
     write(trained, ", trainer: trl")
-    with pytest.raises(RecipeError, match="trl is trained with elsewhere: name it in 'exports'"):
+    with pytest.raises(RecipeError, match="run cannot start trl: name it in 'exports'"):
         alpaqual.plan_recipe(trained.recipe)
 
 
