@@ -146,8 +146,7 @@ def cli_page() -> str:
 
 
 def _help(command: click.Command, name: str) -> str:
-    # Use the settings of the group: click caches the help option of the first context it sees.
-    context = click.Context(command, info_name=name, terminal_width=100, **cli.context_settings)
+    context = click.Context(command, info_name=name, terminal_width=100, **command.context_settings)
     return f"```\n{command.get_help(context)}\n```\n"
 
 

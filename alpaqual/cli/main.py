@@ -40,7 +40,10 @@ class _Commands(click.Group):
             sys.exit(141)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(cls=_Commands, context_settings=_SETTINGS)
 @click.version_option(__version__, prog_name="alpaqual")
 def cli() -> None:
     """Decide which instruction-tuning rows to train on, and show why.
@@ -51,6 +54,9 @@ def cli() -> None:
 
 
 for _command in (init, check, plan, run, report, rows, replies, schema):
+    # On each command: click keeps the help option of the first context that a command is used in.
+    for _each in (_command, *(_command.commands.values() if isinstance(_command, click.Group) else ())):
+        _each.context_settings = {**_SETTINGS, **_each.context_settings}
     cli.add_command(_command)
 
 

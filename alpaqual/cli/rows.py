@@ -17,7 +17,7 @@ from alpaqual.cli.options import LazyChoice, run_argument
 def _fates() -> Sequence[str]:
     from alpaqual.values import Fate
 
-    return list(Fate)
+    return [fate.value for fate in Fate]
 
 
 @click.command()
