@@ -41,7 +41,8 @@ class Engine(Protocol):
     Statements are in DuckDB's SQL. Every method raises QueryError with the engine's reason.
     """
 
-    def reads(self, kind: str) -> bool:
+    @staticmethod
+    def reads(kind: str) -> bool:
         """Whether the engine has a reader of its own for a source format."""
         ...
 
@@ -56,7 +57,8 @@ class Engine(Protocol):
         """
         ...
 
-    def scan_sql(self, scan: Scan) -> str | None:
+    @staticmethod
+    def scan_sql(scan: Scan) -> str | None:
         """The query that reads the files, for a person to run again; None where only `rows` reads them."""
         ...
 

@@ -23,6 +23,12 @@ def open_engine(
     return engine
 
 
+def engine_class(kind: str) -> type[Engine]:
+    """The class of an engine, for what it can say without a connection. Raises MachineError as `open_engine` does."""
+    found: type[Engine] = find("engines", kind)
+    return found
+
+
 @contextmanager
 def viewing(tables: Mapping[str, Path]) -> Iterator[Engine]:
     """The default engine with stored Parquet files as tables, closed at the end."""

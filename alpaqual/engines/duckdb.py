@@ -42,7 +42,8 @@ class Plugin:
 
     # Files
 
-    def reads(self, kind: str) -> bool:
+    @staticmethod
+    def reads(kind: str) -> bool:
         """Whether DuckDB has a reader for a source format."""
         return kind in READERS
 
@@ -73,10 +74,11 @@ class Plugin:
             self.create(scan.table, _cells_query(scan, cells), what)
         return unreadable
 
-    def scan_sql(self, scan: Scan) -> str | None:
+    @staticmethod
+    def scan_sql(scan: Scan) -> str | None:
         """The query that reads the files; None where DuckDB has no reader for the format."""
-        files = [file.path for file in scan.files]
-        return READERS[scan.format].query(scan, files) if self.reads(scan.format) else None
+        reader = READERS.get(scan.format)
+        return None if reader is None else reader.query(scan, [file.path for file in scan.files])
 
     def check_files(self, scan: Scan) -> Iterator[tuple[str, str]]:
         """Read each typed local file to its end: yields (path, reason) of each that is damaged."""
@@ -138,11 +140,11 @@ class Plugin:
 
     def drop(self, table: str) -> None:
         """Drop a table or a view, where there is one."""
-        found = self.all_rows(
-            f"SELECT table_type FROM information_schema.tables WHERE table_name = {literal(table)}", "cleaning up"
-        )
-        for (kind,) in found:
-            self.execute(f"DROP {'VIEW' if kind == 'VIEW' else 'TABLE'} {name(table)}", "cleaning up")
+        try:
+            self.execute(f"DROP VIEW IF EXISTS {name(table)}", "cleaning up")
+        except QueryError:
+            # It is a table: DuckDB has no statement that drops either.
+            self.execute(f"DROP TABLE {name(table)}", "cleaning up")
 
     def columns(self, table: str) -> Mapping[str, str]:
         """Columns of a table and their types."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from alpaqual.engines import open_engine
+from alpaqual.contracts import Engine
+from alpaqual.engines import engine_class
 from alpaqual.plan.grading import GradeStage
 from alpaqual.plan.loading import NOTHING_UNREADABLE, LoadStage
 from alpaqual.plan.plan import Plan
@@ -37,7 +38,7 @@ def _stage_sql(plan: Plan, stage: Stage) -> Iterator[str]:
             yield _create(grades(stage.grader), read)
             return
     if isinstance(stage, LoadStage):
-        scans = list(_scans(stage))
+        scans = list(_scans(engine_class(plan.recipe.text.engine.kind), stage))
         if not scans:
             yield f"-- A plug-in reads a source: these are the rows that it gave.\n{_create(ROWS, _STORED_ROWS)}"
             return
@@ -49,13 +50,9 @@ def _stage_sql(plan: Plan, stage: Stage) -> Iterator[str]:
             yield _create(statement.table, statement.sql)
 
 
-def _scans(stage: LoadStage) -> list[str]:
+def _scans(engine: type[Engine], stage: LoadStage) -> list[str]:
     """The statements that read the files; none where the engine reads a source through its plug-in."""
-    engine = open_engine()
-    try:
-        queries = [(scan, engine.scan_sql(scan)) for scan in stage.scans]
-    finally:
-        engine.close()
+    queries = [(scan, engine.scan_sql(scan)) for scan in stage.scans]
     if any(query is None for _, query in queries):
         return []
     made = [

@@ -27,12 +27,15 @@ class CategorizeStage(Stage):
 
     kind: ClassVar[str] = "categorising"
     facts: ClassVar[type[StageFacts]] = CategoryFacts
-    each: tuple[tuple[str, str], ...] = field(default=(), compare=False)
-    """(`file:line`, query) of each category alone."""
+    categories: tuple[Category, ...]
+    places: tuple[str, ...]
+    """`file:line` of each category."""
+    column: Column = field(compare=False, repr=False)
 
     @property
     def parts(self) -> Iterator[tuple[str, str]]:
-        return iter(self.each)
+        for place, category in zip(self.places, self.categories, strict=True):
+            yield place, row_categories([category], self.column)
 
 
 def categorize_stages(compilation: Compilation) -> Iterator[CategorizeStage]:
@@ -51,9 +54,9 @@ def categorize_stages(compilation: Compilation) -> Iterator[CategorizeStage]:
         settings={"categories": described},
         inputs=compilation.inputs((LoadStage, "")),
         statements=tuple(_statements(categories, column)),
-        each=tuple(
-            (place, row_categories([category], column)) for place, category in zip(places, categories, strict=True)
-        ),
+        categories=tuple(categories),
+        places=tuple(places),
+        column=column,
     )
 
 

@@ -31,12 +31,15 @@ class CheckStage(Stage):
 
     kind: ClassVar[str] = "checking"
     facts: ClassVar[type[StageFacts]] = CheckFacts
-    each: tuple[tuple[str, str], ...] = field(default=(), compare=False)
-    """(`file:line`, query) of each rule alone."""
+    rules: tuple[Rule, ...]
+    places: tuple[str, ...]
+    """`file:line` of each rule."""
+    column: Column = field(compare=False, repr=False)
 
     @property
     def parts(self) -> Iterator[tuple[str, str]]:
-        return iter(self.each)
+        for place, rule in zip(self.places, self.rules, strict=True):
+            yield place, failures([rule], self.column)
 
 
 def check_stages(compilation: Compilation) -> Iterator[CheckStage]:
@@ -52,7 +55,9 @@ def check_stages(compilation: Compilation) -> Iterator[CheckStage]:
         settings={"rules": described},
         inputs=compilation.inputs((LoadStage, "")),
         statements=(KeptTable(FAILURES, failures(rules, column)), Facts("failing", COUNTS)),
-        each=tuple((places.get(rule.id, ""), failures([rule], column)) for rule in rules),
+        rules=tuple(rules),
+        places=tuple(places.get(rule.id, "") for rule in rules),
+        column=column,
     )
 
 

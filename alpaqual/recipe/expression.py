@@ -27,27 +27,37 @@ def render_where(text: str, column: Callable[[str], str]) -> str:
 
     The result is parsed and checked again: it holds allowed SQL and the given columns alone. Raises ExpressionError.
     """
-    import sqlglot
+    names = dict.fromkeys(_name(node) for node in _columns(_tree(text)))
+    return _rendered(text, tuple((name, column(name)) for name in names))
 
-    given: list[Any] = []
+
+@cache
+def _rendered(text: str, columns: tuple[tuple[str, str], ...]) -> str:
+    """The expression with (name, quoted name) pairs of columns. A plan renders an expression several times."""
+    from sqlglot import exp
+
+    given = {name: _unquoted(name, sql) for name, sql in columns}
 
     def replaced(node: Any) -> Any:
         if kind(node) != "Column":
             return node
-        name = sqlglot.parse_one(column(_name(node)), dialect="duckdb")
-        if kind(name) != "Column":
-            raise ExpressionError(f"the column '{plain(_name(node))}' has no plain name in SQL")
-        given.append(name)
-        return name
+        return exp.column(exp.to_identifier(given[_name(node)], quoted=True))
 
     try:
         rendered = str(_tree(text).copy().transform(replaced).sql(dialect="duckdb", identify=True, comments=False))
     except RecursionError:
         raise ExpressionError("not a SQL expression: nested too deeply") from None
-    strange = {_name(node) for node in _columns(_parsed(rendered))} - {_name(node) for node in given}
-    if strange:
+    if {_name(node) for node in _columns(_parsed(rendered))} - set(given.values()):
         raise ExpressionError(f"'{plain(rendered)}' names other columns than the expression: write it in another way")
     return rendered
+
+
+def _unquoted(name: str, sql: str) -> str:
+    """The name in a quoted identifier. Raises ExpressionError where the SQL is anything else."""
+    inner = sql[1:-1].replace('""', "")
+    if len(sql) < 3 or sql[0] != '"' or sql[-1] != '"' or '"' in inner or "\x00" in sql:
+        raise ExpressionError(f"the column '{plain(name)}' has no plain name in SQL")
+    return sql[1:-1].replace('""', '"')
 
 
 @cache
