@@ -6,6 +6,7 @@ Importing torch and transformers costs each process several seconds, and torchru
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing.connection
 import os
 import runpy
@@ -69,9 +70,8 @@ def _wait(ranks: list[ForkServerProcess], seconds: float) -> int:
 
 
 def _rank(folder: Path, rank: int, processes: int, port: int) -> None:
-    # A server leaves out in silence what it cannot import.
-    if _PRELOADED not in sys.modules:
-        raise ImportError(_PRELOADED)
+    # The server ignores a module that it cannot import; here the import fails with its reason.
+    importlib.import_module(_PRELOADED)
     os.chdir(folder)
     log = os.open("log.txt", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.dup2(log, 1)

@@ -2,13 +2,9 @@
 """What every process of a job imports, imported once by the server that forks them."""
 
 import gc
+import importlib
+import pkgutil
 
-import alpaqual.trainers.fsdp_job.checking
-import alpaqual.trainers.fsdp_job.measuring
-import alpaqual.trainers.fsdp_job.saving
-import alpaqual.trainers.fsdp_job.stopping
-import alpaqual.trainers.fsdp_job.texts
-import numpy
 import peft
 import safetensors.torch
 import torch
@@ -17,13 +13,13 @@ import torch.distributed.fsdp
 import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, get_scheduler
 
-import alpaqual.trainers.fsdp_job.batches
-import alpaqual.trainers.fsdp_job.checkpoints
-import alpaqual.trainers.fsdp_job.data
-import alpaqual.trainers.fsdp_job.loss
-import alpaqual.trainers.fsdp_job.memory
-import alpaqual.trainers.fsdp_job.model
+from alpaqual.trainers import fsdp_job
+
+for module in pkgutil.iter_modules(fsdp_job.__path__, f"{fsdp_job.__name__}."):
+    # The program itself is run by each process.
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
 
 torch.set_num_threads(1)
-# What is here for good is looked through for garbage in none of the processes.
+# The garbage collector of a process skips everything that was imported here.
 gc.freeze()
