@@ -3,7 +3,7 @@
     ALPAQUAL_DATA=FOLDER python tests/bench/grading.py --peers-python PEERS/bin/python
 
 FOLDER holds alpaca_52k.parquet. The server answers after --latency milliseconds; each contender is one whole process, in turn.
-Everybody sends the same prompt but data-juicer, which has its own. alpaqual does what the bare script does not: ledger, retries,
+All contenders send the same prompt, except data-juicer, which has its own. alpaqual does what the bare script does not: ledger, retries,
 budget, pace, parsing, grades by row id, selection and reports. --memory grades 5,000 and 52,002 rows and compares peak memory.
 With --page the tables are put into that page.
 """
@@ -189,13 +189,13 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="put the tables into this page")
     given = parser.parse_args()
     peers = installed(given.peers_python, "py-data-juicer") if given.peers_python else {}
-    told = f"{machine()} {versions({**installed(Path(sys.executable), 'openai', 'duckdb'), **peers})}. "
-    told += f"The server answers after {given.latency:g} ms. Medians of {given.rounds} rounds."
+    head = f"{machine()} {versions({**installed(Path(sys.executable), 'openai', 'duckdb'), **peers})}. "
+    head += f"The server answers after {given.latency:g} ms. Medians of {given.rounds} rounds."
     with tempfile.TemporaryDirectory(prefix="grading-rows-") as temporary:
         folder, source = Path(temporary), Path(given.data) / "alpaca_52k.parquet"
         counts = sorted({given.rows, given.few, *((5_000, 52_002) if given.memory else ())})
         subprocess.run([sys.executable, "-c", CUT, str(source), str(folder), *map(str, counts)], check=True)
-        text = f"{told}\n\n{rates(source, folder, given)}"
+        text = f"{head}\n\n{rates(source, folder, given)}"
         if given.memory:
             text += f"\n\nMemory of `alpaqual run`, 64 in flight, answers after 5 ms, one round each:\n\n{memory(folder, given)}"
     publish(text, "grading.py", given.page)

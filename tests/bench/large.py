@@ -4,8 +4,8 @@
 
 FOLDER holds alpaca_52k.parquet; BIG is a folder on a disk with 15 GB free, where the rows are made once: 200 copies of
 Alpaca one after the other, each response with a suffix of its own, and a score of 1.0 to 5.0, a tenth of them 4.5 or 5.
-Everybody gets 2 threads and 4 GB of DuckDB memory. (a) a first run: content ids with ordinals for copies written to Parquet,
-eight keywords, three rules, threshold, JSON Lines; alpaqual also writes the failing rows, everybody's fate and the reports.
+Every contender gets 2 threads and 4 GB of DuckDB memory. (a) a first run: content ids with ordinals for copies written to Parquet,
+eight keywords, three rules, threshold, JSON Lines; alpaqual also writes the failing rows, the fate of every row and the reports.
 (b) a re-selection with another threshold, from what the first run stored. Each is one whole process, in turn. --copies 20
 tries it small. With --page the tables are put into that page.
 """
@@ -93,7 +93,7 @@ def measured(contender: Contender, place: Path) -> dict[str, float]:
 
     Raises SystemExit where it keeps other rows than before.
     """
-    os.sync()  # nobody waits for what the one before has written
+    os.sync()  # so that no contender waits for the writes of the one before
     contender.samples.append(measure(contender.command(place), place, contender.environment))
     output = str(place / contender.output)
     done = subprocess.run([sys.executable, "-c", COUNT, output], check=True, capture_output=True, text=True)
@@ -108,7 +108,7 @@ def measured(contender: Contender, place: Path) -> dict[str, float]:
 
 
 def alpaqual(name: str, *more: str) -> Contender:
-    """alpaqual with the recipe that lies in its folder."""
+    """alpaqual with the recipe in its folder."""
     return Contender(
         name,
         "",
@@ -217,7 +217,7 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, default=os.environ.get("ALPAQUAL_DATA"), help="folder of alpaca_52k.parquet"
     )
-    parser.add_argument("--folder", type=Path, required=True, help="where the rows and what is made of them lie")
+    parser.add_argument("--folder", type=Path, required=True, help="folder of the rows and of all output")
     parser.add_argument("--copies", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3, help="of the first run")
     parser.add_argument("--select-rounds", type=int, default=5, help="of the re-selections")

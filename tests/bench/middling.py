@@ -101,7 +101,7 @@ EVERYTHING = "whole, reports"
 
 
 def contenders(source: Path, peers: Path | None, having: dict[str, str]) -> list[Contender]:
-    """Everybody, in the order in which they run."""
+    """All contenders, in the order in which they run."""
     python = sys.executable
 
     def script(name: str, file: str, job: str, *more: str) -> Contender:
@@ -198,13 +198,13 @@ def agree(field: list[Contender]) -> str:
 
     Raises SystemExit where two keep different ones.
     """
-    told = []
+    lines = []
     for what, jobs in (("apply the threshold", (PLAIN, WHOLE, EVERYTHING)), ("stop at the three filters", (FILTERS,))):
         kept = {c.name: (c.rows, c.digest) for c in field if not c.missing and c.job in jobs}
         if len(set(kept.values())) > 1:
             raise SystemExit("not the same rows: " + ", ".join(f"{name} {rows}" for name, (rows, _) in kept.items()))
-        told.append(f"All {len(kept)} that {what} wrote the same {next(iter(kept.values()))[0]:,} rows.")
-    return " ".join(told)
+        lines.append(f"All {len(kept)} that {what} wrote the same {next(iter(kept.values()))[0]:,} rows.")
+    return " ".join(lines)
 
 
 def result(field: list[Contender]) -> str:
@@ -270,8 +270,8 @@ def main() -> None:
             field = contenders(source, peers, having)
             play(field, folder, given.rounds)
             size = source.stat().st_size / 1e6
-            told = f"From {'Parquet' if kind == 'parquet' else 'JSON'} ({size:.0f} MB). {agree(field)}"
-            parts.append(f"{told}\n\n{result(field)}")
+            head = f"From {'Parquet' if kind == 'parquet' else 'JSON'} ({size:.0f} MB). {agree(field)}"
+            parts.append(f"{head}\n\n{result(field)}")
             progress(parts[-1])
     publish("\n\n".join(parts), "middling.py", given.page)
 

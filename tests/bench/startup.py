@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="put the table into this page")
     given = parser.parse_args()
     field = commands(given.root.resolve())
-    told = f"{machine()} {versions(installed(Path(sys.executable), 'click', 'sqlglot', 'duckdb'))}."
+    head = f"{machine()} {versions(installed(Path(sys.executable), 'click', 'sqlglot', 'duckdb'))}."
     with tempfile.TemporaryDirectory(prefix="startup-") as temporary:
         for turn in range(given.rounds + 1):
             for contender, _ in field:
@@ -144,7 +144,7 @@ def main() -> None:
         )
     heads = ["command", "wall s, median (range)", "CPU s", "asked: under, s", "met"]
     publish(
-        f"{told} Medians of {given.rounds} rounds.\n\n{table(heads, lines)}",
+        f"{head} Medians of {given.rounds} rounds.\n\n{table(heads, lines)}",
         "startup.py",
         given.page,
     )

@@ -5,7 +5,7 @@
     python tests/bench/training.py gpu full --data FOLDER --out "$OUT"          # parts: paper, full, 1b, lora, qlora
 
 The same weights, the same rows in the same steps, the same schedule; each contender a process of its own, in turn (A B C A B C …).
-Useful tokens are those of the rows: padding is not counted, and for everybody a useful token costs the same operations
+Useful tokens are those of the rows: padding is not counted, and a useful token costs every contender the same operations
 (alpaqual.trainers.fsdp_job.metrics.flops_per_token). The losses of each step are laid beside alpaqual's. What is measured is
 written after every process, so that a run that is cut short keeps what it has. Nothing needs a network. One device.
 """
@@ -50,7 +50,7 @@ PACKAGES = (
 )
 ASKED_MFU, ASKED_RATIO, ASKED_SECONDS = 0.5, 3.0, 360.0
 PARTS: dict[str, dict[str, Any]] = {
-    # The paper's whole run: 9,229 rows, 3 epochs, batch 128. What stands beside it is cut short, or it would take an hour.
+    # The paper's whole run: 9,229 rows, 3 epochs, batch 128. The other parts are cut short, or they would take an hour.
     "paper": {"size": "7b", "contenders": [OURS], "warm_up": 5},
     "full": {"size": "7b", "steps": 12, "warm_up": 4},
     "1b": {"size": "1b", "steps": 40, "warm_up": 8, "repeats": 2, "padded_rows": [4, 16]},
@@ -61,7 +61,7 @@ PARTS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Spec:
-    """What is measured. `steps` cuts the rows to so many batches and one epoch; `warm_up` steps are left out of the speed."""
+    """What is measured. `steps` cuts the rows to that number of batches and one epoch; `warm_up` steps are left out of the speed."""
 
     data: str
     size: str = "tiny"
@@ -145,7 +145,7 @@ def write_weights(spec: Spec, folder: Path) -> None:
 
 
 def read_job(folder: Path) -> tuple[Any, Any, Any]:
-    """The job, where its model lies, and its rows as alpaqual's tokens."""
+    """The job, the path of its model, and its rows as alpaqual's tokens."""
     from alpaqual.job import from_json
     from alpaqual.trainers.fsdp_job.data import read_data
     from alpaqual.trainers.fsdp_job.model import BaseModel
@@ -180,7 +180,7 @@ def our_tokens(data: Any) -> list[dict[str, list[int]]]:
 
 
 def facts(spec: Spec, folder: Path) -> dict[str, Any]:
-    """What is the same for everybody: operations of a token, tokens of each step, and rows that are other tokens elsewhere."""
+    """What all contenders share: operations of a token, tokens of each step, rows that others tokenise differently."""
     import torch
 
     from alpaqual.trainers._devices import peak_of
@@ -524,7 +524,7 @@ class Run:
         return sum(self.steps["tokens"][warm_up:]) / sum(self.steps["seconds"][warm_up:])
 
     def mfu(self, warm_up: int, known: dict[str, Any]) -> float | None:
-        """Useful operations of what the device could have done; None where nobody knows."""
+        """Useful operations as a share of the device's peak; None where the peak is unknown."""
         if known["peak_flops"] is None:
             return None
         tokens, learned = (sum(self.steps[key][warm_up:]) for key in ("tokens", "loss_tokens"))
@@ -542,9 +542,9 @@ def environment() -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
-        # As launch.sh has it, for everybody.
+        # As in launch.sh, for every contender.
         "PYTORCH_ALLOC_CONF": os.environ.get("PYTORCH_ALLOC_CONF", "expandable_segments:True"),
-        # A host name that cannot be looked up stops nobody from meeting himself.
+        # The loopback interface: gloo and NCCL fail on a host name that does not resolve.
         "GLOO_SOCKET_IFNAME": "lo",
         "NCCL_SOCKET_IFNAME": "lo",
     }
@@ -583,7 +583,7 @@ def ours(folder: Path) -> Run:
 
 
 def theirs(name: str, spec: Spec, folder: Path) -> Run:
-    """Another trainer's process; without room for all activations once more, computing them twice."""
+    """Run another trainer's process; it retries with activation checkpointing if memory ends."""
     out = folder / "out.json"
     sample = measure(here(name, spec, out), folder, environment())
     found = json.loads(out.read_text(encoding="utf-8"))
@@ -611,7 +611,7 @@ def once(name: str, spec: Spec, work: Path, job: Path) -> Run:
 
 
 def contenders(spec: Spec) -> list[str]:
-    """Who takes part. TRL that is not there is said aloud."""
+    """Who takes part. A missing TRL is reported."""
     names = spec.contenders or [OURS, PADDING_FREE, PACKED, *(f"{PADDED}-{rows}" for rows in spec.padded_rows)]
     lacks = {"trl", "datasets"} - set(installed(Path(sys.executable), "trl", "datasets"))
     if lacks and any(name.startswith("trl") for name in names):
@@ -621,7 +621,7 @@ def contenders(spec: Spec) -> list[str]:
 
 
 def measured(spec: Spec, work: Path, out: Path | None, seconds: float) -> tuple[dict[str, Any], list[Run]]:
-    """All rounds; written to `out` after every process. No process is started that would likely end after so many `seconds`."""
+    """All rounds; written to `out` after every process. No process is started that would likely end after `seconds`."""
     began, names = time.monotonic(), contenders(spec)
     if spec.method != "full":
         base = work / f"weights-{spec.size}-{spec.seed}"
@@ -810,7 +810,7 @@ def arguments() -> argparse.ArgumentParser:
     running.add_argument("--size", choices=list(SIZES), default=default.size)
     running.add_argument("--method", choices=["full", "lora", "qlora"], default=default.method)
     running.add_argument("--rows", type=int, default=0, help="rows from the beginning of the data (default: all)")
-    running.add_argument("--steps", type=int, default=0, help="one epoch of so many batches instead")
+    running.add_argument("--steps", type=int, default=0, help="one epoch of this many batches instead")
     running.add_argument(
         "--contenders", nargs="+", default=[], help=f"default: {OURS} {PADDING_FREE} {PACKED} {PADDED}-ROWS"
     )

@@ -98,14 +98,14 @@ def expected(made: Made, grader: str, threshold: float, own: float, category: st
     def kept(rows: list[dict[str, Any]], least: float) -> int:
         return sum(1 for row in rows if row[grader] is not None and row[grader] >= least)
 
-    def told(least: float) -> list[str]:
+    def cells(least: float) -> list[str]:
         gap = Fraction(kept(within, least), len(within)) - Fraction(kept(everything, least), len(everything))
         apart = "" if category is None else points(gap)
         return [f"{kept(within, least):,}", percentage(kept(within, least), len(within)), apart]
 
     moved = kept(within, threshold) - kept(within, own)
     change = "0" if not moved else f"{'+' if moved > 0 else '−'}{abs(moved):,}"
-    return [f"{len(within):,}", *told(own), *told(threshold), change]
+    return [f"{len(within):,}", *cells(own), *cells(threshold), change]
 
 
 def shown_as(name: str) -> str:

@@ -110,7 +110,7 @@ def test_planning_takes_text_path_or_recipe(project: Project) -> None:
     assert changed.stage("selecting.quality").fingerprint != plans[0].stage("selecting.quality").fingerprint
 
 
-def test_what_a_run_tells_while_it_runs(project: Project) -> None:
+def test_a_run_calls_its_listener_at_the_start_and_end_of_each_stage(project: Project) -> None:
     project.jsonl("data.jsonl", ROWS)
     project.write("recipe.yaml", RECIPE)
     heard: list[tuple[str, str]] = []

@@ -1,4 +1,4 @@
-"""Recipes and commands in the README and the pages work as they stand there."""
+"""Recipes and commands in the README and the pages work as printed."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def outcome(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def undisturbed(data: Path) -> tuple[dict[str, bytes], float]:
-    """What a run gives that nobody disturbs, and how long it takes."""
+    """The results of a run that is not interrupted, and its seconds."""
     started = time.monotonic()
     process = start(data)
     _, errors = process.communicate(timeout=120)

@@ -128,7 +128,7 @@ def test_a_run_elsewhere_gives_the_same_bytes(fresh: Project, tmp_path_factory: 
     assert done.returncode == here.exit_code, done.stderr
     there = contents(other.folder / "runs" / "trial")
     for name, content in contents(here.folder).items():
-        # The recipe's file stands in the reports as it was named; SQL has the paths of its machine.
+        # Reports have the recipe's path as it was given; SQL has absolute paths.
         if name.startswith("datasets/"):
             assert there[name] == content
     strip = re.compile(rb"[^ \"]*recipe\.yaml")
@@ -262,7 +262,7 @@ def test_a_damaged_result_is_an_error_that_says_what_to_delete(built: Project, d
     stage, file, harm = DAMAGE[damage]
     folder = result_folder(built, stage)
     harm(folder / file)
-    # Nobody reads from the run folder: what is there still would hide nothing.
+    # The second run fails as well: a result left in the run folder does not hide the damage.
     for _ in range(2):
         with pytest.raises(StoreError) as caught:
             built.run()

@@ -1,4 +1,4 @@
-"""Files of every format, and every kind of trouble in them: a row is loaded, or stands in quarantine with its reason."""
+"""Files of every format, and every kind of trouble in them: a row is loaded, or is in quarantine with its reason."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_every_format_gives_the_same_rows(project: Project, kind: str) -> None:
 def test_a_glob_reads_files_in_the_order_of_their_names(project: Project) -> None:
     for number in (2, 1, 3):
         project.write(f"data/part-{number}.jsonl", line({"instruction": f"q{number}", "output": "a"}))
-    project.write("data/other.txt", "nothing of ours")
+    project.write("data/other.txt", "something else")
     project.ask("data/part-*.jsonl")
     run = project.run()
     assert_nothing_lost(run, 3)
@@ -192,7 +192,7 @@ def test_a_file_whose_name_looks_like_a_glob_is_that_file(project: Project) -> N
     assert len(texts(loaded(project, "data[1].jsonl", jsonl(ROWS[:1]), 1))) == 1
 
 
-def test_named_sources_of_different_formats_stand_side_by_side(project: Project) -> None:
+def test_named_sources_of_different_formats_are_loaded_together(project: Project) -> None:
     project.write("a.jsonl", jsonl(ROWS[:2]))
     project.write("b.csv", csv_of(ROWS[2:]))
     project.write("c.json", json.dumps([{"instruction": "q", "context": "c", "response": "r"}]))
@@ -246,10 +246,10 @@ def test_a_conversation_ends_at_its_last_answered_question(project: Project) -> 
 
 
 UNANSWERED = {
-    "nobody answers": ([_USER("q")], "no assistant turn after the last user turn"),
+    "no assistant turn": ([_USER("q")], "no assistant turn after the last user turn"),
     "answered before, not at the end": ([_USER("q"), _ASSISTANT("a"), _USER("q2")], "no assistant turn"),
-    "nobody asks": ([_ASSISTANT("a")], "no user turn with a text"),
-    "nobody speaks": ([], "no user turn with a text"),
+    "no user turn": ([_ASSISTANT("a")], "no user turn with a text"),
+    "no turn": ([], "no user turn with a text"),
     "a question of null": ([_USER(None), _ASSISTANT("a")], "no user turn with a text"),
     "an answer of null": ([_USER("q"), _ASSISTANT(None)], "no assistant turn"),
     "null": (None, "not a list of turns"),
@@ -259,7 +259,7 @@ UNANSWERED = {
 }
 
 
-def test_conversations_without_an_answer_stand_in_quarantine(project: Project) -> None:
+def test_conversations_without_an_answer_are_quarantined(project: Project) -> None:
     talks = [{"messages": [_USER("q"), _ASSISTANT("a")]}, *({"messages": talk} for talk, _ in UNANSWERED.values())]
     run = loaded(project, "d.jsonl", jsonl([*talks, {"other": 1}]), len(talks) + 1)
     found = quarantine(run)
@@ -312,7 +312,7 @@ BAD_LINES: dict[str, tuple[bytes, str | None]] = {
 
 
 @pytest.mark.parametrize("trouble", BAD_LINES)
-def test_a_bad_line_stands_in_quarantine_and_its_neighbours_do_not(project: Project, trouble: str) -> None:
+def test_a_bad_line_is_quarantined_and_its_neighbours_do_not(project: Project, trouble: str) -> None:
     content, reason = BAD_LINES[trouble]
     good = [line(ROWS[0]).encode(), line(ROWS[1]).encode()]
     run = loaded(project, "d.jsonl", good[0] + content + b"\n" + good[1], 3)
@@ -462,7 +462,7 @@ def test_broken_json_is_refused_with_the_place(project: Project, trouble: str) -
     refused(project, "d.json", *REFUSED_JSON[trouble])
 
 
-def test_items_that_are_no_rows_stand_in_quarantine(project: Project) -> None:
+def test_items_that_are_no_rows_are_quarantined(project: Project) -> None:
     run = loaded(project, "d.json", json.dumps([ROWS[0], 5, None, [1], ROWS[1]]), 5)
     assert [reason for _, reason in quarantine(run)] == [
         f"d.json item {index}: {kind} where a row (an object) should be"
@@ -470,7 +470,7 @@ def test_items_that_are_no_rows_stand_in_quarantine(project: Project) -> None:
     ]
 
 
-def test_a_big_row_of_a_list_stands_in_quarantine(project: Project) -> None:
+def test_a_big_row_of_a_list_is_quarantined(project: Project) -> None:
     big = {"instruction": "q", "output": "x" * 20_000_000}
     run = loaded(project, "d.json", json.dumps([ROWS[0], big, ROWS[1]]), 3)
     assert quarantine(run) == [(2, "more than 16 million characters")]
@@ -540,7 +540,7 @@ BAD_CSV: dict[str, tuple[bytes | str, list[tuple[int, str]], list[str]]] = {
 
 
 @pytest.mark.parametrize("trouble", BAD_CSV)
-def test_broken_csv_rows_stand_in_quarantine(project: Project, trouble: str) -> None:
+def test_broken_csv_rows_are_quarantined(project: Project, trouble: str) -> None:
     tail, aside, kept = BAD_CSV[trouble]
     content = _HEAD.encode() + (tail if isinstance(tail, bytes) else tail.encode())
     run = loaded(project, "d.csv", content, len(aside) + len(kept))
@@ -635,7 +635,7 @@ def test_text_among_the_first_scores_leaves_those_rows_unscored(project: Project
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv"])
-def test_text_far_down_a_column_of_scores_stands_in_quarantine(project: Project, kind: str) -> None:
+def test_text_far_down_a_column_of_scores_is_quarantined(project: Project, kind: str) -> None:
     rows = [{"instruction": f"q{i}", "output": "a", "s": "oops" if i == 29_000 else 1} for i in range(30_000)]
     body = "".join(f"{row['instruction']},a,{row['s']}\n" for row in rows)
     content = jsonl(rows) if kind == "jsonl" else b"instruction,output,s\n" + body.encode()

@@ -164,7 +164,7 @@ def test_what_does_not_decide_them_is_not(change: str, trained: Project) -> None
     assert before.stage("training.good").fingerprint == after.stage("training.good").fingerprint
 
 
-def test_exports_stand_beside_the_jobs(trained: Project) -> None:
+def test_exports_are_written_beside_the_jobs(trained: Project) -> None:
     write(trained, ", exports: [trl], launch: {start: elsewhere}")
     with pytest.raises(RecipeError, match=r"trainer trl: .*base_model"):
         trained.run()
@@ -202,7 +202,7 @@ def test_a_model_without_a_row_says_so(trained: Project) -> None:
         trained.run()
 
 
-def test_control_c_writes_a_checkpoint_and_the_next_run_goes_on(trained: Project) -> None:
+def test_control_c_writes_a_checkpoint_that_the_next_run_resumes(trained: Project) -> None:
     write(trained, datasets="[full]")
     process = subprocess.Popen(
         [sys.executable, "-m", "alpaqual", "run", "recipe.yaml"],
@@ -217,11 +217,11 @@ def test_control_c_writes_a_checkpoint_and_the_next_run_goes_on(trained: Project
         while time.monotonic() < ends and not (metrics.is_file() and metrics.stat().st_size):
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        said, told = process.communicate(timeout=90)
+        output, errors = process.communicate(timeout=90)
     finally:
         process.kill()
-    assert process.returncode == 4, (said, told)
-    assert "training.full: stopped on a signal; a checkpoint was saved" in told
+    assert process.returncode == 4, (output, errors)
+    assert "training.full: stopped on a signal; a checkpoint was saved" in errors
     run = trained.run()
     found = run.results["training"]["full"]
     assert found["steps"] == 8 and [point["step"] for point in found["curve"]] == list(range(1, 9))
@@ -245,11 +245,11 @@ def test_until_selecting_trains_nothing(trained: Project) -> None:
     assert run.results["training"] == {} and not (run.folder / "training").exists()
 
 
-def test_what_lacks_is_said_before_anything_is_done(trained: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    import alpaqual.execution.training as room
+def test_missing_packages_are_an_error_before_any_stage(trained: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    import alpaqual.execution.training as training
 
-    found = room.find_spec
-    monkeypatch.setattr(room, "find_spec", lambda name: None if name in ("torch", "peft") else found(name))
+    found = training.find_spec
+    monkeypatch.setattr(training, "find_spec", lambda name: None if name in ("torch", "peft") else found(name))
     write(trained, ", method: lora")
     with pytest.raises(MachineError, match=r"training needs torch, peft here: pip install 'alpaqual\[train,lora\]'"):
         trained.run()

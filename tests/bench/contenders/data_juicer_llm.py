@@ -1,4 +1,4 @@
-"""data-juicer's LLM filter over the same rows: its own prompt, one request a process, as many processes as it is told.
+"""data-juicer's LLM filter over the same rows: its own prompt, one request a process at a time, PROCESSES processes.
 
 python tests/bench/contenders/data_juicer_llm.py IN.jsonl OUT.jsonl URL PROCESSES   (OPENAI_BASE_URL and OPENAI_API_KEY are set here)
 """

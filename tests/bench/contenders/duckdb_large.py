@@ -1,6 +1,6 @@
-"""The steps of a first run, or of a re-selection, as bare DuckDB statements; says how long each took.
+"""The steps of a first run, or of a re-selection, as bare DuckDB statements; prints how long each took.
 
-Two threads and 4 GB unless it is told otherwise. First run: content ids with ordinals for copies, written to rows.parquet; rows
+Two threads and 4 GB of memory. First run: content ids with ordinals for copies, written to rows.parquet; rows
 that hold each of eight keywords; rows that fail each of three rules; threshold, written to out.jsonl. Re-selection, where
 rows.parquet is there already: threshold, written to out.jsonl, with `ordered` in the order of ids as alpaqual writes it.
 

@@ -1,4 +1,4 @@
-"""The openai package alone: the paper's prompt about every row, so many at once, scores written at the end. No ledger, no retries.
+"""The openai package alone: the paper's prompt about every row, CONCURRENCY requests in flight, scores written at the end. No ledger, no retries.
 
 python tests/bench/contenders/openai_bare.py IN.parquet OUT.jsonl URL CONCURRENCY [together]
 

@@ -1,4 +1,4 @@
-"""What training will take, told before it starts."""
+"""Estimates of training before it starts: steps, tokens, memory, time, cost."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def recipe(project: Project, **training: str) -> alpaqual.Plan:
     return alpaqual.plan_recipe(project.recipe)
 
 
-def test_rows_that_are_not_selected_yet_are_said_so(project: Project) -> None:
+def test_without_a_selection_the_estimate_reports_no_rows(project: Project) -> None:
     (found,) = estimate_jobs(recipe(project))
     assert found.rows is None and "rows are not selected yet" in str(found)
 
 
-def test_steps_tokens_time_and_cost_are_told(project: Project) -> None:
+def test_steps_tokens_time_and_cost_are_estimated(project: Project) -> None:
     plan = recipe(project, price_per_gpu_hour="3", launch="{processes: 4, start: elsewhere}")
     alpaqual.run(project.recipe, until="selecting")
     (found,) = estimate_jobs(plan)
@@ -49,7 +49,7 @@ def test_steps_tokens_time_and_cost_are_told(project: Project) -> None:
     assert "4 x H100 at 40% of its speed" in str(found)
 
 
-def test_without_a_gpu_no_time_is_made_up(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_gpu_no_time_is_estimated(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     plan = recipe(project)
     alpaqual.run(project.recipe, until="selecting")
@@ -64,14 +64,14 @@ def test_adapters_take_less_memory(method: str, a_weight: float, project: Projec
     assert found.bytes == round(6_738_415_616 * a_weight)
 
 
-def test_the_plan_tells_the_command(project: Project) -> None:
+def test_the_plan_prints_the_command(project: Project) -> None:
     plan = recipe(project)
     folder = project.folder / "runs" / "trial" / "training" / "full"
     assert commands(plan) == {"training.full": f"cd {folder} && bash launch.sh"}
     said = project.command("plan", "recipe.yaml", "-q").stdout
     assert f"training.full is: cd {folder} && bash launch.sh" in said
-    told = json.loads(project.command("plan", "recipe.yaml", "--json").stdout)
-    assert told["training"][0]["weights"] == 6_738_415_616 and list(told["commands"]) == ["training.full"]
+    printed = json.loads(project.command("plan", "recipe.yaml", "--json").stdout)
+    assert printed["training"][0]["weights"] == 6_738_415_616 and list(printed["commands"]) == ["training.full"]
 
 
 def test_the_weights_of_a_folder_are_counted_without_reading_them(tmp_path) -> None:
