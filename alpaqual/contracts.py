@@ -241,7 +241,7 @@ class Grader(Protocol):
         ...
 
     def follow_up(self, request: Request, grade: Grade, attempt: int) -> Request | None:
-        """The request after the `attempt`-th reply without a score; None where another request is in vain."""
+        """The request after the `attempt`-th reply without a score; None where another request would not help."""
         ...
 
 

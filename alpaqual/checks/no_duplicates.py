@@ -27,7 +27,7 @@ class Duplicates(StrictStruct, frozen=True, kw_only=True):
 class Plugin(Check):
     """Finds rows that repeat another row."""
 
-    DESCRIPTION = "The row is not there before; every copy but one fails."
+    DESCRIPTION = "The row occurs once; every copy but the first fails."
     ARGUMENT = Duplicates | bool
     SWITCH = True
     WHOLE_ROWS = True

@@ -31,8 +31,8 @@ async def fetch_batches(
     """Bring the replies about all items into the ledger; `loop.client.batch_faults` has the requests without one.
 
     The first round asks about every item, each later one about those whose reply needs a follow-up. `folder` is for the
-    state files. Raises StageError where sending has to stop, KeyboardInterrupt: running batches continue, and a rerun finds
-    them.
+    state files. Raises StageError where sending has to stop. After a KeyboardInterrupt, running batches continue and
+    a rerun finds them.
     """
     client = loop.client
     timing = BatchTiming(poll=settings.poll_seconds, patience=max(BatchTiming().patience, settings.patience_seconds))
@@ -47,7 +47,7 @@ async def fetch_batches(
         raise loop.explained(cause) from None
     finally:
         client.ledger.flush()
-        # The loop finds these replies in the ledger, and they count as calls made all the same.
+        # The loop finds these replies in the ledger, where they would count as reused.
         client.new_from_batch |= batches.received
         client.usage.calls_made += batches.usage.calls_made
         client.usage.cost_usd += batches.usage.cost_usd

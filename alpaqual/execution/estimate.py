@@ -31,7 +31,7 @@ _REPLY_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Estimate:
-    """A grader's work to come: `rows` to grade, `known` of them in the ledger, tokens, US dollars and seconds for the others.
+    """Work that a grader has left: `rows` to grade, `known` of them in the ledger, tokens, US dollars and seconds for the others.
 
     Dollars are None where no price is known; `price` is the price that they follow from.
     """
@@ -55,7 +55,7 @@ class Estimate:
 
     def __str__(self) -> str:
         if not self.rows:
-            return "its grades are in the store: nothing to ask"
+            return "its grades are in the store: no calls to pay for"
         if not self.calls:
             return f"{self.rows:,} rows, all of them in the ledger: 0 calls to pay for"
         known = f" ({self.known:,} of {self.rows:,} rows are in the ledger)" if self.known else ""
@@ -70,7 +70,7 @@ class Estimate:
 
 
 def estimate_graders(plan: Plan, store: Store) -> list[Estimate]:
-    """What each live grader that is not done would still ask; loads and checks the rows first.
+    """Estimate the calls of each live grader without stored grades; loads and checks the rows first.
 
     Raises RecipeError, StageError.
     """

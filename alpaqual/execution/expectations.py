@@ -25,7 +25,7 @@ def expectation_result(expectation: Expectation, results: Results, place: str) -
         values.append(value)
         met = met and value is not None and _inside(value, whole, bounds)
     text = f"{_subject(expectation)}: {' and '.join(texts)}"
-    shown = ", ".join("not there" if value is None else _number(value) for value in values)
+    shown = ", ".join("no value" if value is None else _number(value) for value in values)
     state = State.PASS if met else State(expectation.level)
     found = values[0] if len(values) == 1 else values
     return ExpectationResult(text=text, state=state, value=found, place=place), f"expected {text}; found {shown}"

@@ -65,7 +65,7 @@ def grader_result(name: str, graders: Mapping[str, Grader], facts: GraderFacts) 
 
 
 def grader_reasons(name: str, recipe: Recipe, found: GraderResult, facts: GraderFacts) -> Iterator[Reason]:
-    """Yield what is wrong with a grader: rows without a score, answers of another model, limits that are passed."""
+    """Yield what is wrong with a grader: rows without a score, answers of another model, limits that are exceeded."""
     grader, place = recipe.graders[name], recipe.place(("graders", name))
     yield from (Reason(state=state, text=text, place=place) for state, text in _unscored(name, recipe, found, facts))
     others = [model for model in found.models if grader.live and not _same_model(str(grader.model), model)]

@@ -64,7 +64,7 @@ class GradeSink:
         return len(self.parts)
 
     def add(self, item: NumberedRow, outcome: Outcome[Grade]) -> None:
-        """Take the grade of one row."""
+        """Add the grade of one row."""
         n, row = item
         grade = grade_of(outcome)
         if grade.score is not None:
@@ -144,7 +144,7 @@ class Grading:
         await self.loop.process(self.stream(condition), self.sink, on_progress)
 
     async def grades(self, rows: Sequence[Row], repeat: int = 0) -> list[Grade]:
-        """The grades of a few rows, in their order, not kept. Raises what `grade_rows` does."""
+        """The grades of a few rows, in their order, without storing them. Raises what `grade_rows` does."""
         outcomes = await self.loop.collect([(0, row) for row in rows], repeat)
         return [grade_of(outcome) for outcome in outcomes]
 

@@ -62,7 +62,7 @@ def agreement_result(grader: Grader, facts: GraderFacts) -> AgreementResult | No
 def cascade_result(grader: Grader, rows: int, calls: int, usd: float, facts: GraderFacts) -> CascadeResult | None:
     """Return what a cascade saved; None where the grader has none.
 
-    `rows` are the grader's, `calls` were made or reused, and `usd` is what those cost when they were new. A cascade saves a call
+    `rows` are the grader's, `calls` were made or reused, and `usd` is what those cost when first bought. A cascade saves a call
     for each row that would have gone to the model without it.
     """
     if grader.cascade is None:

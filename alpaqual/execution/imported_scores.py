@@ -1,4 +1,4 @@
-"""Scores that a file brings in, validated before they enter the store; and small tables that a recipe names."""
+"""Imports scores from files, validated before they enter the store, and reads small tables that a recipe names."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from alpaqual.values import Scan, SourceFile
 def import_scores(engine: Engine, recipe: Recipe, grader_name: str, target: Path) -> None:
     """Read a grader's file of scores, validate it and write it to `target` as (key, score).
 
-    Raises RecipeError where it cannot be read or lacks a column, StageError where a check finds it wrong.
+    Raises RecipeError where it cannot be read or lacks a column, StageError where a check fails.
     """
     grader = recipe.graders[grader_name]
     place: Place = ("graders", grader_name, "table")
@@ -77,7 +77,7 @@ def reading_table(
 
 
 def _key(engine: Engine, grader: Grader, key: str) -> str:
-    """SQL: the key as rows show theirs. Rows keep every number as DOUBLE, so the 7 of a table is 7.0."""
+    """SQL: the key in the format of `rows`, where every number is a DOUBLE: 7 becomes 7.0."""
     text = f"CAST({key} AS VARCHAR)"
     kind = engine.columns(ROWS.name).get(stored_column(grader.key.removeprefix("source.")), "VARCHAR")
     return text if kind == "VARCHAR" else f"COALESCE(CAST(TRY_CAST({text} AS {kind}) AS VARCHAR), {text})"

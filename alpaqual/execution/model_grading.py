@@ -75,7 +75,7 @@ async def _grade(
     facts: dict[str, Any] = {}
     if golden is not None and grader.live:
         facts["golden"] = await golden_facts(grading, known, golden)
-    # One request at a time also in batch mode: a prompt that yields no score shows in minutes, not in a day.
+    # Single requests also in batch mode, so that a prompt without scores is found in minutes, not in a day.
     await grading.grade_rows(PILOT_ROWS, options.watch)
     check_pilot(grading, grader)
     if grader.live and grader.health.repeats is not None:

@@ -63,7 +63,7 @@ def open_client(
 
 
 def open_model(settings: ModelSettings, folder: Path, *, offline: bool = False) -> Model:
-    """The provider's plug-in; offline, one that answers nothing.
+    """The provider's plug-in; offline, a model without replies of its own, so that only the ledger answers.
 
     Raises MachineError where this machine lacks what the model needs.
     """

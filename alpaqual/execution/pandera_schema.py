@@ -20,8 +20,8 @@ from alpaqual.values import ROW_FIELDS
 def pandera_schema(rules: Sequence[Rule]) -> Any:
     """A `pandera.polars.DataFrameSchema` for frames with the columns that the rules name.
 
-    A rule with `warn` and without `fail` warns, as pandera's `raise_warning` does. What pandera has no check for is worked
-    out by the engine that runs the rules, over the frame.
+    A rule with `warn` and without `fail` warns, as pandera's `raise_warning` does. What pandera has no check for is computed
+    by the engine that runs the rules, over the frame.
     """
     pa = pandera_polars()
     columns: dict[str, dict[str, Any]] = {}

@@ -24,7 +24,7 @@ _MIN_ROWS = 20
 
 @dataclass(frozen=True)
 class Known:
-    """A row and its right score."""
+    """A row and its known score."""
 
     row: Row
     score: float
@@ -119,7 +119,7 @@ def extra_requests(
 
 
 def check_pilot(grading: Grading, grader: Grader) -> None:
-    """Raise StageError where the scores of the pilot show that grading the other rows is in vain."""
+    """Raise StageError where the scores of the pilot show that scores of the other rows would be useless."""
     done, left = grading.loop.done, grading.loop.total - grading.loop.done
     if not done or not left or not grader.live or grading.client.offline or all_paid(grading):
         return

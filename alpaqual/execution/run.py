@@ -1,4 +1,4 @@
-"""What a run leaves: its folder, how each stage went, and the results that every report is made from."""
+"""The outcome of a run: its folder, its stages, and the results that every report is made from."""
 
 from __future__ import annotations
 

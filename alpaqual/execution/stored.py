@@ -18,7 +18,7 @@ from alpaqual.store.store import Result
 S = TypeVar("S", bound=Stage)
 
 REPLIES = "replies"
-"""Fact of a stage that asked a model: its calls and their cost."""
+"""Fact of a stage that sent requests to a model: its calls and their cost."""
 
 
 class StoredHandler(Generic[S]):
@@ -29,7 +29,7 @@ class StoredHandler(Generic[S]):
         self.stage = stage
 
     def check(self) -> None:
-        """Most stages need nothing of the machine."""
+        """Pass: most stages have no requirements of the machine."""
 
     def exists(self) -> bool:
         """Whether the store has a result of the stage's fingerprint."""
@@ -45,7 +45,7 @@ class StoredHandler(Generic[S]):
         return None
 
     def make(self) -> Result:
-        """Run the statements and seal what they leave."""
+        """Run the statements and seal their files and facts."""
         execution, stage = self.execution, self.stage
         execution.view_inputs(stage)
         with execution.store.making() as folder:
@@ -56,7 +56,7 @@ class StoredHandler(Generic[S]):
             if incomplete := next(
                 (reply["again_digest"] for reply in facts.get(REPLIES, ()) if reply.get("again")), None
             ):
-                # A later run asks again about rows without an answer, so this result is not the final one.
+                # A later run repeats the requests without a reply, so this result is not final.
                 key = fingerprint([key, incomplete])
             result = execution.store.seal(folder, key, facts, stage.all_settings, stage.input_fingerprints)
             # If an identical result is already stored, keep this run's call counts and cost.
@@ -120,7 +120,7 @@ class _Statements:
             facts[statement.name] = self.engine.facts(statement.sql, f"{self.stage.name}: {statement.name}")
 
     def keep(self, statement: KeptTable, what: str) -> None:
-        """Store a table, or rename the one that serves in its place."""
+        """Store a table, or rename the table of `unless`."""
         path = self.path(statement.table.name)
         same = None if statement.unless is None else self.path(statement.unless[0].name)
         if same is not None and statement.unless is not None:

@@ -1,4 +1,4 @@
-"""Estimates what training will take: steps, tokens, time, US dollars, memory."""
+"""Estimates the steps, tokens, time, US dollars and memory of training."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _time(job: Job, folder: Path, tokens: int, weights: int | None, devices: int
     if (speed := measured_speed(folder, job)) is not None:
         return tokens / speed, f"at the {speed:,.0f} tokens/s measured before"
     if weights is None:
-        return None, "how long it takes depends on the model, which is not here"
+        return None, "the time depends on the model, which is not on this machine"
     _, name = _gpus()
     if not name and job.launch.start == "here" and job.launch.nodes == 1:
         return None, "no GPU here, and nothing measured yet"

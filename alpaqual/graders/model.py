@@ -106,7 +106,7 @@ class Plugin:
         return parse_score(reply.text, self.prompt.low, self.prompt.high, self.prompt.dimension)
 
     def follow_up(self, request: Request, grade: Grade, attempt: int) -> Request | None:
-        """The first request with one more sentence on the form of the reply; None where it would be in vain."""
+        """The first request with one more sentence on the form of the reply; None where it would not help."""
         if attempt > MAX_FOLLOW_UPS or grade.reason in _FINAL_REASONS or self.prompt.choices:
             return None
         form = f"a number from {self.prompt.low:g} to {self.prompt.high:g}"

@@ -264,7 +264,7 @@ class BatchClient:
         self.models[reply.model] = None
 
     def _finish(self, batch: Batch) -> None:
-        """Remove a batch whose results are in. Raises Fault, FATAL, where they show that more requests are in vain."""
+        """Remove a batch whose results are in. Raises Fault, FATAL, where they show that more requests would fail too."""
         self.ledger.flush()
         self._remove(batch)
         self._lost_in_a_row = 0

@@ -207,7 +207,7 @@ class InferenceClient:
         return replace(reply, cost_usd=self.budget.settle(reserved, request, reply))
 
     def _raise_if_final(self, fault: Fault) -> None:
-        """Raise Fault where a retry is in vain: it ends the request, or (FATAL) all requests."""
+        """Raise Fault where a retry would not help: it ends the request, or (FATAL) all requests."""
         if fault.kind in (FaultKind.THROTTLED, FaultKind.TRANSIENT):
             return
         if fault.kind is FaultKind.REFUSED and not self.rate_limiter.succeeded:

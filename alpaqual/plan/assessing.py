@@ -1,8 +1,8 @@
 """The stages `assessing.<grader>`: facts of a grader's scores that show whether it has drifted.
 
-Everything is summed in whole numbers, so that neither threads nor the order of rows change a digit. A measure that is not
-defined (fewer than FEW rows, or nothing varies) is NULL. Limits are compared with the facts when results are built, so that
-a changed limit counts nothing again.
+Sums are of whole numbers, so that threads and the order of rows change no digit. An undefined measure (fewer than FEW rows, or
+values that are all equal) is NULL. Limits are compared with the facts when results are built, so that a changed limit does not
+run the stage again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MOST_STEPS = 101
 
 
 def assesses(grader: Grader) -> bool:
-    """Whether a grader is assessed: one that asks a model always, any other where the recipe states `health`."""
+    """Whether a grader is assessed: always with a model, else where the recipe has `health`."""
     return grader.model is not None or grader.health != Health()
 
 
@@ -69,8 +69,8 @@ def assessing_facts(grader_name: str, graders: Mapping[str, Grader], dropping: S
     """The facts of one grader; `dropping` names the rules that drop rows.
 
     `length`: one record of `rows` and `spearman`. With `agreement`: `agreement` likewise, `one_scored` (`this_only` and
-    `other_only`: rows that only one of both graders scored) and, where both have the same steps, `kappa` (`rows`, `kappa`)
-    and `confusion` (`score`, `other`, `rows`). With `cascade`: `spared`, the `rows` that would have been asked about without it.
+    `other_only`: rows that only one of the two graders scored) and, where both have the same steps, `kappa` (`rows`, `kappa`)
+    and `confusion` (`score`, `other`, `rows`). With `cascade`: `spared`, the `rows` that would have gone to the model without it.
     """
     grader = graders[grader_name]
     facts = [Facts("length", _spearman(_lengths(grader_name)))]
@@ -105,9 +105,9 @@ def _agreement_facts(grader_name: str, other_name: str, graders: Mapping[str, Gr
 
 
 def _both(grader_name: str, other_name: str, graders: Mapping[str, Grader]) -> str:
-    """SQL: `this` and `other`, the two graders' grades side by side, of the rows that each was to grade by itself.
+    """SQL: `this` and `other`, both graders' grades of the rows that each graded by itself.
 
-    The rows that a cascade took over are left out: a score agrees with itself.
+    The rows that a cascade took over are left out, since both graders have the same score there.
     """
     sides = []
     for called, own, beside in (("this", grader_name, other_name), ("other", other_name, grader_name)):

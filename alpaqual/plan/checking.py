@@ -22,7 +22,7 @@ COUNTS = "SELECT rule, COUNT(*) AS rows FROM failures GROUP BY rule ORDER BY rul
 _MASK_BITS = 60
 _VALUE_CHARACTERS = 200
 _LIMITS_AND_WORDS = ("id", "description", "warn", "fail", "drop")
-"""Keys of a rule that decide nothing about which rows fail: another limit finds the same failures."""
+"""Keys of a rule that do not change which rows fail, such as its limits."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ S = TypeVar("S", bound=Stage)
 
 
 class Compilation:
-    """One recipe on its way to a plan. `digests` has the sha256 of each other file, by its path in the recipe."""
+    """The recipe, its columns, its problems and the stages so far. `digests` has the sha256 of each other file, by its path in the recipe."""
 
     def __init__(self, recipe: Recipe, sources: Sequence[SourceFacts], digests: Mapping[str, str]) -> None:
         self.recipe = recipe
@@ -36,6 +36,6 @@ class Compilation:
         return tuple(stage for stage in found if stage is not None)
 
     def raise_problems(self) -> None:
-        """Raises RecipeError with all problems found so far."""
+        """Raise RecipeError with all problems found so far."""
         if self.problems:
             raise RecipeError(self.problems)

@@ -12,7 +12,7 @@ from alpaqual.values import SourceFacts
 
 
 def compile_plan(recipe: Recipe, sources: Sequence[SourceFacts], digests: Mapping[str, str] | None = None) -> Plan:
-    """Lay a recipe out as stages. `digests` has the sha256 of each other file that is read, by its path in the recipe.
+    """Compile a recipe into stages. `digests` has the sha256 of each other file that is read, by its path in the recipe.
 
     Raises RecipeError where the recipe names a column that no source has, or a trainer cannot run its job.
     """

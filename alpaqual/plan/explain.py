@@ -21,7 +21,7 @@ class Explained:
 
 
 def explain_plan(plan: Plan, has: Callable[[Stage], bool], before: Mapping[str, Any]) -> list[Explained]:
-    """Explain every stage. `has` says whether a stage has a result; `before` is the record of the last run, by stage."""
+    """Explain every stage. `has` returns whether a stage has a result; `before` is the record of the last run, by stage."""
     explained: list[Explained] = []
     for stage in plan.stages:
         if has(stage):

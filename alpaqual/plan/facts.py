@@ -102,7 +102,7 @@ class GoldenFacts(msgspec.Struct, frozen=True):
 
 
 class RepeatFacts(msgspec.Struct, frozen=True):
-    """Rows asked about twice: how many, how many have two scores, how many of those differ."""
+    """Rows graded twice: how many, how many have two scores, how many of those differ."""
 
     rows: int
     compared: int

@@ -194,7 +194,7 @@ def combined_statements(grader_name: str, grader: Grader) -> list[Statement]:
         f"WHEN g{i}.score IS NULL THEN {literal(f'{other} gave no score')}"
         for i, other in enumerate(names)
     )
-    # Rounded, so that what is a step of the scale on paper is one here.
+    # Rounded, so that floating point keeps a score on the steps of the scale.
     value, reason = f"ROUND(({' + '.join(scores)}) / {len(names)}, 9)", f"CASE {missing} END"
     if grader.combine == "min":
         value = f"LEAST({listed})"

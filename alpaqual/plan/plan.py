@@ -21,7 +21,7 @@ class Plan:
     sources: tuple[SourceFacts, ...]
     stages: tuple[Stage, ...]
     notes: tuple[str, ...] = field(default=())
-    """What the recipe asks for and this plan does not do, with the reason."""
+    """Parts of the recipe that this plan does not execute, with the reason."""
     digests: Mapping[str, str] = field(default_factory=dict)
     """sha256 of each other file that is read, by its path in the recipe."""
 

@@ -143,7 +143,7 @@ class _Selecting:
         return f"SELECT {', '.join(columns)}\nFROM {first}{joins}"
 
     def dropped(self) -> str:
-        """The rows that the dropping rules take out, and those that nothing can be trained on, with all reasons."""
+        """The rows that dropping rules remove, and those that cannot be trained on, with all reasons."""
         parts = [f"SELECT n, reason FROM {INCOMPLETE}"]
         if self.dropping:
             rules = ", ".join(literal(rule) for rule in self.dropping)
@@ -318,10 +318,10 @@ class _Selecting:
         yield Facts("near", self.near(grader))
 
     def near(self, grader: str) -> str:
-        """Rows next to the threshold on both sides, with their texts and the grader's words; ids are as good as chance."""
+        """Rows next to the threshold on both sides, with their texts and the grader's reply; the order of ids is pseudo-random."""
         threshold = number(self.dataset.threshold[grader])
         graded = f"{grades(grader)} AS grades"
-        # A hundred rows out of all would be the texts of nearly every row group of a very large table.
+        # A hundred rows out of all would read the texts of nearly every row group of a very large table.
         early = f"n % {SOURCE_STRIDE} <= {QUOTED_FROM}"
         there = f"{early} AND n NOT IN (SELECT n FROM ({self.dropped()}) AS dropped)"
         above = f"SELECT n FROM {graded} WHERE score >= {threshold} AND {there} ORDER BY score, id LIMIT {SAMPLE}"

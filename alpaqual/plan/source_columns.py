@@ -1,4 +1,4 @@
-"""What a recipe calls a column, and where the table `rows` has it."""
+"""Maps the column names of a recipe to the columns of the table `rows`."""
 
 from __future__ import annotations
 

@@ -62,12 +62,12 @@ class Stage:
     """A unit of work that runs again only when its fingerprint changes. Concrete stages are in `alpaqual.plan.stages`."""
 
     kind: ClassVar[str]
-    """The word for this kind of work, as `--until` takes it."""
+    """Name of this kind of stage, as `--until` takes it."""
     facts: ClassVar[type[StageFacts]] = StageFacts
     """The type of what its `Facts` statements leave."""
 
     settings: Mapping[str, Any]
-    """All that decides the result, beside the inputs: never a title, a path or a limit of the machine."""
+    """Everything that decides the result besides the inputs: no title, path or limit of the machine."""
     inputs: tuple[Stage, ...] = ()
     """The stages whose results this one reads."""
     statements: tuple[Statement, ...] = ()
@@ -79,7 +79,7 @@ class Stage:
 
     @property
     def name(self) -> str:
-        """The kind, and the subject behind a dot."""
+        """The kind, then a dot and the subject, such as `grading.accuracy`."""
         return f"{self.kind}.{self.subject}" if self.subject else self.kind
 
     @cached_property
@@ -94,7 +94,7 @@ class Stage:
 
     @cached_property
     def all_settings(self) -> dict[str, Any]:
-        """The settings and a digest of the statements: a version that asks the data otherwise gets results of its own."""
+        """The settings and a digest of the statements: a version with other SQL gets its own results."""
         statements = fingerprint([statement.sql for statement in self.statements])
         return {"engine": ENGINE_VERSION, STATEMENTS: statements, **self.settings}
 

@@ -30,17 +30,17 @@ class StageKind:
     stage: type[Stage]
     compile: Callable[[Compilation], Iterator[Stage]]
     place: str = "the store"
-    """Where its result is, for a person."""
+    """Where its result is, in the words of messages."""
     shown: tuple[Table, ...] = ()
     """Tables that the run folder has as tables/<table>.parquet."""
     joined: tuple[str, Callable[[str], Table]] | None = None
     """Table of the run folder that joins those of all stages of the kind, and the table of one subject."""
     data: bool = field(default=True)
-    """Whether it belongs to the data, which is judged before a stage that is not runs."""
+    """Whether it makes data. The verdict on the data decides whether the other stages run."""
 
     @property
     def name(self) -> str:
-        """The word that `--until` takes."""
+        """The name that `--until` takes."""
         return self.stage.kind
 
 
@@ -55,7 +55,7 @@ STAGE_KINDS: tuple[StageKind, ...] = (
 )
 
 STAGES: tuple[str, ...] = tuple(kind.name for kind in STAGE_KINDS)
-"""The words that `--until` takes, in the order of the stages."""
+"""The names that `--until` takes, in the order of the stages."""
 
 
 def kind_of(stage: Stage) -> StageKind:

@@ -37,7 +37,7 @@ ROW_CATEGORIES = Table("row_categories")
 IMPORTED = Table("imported")
 """key, score of a file of scores, validated."""
 GRADED = Table("graded")
-"""Grades that a model gave in this stage, before the rows that were not asked about are added."""
+"""Grades that a model gave in this stage, before the rows that no model graded are added."""
 
 
 def scanned(source: str) -> Table:

@@ -61,7 +61,7 @@ def _check_trainers(compilation: Compilation, training: Training, job: Job) -> N
 
 
 def training_job(recipe: Recipe, training: Training, dataset: str, digests: Mapping[str, str]) -> Job:
-    """The job of a dataset without what only its rows tell. Paths of models are relative to the recipe.
+    """The job of a dataset, without the values that depend on its rows. Paths of models are relative to the recipe.
 
     `digests` has those of models and tokenizers that are files; any other is a name on the hub.
     """
@@ -118,7 +118,7 @@ def training_job(recipe: Recipe, training: Training, dataset: str, digests: Mapp
 
 
 def training_settings(job: Job, trainer: str, version: int) -> dict[str, Any]:
-    """The settings that decide the weights, beside the rows: no paths, and nothing of the machine."""
+    """The settings that decide the weights, besides the rows: no path, no setting of the machine."""
     model = job.model
     weights = model.config if model.config is not None else model.digest or model.name
     return {

@@ -109,7 +109,7 @@ def difference(part: int, whole: int, all_part: int, all_whole: int) -> str:
 def number(value: float | str | None) -> str:
     """Return a number of a recipe or a measurement with separators, at most six digits after rounding."""
     if value is None or isinstance(value, str):
-        return value or "not there"
+        return value or "no value"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
 
 

@@ -1,4 +1,4 @@
-"""Frames for people: polars and pandera, which the extra `notebook` brings, imported when first needed."""
+"""Imports polars and pandera, which the extra `notebook` installs, when first needed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pandera_polars() -> Any:
     """pandera with its polars backend, set to check data and not only types: eager frames, schema and data.
 
     Its other backends lose failures (docs/decisions/0003). Raises MachineError where it is not installed, or where the
-    environment switches validation off: a check that is off passes everything.
+    environment switches validation off: a disabled check passes every row.
     """
     require_validation()
     require("pandera", "polars")

@@ -1,6 +1,6 @@
 """Scores and grades that enter the store, validated first: imported tables, and what models gave.
 
-Every check runs over every row. The checks have pandera's names, and tests hold them against pandera's own.
+Every check runs over every row. The checks have pandera's names, and tests compare them with pandera's own.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _IMPORTED = {
 
 
 def grade_checks(low: float, high: float) -> dict[str, str]:
-    """What no grade may be (SQL), by the label of the check: one a row, a score on the scale or a reason, never both."""
+    """The SQL condition of an invalid grade, by the label of its check."""
     return {
         "grader: not_nullable": "grader IS NULL",
         "grades: a score or a reason": "(score IS NULL) = (reason IS NULL)",
@@ -69,7 +69,7 @@ class GradeParts:
     def write(self) -> None:
         """Validate the grades added since the last file, and write them; the first file is written even when it is empty.
 
-        Raises StageError where one of them is not what a grade must be.
+        Raises StageError where one of them is invalid.
         """
         if not self.grades and self.files:
             return
@@ -89,7 +89,7 @@ class GradeParts:
 def write_imported(engine: Engine, query: str, path: Path, shown: str) -> None:
     """Write the result of a query (key, score) as Parquet, and validate it.
 
-    A key is there and names one row; a score is a number or null. `shown` is the name of the file in messages.
+    A key is unique and not null; a score is a number or null. `shown` is the name of the file in messages.
     Raises QueryError where the query fails, StageError that names the file and counts what is wrong with it.
     """
     require_validation()

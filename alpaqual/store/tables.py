@@ -63,7 +63,7 @@ class Rows:
             return int(engine.facts("SELECT COUNT(*) AS rows FROM counted", "counting")[0]["rows"])
 
 
-def read_rows(  # noqa: PLR0913 - one argument for each thing that can be asked
+def read_rows(  # noqa: PLR0913 - one argument per filter
     folder: Path,
     *,
     dataset: str | None = None,
@@ -73,7 +73,7 @@ def read_rows(  # noqa: PLR0913 - one argument for each thing that can be asked
     row_id: str | None = None,
     limit: int | None = 20,
 ) -> list[dict[str, Any]]:
-    """Rows of a run that fit every given word, with their fate, all reasons, scores and categories, in the order of ids.
+    """Rows of a run that match every given filter, with their fate, all reasons, scores and categories, in the order of ids.
 
     `row_id` may be the start of an id. Without a `dataset`, a row is returned once for each dataset.
     Raises StageError where the run has no such tables.

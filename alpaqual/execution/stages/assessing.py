@@ -1,4 +1,4 @@
-"""Executes `assessing` stages: their statements are all there is to do."""
+"""Executes `assessing` stages: their statements, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Executes `categorising` stages: their statements are all there is to do."""
+"""Executes `categorising` stages: their statements, and nothing else."""
 
 from __future__ import annotations
 
