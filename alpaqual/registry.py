@@ -1,6 +1,6 @@
-"""A plug-in is found by name, and imported when it is asked for.
+"""Finds plug-ins by name, and imports one when it is used.
 
-Our own plug-ins are the files of `alpaqual/<kind>/`; other packages add theirs by entry points of the group
+alpaqual's own plug-ins are the files of `alpaqual/<kind>/`; other packages add theirs by entry points of the group
 `alpaqual.<kind>`: `name = "package.module:Class"`.
 """
 
@@ -33,7 +33,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 @cache
 def own_names(kind: str) -> tuple[str, ...]:
-    """The names of our own plug-ins of a kind (`checks`, `sources`, `graders`, `llm`, `trainers`), none of them imported."""
+    """The names of alpaqual's own plug-ins of a kind, such as `checks`; imports none of them."""
     package = importlib.import_module(f"alpaqual.{kind}")
     return tuple(sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")))
 
