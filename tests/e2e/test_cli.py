@@ -225,7 +225,7 @@ def test_results_that_cannot_be_read(small: Project) -> None:
 # check and plan
 
 
-def test_check_says_good_and_takes_no_look_at_the_data(small: Project) -> None:
+def test_check_reads_no_data(small: Project) -> None:
     (small.folder / "data.jsonl").unlink()
     text = said(small.command("check", "recipe.yaml"), 0)
     assert text == "recipe.yaml: good (1 source, 1 rule, 1 category, 1 grader, 2 datasets)\n"
@@ -274,7 +274,7 @@ def test_run_for_programs_prints_the_results_alone(small: Project) -> None:
     assert not (small.folder / "runs").exists()
 
 
-def test_a_quiet_run_that_is_good_says_nothing(small: Project) -> None:
+def test_a_quiet_run_that_passes_prints_nothing(small: Project) -> None:
     done = small.command("run", "recipe.yaml", "-q")
     assert (said(done, 0), done.stderr) == ("", "")
 
@@ -363,7 +363,7 @@ def test_rows_as_a_table(finished: Project) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["table", "csv", "json"])
-def test_a_reader_that_goes_away_is_no_mistake(finished: Project, kind: str) -> None:
+def test_a_closed_output_pipe_is_not_an_error(finished: Project, kind: str) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "alpaqual", "rows", "runs/trial", "--limit", "0", "--format", kind],
         cwd=finished.folder,
@@ -380,7 +380,7 @@ def test_a_reader_that_goes_away_is_no_mistake(finished: Project, kind: str) -> 
 
 
 @pytest.mark.slow
-def test_texts_are_utf_8_wherever_they_go(finished: Project) -> None:
+def test_every_output_is_utf_8(finished: Project) -> None:
     done = finished.command("rows", "runs/trial", "--format", "json", env={"PYTHONIOENCODING": "ascii"}, process=True)
     assert "é" in json.loads(said(done, 0))[0]["instruction"]
 
@@ -467,7 +467,7 @@ def test_a_second_init_overwrites_nothing(project: Project) -> None:
 FORGED = "x\n::error file=recipe.yaml::forged\r##[error]forged"
 
 
-def test_names_from_data_start_no_line_of_their_own(project: Project) -> None:
+def test_names_from_data_start_no_new_line(project: Project) -> None:
     project.jsonl("data.jsonl", [{"instruction": f"q{i}", "output": "a", FORGED: "a", "s": i % 2, "kind": FORGED if i % 2 == 0 else "y"} for i in range(100)])  # fmt: skip
     project.ask("data.jsonl", "categories: [{column: kind}]\ngraders: {g: {column: s}}", datasets="{d: {threshold: {g: 1}}}")  # fmt: skip
     done = project.command("run", "recipe.yaml")

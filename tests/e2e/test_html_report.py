@@ -216,7 +216,7 @@ def test_nothing_is_wider_than_the_screen_and_charts_follow_the_colours(
     assert (seen == light) == (scheme == "light")
 
 
-def test_it_can_be_used_with_the_keyboard_alone(made: Made, show: Callable[..., Seen]) -> None:
+def test_the_report_works_with_the_keyboard_alone(made: Made, show: Callable[..., Seen]) -> None:
     page = show(made.report).page
     reached = set()
     for _ in range(80):
@@ -233,7 +233,7 @@ def test_it_can_be_used_with_the_keyboard_alone(made: Made, show: Callable[..., 
     assert page.evaluate(unlabelled) == 0
 
 
-def test_it_reads_without_scripts(made: Made, show: Callable[..., Seen]) -> None:
+def test_the_report_is_readable_without_scripts(made: Made, show: Callable[..., Seen]) -> None:
     page = show(made.report, drawn=False, java_script_enabled=False).page
     text = page.locator("body").inner_text()
     good = made.results["datasets"]["good"]
@@ -245,7 +245,7 @@ def test_it_reads_without_scripts(made: Made, show: Callable[..., Seen]) -> None
     assert whole == expected(made, "stepped", 3.5, 3.5, None)[:4]
 
 
-def test_words_of_a_grader_do_nothing(made: Made, show: Callable[..., Seen], tmp_path: Path) -> None:
+def test_a_hostile_reply_runs_no_script(made: Made, show: Callable[..., Seen], tmp_path: Path) -> None:
     good = made.results["datasets"]["good"]
     near = [{**row, "reply": f"3\n{HOSTILE[index % len(HOSTILE)]}"} for index, row in enumerate(good["near"])]
     results = {**made.results, "datasets": {"good": {**good, "near": near}}}

@@ -83,7 +83,7 @@ def test_tables_as_frames_of_every_kind(finished: alpaqual.Run, table: str, colu
     assert found.polars().height == len(found.pandas()) == found.arrow().num_rows == len(found) == expected
 
 
-def test_the_verbs_one_by_one(project: Project, finished: alpaqual.Run) -> None:
+def test_the_steps_one_by_one(project: Project, finished: alpaqual.Run) -> None:
     project.jsonl("data.jsonl", ROWS)
     recipe = alpaqual.parse_recipe(RECIPE, str(project.recipe))
     assert isinstance(recipe, alpaqual.Recipe)
@@ -208,7 +208,7 @@ _LOADED = "; import sys, json; print(json.dumps(sorted({name.partition('.')[0] f
         ("from alpaqual.cli.main import cli; cli.main(['check', 'where.yaml', '-q'], standalone_mode=False)", {"sqlglot"}),
     ],
 )  # fmt: skip
-def test_what_is_heavy_is_loaded_when_it_is_needed(project: Project, code: str, allowed: set[str]) -> None:
+def test_heavy_packages_are_imported_only_when_used(project: Project, code: str, allowed: set[str]) -> None:
     project.write("recipe.yaml", RECIPE)
     project.write("where.yaml", RECIPE.replace("column: output, check: {str_length: {min: 3}}", "where: length(output) > 3"))  # fmt: skip
     modules = set(json.loads(python(code + _LOADED, project.folder).splitlines()[-1]))

@@ -118,7 +118,7 @@ def test_show_for_programs(paid: Project) -> None:
     assert models["openai/a"]["duplicates"]["cost_usd"] == 0.5
 
 
-def test_where_there_is_none(project: Project) -> None:
+def test_commands_in_a_project_without_replies(project: Project) -> None:
     project.write("recipe.yaml", "version: 1\n")
     for word in ("show", "compact"):
         assert said(project.command("replies", word, "recipe.yaml"), 0).startswith("no replies in ")
@@ -273,7 +273,7 @@ def test_prune_by_model_and_key(paid: Project) -> None:
     assert contents(folder_of(paid)) == {"20261.jsonl": (line(1, cost=0.25) + line(3, HOSTILE) + '{"key": "').encode()}
 
 
-def test_prune_deletes_nothing_that_was_not_named_or_agreed_to(paid: Project) -> None:
+def test_prune_without_a_name_or_a_confirmation_deletes_nothing(paid: Project) -> None:
     before = contents(folder_of(paid))
     nothing = paid.command("replies", "prune")
     assert said(nothing, 2) == ""
@@ -324,7 +324,7 @@ def test_prune_killed_at_any_moment_deletes_nothing_else(tmp_path: Path) -> None
     assert not list(tmp_path.glob(".*"))
 
 
-def test_prune_leaves_what_a_run_writes_and_says_so(paid: Project) -> None:
+def test_prune_keeps_files_that_a_run_writes_and_reports_them(paid: Project) -> None:
     ledger = Ledger(folder_of(paid))
     ledger.add(key(50), Reply("5", "openai/a"))
     done = paid.command("replies", "prune", "--model", "openai/a", "--yes")

@@ -96,13 +96,13 @@ WRONG = {
 
 
 @pytest.mark.parametrize("words", WRONG)
-def test_what_does_not_go_together_is_refused_at_its_place(project: Project, words: str) -> None:
+def test_settings_that_exclude_each_other_are_refused_at_their_place(project: Project, words: str) -> None:
     with pytest.raises(RecipeError) as error:
         combined(project, words)
     assert any(WRONG[words] in problem.message and problem.line == 9 for problem in error.value.problems)
 
 
-def test_graders_that_wait_for_each_other_are_refused(project: Project) -> None:
+def test_graders_that_depend_on_each_other_are_refused(project: Project) -> None:
     project.jsonl("d.jsonl", [{"instruction": "q", "output": "a"}])
     project.ask("d.jsonl", "graders: {a: {of: [b, b], combine: mean}, b: {of: [a, a], combine: mean}}")
     with pytest.raises(RecipeError, match="depends on itself"):

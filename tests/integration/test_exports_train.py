@@ -148,7 +148,7 @@ def test_trl_trains_and_merges(project: Path) -> None:
     assert (where / "merged" / "tokenizer.json").exists()
 
 
-def test_rows_are_the_prompt_to_the_letter(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_have_the_exact_text_of_the_prompt(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from transformers import AutoTokenizer
 
     from alpaqual.trainers.fsdp_job.tokenization import alpaca_prompt

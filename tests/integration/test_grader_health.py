@@ -65,7 +65,7 @@ def test_health_is_measured_limited_and_reported(project: Project) -> None:
         assert "quadratic weighted kappa with human" in (run.folder / report).read_text(encoding="utf-8")
 
 
-def test_another_limit_measures_nothing_again(project: Project) -> None:
+def test_a_changed_limit_reuses_the_measurements(project: Project) -> None:
     first = graded(project, "{length: {warn: 0.9}}")
     again = graded(project, "{length: {warn: 0.0001}}")
     assert [outcome.stage for outcome in first.outcomes if not outcome.reused][2:] == [
@@ -83,7 +83,7 @@ def test_without_health_a_column_is_not_assessed(project: Project) -> None:
     assert not api.plan_recipe(project.recipe).of(AssessStage)
 
 
-def test_until_grading_says_only_what_is_known(project: Project) -> None:
+def test_until_grading_reports_only_finished_stages(project: Project) -> None:
     run = graded(project, "{length: {warn: 0.0001}}", until="grading")
     assert [check["check"] for check in run.results["graders"]["mine"]["health"]] == ["most_frequent"]
     assessed = graded(project, "{length: {warn: 0.0001}}", until="assessing")

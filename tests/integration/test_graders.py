@@ -117,7 +117,7 @@ _TABLE = [{"uid": "u2", "s": 4.5}, {"uid": "u0", "s": 1.0}, {"uid": "u3", "s": N
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "json", "parquet"])
-def test_a_table_is_joined_by_a_key_column_whatever_its_order(project: Project, kind: str) -> None:
+def test_a_table_is_joined_by_a_key_column_in_any_order(project: Project, kind: str) -> None:
     found = []
     for seed in range(3):
         table = random.Random(seed).sample(_TABLE, len(_TABLE))
@@ -133,7 +133,7 @@ def test_a_table_is_joined_by_a_key_column_whatever_its_order(project: Project, 
 
 @pytest.mark.parametrize("key", ["0", "0.0", 0, 0.0])
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
-def test_a_key_that_is_a_number_fits_however_it_is_written(project: Project, kind: str, key: Any) -> None:
+def test_a_numeric_key_matches_in_every_notation(project: Project, kind: str, key: Any) -> None:
     table = [{"number": key, "s": 4}]
     content: dict[str, Callable[[], str | bytes]] = {
         "csv": lambda: f"number,s\n{key},4\n",
@@ -155,7 +155,7 @@ def test_a_table_by_row_ids_follows_the_rows(project: Project) -> None:
     assert grades(project.run()) == [(3, None), (2, None), (1, None), (0, None)]
 
 
-def test_what_is_no_score_in_a_table_says_why(project: Project) -> None:
+def test_invalid_scores_of_a_table_have_a_reason(project: Project) -> None:
     table = "uid,s\nu0,true\nu1,x\nu2,nan\nu3,9\n"
     assert grades(with_table(project, "t.csv", table)) == [(1, None), NO_NUMBER, NO_NUMBER, OFF]
 
@@ -271,7 +271,7 @@ def test_a_row_without_a_reply_is_unscored(project: Project) -> None:
     assert run.results["graders"]["g"]["unscored_reasons"] == {"no recorded reply": 2}
 
 
-def test_a_torn_last_line_is_passed_over(project: Project) -> None:
+def test_a_torn_last_line_is_skipped(project: Project) -> None:
     first, second, *_ = keys()
     run = recorded(project, line(first, "4") + line(second, "5")[:-20])
     assert grades(run) == [(4, None)] + [(None, "no recorded reply")] * 3
@@ -326,7 +326,7 @@ def test_a_folder_of_recorded_replies(project: Project) -> None:
     assert grades(project.run())[:2] == [(5, None), (3, None)]
 
 
-def test_a_live_model_is_refused_before_anything_is_done(project: Project) -> None:
+def test_a_live_model_without_a_key_is_refused_before_any_stage(project: Project) -> None:
     project.jsonl("d.jsonl", ROWS)
     project.ask("d.jsonl", "graders: {g: {model: openai/gpt-4o-mini}}")
     with pytest.raises(MachineError, match="openai"):

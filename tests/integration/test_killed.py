@@ -142,7 +142,7 @@ def test_an_interrupted_run_says_one_line(data: Path, moment: int) -> None:
     assert not any(unfinished.iterdir())
 
 
-def test_what_a_dead_process_left_behind_is_cleared_away(project: Project) -> None:
+def test_files_of_a_dead_process_are_removed(project: Project) -> None:
     project.jsonl("data.jsonl", [{"instruction": "q", "output": "a"}])
     project.ask("data.jsonl")
     gone = subprocess.Popen([sys.executable, "-c", ""])

@@ -107,7 +107,7 @@ def test_with_faults_of_every_kind_every_row_ends_scored(project: Project, serve
 NEVER = ["error", "prose", "empty", "reset", "refusal", "truncated"]
 
 
-def test_rows_that_are_never_answered_are_named_and_asked_again(project: Project, server: Server) -> None:
+def test_rows_without_a_reply_are_reported_and_retried(project: Project, server: Server) -> None:
     bad = {f"<{i * 7}>": NEVER[i % len(NEVER)] for i in range(26)}
     server.settings(rows=bad)
     ask(project, server, 300, "concurrency: 16")
@@ -128,7 +128,7 @@ def test_rows_that_are_never_answered_are_named_and_asked_again(project: Project
     assert again.exit_code == 0
 
 
-def test_who_says_how_many_may_be_unscored_decides(project: Project, server: Server) -> None:
+def test_an_expectation_on_unscored_rows_decides_the_exit_code(project: Project, server: Server) -> None:
     server.settings(rows={"<3>": "error", "<4>": "error"})
     for limit, code in ((2, 0), (1, 4)):
         ask(project, server, 30, more=f"expect: [{{grader: g, unscored: {{max: {limit}}}}}]")
@@ -157,7 +157,7 @@ def test_a_wrong_key_stops_before_all_rows_try_it(project: Project, server: Serv
         ("unsupported", 5, "refused by"),
     ],
 )
-def test_what_no_request_will_survive_stops_at_once(
+def test_an_error_of_every_request_stops_at_once(
     project: Project, server: Server, fault: str, most: int, says: str
 ) -> None:
     server.settings(all=fault)
@@ -178,7 +178,7 @@ def test_a_row_that_is_too_long_for_the_model_is_its_own_fault(project: Project,
     assert requests(server) == 0
 
 
-def test_a_server_that_goes_away_for_a_while_costs_no_row(project: Project, server: Server) -> None:
+def test_a_server_outage_leaves_no_row_unscored(project: Project, server: Server) -> None:
     server.settings(latency_ms=5)
     ask(project, server, 800, "concurrency: 8")
     process = start(project)
@@ -189,14 +189,14 @@ def test_a_server_that_goes_away_for_a_while_costs_no_row(project: Project, serv
     assert results(project)["graders"]["g"]["scored"] == 800
 
 
-def test_a_server_that_is_not_there_is_given_up(project: Project, server: Server) -> None:
+def test_an_unreachable_server_ends_the_run(project: Project, server: Server) -> None:
     ask(project, server, 100, "patience_seconds: 1, timeout_seconds: 1")
     server.stop()
     with pytest.raises(StageError, match=r"no answer for \d s: the last fault was: no connection"):
         project.run()
 
 
-def test_without_a_key_nothing_is_begun(project: Project, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_api_key_no_stage_runs(project: Project, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     project.jsonl("d.jsonl", rows(3))
     project.ask("d.jsonl", "graders: {g: {model: openai/gpt-4o-mini}}")
@@ -208,7 +208,7 @@ def test_without_a_key_nothing_is_begun(project: Project, server: Server, monkey
 # Reuse
 
 
-def test_nothing_is_paid_for_twice(project: Project, server: Server) -> None:
+def test_no_reply_is_paid_for_twice(project: Project, server: Server) -> None:
     ask(project, server, 200, "keep_rationale: true")
     first = project.run()
     assert requests(server) == 200
@@ -232,7 +232,7 @@ def test_nothing_is_paid_for_twice(project: Project, server: Server) -> None:
     assert (found(grown)["calls_made"], found(grown)["calls_reused"]) == (10, 200)
 
 
-def test_rows_that_are_the_same_are_asked_about_once(project: Project, server: Server) -> None:
+def test_equal_rows_send_one_request(project: Project, server: Server) -> None:
     server.settings(latency_ms=20)
     ask(project, server, 20)
     project.jsonl("d.jsonl", rows(20) * 5)
@@ -241,7 +241,7 @@ def test_rows_that_are_the_same_are_asked_about_once(project: Project, server: S
     assert (found(run)["scored"], found(run)["calls_made"], found(run)["calls_reused"]) == (100, 20, 80)
 
 
-def test_rows_that_rules_remove_are_not_asked_about(project: Project, server: Server) -> None:
+def test_rows_removed_by_rules_send_no_request(project: Project, server: Server) -> None:
     rule = "rules: [{id: tens, where: \"instruction not like '%0> of many'\", warn: 100%, drop: true}]"
     ask(project, server, 100, more=rule)
     run = project.run()
@@ -282,7 +282,7 @@ def test_an_answer_from_another_model_is_reported(project: Project, server: Serv
 # Money
 
 
-def test_a_budget_stops_before_it_is_passed_and_the_run_goes_on_later(project: Project, server: Server) -> None:
+def test_a_budget_stops_before_it_is_exceeded_and_a_rerun_resumes(project: Project, server: Server) -> None:
     price = "price: {input: 1000, output: 1000}"
     server.settings(input_tokens=100, output_tokens=10)  # 0.11 dollars a call
     ask(project, server, 100, f"{price}, budget_usd: 5, pilot: 10, concurrency: 8")
@@ -320,7 +320,7 @@ def test_a_limit_without_a_price_is_refused(project: Project, server: Server) ->
     assert requests(server) == 0
 
 
-def test_plan_says_what_run_then_does(project: Project, server: Server) -> None:
+def test_plan_prints_what_run_then_does(project: Project, server: Server) -> None:
     ask(project, server, 60)
     before = json.loads(project.command("plan", project.recipe, "--json").stdout)["graders"][0]
     assert requests(server) == 0
@@ -353,7 +353,7 @@ def test_a_grader_that_gives_every_row_the_same_is_stopped_by_its_pilot(project:
     assert requests(server) == 40
 
 
-def test_rows_whose_score_is_known_are_asked_first(project: Project, server: Server) -> None:
+def test_golden_rows_are_graded_first(project: Project, server: Server) -> None:
     golden = [{"instruction": f"known {i}", "response": "r", "score": 4.0} for i in range(8)]
     project.jsonl("golden.jsonl", golden)
     server.settings(reply="4.5\nwhy")
@@ -367,7 +367,7 @@ def test_rows_whose_score_is_known_are_asked_first(project: Project, server: Ser
     assert requests(server) == 8
 
 
-def test_the_same_question_twice_has_two_replies(project: Project, server: Server) -> None:
+def test_repeated_requests_have_two_replies(project: Project, server: Server) -> None:
     ask(project, server, 50, "health: {repeats: {rows: 20, fail: 50%}}")
     run = project.run()
     assert (run.exit_code, found(run)["calls_made"], found(run)["calls_reused"]) == (0, 70, 0)
@@ -379,7 +379,7 @@ def test_the_same_question_twice_has_two_replies(project: Project, server: Serve
 # What is sent
 
 
-def test_what_a_server_is_asked(project: Project, server: Server) -> None:
+def test_the_request_that_a_server_gets(project: Project, server: Server) -> None:
     server.settings(record=True)
     words = (
         "dimension: helpfulness, structured: true, temperature: 0.5, "
@@ -399,7 +399,7 @@ def test_what_a_server_is_asked(project: Project, server: Server) -> None:
     assert found(run)["scored"] == 1
 
 
-def test_a_notebook_has_a_loop_of_its_own(project: Project, server: Server) -> None:
+def test_grading_runs_inside_the_event_loop_of_a_notebook(project: Project, server: Server) -> None:
     ask(project, server, 10)
 
     async def cell() -> Run:
@@ -527,7 +527,7 @@ def test_processes_at_once_share_a_budget(project: Project, server: Server) -> N
     assert requests(server) <= 45 + 2 * 4
 
 
-def test_what_others_paid_before_a_grader_began_counts_once(project: Project, server: Server) -> None:
+def test_costs_of_other_processes_before_a_grader_count_once(project: Project, server: Server) -> None:
     server.settings(input_tokens=100, output_tokens=10, latency_ms=150)  # 0.11 dollars a call
     ask(project, server, 40)
     words = f"model: openai/gpt-4o-mini, base_url: '{server.openai}', {SCALE}, price: {{input: 1000, output: 1000}}"
@@ -545,7 +545,7 @@ def test_what_others_paid_before_a_grader_began_counts_once(project: Project, se
     assert requests(server) == 80
 
 
-def test_what_a_killed_process_was_asking_others_ask(project: Project, server: Server) -> None:
+def test_requests_of_a_killed_process_are_sent_by_others(project: Project, server: Server) -> None:
     server.settings(latency_ms=800)
     ask(project, server, 80, "concurrency: 8")
     first = start(project, "--out", str(project.folder / "one"))
@@ -602,7 +602,7 @@ def test_a_pilot_that_failed_fails_again_and_sends_nothing(project: Project, ser
         assert requests(server) == sent
 
 
-def test_what_waits_for_its_minute_is_not_sent_once_asking_has_stopped(project: Project, server: Server) -> None:
+def test_requests_waiting_for_the_rate_limit_are_not_sent_after_a_stop(project: Project, server: Server) -> None:
     server.settings(latency_ms=50)
     ask(project, server, 100, "requests_per_minute: 120, concurrency: 16")
     process = start(project)
@@ -613,7 +613,7 @@ def test_what_waits_for_its_minute_is_not_sent_once_asking_has_stopped(project: 
     assert requests(server) <= 6
 
 
-def test_a_server_that_counts_no_tokens_is_held_to_the_budget_too(project: Project, server: Server) -> None:
+def test_the_budget_limits_a_server_that_reports_no_tokens(project: Project, server: Server) -> None:
     server.settings(usage=False)
     ask(project, server, 100, "price: {input: 1000, output: 1000}, budget_usd: 5")
     with pytest.raises(StageError, match="budget_usd of g"):
@@ -663,7 +663,7 @@ def test_replies_of_a_batch_need_no_key_once_they_are_here(
     assert (found(run)["scored"], found(run)["calls_reused"], requests(server)) == (12, 12, 0)
 
 
-def test_a_recording_costs_nothing_whatever_the_budget(project: Project, server: Server) -> None:
+def test_a_recording_costs_nothing_with_any_budget(project: Project, server: Server) -> None:
     ask(project, server, 6)
     project.run()
     words = f"model: recorded/.alpaqual/replies, {SCALE}, budget_usd: 0.000001, requests_per_minute: 1"
@@ -688,7 +688,7 @@ def test_a_stopped_run_leaves_no_data_of_another(project: Project, server: Serve
 
 
 @pytest.mark.parametrize("address", ["localhost:8000", "ftp://x", "http://"])
-def test_an_address_that_is_none_is_refused_without_a_request(project: Project, address: str) -> None:
+def test_an_invalid_address_is_refused_without_a_request(project: Project, address: str) -> None:
     project.jsonl("d.jsonl", rows(3))
     project.ask("d.jsonl", f"graders: {{g: {{model: openai/m, base_url: '{address}'}}}}")
     done = project.command("check", project.recipe)

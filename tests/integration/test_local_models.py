@@ -77,7 +77,7 @@ def test_rows_by_generation_and_by_expectation(project: Project) -> None:
     assert again.results["graders"]["expected"]["histogram"] == found["expected"]["histogram"]
 
 
-def test_a_response_is_likelier_after_its_instruction_than_out_of_nowhere(project: Project) -> None:
+def test_a_response_is_likelier_after_its_instruction_than_alone(project: Project) -> None:
     project.jsonl("d.jsonl", shortest(IFD_ROWS))
     shutil.copy(smollm(), project.folder / "small.gguf")
     grader = "graders: {difficulty: {model: local/small.gguf, kind: ifd}}"

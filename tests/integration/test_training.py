@@ -39,7 +39,7 @@ def distance(one: Folder, other: Folder) -> float:
     return max(float((one.weights[name] - other.weights[name]).abs().max()) for name in one.weights)
 
 
-def test_it_learns_and_reports_it(two: Folder) -> None:
+def test_training_lowers_the_loss_and_reports_it(two: Folder) -> None:
     facts = two.manifest["training"]
     assert facts["rows"] + facts["rows_dropped"] == 40 and facts["rows_dropped"] and facts["rows_truncated"]
     assert facts["steps"] == 10 and facts["processes"] == 2
@@ -80,7 +80,7 @@ def test_the_number_of_processes_changes_nothing(processes: int, job: Job, two: 
     assert distance(other, two) < 1e-5
 
 
-def test_replicas_change_nothing(tokenizer: Path, two: Folder, tmp_path: Path) -> None:
+def test_replicas_change_no_result(tokenizer: Path, two: Folder, tmp_path: Path) -> None:
     other = Folder.of(tmp_path / "job", tiny_job(tokenizer, replicas=2)).run(4)
     assert other.losses == pytest.approx(two.losses, abs=1e-5)
 

@@ -73,7 +73,7 @@ def test_a_run_trains_and_the_next_one_reuses_it(trained: Project) -> None:
     assert "reuse  training.good" in trained.command("plan", "recipe.yaml", "-q").stdout
 
 
-def test_the_data_decides_and_not_how_it_was_asked_for(trained: Project) -> None:
+def test_another_threshold_with_the_same_rows_reuses_the_model(trained: Project) -> None:
     """Another threshold that keeps the same rows trains nothing anew; other rows do, and the old model is kept."""
     first = trained.run().folder / "training" / "good" / "model" / "model.safetensors"
     inode = first.stat().st_ino
@@ -90,7 +90,7 @@ def test_the_data_decides_and_not_how_it_was_asked_for(trained: Project) -> None
     assert [each.reused for each in back.outcomes if each.stage == "training.good"] == [True]
 
 
-def test_the_plan_says_so_where_other_words_ask_for_the_same_rows(trained: Project) -> None:
+def test_the_plan_reuses_a_model_of_the_same_rows(trained: Project) -> None:
     trained.run()
     assert "do     training.good" in trained.command("plan", "recipe.yaml", "-q", "--set", "training.seed=1").stdout
     write(trained, more="categories: [{category: all, pattern: e}]")
@@ -99,7 +99,7 @@ def test_the_plan_says_so_where_other_words_ask_for_the_same_rows(trained: Proje
     assert re.search(r"reuse +training.good +its result is in the run folder", said) and "training good:" not in said
 
 
-def test_data_that_is_not_good_is_not_trained_on(trained: Project) -> None:
+def test_nothing_is_trained_when_the_data_fails(trained: Project) -> None:
     write(trained, more="expect: [{dataset: good, rows: {min: 1000}}]")
     done = trained.command("run", "recipe.yaml")
     assert done.returncode == 1, done.stderr
@@ -110,7 +110,7 @@ def test_data_that_is_not_good_is_not_trained_on(trained: Project) -> None:
 
 
 @pytest.mark.parametrize("launch", ["start: elsewhere", "nodes: 2, rendezvous: 'here:29500'"])
-def test_a_job_for_elsewhere_is_written_and_runs_there(launch: str, trained: Project) -> None:
+def test_a_job_with_start_elsewhere_is_written_and_runs_by_its_script(launch: str, trained: Project) -> None:
     write(trained, f", launch: {{{launch}}}")
     done = trained.command("run", "recipe.yaml")
     assert done.returncode == 0, done.stderr
@@ -132,7 +132,7 @@ def test_a_job_for_elsewhere_is_written_and_runs_there(launch: str, trained: Pro
     assert trained.run().results["training"]["good"]["state"] == "done"
 
 
-def test_a_job_at_work_keeps_its_data(trained: Project) -> None:
+def test_the_data_of_a_running_job_is_not_replaced(trained: Project) -> None:
     import fcntl
 
     run = trained.run()
@@ -149,7 +149,7 @@ def test_a_job_at_work_keeps_its_data(trained: Project) -> None:
     "change",
     ["base_model=a/c", "tokenizer=a/c", "method=lora", "prompt=chat", "seed=1", "max_length=100", "precision=bf16"],
 )
-def test_what_decides_the_weights_is_in_the_fingerprint(change: str, trained: Project) -> None:
+def test_settings_that_decide_the_weights_are_in_the_fingerprint(change: str, trained: Project) -> None:
     text = trained.recipe.read_text().replace(f"{{config: {SMALL}}}", "a/b")
     trained.recipe.write_text(text)
     before, after = (alpaqual.plan_recipe(trained.recipe, sets=sets) for sets in ([], [f"training.{change}"]))
@@ -159,7 +159,7 @@ def test_what_decides_the_weights_is_in_the_fingerprint(change: str, trained: Pr
 @pytest.mark.parametrize(
     "change", ["micro_batch_tokens=64", "price_per_gpu_hour=3", "launch.processes=2", "checkpoints.keep=5"]
 )
-def test_what_does_not_decide_them_is_not(change: str, trained: Project) -> None:
+def test_other_settings_of_training_are_not_in_the_fingerprint(change: str, trained: Project) -> None:
     before, after = (alpaqual.plan_recipe(trained.recipe, sets=sets) for sets in ([], [f"training.{change}"]))
     assert before.stage("training.good").fingerprint == after.stage("training.good").fingerprint
 
@@ -170,7 +170,7 @@ def test_exports_are_written_beside_the_jobs(trained: Project) -> None:
         trained.run()
 
 
-def test_a_program_that_only_gets_files_is_no_trainer(trained: Project) -> None:
+def test_an_export_only_trainer_is_refused(trained: Project) -> None:
     write(trained, ", trainer: trl")
     with pytest.raises(RecipeError, match="run cannot start trl: name it in 'exports'"):
         alpaqual.plan_recipe(trained.recipe)
@@ -195,7 +195,7 @@ def test_a_job_that_fails_says_why_and_keeps_the_data(trained: Project) -> None:
     assert (folder / "datasets" / "good.jsonl").is_file() and (folder / "report.html").is_file()
 
 
-def test_a_model_without_a_row_says_so(trained: Project) -> None:
+def test_a_model_without_rows_is_reported(trained: Project) -> None:
     text = trained.recipe.read_text().replace("max_length: 512", "max_length: 8")
     trained.recipe.write_text(text)
     with pytest.raises(StageError, match=r"no row of .* can be trained on: 15 are longer than training.max_length"):

@@ -123,7 +123,7 @@ AROUND = [(0.3, "pass"), (-0.3, "pass"), (0.300001, "warn"), (-0.300001, "warn")
 
 
 @pytest.mark.parametrize(("rho", "state"), AROUND)
-def test_the_correlation_with_length_whatever_its_sign(rho: float, state: str) -> None:
+def test_the_correlation_with_length_of_either_sign(rho: float, state: str) -> None:
     health = Health(length=HighLimits(warn=0.3, fail=0.5))
     found = check("length", health, {"length": [{"rows": 1200, "spearman": rho}]})
     assert (found.state, found.value) == (state, rho)
@@ -148,7 +148,7 @@ def test_a_negative_zero_is_a_zero() -> None:
     assert str(found.value) == "0.0"
 
 
-def test_a_cascade_that_is_held_against_its_first_says_what_is_left_out() -> None:
+def test_agreement_of_a_cascade_with_its_first_grader_excludes_rows_it_took_over() -> None:
     health = Health(agreement=Agreement(with_="other"))
     cascade = Cascade(first="other", threshold=4.5, band=0.5)
     facts = {"agreement": [{"rows": 40, "spearman": 0.5}], "kappa": [{"rows": 40, "kappa": None}]}
@@ -208,9 +208,7 @@ OTHER_SCALE = {"agreement": [{"rows": 9, "spearman": 0.9}]}
         ("golden", Health(golden=Golden(file="g", fail="5%")), asked(), "were not graded"),
     ],
 )
-def test_what_cannot_be_measured_warns_where_there_is_a_limit(
-    which: str, health: Health, facts: dict[str, Any], why: str
-) -> None:
+def test_an_undefined_measure_with_a_limit_warns(which: str, health: Health, facts: dict[str, Any], why: str) -> None:
     found = check(which, health, facts)
     assert (found.state, found.value) == ("warn", None)
     assert found.text.startswith("cannot be measured: ")
@@ -245,7 +243,7 @@ def test_without_a_limit_everything_passes() -> None:
     assert {each.warn for each in checks} | {each.fail for each in checks} == {None}
 
 
-def test_who_is_not_assessed_has_no_checks_and_a_stage_not_done_none_of_its_own() -> None:
+def test_checks_of_a_stage_that_did_not_run_are_left_out() -> None:
     assert health_checks("g", {"g": Grader(column="g")}, bars(1), graded({})) == []
     health = Health(length=HIGH, agreement=AGREE)
     checks = health_checks("g", {"g": Grader(column="g", health=health), "other": OTHER}, bars(1), graded({}))
