@@ -1,4 +1,4 @@
-"""Checks that a compressed file is complete."""
+"""Whether a packed file is whole."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ _CHUNK = 64 * 1024
 
 
 def verify_compressed_file(file: str) -> None:
-    """Decompress a .gz or .zst file once, to its end.
+    """Unpack a .gz or .zst file once, to its end.
 
-    Raises ValueError where it is truncated or damaged. DuckDB reads a truncated .zst without an error, and does not check
-    the checksums of a .gz.
+    Raises ValueError where it is cut off or damaged: DuckDB reads what is left of a .zst without a word, and no sums of a .gz.
     """
     if file.startswith("hf://") or not file.endswith((".gz", ".zst")):
         return
@@ -27,7 +26,7 @@ def verify_compressed_file(file: str) -> None:
         else:
             _unpack_frames(file)
     except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
-        raise ValueError(f"{Path(file).name}: the compressed file is truncated or damaged ({error})") from None
+        raise ValueError(f"{Path(file).name}: the packed file is cut off or damaged ({error})") from None
 
 
 def _unpack_frames(file: str) -> None:

@@ -108,7 +108,7 @@ def explained(project: Project) -> dict[str, str]:
     return {each.stage: "" if each.reused else each.why for each in api.explain(api.plan_recipe(project.recipe))}
 
 
-def test_a_second_run_does_nothing_and_says_the_same(fresh: Project) -> None:
+def test_a_second_run_reuses_every_stage_and_reports_the_same(fresh: Project) -> None:
     first = fresh.run()
     assert made(first) == STAGES
     store, folder = files(fresh.folder / ".alpaqual"), contents(first.folder)
@@ -154,7 +154,7 @@ CHANGES: dict[str, tuple[str, str, set[str]]] = {
 
 
 @pytest.mark.parametrize("changed", CHANGES)
-def test_only_what_a_change_reaches_is_done_again(built: Project, changed: str) -> None:
+def test_only_stages_that_a_change_affects_run_again(built: Project, changed: str) -> None:
     built.run()
     old, new, wanted = CHANGES[changed]
     change(built, old, new)
@@ -181,7 +181,7 @@ def test_a_moved_data_file_is_the_same_file(built: Project) -> None:
     assert after.results["datasets"] == before.results["datasets"]
 
 
-def test_a_file_that_was_only_touched_is_the_same_file(built: Project) -> None:
+def test_a_new_modification_time_alone_reuses_the_result(built: Project) -> None:
     built.run()
     (built.folder / "data.jsonl").touch()
     assert made(built.run()) == set()
@@ -212,7 +212,7 @@ def test_changed_scores_grade_again(built: Project) -> None:
     assert made(built.run()) == {"grading.table", "selecting.both"}
 
 
-def test_plan_says_what_is_stale_and_why(fresh: Project) -> None:
+def test_plan_prints_which_stages_run_and_why(fresh: Project) -> None:
     assert set(explained(fresh).values()) == {"no earlier result"}
     fresh.run()
     change(fresh, "{score: 4}", "{score: 5}")
@@ -275,14 +275,14 @@ def test_a_damaged_result_is_an_error_that_says_what_to_delete(built: Project, d
     assert contents(again.folder / "datasets") == before
 
 
-def test_a_folder_without_a_seal_is_no_result(built: Project) -> None:
+def test_a_folder_without_a_seal_is_not_a_result(built: Project) -> None:
     built.run()
     (result_folder(built, "loading") / "seal.json").unlink()
     with pytest.raises(StoreError, match="delete that folder"):
         built.run()
 
 
-def test_a_damaged_digest_is_worked_out_again(built: Project) -> None:
+def test_a_damaged_digest_is_computed_again(built: Project) -> None:
     built.run()
     for path in (built.folder / ".alpaqual/store/digests").iterdir():
         path.write_bytes(b"\xff")
@@ -299,7 +299,7 @@ def test_stored_files_can_be_read_only(built: Project) -> None:
 
 
 @pytest.mark.parametrize("how", ["deleted", "replaced", "emptied"])
-def test_what_happens_to_the_run_folder_does_not_reach_the_store(built: Project, how: str) -> None:
+def test_changes_in_the_run_folder_leave_the_store_unchanged(built: Project, how: str) -> None:
     run = built.run()
     store, folder = contents(built.folder / ".alpaqual"), contents(run.folder)
     for path in [path for path in run.folder.rglob("*") if path.is_file()]:
@@ -315,8 +315,8 @@ def test_what_happens_to_the_run_folder_does_not_reach_the_store(built: Project,
     assert contents(again.folder) == folder
 
 
-def test_what_is_written_through_a_second_name_is_noticed(built: Project) -> None:
-    """Who may write anything can write through the names in the run folder: then the store says so."""
+def test_a_write_through_a_hard_link_is_noticed(built: Project) -> None:
+    """A user who makes a file writable can change the stored one; the store reports it."""
     run = built.run()
     path = run.folder / "datasets" / "both.jsonl"
     path.chmod(0o644)
@@ -326,7 +326,7 @@ def test_what_is_written_through_a_second_name_is_noticed(built: Project) -> Non
         built.run()
 
 
-def test_later_runs_and_reports_write_through_no_second_name(built: Project) -> None:
+def test_later_runs_and_reports_write_through_no_hard_link(built: Project) -> None:
     run = built.run()
     before = files(built.folder / ".alpaqual")
     kept = {name: entry for name, entry in before.items() if "/digests/" not in name}
@@ -377,7 +377,7 @@ def test_until_a_stage_leaves_the_rest_for_later(fresh: Project) -> None:
     assert (fresh.folder / "runs/trial/report.md").exists()
 
 
-def test_a_dataset_that_is_gone_from_the_recipe_is_gone_from_the_run_folder(built: Project) -> None:
+def test_a_dataset_removed_from_the_recipe_is_removed_from_the_run_folder(built: Project) -> None:
     run = built.run()
     assert (run.folder / "datasets/few.jsonl").exists()
     change(built, "  few: {from: quality, sample: 5, seed: 3}\n", "")

@@ -19,7 +19,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", ["datasets/mine.jsonl", "tables/rows.parquet", "results.json", "notes.txt"])
-def test_a_folder_with_other_files_is_refused_and_left_alone(project: Project, name: str) -> None:
+def test_a_folder_with_other_files_is_refused_and_unchanged(project: Project, name: str) -> None:
     project.jsonl("data.jsonl", ROWS)
     project.ask()
     project.write(f"work/{name}", '{"not": "a run"}\n')

@@ -153,7 +153,7 @@ def test_files_of_a_glob_may_have_other_columns(project: Project) -> None:
     assert texts(run) == [("q1", "", "a1"), ("q2", "i2", "a2")]
 
 
-def test_positions_run_on_over_parquet_files(project: Project) -> None:
+def test_positions_continue_over_parquet_files(project: Project) -> None:
     for part in range(3):
         rows = {"instruction": [f"q{part}-{i}" for i in range(5)], "output": ["a"] * 5}
         project.write(f"p{part}.parquet", parquet(pl.DataFrame(rows)))
@@ -164,7 +164,7 @@ def test_positions_run_on_over_parquet_files(project: Project) -> None:
 
 
 @pytest.mark.parametrize("odd", ["a[1]", "b*c", "q?z", "it's a {b}", 'uni "ü" 100%'])
-def test_signs_of_a_glob_in_the_name_of_a_folder_mean_themselves(tmp_path: Path, odd: str) -> None:
+def test_glob_characters_in_the_name_of_a_folder_are_plain(tmp_path: Path, odd: str) -> None:
     """The neighbours are what the names would match as globs."""
     for neighbour in ("a1", "bxc", "qxz"):
         for file, content in (
@@ -407,27 +407,27 @@ def _packed(kind: str, parts: Sequence[bytes]) -> tuple[bytes, int]:
 
 @pytest.mark.parametrize("kind", ["gz", "zst"])
 @pytest.mark.parametrize("cut", ["between two rows", "near the end"])
-def test_a_packed_file_that_is_cut_off_is_refused(project: Project, kind: str, cut: str) -> None:
+def test_a_truncated_compressed_file_is_refused(project: Project, kind: str, cut: str) -> None:
     parts = [jsonl([{**ROWS[0], "input": f"{part}-{i}"} for i in range(500)]) for part in range(2)]
     content, first = _packed(kind, parts)
     assert loaded(project, f"d.jsonl.{kind}", content, 1000).verdict == "pass"
     content = content[: first if cut == "between two rows" else -3]
-    refused(project, f"d.jsonl.{kind}", content, rf"d\.jsonl\.{kind}: the compressed file is truncated or damaged")
+    refused(project, f"d.jsonl.{kind}", content, rf"d\.jsonl\.{kind}: the packed file is cut off or damaged")
 
 
 @pytest.mark.parametrize("kind", ["gz", "zst"])
 @pytest.mark.parametrize("file", ["d.jsonl", "d.csv"])
-def test_a_packed_file_with_a_changed_byte_is_refused(project: Project, file: str, kind: str) -> None:
+def test_a_compressed_file_with_a_changed_byte_is_refused(project: Project, file: str, kind: str) -> None:
     rows = [{**ROWS[0], "input": str(i * 7919 % 1000)} for i in range(1000)]
     content, _ = _packed(kind, [jsonl(rows) if file == "d.jsonl" else csv_of(rows)])
     for place in (len(content) // 2, -6 if kind == "gz" else -2):
         damaged = bytearray(content)
         damaged[place] ^= 0xFF
-        refused(project, f"{file}.{kind}", bytes(damaged), "the compressed file is truncated or damaged")
+        refused(project, f"{file}.{kind}", bytes(damaged), "the packed file is cut off or damaged")
 
 
 @pytest.mark.parametrize("kind", ["gz", "zst"])
-def test_a_packed_file_of_several_streams_is_read_to_its_end(project: Project, kind: str) -> None:
+def test_a_compressed_file_of_several_streams_is_read_to_its_end(project: Project, kind: str) -> None:
     pack = gzip.compress if kind == "gz" else zstandard.compress
     two = pack(jsonl(ROWS[:1])) + pack(jsonl(ROWS[1:]))
     assert len(texts(loaded(project, f"d.jsonl.{kind}", two, 3))) == 3
@@ -462,7 +462,7 @@ def test_broken_json_is_refused_with_the_place(project: Project, trouble: str) -
     refused(project, "d.json", *REFUSED_JSON[trouble])
 
 
-def test_items_that_are_no_rows_are_quarantined(project: Project) -> None:
+def test_items_that_are_not_rows_are_quarantined(project: Project) -> None:
     run = loaded(project, "d.json", json.dumps([ROWS[0], 5, None, [1], ROWS[1]]), 5)
     assert [reason for _, reason in quarantine(run)] == [
         f"d.json item {index}: {kind} where a row (an object) should be"
@@ -485,9 +485,9 @@ def test_a_big_row_of_a_list_is_quarantined(project: Project) -> None:
         ("d.jsonl", b"null\n", "no row that can be read"),
         ("d.jsonl", b"{oops\n{oops\n", "no row that can be read"),
         ("d.jsonl", b'{"question": "q", "answer": "a"}\n', "cannot tell which columns.*question, answer"),
-        ("d.jsonl.gz", b"no gzip", "the compressed file is truncated or damaged"),
-        ("d.jsonl.zst", b"no zst", "the compressed file is truncated or damaged"),
-        ("d.json.gz", gzip.compress(jsonl(), mtime=0)[:20], "the compressed file is truncated or damaged"),
+        ("d.jsonl.gz", b"no gzip", "the packed file is cut off or damaged"),
+        ("d.jsonl.zst", b"no zst", "the packed file is cut off or damaged"),
+        ("d.json.gz", gzip.compress(jsonl(), mtime=0)[:20], "the packed file is cut off or damaged"),
         ("d.jsonl.gz", gzip.compress(b"", mtime=0), "no row"),
         ("d.csv", b"", "is an empty file"),
         ("d.csv", b"\n\n", "cannot tell which columns|no row"),
@@ -683,7 +683,7 @@ def _run_of(folder: Path, file: str, content: bytes) -> Run | None:
 @_ANYTHING
 @given(content=st.one_of(_BYTES, _NEARLY))
 @pytest.mark.parametrize("file", ["d.json", "d.csv"])
-def test_any_bytes_are_a_run_or_an_error_of_ours(tmp_path_factory: pytest.TempPathFactory, file: str, content: bytes) -> None:  # fmt: skip
+def test_any_bytes_give_a_run_or_an_alpaqual_error(tmp_path_factory: pytest.TempPathFactory, file: str, content: bytes) -> None:  # fmt: skip
     run = _run_of(tmp_path_factory.mktemp("any"), file, content)
     if run is not None:
         source = run.results["source"]

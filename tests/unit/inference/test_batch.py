@@ -509,7 +509,7 @@ def test_what_an_earlier_process_sent_is_paid_from_the_limit(work: Work) -> None
     assert (limit.reserved, limit.reservations) == (0.0, 0)
 
 
-def test_only_so_many_requests_are_in_memory(work: Work) -> None:
+def test_a_limited_number_of_requests_is_in_memory(work: Work) -> None:
     taken: list[int] = []
 
     def endless() -> Iterator[Request]:

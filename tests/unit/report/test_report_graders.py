@@ -90,7 +90,7 @@ def test_graders_without_requests_have_no_costs() -> None:
     assert graders_table({}) == ""
 
 
-def test_what_asking_came_to() -> None:
+def test_calls_cost_and_rate_of_a_grader() -> None:
     text = graders_table({"g": COLUMN, "m": ASKED})
     head, _, column, model = text.splitlines()[2:]
     assert head.endswith(
