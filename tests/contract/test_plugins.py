@@ -155,7 +155,7 @@ def test_a_recording_answers_what_was_asked_and_nothing_else(recorded: tuple[Rec
         assert recording.get(recording.key(other)) is None
 
 
-def test_what_was_not_recorded_is_never_asked() -> None:
+def test_unrecorded_requests_are_not_sent() -> None:
     model = registry.find("llm", "recorded")(Endpoint("recorded", "replies.jsonl"))
     with pytest.raises(Fault, match="no recorded reply"):
         asyncio.run(model.complete(Request("m", (("user", "u"),))))

@@ -28,7 +28,7 @@ def warm(limiter: RateLimiter) -> None:
     limiter.record_success()
 
 
-def test_the_first_request_goes_alone_and_then_as_many_as_may() -> None:
+def test_the_first_request_is_sent_alone_and_then_up_to_the_limit() -> None:
     async def work() -> tuple[int, int]:
         limiter = RateLimiter(RateLimits(8))
         tasks = [asyncio.create_task(limiter.acquire(1)) for _ in range(20)]

@@ -299,7 +299,7 @@ def test_a_row_too_large_for_the_memory_ends_alone(folders: Path, monkeypatch: p
     assert isinstance(replies[0], Reply) and isinstance(replies[2], Reply)
 
 
-def test_what_breaks_fails_all_pending_requests(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exception_fails_all_pending_requests(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plugin = opened(folders / "llama")
 
     def broken(*_: object, **__: object) -> object:
@@ -344,7 +344,7 @@ def test_requests_that_wait_are_batched_by_length(folders: Path, monkeypatch: py
     assert all(sum(batch) >= 0.8 * len(batch) * max(batch) for batch in batches)
 
 
-def test_who_no_longer_waits_is_left_out(folders: Path) -> None:
+def test_requests_that_were_cancelled_are_left_out(folders: Path) -> None:
     plugin = opened(folders / "llama")
 
     async def work() -> Reply:
@@ -359,7 +359,7 @@ def test_who_no_longer_waits_is_left_out(folders: Path) -> None:
     assert isinstance(asyncio.run(work()), Reply)
 
 
-def test_closing_lets_go_of_the_model_and_of_those_who_wait(folders: Path) -> None:
+def test_closing_frees_the_model_and_ends_waiting_requests(folders: Path) -> None:
     plugin = opened(folders / "llama")
 
     async def work() -> asyncio.Task[Reply]:

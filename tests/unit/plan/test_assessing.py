@@ -202,7 +202,7 @@ def test_a_cascade_spares_no_row_that_a_rule_drops() -> None:
     assert facts(CASCADED, graders)["spared"] == [{"rows": 2}]
 
 
-def test_who_is_assessed() -> None:
+def test_graders_that_are_assessed() -> None:
     assert assesses(Grader(model="openai/x"))
     assert assesses(Grader(model="recorded/x"))
     assert assesses(Grader(column="s", health=Health(most_frequent=ShareLimits(warn="50%"))))

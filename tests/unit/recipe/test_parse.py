@@ -660,7 +660,7 @@ def test_a_plain_where_is_good(expression):
     assert problems(BASE + f"rules:\n  - id: r\n    where: {yaml.safe_dump(expression).splitlines()[0]}\n") == []
 
 
-def test_every_problem_is_said_at_once_in_the_order_of_places(tmp_path):
+def test_all_problems_are_reported_at_once_in_the_order_of_places(tmp_path):
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "own.yaml").write_text(
         "- {id: short, column: response, check: {str_length: {mn: 3}}}\n"

@@ -25,6 +25,6 @@ def test_the_category_that_is_filtered_hardest_is_named_with_the_rates_of_the_ta
     assert f"The threshold filters {named} hardest: it keeps 6.3% of it, and 30.0% of all rows." in section(80, 5)
 
 
-def test_nothing_is_said_where_no_category_is_filtered_harder_or_too_few_rows_tell() -> None:
+def test_no_message_without_a_category_filtered_harder_or_with_too_few_rows() -> None:
     for eligible, kept, more in [(80, 24, {}), (80, 60, {}), (19, 0, {}), (80, 5, {"threshold": {}})]:
         assert "hardest" not in section(eligible, kept, **more)

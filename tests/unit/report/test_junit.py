@@ -66,7 +66,7 @@ def cases(text: str) -> list[ElementTree.Element]:
     return found
 
 
-def test_every_rule_quota_and_expectation_is_a_case_and_none_is_said_twice() -> None:
+def test_every_rule_quota_and_expectation_is_one_case() -> None:
     found = [(case.attrib["classname"], case.attrib["name"], [child.tag for child in case]) for case in cases(to_junit(report()))]  # fmt: skip
     assert found == [
         ("plain.rules", "plainfail", ["failure"]),

@@ -18,7 +18,7 @@ from alpaqual.report.markup import difference, join, percent, plain, tag, text
         ("\U000e0041", '<span class="code-point">U+E0041</span>'),
     ],
 )
-def test_text_is_escaped_and_what_hides_is_shown(given: str, shown: str) -> None:
+def test_text_is_escaped_and_invisible_characters_are_shown(given: str, shown: str) -> None:
     assert text(given) == shown
 
 

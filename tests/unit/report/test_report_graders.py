@@ -120,7 +120,7 @@ def test_of_many_graders_and_checks_the_rest_is_counted() -> None:
     assert "… and 30 more checks." in health(many)
 
 
-def test_what_fails_comes_first_and_what_passes_is_folded() -> None:
+def test_failures_come_first_and_passes_are_folded() -> None:
     found_of = {
         "a": {**ASKED, "health": [checked("length", "pass"), checked("golden", "warn", warn="above 5%")]},
         "b": {**ASKED, "health": [checked("agreement.kappa", "fail", fail="below 0.6")]},
@@ -187,7 +187,7 @@ def test_the_page_shows_costs_of_graders_with_requests_alone() -> None:
     assert both.count("<table>") == 2
 
 
-def test_the_page_is_whole_whatever_models_say() -> None:
+def test_the_page_is_complete_with_any_reply() -> None:
     grader = {
         **agreeing((4.0, 4.0, 3), (4.5, 4.0, 2)),
         "models": [EVIL],

@@ -97,7 +97,7 @@ def test_a_recipe_that_trains_nothing_has_no_section(none: dict[str, Any]) -> No
     assert "training" not in to_junit(report(**none))
 
 
-def test_what_is_not_trained_is_said_plainly() -> None:
+def test_a_dataset_that_is_not_trained_is_reported() -> None:
     found = {
         "quality": not_done("written", "sbatch training/quality/job.slurm"),
         "random": not_done("waiting", "a check of the data failed"),
