@@ -20,8 +20,6 @@ from alpaqual.plan.stage import Stage
 from alpaqual.plan.tables import FAILURES, QUARANTINE, ROW_CATEGORIES, ROWS, Table, fates, grades
 from alpaqual.plan.training import TrainStage, train_stages
 
-AnyStage = LoadStage | CheckStage | CategorizeStage | GradeStage | AssessStage | SelectStage | TrainStage
-
 
 @dataclass(frozen=True)
 class StageKind:
