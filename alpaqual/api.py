@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from alpaqual.execution.results import failed_results
 from alpaqual.execution.run import Run as FinishedRun
 from alpaqual.inference.budget import Limit
 from alpaqual.plan.compile import compile_plan
-from alpaqual.plan.explain import Explained, explain_plan
+from alpaqual.plan.explain import Explained, StageRecord, explain_plan, read_record
 from alpaqual.plan.plan import Plan
 from alpaqual.plan.stages import STAGES
 from alpaqual.plan.training import TrainStage
@@ -238,10 +237,10 @@ def render(report: Report, kind: str) -> str:
 def explain(plan: Plan) -> list[Explained]:
     """Each stage of a plan: reused, or why it runs."""
     store = Store(project_folder(Path(plan.recipe.file)))
-    before: dict[str, Any] = {}
+    before: dict[str, StageRecord] = {}
     folder = run_folder(plan, store)
-    with contextlib.suppress(OSError, ValueError):
-        before = json.loads((folder / STAGE_RECORD).read_text(encoding="utf-8"))
+    with contextlib.suppress(OSError):
+        before = read_record((folder / STAGE_RECORD).read_bytes())
     execution = Execution(plan, store, RunFolder(folder, ()))
     return explain_plan(plan, lambda stage: execution.handler(stage).exists(), before)
 

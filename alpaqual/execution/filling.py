@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from alpaqual.engines import viewing
 from alpaqual.execution.folder import DATASETS, STAGES, TABLES, RunFolder
 from alpaqual.execution.plan_sql import plan_sql
 from alpaqual.execution.training import exported_file
-from alpaqual.plan.explain import stage_record
+from alpaqual.plan.explain import record_text
 from alpaqual.plan.plan import Plan
 from alpaqual.plan.selecting import SelectStage
 from alpaqual.plan.stage import Stage, fingerprint
@@ -35,7 +34,7 @@ def fill_folder(plan: Plan, results: Mapping[str, Result], store: Store, folder:
         folder.place(stored, name)
     folder.remove_data(keep=placed)
     folder.write("plan.sql", plan_sql(plan))
-    folder.write(STAGES, json.dumps(stage_record(plan), indent=1, sort_keys=True, ensure_ascii=False))
+    folder.write(STAGES, record_text(plan))
 
 
 def _joined(store: Store, kind: StageKind, stages: list[Stage], results: Mapping[str, Result]) -> Path:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from alpaqual.plan.plan import Plan
 from alpaqual.plan.stage import STATEMENTS, Stage
 from alpaqual.plan.stages import kind_of
+
+
+class StageRecord(msgspec.Struct, frozen=True):
+    """What the last run wrote down about a stage, which the next plan is compared with."""
+
+    fingerprint: str
+    settings: dict[str, Any]
+    inputs: dict[str, str]
+    """Fingerprint of each input, by its name."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +32,7 @@ class Explained:
     why: str
 
 
-def explain_plan(plan: Plan, has: Callable[[Stage], bool], before: Mapping[str, Any]) -> list[Explained]:
+def explain_plan(plan: Plan, has: Callable[[Stage], bool], before: Mapping[str, StageRecord]) -> list[Explained]:
     """Explain every stage. `has` returns whether a stage has a result; `before` is the record of the last run, by stage."""
     explained: list[Explained] = []
     for stage in plan.stages:
@@ -31,36 +43,41 @@ def explain_plan(plan: Plan, has: Callable[[Stage], bool], before: Mapping[str, 
     return explained
 
 
-def stage_record(plan: Plan) -> dict[str, Any]:
-    """Settings and inputs of each stage, by its name: what the next plan is compared with."""
-    return {
-        stage.name: {
-            "fingerprint": stage.fingerprint,
-            "settings": stage.all_settings,
-            "inputs": stage.input_fingerprints,
-        }
+def record_text(plan: Plan) -> str:
+    """The record of every stage, by its name, as the text of `stages.json`."""
+    record = {
+        stage.name: StageRecord(stage.fingerprint, stage.all_settings, stage.input_fingerprints)
         for stage in plan.stages
     }
+    return json.dumps(msgspec.to_builtins(record), indent=1, sort_keys=True, ensure_ascii=False)
 
 
-def _changes(stage: Stage, before: Mapping[str, Any] | None) -> Iterator[str]:
+def read_record(content: bytes) -> dict[str, StageRecord]:
+    """The record that `record_text` wrote; empty where the text is another one, as it only explains."""
+    try:
+        return msgspec.json.decode(content, type=dict[str, StageRecord])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}
+
+
+def _changes(stage: Stage, before: StageRecord | None) -> Iterator[str]:
     if before is None:
         yield "no earlier result"
         return
-    if before["fingerprint"] == stage.fingerprint:
+    if before.fingerprint == stage.fingerprint:
         yield f"its result is no longer in {kind_of(stage).place}"
         return
     changed = [
-        path for path in _differences(before["settings"], stage.all_settings, "") if not path.startswith(STATEMENTS)
+        path for path in _differences(before.settings, stage.all_settings, "") if not path.startswith(STATEMENTS)
     ]
-    if not changed and before["settings"].get(STATEMENTS) != stage.all_settings[STATEMENTS]:
+    if not changed and before.settings.get(STATEMENTS) != stage.all_settings[STATEMENTS]:
         yield "generated SQL changed (new alpaqual version)"
     if changed:
         yield ("changed: " + ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else ""))
-    inputs = [name for name, value in stage.input_fingerprints.items() if before["inputs"].get(name) != value]
+    inputs = [name for name, value in stage.input_fingerprints.items() if before.inputs.get(name) != value]
     if inputs:
         yield f"its inputs changed: {', '.join(inputs)}"
-    gone = [name for name in before["inputs"] if name not in stage.input_fingerprints]
+    gone = [name for name in before.inputs if name not in stage.input_fingerprints]
     if gone:
         yield f"no longer reads: {', '.join(gone)}"
 

@@ -225,6 +225,20 @@ def test_plan_prints_which_stages_run_and_why(fresh: Project) -> None:
     assert set(explained(fresh).values()) == {"its result is no longer in the store"}
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"[]", b"5", b"[" * 100_000, b"\xff", b'{"selecting.quality": null}', b'{"selecting.quality": {}}'),
+        b'{"selecting.quality": {"fingerprint": "a", "settings": 5, "inputs": []}}',
+    ],
+)
+def test_plan_does_without_a_record_that_is_damaged(fresh: Project, content: bytes) -> None:
+    folder = fresh.run().folder
+    (folder / "stages.json").write_bytes(content)
+    change(fresh, "{score: 4}", "{score: 5}")
+    assert explained(fresh)["selecting.quality"] == "no earlier result"
+
+
 # Damage
 
 
