@@ -106,7 +106,7 @@ def _made_in(path: Path) -> set[str] | None:
 
 
 def _is_inside(name: str) -> bool:
-    """Whether a name of a marker stays in its folder: a marker may come from elsewhere."""
+    """Whether a name of a marker or of results stays in its folder: they may come from elsewhere."""
     parts = Path(name).parts
     return bool(parts) and not Path(name).is_absolute() and ".." not in parts
 
@@ -119,12 +119,14 @@ def _made_before_markers(path: Path) -> set[str] | None:
     if results is None and (stages is None or "loading" not in stages):
         return None
     datasets = {name.partition(".")[2] for name in stages or () if name.startswith("selecting.")}
+    found = (results or {}).get("datasets")
+    datasets |= set(found) if isinstance(found, dict) else set()
     made = {RESULTS, STAGES, "plan.sql", *_REPORTS_BEFORE}
     made |= {f"{TABLES}/{table}.parquet" for table in _TABLES_BEFORE}
-    made |= {f"{DATASETS}/{dataset}.jsonl" for dataset in datasets | set((results or {}).get("datasets", ()))}
+    made |= {f"{DATASETS}/{dataset}.jsonl" for dataset in datasets}
     for folder in (path / "training", path / "exports"):
         made |= {str(file.relative_to(path)) for file in folder.rglob("*") if file.is_file()}
-    return made
+    return {name for name in made if _is_inside(name)}
 
 
 def _training_jobs(path: Path) -> list[str]:

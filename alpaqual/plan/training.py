@@ -49,10 +49,7 @@ def train_stages(compilation: Compilation) -> Iterator[TrainStage]:
 
 
 def _check_trainers(compilation: Compilation, training: Training, job: Job) -> None:
-    """Note each trainer that cannot run the job, or write files for it."""
-    if not find("trainers", training.trainer).TRAINS:
-        message = f"run cannot start {training.trainer}: name it in 'exports', and leave 'trainer' out"
-        compilation.problems.append(compilation.recipe.problem(("training", "trainer"), message))
+    """Note each trainer that cannot write files for the job."""
     for trainer in (training.trainer, *training.exports):
         try:
             find("trainers", trainer)().files(job)

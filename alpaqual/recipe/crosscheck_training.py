@@ -8,7 +8,7 @@ from alpaqual.errors import Problem
 from alpaqual.recipe.training import Lora, Training
 from alpaqual.recipe.unknown import unknown_plugin
 from alpaqual.recipe.yaml_nodes import Document, Path
-from alpaqual.registry import names
+from alpaqual.registry import find, names
 
 
 def check_training(
@@ -45,3 +45,5 @@ def _trainers(training: Training, document: Document) -> Iterator[Problem]:
     for place, name in named:
         if name not in names("trainers"):
             yield document.problem(place, unknown_plugin("trainers", "trainer", name))
+        elif place == ("training", "trainer") and not find("trainers", name).TRAINS:
+            yield document.problem(place, f"run cannot start {name}: name it in 'exports', and leave 'trainer' out")

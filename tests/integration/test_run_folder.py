@@ -116,3 +116,22 @@ def test_a_marker_from_elsewhere_cannot_name_files_outside(tmp_path: Path) -> No
     assert opened.made == {"results.json"}
     opened.remove(*names)
     assert outside.read_text() == "mine"
+
+
+def test_results_from_elsewhere_cannot_name_files_outside(project: Project) -> None:
+    project.jsonl("data.jsonl", ROWS)
+    project.ask()
+    project.write("mine.jsonl", "mine\n")
+    foreign = {"version": 1, "verdict": "pass", "recipe": {}, "datasets": {"../../mine": {}}}
+    project.write("work/results.json", json.dumps(foreign))
+    assert project.command("run", "recipe.yaml", "--out", "work").returncode == 0
+    assert (project.folder / "mine.jsonl").read_text() == "mine\n"
+
+
+@pytest.mark.parametrize("datasets", [None, 5, "full", [{}], [1]])
+def test_results_whose_datasets_are_something_else_name_no_files(project: Project, datasets: object) -> None:
+    project.jsonl("data.jsonl", ROWS)
+    project.ask()
+    foreign = {"version": 1, "verdict": "pass", "recipe": {}, "datasets": datasets}
+    project.write("work/results.json", json.dumps(foreign))
+    assert project.run(out=project.folder / "work").verdict == "pass"
