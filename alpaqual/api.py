@@ -36,6 +36,7 @@ from alpaqual.report.report import Report
 from alpaqual.results.file import read_results
 from alpaqual.store.store import Store, project_folder
 from alpaqual.store.tables import Rows, read_rows
+from alpaqual.values import Fate
 
 if TYPE_CHECKING:
     from alpaqual.execution.estimate import Estimate
@@ -89,7 +90,11 @@ class Run(FinishedRun):
         return Rows(self.folder / "tables" / "failures.parquet")
 
     def rows(self, **wanted: Any) -> list[dict[str, Any]]:
-        """Which rows, and why: see `alpaqual.store.tables.read_rows`."""
+        """Which rows, and why: see `alpaqual.store.tables.read_rows`.
+
+        Raises RecipeError where the run has no dataset, category, rule or fate of a name.
+        """
+        check_names(self, **{kind: wanted[kind] for kind in ("dataset", "category", "rule", "fate") if kind in wanted})
         return read_rows(self.folder, **wanted)
 
     def report(self) -> Report:
@@ -281,11 +286,12 @@ def commands(plan: Plan) -> dict[str, str]:
 
 
 def check_names(run: Run, **names: str | None) -> None:
-    """Raise RecipeError where a run has no dataset, category or rule of the given name; the message lists those it has."""
+    """Raise RecipeError where a run has no dataset, category, rule or fate of the given name; the message lists those it has."""
     known = {
         "dataset": list(run.results.datasets),
         "category": list(run.results.categories),
         "rule": [rule.id for rule in run.results.rules],
+        "fate": [str(fate) for fate in Fate],
     }
     for kind, name in names.items():
         if name is not None and name not in known[kind]:

@@ -43,7 +43,6 @@ def rows(  # noqa: PLR0913 - one argument for each option of the command
     from alpaqual import api
 
     finished = api.open_run(run)
-    api.check_names(finished, dataset=dataset, category=category, rule=rule)
     found = finished.rows(dataset=dataset, category=category, fate=fate, rule=rule, row_id=row_id, limit=limit or None)
     {"table": _table, "csv": _csv, "json": _json}[kind](found)
     return 0

@@ -66,7 +66,9 @@ class SourceColumns:
             plain = wanted.removeprefix("source.")
             holders = [facts for facts in self.sources if plain in facts.columns]
             if not holders:
-                known = dict.fromkeys([*ROW_FIELDS, *(column for facts in self.sources for column in facts.columns)])
+                # `source.response` asks for a column of the data: the mapped field of that name is another one.
+                fields = ROW_FIELDS if wanted == plain else ()
+                known = dict.fromkeys([*fields, *(column for facts in self.sources for column in facts.columns)])
                 hint = suggest(plain, known) or f"; there are: {', '.join(known)}"
                 self.problems.append(self._problem(place, f"no source has a column '{plain}'{hint}"))
             for facts in holders:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from alpaqual.errors import Problem, RecipeError
 from alpaqual.plan.assessing import AssessStage, assess_stages
 from alpaqual.plan.categorizing import CategorizeStage, categorize_stages
 from alpaqual.plan.checking import CheckStage, check_stages
@@ -62,6 +63,13 @@ def kind_of(stage: Stage) -> StageKind:
 
 
 def stages_until(stages: Iterable[Stage], until: str | None) -> list[Stage]:
-    """The stages up to those of the kind `until`; all of them for None."""
+    """The stages up to those of the kind `until`; all of them for None.
+
+    Raises RecipeError where no stages are of that kind.
+    """
+    if until is not None and until not in STAGES:
+        raise RecipeError(
+            [Problem("until", 0, 0, f"there is no kind of stage '{until}'; there are: {', '.join(STAGES)}")]
+        )
     reached = STAGES if until is None else STAGES[: STAGES.index(until) + 1]
     return [stage for stage in stages if stage.kind in reached]

@@ -16,7 +16,7 @@ import pytest
 from conftest import Project
 
 import alpaqual
-from alpaqual.api import Rows, open_run
+from alpaqual.api import Rows
 from alpaqual.errors import RecipeError, StageError
 from alpaqual.execution.inspection import inspect_sources
 from alpaqual.store.store import Store
@@ -47,6 +47,20 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> alpaqual.Run:
     project.jsonl("data.jsonl", ROWS)
     project.write("recipe.yaml", RECIPE)
     return alpaqual.run(project.recipe)
+
+
+@pytest.mark.parametrize("kind", ["dataset", "category", "rule", "fate"])
+def test_rows_of_a_name_that_the_run_lacks_are_refused(finished: alpaqual.Run, kind: str) -> None:
+    with pytest.raises(RecipeError, match=f"the run has no {kind} 'nope'; it has: "):
+        finished.rows(**{kind: "nope"})
+
+
+def test_a_kind_of_stage_that_is_unknown_is_refused(project: Project) -> None:
+    project.jsonl("data.jsonl", ROWS)
+    project.write("recipe.yaml", RECIPE)
+    with pytest.raises(RecipeError, match="there is no kind of stage 'grade'; there are: loading, checking, "):
+        alpaqual.run(project.recipe, until="grade")
+    assert not (project.folder / "runs").exists()
 
 
 def test_datasets_as_frames_of_every_kind(finished: alpaqual.Run) -> None:
@@ -124,12 +138,12 @@ def test_a_run_calls_its_listener_at_the_start_and_end_of_each_stage(project: Pr
 
 
 def test_a_finished_run_is_opened_again(finished: alpaqual.Run) -> None:
-    again = open_run(finished.folder)
+    again = alpaqual.open_run(finished.folder)
     assert again.results == finished.results
     assert again.report().results == finished.report().results
     assert again.rows(dataset="quality", fate="kept", limit=3) == finished.rows(dataset="quality", fate="kept", limit=3)
     with pytest.raises(RecipeError, match="holds no finished run"):
-        open_run(finished.folder / "tables")
+        alpaqual.open_run(finished.folder / "tables")
 
 
 def test_rows_of_a_run_that_stopped_early(project: Project) -> None:

@@ -211,6 +211,13 @@ def test_a_key_that_no_source_has_is_refused(project: Project) -> None:
         with_table(project, "t.csv", "uidd,s\n", "key: uidd, score: s")
 
 
+def test_a_missing_column_of_the_data_is_not_taken_for_the_field_of_its_name(project: Project) -> None:
+    project.jsonl("d.jsonl", ROWS)
+    project.ask("d.jsonl", "rules: [{id: a, where: source.response IS NULL}]")
+    with pytest.raises(RecipeError, match="no source has a column 'response'; there are: "):
+        project.run()
+
+
 # Recorded replies
 
 

@@ -312,6 +312,10 @@ NUMBERS_AND_NAMES = {
         BASE + "training: {base_model: a/b, datasets: [quality], trainer: fsdp_jobs}\n",
         "13:59: there is no trainer 'fsdp_jobs', did you mean 'fsdp_job'?",
     ),
+    "trainer that a run cannot start": (
+        BASE + "training: {base_model: a/b, datasets: [quality], trainer: trl}\n",
+        "13:59: run cannot start trl: name it in 'exports', and leave 'trainer' out",
+    ),
     "unknown export": (
         BASE + "training: {base_model: a/b, datasets: [quality], exports: [trl, axolot]}\n",
         "13:65: there is no trainer 'axolot', did you mean 'axolotl'?",
