@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 
 import msgspec
 
 from alpaqual.amounts import exact, rate
 from alpaqual.plan.facts import FateRows, RowNearThreshold, SelectFacts
-from alpaqual.recipe.measures import LIMITS
 from alpaqual.recipe.model import Dataset, Quota
 from alpaqual.results.datasets import (
     CategoryResult,
@@ -26,19 +25,29 @@ from alpaqual.values import Fate, State
 
 
 def dataset_result(
-    dataset: Dataset, facts: SelectFacts, categories: Iterable[str], like_rows: int | None
+    dataset: Dataset,
+    limits: Mapping[str, Sequence[str]],
+    facts: SelectFacts,
+    categories: Iterable[str],
+    like_rows: int | None,
 ) -> DatasetResult:
-    """Return what a run found of a dataset; `like_rows` is the size of the dataset that its sample copies."""
-    overall = _Counts(facts.fates).selection()
+    """Return what a run found of a dataset.
+
+    `limits` names those of each quota in the order in which they are met; `like_rows` is the size of the dataset that the
+    sample copies.
+    """
+    everything = _Counts(facts.fates)
+    overall = everything.selection()
     by_category: dict[str, list[FateRows]] = defaultdict(list)
     for row in facts.category_fates:
         by_category[row.category].append(row)
     names = dict.fromkeys((*categories, *dataset.quotas))
-    selections = {name: _Counts(by_category[name]).selection() for name in names}
+    counts = {name: _Counts(by_category[name]) for name in names}
+    selections = {name: each.selection() for name, each in counts.items()}
     quotas = [
         each
         for name, quota in dataset.quotas.items()
-        for each in _quota(dataset, name, quota, selections[name], overall)
+        for each in _quota(dataset, name, quota, limits[name], counts[name], everything)
     ]
     sample = dataset.sample if dataset.sample is None or isinstance(dataset.sample, int) else like_rows or 0
     return DatasetResult(
@@ -63,20 +72,25 @@ def _near(row: RowNearThreshold) -> NearRow:
 
 
 class _Counts:
-    """Rows by fate; of them, those that the threshold keeps by itself and those that quotas added."""
+    """Rows by fate; of them, those that the threshold keeps by itself, that quotas added, and that a sample is drawn from."""
 
     def __init__(self, rows: Iterable[FateRows]) -> None:
         self.fates = dict.fromkeys(Fate, 0)
         self.above = 0
         self.added = 0
+        self.drawn_from = 0
         for row in rows:
             self.fates[Fate(row.fate)] += row.rows
             self.above += row.above
             self.added += row.added
+            self.drawn_from += row.drawn_from
+
+    @property
+    def eligible(self) -> int:
+        return sum(self.fates.values()) - self.fates[Fate.REMOVED_BY_RULE]
 
     def selection(self) -> Selection:
-        kept = self.fates[Fate.KEPT]
-        eligible = sum(self.fates.values()) - self.fates[Fate.REMOVED_BY_RULE]
+        kept, eligible = self.fates[Fate.KEPT], self.eligible
         return Selection(
             rows=kept,
             keep_rate=rate(kept, eligible),
@@ -93,35 +107,36 @@ def _category(name: str, counts: Selection, overall: Selection, quotas: Sequence
 
 
 def _quota(
-    dataset: Dataset, category: str, quota: Quota, counts: Selection, overall: Selection
+    dataset: Dataset, category: str, quota: Quota, limits: Sequence[str], counts: _Counts, overall: _Counts
 ) -> Iterator[QuotaResult]:
-    """Compare each limit of a quota with the dataset as it ended."""
-    for limit, asked, wanted in _wanted(quota, counts, overall):
-        missing = max(0, wanted - counts.rows if limit.startswith("min") else counts.rows - wanted)
+    """Compare each limit of a quota with the dataset after all quotas, before a sample is drawn."""
+    for limit, asked, wanted in _wanted(quota, limits, counts, overall):
+        rows = counts.drawn_from
+        missing = max(0, wanted - rows if limit.startswith("min") else rows - wanted)
         strict = dataset.strict if quota.strict is None else quota.strict
         yield QuotaResult(
             category=category,
             limit=limit,
             asked=asked,
             wanted=wanted,
-            rows=counts.rows,
+            rows=rows,
             shortfall=missing,
             state=State.PASS if not missing else State.FAIL if strict else State.WARN,
         )
 
 
-def _wanted(quota: Quota, counts: Selection, overall: Selection) -> Iterator[tuple[str, float | str, int]]:
+def _wanted(
+    quota: Quota, limits: Sequence[str], counts: _Counts, overall: _Counts
+) -> Iterator[tuple[str, float | str, int]]:
     """Yield each limit of a quota, as the recipe has it and as a number of rows."""
-    for limit in LIMITS:
+    for limit in limits:
         asked = getattr(quota, limit)
-        if asked is None:
-            continue
         if asked == "overall":
-            least = Fraction(overall.at_threshold, overall.eligible or 1) * counts.eligible
+            least = Fraction(overall.above, overall.eligible or 1) * counts.eligible
         elif limit == "min_keep_rate":
             least = exact(asked) * counts.eligible
         elif limit.endswith("share"):
-            least = exact(asked) * overall.rows
+            least = exact(asked) * overall.drawn_from
         else:
             least = Fraction(asked)
         yield limit, asked, int(-(-least // 1)) if limit.startswith("min") else int(least // 1)

@@ -245,7 +245,7 @@ class _Builder:
 
     def dataset(self, name: str, facts: SelectFacts, categories: Mapping[str, CategoryCount]) -> DatasetResult:
         dataset = self.recipe.datasets[name]
-        result = dataset_result(dataset, facts, categories, self.rows_like(dataset))
+        result = dataset_result(dataset, self.recipe.limits(name), facts, categories, self.rows_like(dataset))
         place = self.recipe.place(("datasets", name))
         decided = sum(result.fates.values())
         if decided != self.rows:

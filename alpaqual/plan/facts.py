@@ -177,12 +177,14 @@ class AssessFacts(StageFacts, frozen=True, kw_only=True):
 
 
 class FateRows(msgspec.Struct, frozen=True):
-    """Rows of one fate; of them, those that the threshold keeps (`above`) and those that quotas added."""
+    """Rows of one fate; of them, those that the threshold keeps (`above`), those that quotas added, and those that were in
+    the dataset before its sample was drawn (`drawn_from`)."""
 
     fate: str
     rows: int
     above: int
     added: int
+    drawn_from: int
 
 
 class CategoryFateRows(FateRows, frozen=True):

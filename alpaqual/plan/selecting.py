@@ -24,7 +24,6 @@ from alpaqual.plan.stage import Export, Facts, KeptTable, Stage, Statement, Temp
 from alpaqual.plan.tables import FAILURES, INCOMPLETE, ROW_CATEGORIES, Table, exported, fates, grades
 from alpaqual.quote import literal, number
 from alpaqual.recipe.graders import Grader, Scale
-from alpaqual.recipe.measures import LIMITS
 from alpaqual.recipe.model import Dataset, Like, Quota
 from alpaqual.recipe.recipe import dataset_order, parents
 from alpaqual.values import ROW_FIELDS, Fate
@@ -59,10 +58,11 @@ def select_stages(compilation: Compilation) -> Iterator[SelectStage]:
         inputs += [(CheckStage, "")] if recipe.dropping else []
         inputs += [(CategorizeStage, "")] if recipe.categories else []
         settings = {key: value for key, value in msgspec.to_builtins(dataset).items() if key != "strict"}
-        # Quotas are met in the order written, so the order is part of the settings.
+        # Quotas and their limits are met in the order written, so the order is part of the settings.
+        limits = recipe.limits(dataset_name)
         settings["quotas"] = [
-            [category, {k: v for k, v in quota.items() if k != "strict"}]
-            for category, quota in settings.get("quotas", {}).items()
+            [category, [[limit, getattr(quota, limit)] for limit in (*limits[category], "floor")]]
+            for category, quota in dataset.quotas.items()
         ]
         statements = selecting_statements(
             dataset_name,
@@ -70,6 +70,7 @@ def select_stages(compilation: Compilation) -> Iterator[SelectStage]:
             dropping=recipe.dropping,
             graders=recipe.graders,
             has_categories=bool(recipe.categories),
+            limits=limits,
         )
         yield SelectStage(
             dataset=dataset_name,
@@ -86,10 +87,14 @@ def selecting_statements(
     dropping: Sequence[str],
     graders: Mapping[str, Grader],
     has_categories: bool,
+    limits: Mapping[str, Sequence[str]],
 ) -> list[Statement]:
-    """The statements of one dataset. `dropping` names the rules that drop rows."""
+    """The statements of one dataset.
+
+    `dropping` names the rules that drop rows, `limits` those of each quota in the order in which they are met.
+    """
     scales = {grader: graders[grader].scale_of_thresholds for grader in dataset.threshold}
-    return list(_Selecting(dataset_name, dataset, dropping, scales, has_categories).statements())
+    return list(_Selecting(dataset_name, dataset, dropping, scales, has_categories, limits).statements())
 
 
 class _Selecting:
@@ -100,12 +105,14 @@ class _Selecting:
         dropping: Sequence[str],
         scales: Mapping[str, Scale],
         has_categories: bool,
+        limits: Mapping[str, Sequence[str]],
     ) -> None:
         self.called = dataset_name
         self.dataset = dataset
         self.dropping = dropping
         self.scales = scales
         self.has_categories = has_categories
+        self.limits = limits
         self.graders = list(dataset.threshold)
         self.scores = [f"score{index}" for index in range(len(self.graders))]
         self.pooled = bool(dataset.quotas) or dataset.sample is not None
@@ -188,10 +195,8 @@ class _Selecting:
         yield TemporaryTable(Table("overall"), overall)
         step = 0
         for category, quota in self.dataset.quotas.items():
-            for limit in LIMITS:
+            for limit in self.limits[category]:
                 asked = getattr(quota, limit)
-                if asked is None:
-                    continue
                 step += 1
                 adds = limit.startswith("min")
                 table = f"quota{step}"
@@ -283,17 +288,22 @@ class _Selecting:
         )
 
     def facts(self) -> Iterator[Statement]:
-        """Rows of each fate; of them, those that the threshold keeps by itself (`above`) and those that quotas added to it."""
+        """Rows of each fate; of them, those that the threshold keeps by itself (`above`), those that quotas added to it,
+        and those that are in the dataset before a sample is drawn (`drawn_from`)."""
         decided = str(fates(self.called))
         if self.pooled:
             above, added = f"pool.fate = '{Fate.KEPT}'", f"fates.fate = '{Fate.KEPT}' AND pool.fate <> '{Fate.KEPT}'"
+            # A row that the parent's sample left out keeps that fate and is in no draw here.
+            drawn_from = f"fates.fate IN ('{Fate.KEPT}', '{Fate.NOT_SAMPLED}') AND pool.fate <> '{Fate.NOT_SAMPLED}'"
             counted, source = (
-                f"COUNT(*) FILTER (WHERE {above}) AS above, COUNT(*) FILTER (WHERE {added}) AS added",
+                f"COUNT(*) FILTER (WHERE {above}) AS above, COUNT(*) FILTER (WHERE {added}) AS added, "
+                f"COUNT(*) FILTER (WHERE {drawn_from}) AS drawn_from",
                 f"{decided} AS fates JOIN pool USING (n)",
             )
         else:
             counted, source = (
-                f"COUNT(*) FILTER (WHERE fates.fate = '{Fate.KEPT}') AS above, 0 AS added",
+                f"COUNT(*) FILTER (WHERE fates.fate = '{Fate.KEPT}') AS above, 0 AS added, "
+                f"COUNT(*) FILTER (WHERE fates.fate = '{Fate.KEPT}') AS drawn_from",
                 f"{decided} AS fates",
             )
         counted = f"fates.fate AS fate, COUNT(*) AS rows, {counted} FROM {source}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from alpaqual.recipe.model import Expectation, Quota
 
 LIMITS = tuple(name for name in Quota.__struct_fields__ if name.startswith(("min_", "max_")))
-"""The limits of a quota, in the order in which they are met."""
+"""The limits of a quota."""
 
 SUBJECT_KINDS = ("dataset", "category", "grader", "rule")
 """What an expectation can name."""

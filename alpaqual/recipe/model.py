@@ -161,6 +161,12 @@ class Quota(StrictStruct, frozen=True, kw_only=True):
         None
     )
 
+    @property
+    def limits(self) -> list[str]:
+        """The limits that the quota has."""
+        names = (name for name in self.__struct_fields__ if name.startswith(("min_", "max_")))
+        return [name for name in names if getattr(self, name) is not None]
+
 
 class Like(StrictStruct, frozen=True, kw_only=True):
     """As many rows as another dataset."""
@@ -175,9 +181,9 @@ class Dataset(StrictStruct, frozen=True, kw_only=True):
         dict[str, float],
         Meta(description="Grader -> minimum score (equation 1 of the paper)."),
     ] = field(default_factory=dict)
-    quotas: Annotated[dict[str, Quota], Meta(description="Category -> quota, applied in the order written.")] = field(
-        default_factory=dict
-    )
+    quotas: Annotated[
+        dict[str, Quota], Meta(description="Category -> quota, met in the order written, and so are the limits of one.")
+    ] = field(default_factory=dict)
     from_: Annotated[Name | None, Meta(description="Select from this dataset's rows instead of all rows.")] = field(
         default=None, name="from"
     )

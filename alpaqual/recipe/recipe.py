@@ -9,6 +9,7 @@ from pathlib import Path
 from alpaqual.errors import Problem
 from alpaqual.recipe.dependencies import dependency_order
 from alpaqual.recipe.graders import Grader
+from alpaqual.recipe.measures import LIMITS
 from alpaqual.recipe.model import Category, Dataset, RecipeText, Rule, Source
 from alpaqual.recipe.yaml_nodes import Document
 from alpaqual.recipe.yaml_nodes import Path as Place
@@ -49,6 +50,20 @@ class Recipe:
     @property
     def datasets(self) -> Mapping[str, Dataset]:
         return self.text.datasets
+
+    def limits(self, dataset: str) -> dict[str, tuple[str, ...]]:
+        """The limits of each quota of a dataset, by category, in the order written."""
+        return {
+            category: tuple(sorted(quota.limits, key=self._written(("datasets", dataset, "quotas", category)).index))
+            for category, quota in self.datasets[dataset].quotas.items()
+        }
+
+    def _written(self, place: Place) -> list[str]:
+        """The keys of a mapping of the recipe in the order written; those of a recipe without a text follow in a fixed order."""
+        value = self.document.value
+        for part in place:
+            value = value.get(part) if isinstance(value, Mapping) else None
+        return [*(value or ()), *LIMITS]
 
     @property
     def dropping(self) -> list[str]:

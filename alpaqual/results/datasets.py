@@ -47,7 +47,10 @@ class CategoryResult(Selection, frozen=True, kw_only=True):
 
 
 class QuotaResult(Record, frozen=True, kw_only=True):
-    """One limit of a quota: `asked` is as in the recipe, `wanted` is that in rows, `shortfall` the rows it is missed by."""
+    """One limit of a quota: `asked` is as in the recipe, `wanted` is that in rows, `shortfall` the rows it is missed by.
+
+    `rows` are those of the category after all quotas and before a sample is drawn.
+    """
 
     category: str
     limit: str

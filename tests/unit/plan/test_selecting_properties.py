@@ -41,9 +41,12 @@ def tie(seed, row):
 
 
 class Selection:
-    """One dataset: `fate` and `reasons` of every row by id, and how each limit of its quotas ended."""
+    """One dataset: `fate` and `reasons` of every row by id, and how each limit of its quotas ended.
 
-    def __init__(self, dataset, rows, earlier):
+    `undrawn` has the rows before the sample is drawn; `order` is that in which the limits of quotas are written.
+    """
+
+    def __init__(self, dataset, rows, earlier, order):
         self.dataset, self.rows = dataset, {row["id"]: row for row in rows}
         parent = earlier[dataset.from_] if dataset.from_ else None
         self.fate, self.reasons = {}, {}
@@ -56,9 +59,10 @@ class Selection:
             self.below -= {key for key, fate in parent.fate.items() if fate != "kept"}
         self.inside, self.taken_out, self.added = set(self.b), set(), set()
         for category, quota in dataset.quotas.items():
-            for limit in LIMITS:
+            for limit in written(order, category):
                 if getattr(quota, limit) is not None:
                     self.meet(category, quota, limit, getattr(quota, limit))
+        self.undrawn = set(self.inside)
         if dataset.sample is not None:
             self.draw(earlier)
 
@@ -91,7 +95,9 @@ class Selection:
         return [-row["scores"][grader] for grader in self.dataset.threshold], tie(self.dataset.seed, row)
 
     def holds(self, limit, asked, c):
-        a, t, v = len(self.inside & c), len(self.inside), len(self.v & c)
+        """Whether a limit is met by the rows that are in so far; a sample changes nothing of it."""
+        rows = getattr(self, "undrawn", self.inside)
+        a, t, v = len(rows & c), len(rows), len(self.v & c)
         if limit == "min_keep_rate" and asked == "overall":
             return a * len(self.v) >= len(self.b) * v
         if limit == "min_keep_rate":
@@ -137,10 +143,15 @@ class Selection:
             self.reasons[key].append("not sampled")
 
 
-def select(datasets, rows):
+def written(order, category):
+    """The limits of a category's quota in the order written: that of `order`, and backwards for every other category."""
+    return order[::-1] if category in ("b", "long") else order
+
+
+def select(datasets, rows, order=LIMITS):
     selections = {}
     for called in dataset_order(datasets):
-        selections[called] = Selection(datasets[called], rows, selections)
+        selections[called] = Selection(datasets[called], rows, selections, order)
     return selections
 
 
@@ -188,14 +199,22 @@ def fill(database, rows):
     table(database, "row_categories", dict(category="VARCHAR", n="BIGINT", id="VARCHAR", hits="BIGINT"), members)
 
 
-def run_statements(database, datasets, rows, threads=1):
+def run_statements(database, datasets, rows, threads=1, order=LIMITS):
     """fate and reasons of every row by dataset and id, and the exported rows of each dataset."""
     database.execute(f"SET threads = {threads}", "threads")
     fill(database, rows)
     found, exported = {}, {}
     for called in dataset_order(datasets):
         statements = selecting_statements(
-            called, datasets[called], dropping=["r1", "r2"], graders=grader_words(), has_categories=True
+            called,
+            datasets[called],
+            dropping=["r1", "r2"],
+            graders=grader_words(),
+            has_categories=True,
+            limits={
+                category: [limit for limit in written(order, category) if getattr(quota, limit) is not None]
+                for category, quota in datasets[called].quotas.items()
+            },
         )
         for statement in statements:
             if isinstance(statement, TemporaryTable | KeptTable):
@@ -289,11 +308,15 @@ def some_datasets(draw, most=3):
     return dict(draw(st.permutations(list(datasets.items()))))
 
 
-@given(some_rows(), some_datasets())
+ORDERS = st.permutations(LIMITS)
+"""In which order the limits of a quota are written."""
+
+
+@given(some_rows(), some_datasets(), ORDERS)
 @settings(max_examples=examples(80), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_every_row_has_the_fate_that_the_design_gives_it(database, rows, datasets):
-    found, exported = run_statements(database, datasets, rows)
-    for called, selection in select(datasets, rows).items():
+def test_every_row_has_the_fate_that_the_design_gives_it(database, rows, datasets, order):
+    found, exported = run_statements(database, datasets, rows, order=order)
+    for called, selection in select(datasets, rows, order).items():
         wanted = {key: (selection.fate[key], sorted(selection.reasons[key])) for key in selection.fate}
         assert found[called] == wanted, called
         kept = sorted(key for key, (fate, _) in wanted.items() if fate == "kept")
@@ -334,9 +357,9 @@ def plain_row(key, score, *categories):
     return {"id": key, "scores": scores, "why": dict.fromkeys(GRADERS), "dropped": [], "categories": set(categories)}
 
 
-def kept_by(database, rows, **datasets):
-    found, _ = run_statements(database, datasets, rows)
-    for called, selection in select(datasets, rows).items():
+def kept_by(database, rows, order=LIMITS, **datasets):
+    found, _ = run_statements(database, datasets, rows, order=order)
+    for called, selection in select(datasets, rows, order).items():
         assert {key: fate for key, (fate, _) in found[called].items()} == selection.fate
     return {called: {key for key, (fate, _) in fates.items() if fate == "kept"} for called, fates in found.items()}
 
@@ -360,6 +383,23 @@ def test_each_quota_sees_what_those_before_it_added(database):
     quotas = {"a": Quota(min_rows=2), "b": Quota(min_rows=2)}
     kept = kept_by(database, rows, d=Dataset(threshold={"accuracy": 4.5}, quotas=quotas))
     assert len(kept["d"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("order", "kept"),
+    # Half of the dataset, then at most one of it: or at most one, and then half of the dataset again, from rows not taken out.
+    [(("min_share", "max_rows"), {"high", "top"}), (("max_rows", "min_share"), {"high", "low", "middle", "top"})],
+)
+def test_the_limits_of_a_quota_are_met_in_the_order_written(database, order, kept):
+    rows = [
+        plain_row("high", 5.0, "a"),
+        plain_row("middle", 4.0, "a"),
+        plain_row("low", 3.0, "a"),
+        plain_row("top", 5.0),
+    ]
+    quotas = {"a": Quota(min_share=0.7, max_rows=1)}
+    datasets = {"d": Dataset(threshold={"accuracy": 4.5}, quotas=quotas)}
+    assert kept_by(database, rows, order, **datasets) == {"d": kept}
 
 
 def test_nothing_unscored_and_nothing_below_the_floor_is_added(database):
@@ -454,15 +494,18 @@ OWN = [
 ]
 
 
-def recipe_text(datasets, paths, threads):
-    def words(value):
-        if isinstance(value, Quota | Dataset):
+def recipe_text(datasets, paths, threads, order):
+    def words(value, category=None):
+        if isinstance(value, Quota):
+            names = [*written(order, category), "floor", "strict"]
+            return {field: item for field in names if (item := getattr(value, field)) is not None}
+        if isinstance(value, Dataset):
             fields = {field: getattr(value, field) for field in value.__struct_fields__}
             fields = {field: words(item) for field, item in fields.items() if item is not None and item != {}}
             return {field.rstrip("_"): item for field, item in fields.items()}
         if isinstance(value, Like):
             return {"like": value.like}
-        return {key: words(item) for key, item in value.items()} if isinstance(value, dict) else value
+        return {key: words(item, key) for key, item in value.items()} if isinstance(value, dict) else value
 
     return yaml.safe_dump(
         {
@@ -479,12 +522,12 @@ def recipe_text(datasets, paths, threads):
     )
 
 
-def run_files(folder, datasets, files, threads=1):
+def run_files(folder, datasets, files, threads=1, order=LIMITS):
     folder.mkdir()
     for called, records in files.items():
         lines = "".join(json.dumps(record) + "\n" for record in records)
         (folder / called).write_text(lines, encoding="utf-8")
-    (folder / "recipe.yaml").write_text(recipe_text(datasets, list(files), threads), encoding="utf-8")
+    (folder / "recipe.yaml").write_text(recipe_text(datasets, list(files), threads, order), encoding="utf-8")
     return alpaqual.run(folder / "recipe.yaml")
 
 
@@ -537,15 +580,15 @@ def floors_fit(datasets):
     return True
 
 
-@given(some_records(), renamed(), st.randoms(use_true_random=False))
+@given(some_records(), renamed(), st.randoms(use_true_random=False), ORDERS)
 @settings(max_examples=examples(6), deadline=None)
-def test_a_run_keeps_what_the_design_keeps_however_it_gets_its_rows(tmp_path_factory, records, datasets, chance):
+def test_a_run_keeps_what_the_design_keeps_however_it_gets_its_rows(tmp_path_factory, records, datasets, chance, order):
     assume(floors_fit(datasets))
     base = tmp_path_factory.mktemp("selecting")
-    run = run_files(base / "one", datasets, {"rows.jsonl": records})
+    run = run_files(base / "one", datasets, {"rows.jsonl": records}, order=order)
     rows = rows_of(run)
     assert len(rows) == len(records) == len({row["id"] for row in rows})
-    selections = select(datasets, rows)
+    selections = select(datasets, rows, order)
     fates = pl.read_parquet(run.folder / "tables" / "fates.parquet")
     for called, selection in selections.items():
         own = fates.filter(pl.col("dataset") == called)
@@ -563,7 +606,7 @@ def test_a_run_keeps_what_the_design_keeps_however_it_gets_its_rows(tmp_path_fac
             # A file must have every column: what it lacks in values it says with a null.
             pieces[f"part{part % parts}.jsonl"].append(record)
         pieces = {called: rows for called, rows in pieces.items() if rows}
-        other = run_files(base / f"many{threads}", datasets, pieces, threads)
+        other = run_files(base / f"many{threads}", datasets, pieces, threads, order)
         for called in datasets:
             path = f"datasets/{called}.jsonl"
             assert (other.folder / path).read_bytes() == (run.folder / path).read_bytes()
@@ -584,8 +627,6 @@ def check_results(results, dataset, selection):
         assert counts["rows"] == len(selection.inside & c)
         assert counts["eligible"] == len(selection.v & c)
         assert counts["at_threshold"] == len(selection.b & c)
-    if dataset.sample is not None:
-        return
     reported = {(quota["category"], quota["limit"]): quota for quota in results["quotas"]}
     for category, quota in dataset.quotas.items():
         for limit in LIMITS:
@@ -594,11 +635,11 @@ def check_results(results, dataset, selection):
                 assert (category, limit) not in reported
                 continue
             c = selection.members(category)
-            has, said = len(selection.inside & c), reported[category, limit]
+            has, said = len(selection.undrawn & c), reported[category, limit]
             assert said["rows"] == has
             assert (said["shortfall"] == 0) == selection.holds(limit, asked, c)
             assert said["state"] == ("pass" if said["shortfall"] == 0 else "fail")
-            v, t = len(selection.v & c), len(selection.inside)
+            v, t = len(selection.v & c), len(selection.undrawn)
             wanted = {
                 "min_keep_rate": Fraction(len(selection.b), len(selection.v) or 1) * v
                 if asked == "overall"

@@ -107,7 +107,7 @@ SELECT rows.id AS id, instruction, COALESCE(input, '') AS input, response AS out
 FROM rows JOIN (SELECT n FROM "fates.quality" WHERE fate = 'kept') AS kept USING (n) ORDER BY rows.id;
 
 -- counts: fates
-SELECT fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE fates.fate = 'kept') AS above, 0 AS added FROM "fates.quality" AS fates GROUP BY fates.fate ORDER BY fates.fate;
+SELECT fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE fates.fate = 'kept') AS above, 0 AS added, COUNT(*) FILTER (WHERE fates.fate = 'kept') AS drawn_from FROM "fates.quality" AS fates GROUP BY fates.fate ORDER BY fates.fate;
 
 -- counts: scores
 SELECT score, COUNT(*) AS rows FROM (SELECT n, score AS score FROM "grades.careful" WHERE score IS NOT NULL AND n NOT IN (SELECT n FROM (SELECT n, LIST(DISTINCT reason ORDER BY reason) AS reasons FROM (SELECT n, reason FROM "incomplete") AS taken_out GROUP BY n) AS dropped)) AS graded GROUP BY score ORDER BY score;

@@ -68,7 +68,7 @@ SELECT rows.id AS id, instruction, COALESCE(input, '') AS input, response AS out
 FROM rows JOIN (SELECT n FROM "fates.quality" WHERE fate = 'kept') AS kept USING (n) ORDER BY rows.id;
 
 -- counts: fates
-SELECT fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE fates.fate = 'kept') AS above, 0 AS added FROM "fates.quality" AS fates GROUP BY fates.fate ORDER BY fates.fate;
+SELECT fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE fates.fate = 'kept') AS above, 0 AS added, COUNT(*) FILTER (WHERE fates.fate = 'kept') AS drawn_from FROM "fates.quality" AS fates GROUP BY fates.fate ORDER BY fates.fate;
 
 -- counts: scores
 SELECT score, COUNT(*) AS rows FROM (SELECT n, score AS score FROM "grades.accuracy" WHERE score IS NOT NULL AND n NOT IN (SELECT n FROM (SELECT n, LIST(DISTINCT reason ORDER BY reason) AS reasons FROM (SELECT n, reason FROM "incomplete") AS taken_out GROUP BY n) AS dropped)) AS graded GROUP BY score ORDER BY score;
@@ -94,7 +94,7 @@ SELECT rows.id AS id, instruction, COALESCE(input, '') AS input, response AS out
 FROM rows JOIN (SELECT n FROM "fates.random" WHERE fate = 'kept') AS kept USING (n) ORDER BY rows.id;
 
 -- counts: fates
-SELECT fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE pool.fate = 'kept') AS above, COUNT(*) FILTER (WHERE fates.fate = 'kept' AND pool.fate <> 'kept') AS added FROM "fates.random" AS fates JOIN pool USING (n) GROUP BY fates.fate ORDER BY fates.fate;
+SELECT fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE pool.fate = 'kept') AS above, COUNT(*) FILTER (WHERE fates.fate = 'kept' AND pool.fate <> 'kept') AS added, COUNT(*) FILTER (WHERE fates.fate IN ('kept', 'not_sampled') AND pool.fate <> 'not_sampled') AS drawn_from FROM "fates.random" AS fates JOIN pool USING (n) GROUP BY fates.fate ORDER BY fates.fate;
 
 -- selecting.small
 
@@ -114,7 +114,7 @@ SELECT rows.id AS id, instruction, COALESCE(input, '') AS input, response AS out
 FROM rows JOIN (SELECT n FROM "fates.small" WHERE fate = 'kept') AS kept USING (n) ORDER BY rows.id;
 
 -- counts: fates
-SELECT fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE pool.fate = 'kept') AS above, COUNT(*) FILTER (WHERE fates.fate = 'kept' AND pool.fate <> 'kept') AS added FROM "fates.small" AS fates JOIN pool USING (n) GROUP BY fates.fate ORDER BY fates.fate;
+SELECT fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE pool.fate = 'kept') AS above, COUNT(*) FILTER (WHERE fates.fate = 'kept' AND pool.fate <> 'kept') AS added, COUNT(*) FILTER (WHERE fates.fate IN ('kept', 'not_sampled') AND pool.fate <> 'not_sampled') AS drawn_from FROM "fates.small" AS fates JOIN pool USING (n) GROUP BY fates.fate ORDER BY fates.fate;
 
 -- selecting.smaller
 
@@ -134,7 +134,7 @@ SELECT rows.id AS id, instruction, COALESCE(input, '') AS input, response AS out
 FROM rows JOIN (SELECT n FROM "fates.smaller" WHERE fate = 'kept') AS kept USING (n) ORDER BY rows.id;
 
 -- counts: fates
-SELECT fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE pool.fate = 'kept') AS above, COUNT(*) FILTER (WHERE fates.fate = 'kept' AND pool.fate <> 'kept') AS added FROM "fates.smaller" AS fates JOIN pool USING (n) GROUP BY fates.fate ORDER BY fates.fate;
+SELECT fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE pool.fate = 'kept') AS above, COUNT(*) FILTER (WHERE fates.fate = 'kept' AND pool.fate <> 'kept') AS added, COUNT(*) FILTER (WHERE fates.fate IN ('kept', 'not_sampled') AND pool.fate <> 'not_sampled') AS drawn_from FROM "fates.smaller" AS fates JOIN pool USING (n) GROUP BY fates.fate ORDER BY fates.fate;
 
 -- selecting.better
 
@@ -148,7 +148,7 @@ SELECT rows.id AS id, instruction, COALESCE(input, '') AS input, response AS out
 FROM rows JOIN (SELECT n FROM "fates.better" WHERE fate = 'kept') AS kept USING (n) ORDER BY rows.id;
 
 -- counts: fates
-SELECT fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE fates.fate = 'kept') AS above, 0 AS added FROM "fates.better" AS fates GROUP BY fates.fate ORDER BY fates.fate;
+SELECT fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE fates.fate = 'kept') AS above, 0 AS added, COUNT(*) FILTER (WHERE fates.fate = 'kept') AS drawn_from FROM "fates.better" AS fates GROUP BY fates.fate ORDER BY fates.fate;
 
 -- selecting.too-many
 
@@ -168,4 +168,4 @@ SELECT rows.id AS id, instruction, COALESCE(input, '') AS input, response AS out
 FROM rows JOIN (SELECT n FROM "fates.too-many" WHERE fate = 'kept') AS kept USING (n) ORDER BY rows.id;
 
 -- counts: fates
-SELECT fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE pool.fate = 'kept') AS above, COUNT(*) FILTER (WHERE fates.fate = 'kept' AND pool.fate <> 'kept') AS added FROM "fates.too-many" AS fates JOIN pool USING (n) GROUP BY fates.fate ORDER BY fates.fate;
+SELECT fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE pool.fate = 'kept') AS above, COUNT(*) FILTER (WHERE fates.fate = 'kept' AND pool.fate <> 'kept') AS added, COUNT(*) FILTER (WHERE fates.fate IN ('kept', 'not_sampled') AND pool.fate <> 'not_sampled') AS drawn_from FROM "fates.too-many" AS fates JOIN pool USING (n) GROUP BY fates.fate ORDER BY fates.fate;

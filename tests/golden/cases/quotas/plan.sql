@@ -139,10 +139,10 @@ SELECT rows.id AS id, instruction, COALESCE(input, '') AS input, response AS out
 FROM rows JOIN (SELECT n FROM "fates.quality" WHERE fate = 'kept') AS kept USING (n) ORDER BY rows.id;
 
 -- counts: fates
-SELECT fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE pool.fate = 'kept') AS above, COUNT(*) FILTER (WHERE fates.fate = 'kept' AND pool.fate <> 'kept') AS added FROM "fates.quality" AS fates JOIN pool USING (n) GROUP BY fates.fate ORDER BY fates.fate;
+SELECT fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE pool.fate = 'kept') AS above, COUNT(*) FILTER (WHERE fates.fate = 'kept' AND pool.fate <> 'kept') AS added, COUNT(*) FILTER (WHERE fates.fate IN ('kept', 'not_sampled') AND pool.fate <> 'not_sampled') AS drawn_from FROM "fates.quality" AS fates JOIN pool USING (n) GROUP BY fates.fate ORDER BY fates.fate;
 
 -- counts: category_fates
-SELECT category, fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE pool.fate = 'kept') AS above, COUNT(*) FILTER (WHERE fates.fate = 'kept' AND pool.fate <> 'kept') AS added FROM "fates.quality" AS fates JOIN pool USING (n) JOIN "row_categories" USING (n) GROUP BY category, fates.fate ORDER BY category, fates.fate;
+SELECT category, fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE pool.fate = 'kept') AS above, COUNT(*) FILTER (WHERE fates.fate = 'kept' AND pool.fate <> 'kept') AS added, COUNT(*) FILTER (WHERE fates.fate IN ('kept', 'not_sampled') AND pool.fate <> 'not_sampled') AS drawn_from FROM "fates.quality" AS fates JOIN pool USING (n) JOIN "row_categories" USING (n) GROUP BY category, fates.fate ORDER BY category, fates.fate;
 
 -- selecting.capped
 
@@ -176,7 +176,7 @@ SELECT rows.id AS id, instruction, COALESCE(input, '') AS input, response AS out
 FROM rows JOIN (SELECT n FROM "fates.capped" WHERE fate = 'kept') AS kept USING (n) ORDER BY rows.id;
 
 -- counts: fates
-SELECT fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE pool.fate = 'kept') AS above, COUNT(*) FILTER (WHERE fates.fate = 'kept' AND pool.fate <> 'kept') AS added FROM "fates.capped" AS fates JOIN pool USING (n) GROUP BY fates.fate ORDER BY fates.fate;
+SELECT fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE pool.fate = 'kept') AS above, COUNT(*) FILTER (WHERE fates.fate = 'kept' AND pool.fate <> 'kept') AS added, COUNT(*) FILTER (WHERE fates.fate IN ('kept', 'not_sampled') AND pool.fate <> 'not_sampled') AS drawn_from FROM "fates.capped" AS fates JOIN pool USING (n) GROUP BY fates.fate ORDER BY fates.fate;
 
 -- counts: scores
 SELECT score, COUNT(*) AS rows FROM (SELECT n, score AS score FROM "grades.accuracy" WHERE score IS NOT NULL AND n NOT IN (SELECT n FROM (SELECT n, LIST(DISTINCT reason ORDER BY reason) AS reasons FROM (SELECT n, reason FROM "incomplete") AS taken_out GROUP BY n) AS dropped)) AS graded GROUP BY score ORDER BY score;
@@ -188,4 +188,4 @@ SELECT category, score, COUNT(*) AS rows FROM (SELECT n, score AS score FROM "gr
 SELECT rows.id AS id, grades.score AS score, fates.fate AS fate, fates.reasons AS reasons, (SELECT LIST(DISTINCT category ORDER BY category) FROM "row_categories" WHERE "row_categories".n = rows.n) AS categories, LEFT(instruction, 1200) AS instruction, LEFT(input, 1200) AS input, LEFT(response, 1200) AS response, LEFT(grades.reply, 1200) AS reply FROM ((SELECT n FROM "grades.accuracy" AS grades WHERE score >= CAST(4.0 AS DOUBLE) AND n % 1000000000000 <= 200000 AND n NOT IN (SELECT n FROM (SELECT n, LIST(DISTINCT reason ORDER BY reason) AS reasons FROM (SELECT n, reason FROM "incomplete") AS taken_out GROUP BY n) AS dropped) ORDER BY score, id LIMIT 50) UNION ALL (SELECT n FROM "grades.accuracy" AS grades WHERE score < CAST(4.0 AS DOUBLE) AND n % 1000000000000 <= 200000 AND n NOT IN (SELECT n FROM (SELECT n, LIST(DISTINCT reason ORDER BY reason) AS reasons FROM (SELECT n, reason FROM "incomplete") AS taken_out GROUP BY n) AS dropped) ORDER BY score DESC, id LIMIT 50)) AS chosen JOIN rows USING (n) JOIN "grades.accuracy" AS grades USING (n) JOIN "fates.capped" AS fates USING (n) ORDER BY score, id;
 
 -- counts: category_fates
-SELECT category, fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE pool.fate = 'kept') AS above, COUNT(*) FILTER (WHERE fates.fate = 'kept' AND pool.fate <> 'kept') AS added FROM "fates.capped" AS fates JOIN pool USING (n) JOIN "row_categories" USING (n) GROUP BY category, fates.fate ORDER BY category, fates.fate;
+SELECT category, fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE pool.fate = 'kept') AS above, COUNT(*) FILTER (WHERE fates.fate = 'kept' AND pool.fate <> 'kept') AS added, COUNT(*) FILTER (WHERE fates.fate IN ('kept', 'not_sampled') AND pool.fate <> 'not_sampled') AS drawn_from FROM "fates.capped" AS fates JOIN pool USING (n) JOIN "row_categories" USING (n) GROUP BY category, fates.fate ORDER BY category, fates.fate;

@@ -121,10 +121,10 @@ SELECT rows.id AS id, instruction, COALESCE(input, '') AS input, response AS out
 FROM rows JOIN (SELECT n FROM "fates.clean" WHERE fate = 'kept') AS kept USING (n) ORDER BY rows.id;
 
 -- counts: fates
-SELECT fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE fates.fate = 'kept') AS above, 0 AS added FROM "fates.clean" AS fates GROUP BY fates.fate ORDER BY fates.fate;
+SELECT fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE fates.fate = 'kept') AS above, 0 AS added, COUNT(*) FILTER (WHERE fates.fate = 'kept') AS drawn_from FROM "fates.clean" AS fates GROUP BY fates.fate ORDER BY fates.fate;
 
 -- counts: category_fates
-SELECT category, fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE fates.fate = 'kept') AS above, 0 AS added FROM "fates.clean" AS fates JOIN "row_categories" USING (n) GROUP BY category, fates.fate ORDER BY category, fates.fate;
+SELECT category, fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE fates.fate = 'kept') AS above, 0 AS added, COUNT(*) FILTER (WHERE fates.fate = 'kept') AS drawn_from FROM "fates.clean" AS fates JOIN "row_categories" USING (n) GROUP BY category, fates.fate ORDER BY category, fates.fate;
 
 -- selecting.some
 
@@ -153,7 +153,7 @@ SELECT rows.id AS id, instruction, COALESCE(input, '') AS input, response AS out
 FROM rows JOIN (SELECT n FROM "fates.some" WHERE fate = 'kept') AS kept USING (n) ORDER BY rows.id;
 
 -- counts: fates
-SELECT fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE pool.fate = 'kept') AS above, COUNT(*) FILTER (WHERE fates.fate = 'kept' AND pool.fate <> 'kept') AS added FROM "fates.some" AS fates JOIN pool USING (n) GROUP BY fates.fate ORDER BY fates.fate;
+SELECT fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE pool.fate = 'kept') AS above, COUNT(*) FILTER (WHERE fates.fate = 'kept' AND pool.fate <> 'kept') AS added, COUNT(*) FILTER (WHERE fates.fate IN ('kept', 'not_sampled') AND pool.fate <> 'not_sampled') AS drawn_from FROM "fates.some" AS fates JOIN pool USING (n) GROUP BY fates.fate ORDER BY fates.fate;
 
 -- counts: category_fates
-SELECT category, fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE pool.fate = 'kept') AS above, COUNT(*) FILTER (WHERE fates.fate = 'kept' AND pool.fate <> 'kept') AS added FROM "fates.some" AS fates JOIN pool USING (n) JOIN "row_categories" USING (n) GROUP BY category, fates.fate ORDER BY category, fates.fate;
+SELECT category, fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE pool.fate = 'kept') AS above, COUNT(*) FILTER (WHERE fates.fate = 'kept' AND pool.fate <> 'kept') AS added, COUNT(*) FILTER (WHERE fates.fate IN ('kept', 'not_sampled') AND pool.fate <> 'not_sampled') AS drawn_from FROM "fates.some" AS fates JOIN pool USING (n) JOIN "row_categories" USING (n) GROUP BY category, fates.fate ORDER BY category, fates.fate;
