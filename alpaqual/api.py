@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from alpaqual.errors import AlpaqualError, MachineError, Problem, RecipeError, StageError
 from alpaqual.execution.execution import Execution, Listener
 from alpaqual.execution.folder import STAGES as STAGE_RECORD
-from alpaqual.execution.folder import RunFolder
+from alpaqual.execution.folder import RunFolder, recover
 from alpaqual.execution.inspection import inspect_sources
 from alpaqual.execution.options import RunOptions, Watcher
 from alpaqual.execution.results import failed_results
@@ -34,6 +34,7 @@ from alpaqual.report.junit import to_junit
 from alpaqual.report.markdown import to_markdown
 from alpaqual.report.report import Report
 from alpaqual.results.file import read_results
+from alpaqual.results.results import Results
 from alpaqual.store.store import Store, project_folder
 from alpaqual.store.tables import Rows, read_rows
 from alpaqual.values import Fate
@@ -136,28 +137,35 @@ def execute(
     listen: Listener | None = None,
     options: RunOptions | None = None,
 ) -> Run:
-    """Execute a plan and fill the run folder (`out`, or runs/<name> of the project).
+    """Execute a plan and fill the run folder (`out`, or the default one: see `run_folder`).
+
+    A run that fails or is stopped by `until` leaves a finished run in the folder as it is: its own files are in `unfinished/`
+    of that folder, which is then the folder of the returned run.
 
     Raises StageError where a stage fails: results so far are kept, and the next run resumes there.
     """
     folder = RunFolder.open(out or run_folder(plan, store))
     execution = Execution(plan, store, folder, options=options, listen=listen)
     try:
-        execution.prepare(until)
-        folder.remove_reports(report_files().values())
-        execution.run(until)
-        execution.fill_folder()
-    except (RecipeError, MachineError):
-        raise
-    except AlpaqualError as error:
-        write_failure(folder, plan, error)
-        raise
+        try:
+            execution.prepare(until)
+            execution.run(until)
+            execution.fill_folder()
+            results = execution.build_results()
+        except (RecipeError, MachineError):
+            raise
+        except AlpaqualError as error:
+            folder.discard()
+            path = _commit(folder, failed_results(plan, error))
+            if path != folder.path:
+                error.add_note(f"the finished run in {folder.path} stays as it is; the report of this one is in {path}")
+            raise
+        finished = Run(_commit(folder, results), results, tuple(execution.outcomes))
+        execution.settle()
     except OSError as error:
         raise StageError(f"{error.strerror or error}: {error.filename or folder.path}") from error
-    finished = Run(folder.path, execution.build_results(), tuple(execution.outcomes))
-    if until in (None, STAGES[-1]):
-        write_reports(finished, folder)
-    folder.write_results(finished.results)
+    finally:
+        folder.discard()
     # The data is complete and its report is written: only then is the error of a training job raised.
     for each in execution.trained.values():
         if each.error is not None:
@@ -165,19 +173,12 @@ def execute(
     return finished
 
 
-def write_failure(folder: RunFolder, plan: Plan, error: AlpaqualError) -> None:
-    """Write a report that says why a stage failed, and remove the data of earlier runs, which is not this run's."""
-    finished = FinishedRun(folder.path, failed_results(plan, error))
-    folder.remove_data()
-    write_reports(finished, folder)
-    folder.write_results(finished.results)
-
-
-def write_reports(finished: FinishedRun, folder: RunFolder) -> None:
-    """Write the report into the run folder, in every format that has a file there."""
-    report = build_report(finished)
+def _commit(folder: RunFolder, results: Results) -> Path:
+    """Put the run into its folder, with the report in every format that has a file there. Returns the folder that has it."""
+    report = build_report(FinishedRun(folder.preparing, results))
     for name, file in report_files().items():
         folder.write(file, report_text(report, name))
+    return folder.commit(results)
 
 
 def run(  # noqa: PLR0913 - one argument per option of a run
@@ -218,6 +219,7 @@ def open_run(folder: str | Path) -> Run:
     another version.
     """
     path = Path(folder)
+    recover(path)
     return Run(path, read_results(path))
 
 

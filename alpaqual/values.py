@@ -15,10 +15,14 @@ RESERVED_COLUMNS = ("id", "n", "source", *ROW_FIELDS)
 
 
 class State(StrEnum):
-    """The state of a rule, a check or a run; the worst of all states is the verdict."""
+    """The state of a rule, a check or a run; the worst of all states is the verdict.
+
+    Only a run that `--until` stopped is incomplete.
+    """
 
     PASS = "pass"
     WARN = "warn"
+    INCOMPLETE = "incomplete"
     FAIL = "fail"
     ERROR = "error"
 

@@ -67,7 +67,8 @@ def _print_error(error: AlpaqualError) -> None:
     """
     from alpaqual.report.escape import visible
 
-    for line in [str(p) for p in error.problems] if isinstance(error, RecipeError) else [str(error)]:
+    lines = [str(p) for p in error.problems] if isinstance(error, RecipeError) else [str(error)]
+    for line in [*lines, *getattr(error, "__notes__", ())]:
         click.echo(visible(" ".join(line.split("\n")).replace("\r", " ")), err=True)
 
 

@@ -87,7 +87,10 @@ class Execution:
         self.outcomes: list[Outcome] = []
         self._engine: Engine | None = None
         self._viewed: set[str] = set()
+        self.at_end: list[Callable[[], None]] = []
+        """What jobs have to do once the run folder has this run."""
         self._filled = False
+        self._until: str | None = None
         self._spill = store.unfinished_folder()
 
     def prepare(self, until: str | None = None) -> None:
@@ -104,11 +107,17 @@ class Execution:
 
         Raises StageError where one fails; results so far stay in the store.
         """
+        self._until = until
         try:
             for stage in stages_until(self.plan.stages, until):
                 self._step(stage, self.handler(stage))
         finally:
             self._close()
+
+    def settle(self) -> None:
+        """Do what is left once the run folder has this run."""
+        for each in self.at_end:
+            each()
 
     def handler(self, stage: Stage) -> Handler:
         """The handler of a stage, by its kind."""
@@ -184,7 +193,7 @@ class Execution:
 
     def build_results(self) -> Results:
         """Build the results of this execution."""
-        return build_results(self.plan, self.stored_results, __version__, self.trained)
+        return build_results(self.plan, self.stored_results, __version__, self.trained, self._until)
 
     @cached_property
     def ledger(self) -> Ledger:

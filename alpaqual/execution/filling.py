@@ -19,7 +19,7 @@ from alpaqual.store.store import Result, Store
 
 
 def fill_folder(plan: Plan, results: Mapping[str, Result], store: Store, folder: RunFolder) -> None:
-    """Put everything but `results.json` and the reports into the run folder, and remove data of earlier runs."""
+    """Prepare everything but `results.json` and the reports for the run folder."""
     placed: dict[str, Path] = {}
     for kind in STAGE_KINDS:
         stages = [stage for stage in plan.of(kind.stage) if stage.name in results]
@@ -32,7 +32,6 @@ def fill_folder(plan: Plan, results: Mapping[str, Result], store: Store, folder:
             placed[f"{DATASETS}/{selecting.dataset}.jsonl"] = exported_file(selecting, results[selecting.name])
     for name, stored in placed.items():
         folder.place(stored, name)
-    folder.remove_data(keep=placed)
     folder.write("plan.sql", plan_sql(plan))
     folder.write(STAGES, record_text(plan))
 

@@ -1,25 +1,37 @@
 """The run folder: files of stored results under their public names, the texts beside them, and a list of what runs made.
 
 A run replaces and removes only files that a run made. The list is in a marker file; it is written before the files are.
+
+A finished run stays as it is until the next one is finished: a run prepares its files in a folder of its own inside the run
+folder (`alpaqual.execution.swap`), and they take their places at its end. A run that failed or was stopped early leaves its files
+in `unfinished/`, where the folder has a finished run.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from alpaqual import job_folder
 from alpaqual.errors import Problem, RecipeError, StageError
-from alpaqual.results.file import RESULTS, results_text
+from alpaqual.execution.swap import Swap, finish_swap, finish_swaps, is_inside, new_swap_folder
+from alpaqual.results.file import RESULTS, read_results, results_text
 from alpaqual.results.results import Results
+from alpaqual.store.locking import waiting_lock
 from alpaqual.store.store import clear_partial_files, place_file, write_whole
+from alpaqual.values import State
 
 MARKER = ".alpaqual-run.json"
 STAGES = "stages.json"
 TABLES = "tables"
 DATASETS = "datasets"
+EXPORTS = "exports"
+UNFINISHED = "unfinished"
+"""Where a run that did not finish leaves its files, beside a finished run."""
+_TRAINING = "training"
 _VERSION = 1
 _TABLES_BEFORE = ("rows", "quarantine", "failures", "members", "grades", "fates")
 """Tables of run folders from before there was a marker."""
@@ -27,12 +39,24 @@ _REPORTS_BEFORE = ("report.md", "report.html", "junit.xml")
 """Their reports."""
 
 
+def is_finished(results: Results) -> bool:
+    """Whether a run reached its end: no stage failed, and none was left out."""
+    stopped = any(reason.state is State.INCOMPLETE for reason in results.reasons)
+    return results.verdict is not State.ERROR and not stopped
+
+
 class RunFolder:
-    """A folder that runs write into. `made` has the paths, relative to it, of the files that runs made."""
+    """A folder that runs write into. `made` has the paths, relative to it, of the files that runs made.
+
+    `write` and `place` prepare files; `commit` puts them in their places.
+    """
 
     def __init__(self, path: Path, made: Iterable[str]) -> None:
         self.path = path
         self.made = set(made)
+        self._prepared: dict[str, Path] = {}
+        self._renamed: list[tuple[str, str]] = []
+        self._swap = new_swap_folder(path)
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
@@ -42,6 +66,7 @@ class RunFolder:
         """
         if path.exists() and not path.is_dir():
             raise _refused(path, "is not a folder: name another one with --out")
+        recover(path)
         made = _made_in(path)
         if made is None and any(not each.is_dir() for each in path.rglob("*")):
             raise _refused(path, "is not empty and no run made it: name another folder with --out, or empty this one")
@@ -50,49 +75,112 @@ class RunFolder:
                 f"a job is training on {', '.join(busy)} in {path}: its data stays as it is until the job has ended; "
                 "run again then, or give this run a folder of its own with --out"
             )
+        for folder in {(path / name).parent for name in made or ()}:
+            clear_partial_files(folder)
         return cls(path, made or ())
 
-    def write(self, name: str, text: str) -> None:
-        """Write a text file of the run. Raises StageError where a file of that name is not a run's."""
-        self._claim(name)
-        write_whole(self.path / name, text)
+    @property
+    def has_finished_run(self) -> bool:
+        """Whether the folder has the results of a finished run."""
+        with contextlib.suppress(RecipeError):
+            return is_finished(read_results(self.path))
+        return False
+
+    @property
+    def preparing(self) -> Path:
+        """The folder that has the prepared files."""
+        return self._swap
+
+    def write(self, name: str, text: str, mode: int = 0o644) -> None:
+        """Prepare a text file of the run. Raises StageError where a file of that name is not a run's."""
+        self._check(name)
+        write_whole(self._swap / name, text)
+        (self._swap / name).chmod(mode)
+        self._prepared[name] = self._swap / name
 
     def place(self, stored: Path, name: str) -> None:
-        """Put a stored file under a name of the run. Raises StageError where a file of that name is not a run's."""
-        self._claim(name)
+        """Prepare a stored file under a name of the run. Raises StageError where a file of that name is not a run's."""
+        self._check(name)
+        place_file(stored, self._swap / name)
+        self._prepared[name] = stored
+
+    def prepared(self, name: str) -> Path:
+        """The file that will be under a name of the run: the stored file itself, where one is placed."""
+        return self._prepared.get(name, self._swap / name)
+
+    def write_job(self, name: str, text: str, mode: int = 0o644) -> None:
+        """Write a text file of a training job, in its place at once. Raises StageError where a file of that name is not a run's."""
+        self._claim([name])
+        write_whole(self.path / name, text)
+        (self.path / name).chmod(mode)
+
+    def place_job_data(self, stored: Path, name: str) -> None:
+        """Put a stored file in the folder of a training job. Raises StageError where a file of that name is not a run's."""
+        self._claim([name])
         place_file(stored, self.path / name)
 
-    def remove(self, *names: str) -> None:
-        """Delete files that runs made."""
-        for name in names:
-            if name in self.made:
-                (self.path / name).unlink(missing_ok=True)
+    def rename(self, source: str, target: str) -> None:
+        """Rename a folder of a job when the run is finished."""
+        self._renamed.append((source, target))
 
-    def remove_reports(self, reports: Iterable[str]) -> None:
-        """Delete the results and reports of the last run before a new one starts; `reports` are names of files."""
-        self.remove(RESULTS, *reports)
-        for folder in {(self.path / name).parent for name in self.made}:
-            clear_partial_files(folder)
+    def commit(self, results: Results) -> Path:
+        """Put the prepared files in their places, `results.json` last. Returns the folder that has them.
 
-    def remove_data(self, keep: Iterable[str] = ()) -> None:
-        """Delete the tables and datasets of earlier runs but those to keep; the store has all of them."""
-        kept = set(keep)
-        self.remove(*(name for name in self.made if name.split("/")[0] in (TABLES, DATASETS) and name not in kept))
-
-    def write_results(self, results: Results) -> None:
-        """Write `results.json`."""
+        That is the run folder, or `unfinished/` in it where the run did not finish and an earlier one did.
+        """
         self.write(RESULTS, results_text(results))
+        with waiting_lock(self.path):
+            finish_swaps(self.path)
+            finished = is_finished(results)
+            below = "" if finished or not self.has_finished_run else f"{UNFINISHED}/"
+            # Paths in exports are relative to the run folder.
+            files = [name for name in self._prepared if not (below and name.startswith(f"{EXPORTS}/"))]
+            self._claim(f"{below}{name}" for name in files)
+            stale = self.made - {f"{below}{name}" for name in files}
+            stale = {name for name in stale if _belongs(name, below) or (finished and _belongs(name, f"{UNFINISHED}/"))}
+            renamed = self._renamed if finished else []
+            Swap(below=below, files=files, stale=sorted(stale), renamed=renamed).write(self._swap)
+            finish_swap(self.path, self._swap)
+        return self.path / below
 
-    def _claim(self, name: str) -> None:
-        """Note a file as a run's before it is there."""
-        if name in self.made:
-            return
-        self.made |= _made_in(self.path) or set()
+    def discard(self) -> None:
+        """Delete what was prepared, where it was not committed."""
+        self._prepared.clear()
+        self._renamed.clear()
+        if not Swap.is_in(self._swap):
+            shutil.rmtree(self._swap, ignore_errors=True)
+
+    def _check(self, name: str) -> None:
+        """Raises StageError where a file of that name is there and no run made it."""
         if name not in self.made and (self.path / name).exists():
-            raise StageError(f"{self.path / name} is there and no run made it: move it away and run again")
-        self.made.add(name)
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_whole(self.path / MARKER, json.dumps({"version": _VERSION, "files": sorted(self.made)}, indent=1) + "\n")
+            self.made |= _made_in(self.path) or set()
+            if name not in self.made:
+                raise StageError(f"{self.path / name} is there and no run made it: move it away and run again")
+
+    def _claim(self, names: Iterable[str]) -> None:
+        """Note files as a run's before they are there."""
+        new = [name for name in names if name not in self.made]
+        for name in new:
+            self._check(name)
+        self.made |= (_made_in(self.path) or set()) | set(new)
+        if new:
+            self.path.mkdir(parents=True, exist_ok=True)
+            marker = {"version": _VERSION, "files": sorted(self.made)}
+            write_whole(self.path / MARKER, json.dumps(marker, indent=1) + "\n")
+
+
+def recover(path: Path) -> None:
+    """Finish what a killed run was putting in its places in a run folder, and delete what one prepared in vain."""
+    if not path.is_dir():
+        return
+    with contextlib.suppress(OSError), waiting_lock(path):
+        finish_swaps(path)
+
+
+def _belongs(name: str, below: str) -> bool:
+    """Whether a file is one that a commit to the folder `below` replaces; jobs keep theirs."""
+    first = name.removeprefix(below).split("/")[0]
+    return name.startswith(below) and first not in (_TRAINING, UNFINISHED)
 
 
 def _made_in(path: Path) -> set[str] | None:
@@ -102,13 +190,7 @@ def _made_in(path: Path) -> set[str] | None:
     marker = job_folder.read_json(path / MARKER)
     if marker is None or not isinstance(marker.get("files"), list):
         raise _refused(path / MARKER, "cannot be read: it lists what runs made here; name another folder with --out")
-    return {name for name in marker["files"] if isinstance(name, str) and _is_inside(name)}
-
-
-def _is_inside(name: str) -> bool:
-    """Whether a name of a marker or of results stays in its folder: they may come from elsewhere."""
-    parts = Path(name).parts
-    return bool(parts) and not Path(name).is_absolute() and ".." not in parts
+    return {name for name in marker["files"] if isinstance(name, str) and is_inside(name)}
 
 
 def _made_before_markers(path: Path) -> set[str] | None:
@@ -124,15 +206,16 @@ def _made_before_markers(path: Path) -> set[str] | None:
     made = {RESULTS, STAGES, "plan.sql", *_REPORTS_BEFORE}
     made |= {f"{TABLES}/{table}.parquet" for table in _TABLES_BEFORE}
     made |= {f"{DATASETS}/{dataset}.jsonl" for dataset in datasets}
-    for folder in (path / "training", path / "exports"):
+    for folder in (path / _TRAINING, path / EXPORTS):
         made |= {str(file.relative_to(path)) for file in folder.rglob("*") if file.is_file()}
-    return {name for name in made if _is_inside(name)}
+    return {name for name in made if is_inside(name)}
 
 
 def _training_jobs(path: Path) -> list[str]:
     """The datasets of a run folder that a training job reads now."""
     with contextlib.suppress(OSError):
-        return sorted(job.name for job in (path / "training").iterdir() if job_folder.is_locked(job))
+        jobs = [*(path / _TRAINING).iterdir(), *(path / _TRAINING / "earlier").glob("*")]
+        return sorted(job.name for job in jobs if job_folder.is_locked(job))
     return []
 
 

@@ -34,8 +34,9 @@ from alpaqual.plan.loading import LoadStage
 from alpaqual.plan.plan import Plan
 from alpaqual.plan.selecting import SelectStage
 from alpaqual.plan.stage import Stage, fingerprint
+from alpaqual.plan.stages import stages_until
 from alpaqual.plan.training import TrainStage
-from alpaqual.recipe.model import Dataset, Like, Rule
+from alpaqual.recipe.model import Dataset, Expectation, Like, Rule
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.results.datasets import DatasetResult
 from alpaqual.results.graders import GraderResult
@@ -59,10 +60,17 @@ from alpaqual.values import Fate, State, worst
 
 
 def build_results(
-    plan: Plan, stages: Mapping[str, Result], version: str, trained: Mapping[str, Trained] | None = None
+    plan: Plan,
+    stages: Mapping[str, Result],
+    version: str,
+    trained: Mapping[str, Trained] | None = None,
+    until: str | None = None,
 ) -> Results:
-    """Build the results of a run from its finished stages; `trained` says how the training of each dataset went."""
-    return _Builder(plan, stages, version, trained or {}).build()
+    """Build the results of a run from its finished stages.
+
+    `trained` says how the training of each dataset went; `until` is the kind of the last stages that were to run.
+    """
+    return _Builder(plan, stages, version, trained or {}, until).build()
 
 
 def failed_results(plan: Plan, error: AlpaqualError) -> Results:
@@ -86,11 +94,30 @@ def _recipe_reference(recipe: Recipe) -> RecipeReference:
     )
 
 
+def _counted_by(expectation: Expectation) -> type[Stage]:
+    """The kind of stage that counts what an expectation is about."""
+    if expectation.dataset is not None:
+        return SelectStage
+    if expectation.grader is not None:
+        return GradeStage
+    if expectation.rule is not None:
+        return CheckStage
+    return LoadStage if expectation.category is None else CategorizeStage
+
+
 _NOTHING_LOADED = LoadFacts(source_rows=(), quarantined=(), incomplete=(), quarantine_examples=())
 
 
 class _Builder:
-    def __init__(self, plan: Plan, stages: Mapping[str, Result], version: str, trained: Mapping[str, Trained]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        stages: Mapping[str, Result],
+        version: str,
+        trained: Mapping[str, Trained],
+        until: str | None,
+    ) -> None:
+        self.until = until
         self.trained = trained
         self.plan = plan
         self.recipe: Recipe = plan.recipe
@@ -130,6 +157,8 @@ class _Builder:
         expectations, training = list(self.expectations(found)), dict(self.training())
         for note in self.plan.notes:
             self.reason(State.WARN, note, "")
+        if left_out := self.left_out():
+            self.reason(State.INCOMPLETE, f"stopped after {self.until} (--until); not run: {', '.join(left_out)}", "")
         order = list(State)
         return msgspec.structs.replace(
             found,
@@ -142,6 +171,11 @@ class _Builder:
     def reason(self, state: State, text: str, place: str) -> None:
         if state is not State.PASS:
             self.reasons.append(Reason(state=state, text=text, place=place))
+
+    def left_out(self) -> list[str]:
+        """The kinds of stages that `until` left out."""
+        reached = stages_until(self.plan.stages, self.until)
+        return list(dict.fromkeys(stage.kind for stage in self.plan.stages if stage not in reached))
 
     def source(self) -> SourcesResult:
         loading = self.loading
@@ -269,7 +303,10 @@ class _Builder:
         return next((row.rows for row in fates if row.fate == Fate.KEPT), 0)
 
     def expectations(self, found: Results) -> Iterator[ExpectationResult]:
+        left_out = self.left_out()
         for index, expectation in enumerate(self.recipe.text.expect):
+            if _counted_by(expectation).kind in left_out:
+                continue
             result, text = expectation_result(expectation, found, self.recipe.place(("expect", index)))
             self.reason(result.state, text, result.place)
             yield result

@@ -33,10 +33,10 @@ class Run:
 
     @property
     def verdict(self) -> State:
-        """pass, warn, fail or error."""
+        """pass, warn, fail, error, or incomplete where `until` stopped the run and nothing failed."""
         return self.results.verdict
 
     @property
     def exit_code(self) -> int:
-        """0 where the data is good, 1 where it is not, 4 where a stage failed."""
+        """0 where nothing failed, 1 where it is not, 4 where a stage failed."""
         return {State.FAIL: EXIT_DATA, State.ERROR: EXIT_STAGE}.get(self.verdict, EXIT_GOOD)

@@ -37,6 +37,8 @@ from alpaqual.trainers._rows import TRAINING_ROWS, write_training_rows
 
 _POLL_SECONDS = 0.5
 _LOG_LINES = 15
+_DATA = "data"
+"""The folder of a job's rows, in its own: no later run changes them."""
 
 
 @dataclass(frozen=True)
@@ -85,19 +87,20 @@ def write_exports(plan: Plan, job: Job, folder: RunFolder) -> None:
         plugin: Trainer = find("trainers", name)()
         target = f"exports/{name}/{job.dataset}"
         exported = _beside(job, plan, folder.path, folder.path / target)
-        _write(plugin.files(dataclasses.replace(exported, **_training_rows(job, folder, target))), folder, target)
+        files = plugin.files(dataclasses.replace(exported, **_training_rows(job, folder, target)))
+        for file, text in files.items():
+            folder.write(f"{target}/{file}", text, _mode(file))
 
 
 def _training_rows(job: Job, folder: RunFolder, target: str) -> dict[str, Any]:
     """Write the rows that are trained on beside an export, where some are held out. Returns the fields of its job that differ."""
     copy = f"{target}/{TRAINING_ROWS}"
     if job.held_out is None:
-        folder.remove(copy)
         return {}
-    datasets = folder.path / DATASETS
+    data, held_out = (folder.prepared(f"{DATASETS}/{name}") for name in (job.data, job.held_out))
     with tempfile.TemporaryDirectory(dir=folder.path) as temporary:
         path = Path(temporary, TRAINING_ROWS)
-        rows, digest = write_training_rows(datasets / job.data, datasets / job.held_out, path)
+        rows, digest = write_training_rows(data, held_out, path)
         if not rows:
             raise StageError(f"{target}: no row of {job.dataset} is left to train on: all are in training.held_out")
         folder.place(path, copy)
@@ -164,11 +167,24 @@ class TrainingRun:
         self.training = training
         self.name = f"training.{job.dataset}"
         self.run = folder
-        self.path = f"training/{job.dataset}"
-        self.folder = folder.path / self.path
+        self.place = f"training/{job.dataset}"
+        self.plan = plan
+        self.filled = job
         self.watch = watch
         self.plugin: Trainer = find("trainers", training.trainer)()
-        self.job = _beside(job, plan, folder.path, self.folder)
+        self.path = self._waiting_place() if self._keeps_model() else self.place
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the job."""
+        return self.run.path / self.path
+
+    @property
+    def job(self) -> Job:
+        """The job with its paths relative to its folder, which has its rows."""
+        beside = _beside(self.filled, self.plan, self.run.path, self.folder)
+        held_out = None if self.filled.held_out is None else f"{_DATA}/{self.filled.held_out}"
+        return dataclasses.replace(beside, data=f"{_DATA}/{self.filled.data}", held_out=held_out)
 
     @property
     def locked(self) -> bool:
@@ -176,9 +192,43 @@ class TrainingRun:
         return job_folder.is_locked(self.folder)
 
     def write(self) -> None:
-        """Write the job's files; a job of other rows or settings is moved to training/earlier/ first."""
-        self.set_aside()
-        _write(self.plugin.files(self.job), self.run, self.path)
+        """Write the job's files and rows; a job of other rows or settings is moved to training/earlier/ first.
+
+        Where that has the model of a finished run, the new job is there until this run is finished.
+        """
+        if self.path == self.place:
+            self.set_aside()
+        else:
+            self._rename_at_the_end()
+        self._write()
+
+    def settle(self) -> None:
+        """Write the job's files again, where the run is finished and the job has its place."""
+        if self.path != self.place and (self.run.path / self.place).is_dir() and not self.folder.exists():
+            self.path = self.place
+            self._write()
+
+    def _write(self) -> None:
+        for name in filter(None, (self.filled.data, self.filled.held_out)):
+            self.run.place_job_data(self.run.prepared(f"{DATASETS}/{name}"), f"{self.path}/{_DATA}/{name}")
+        for name, text in self.plugin.files(self.job).items():
+            self.run.write_job(f"{self.path}/{name}", text, _mode(name))
+
+    def _keeps_model(self) -> bool:
+        """Whether the job's place has the model of a finished run, of other rows or settings."""
+        there = job_folder.key_in(self.run.path / self.place)
+        other = there is not None and there != self.filled.key
+        return other and (self.run.path / self.place / job_folder.MODEL).is_dir() and self.run.has_finished_run
+
+    def _waiting_place(self) -> str:
+        return str(_earlier(self.run.path, self.filled.dataset, self.filled.key).relative_to(self.run.path))
+
+    def _rename_at_the_end(self) -> None:
+        there = job_folder.key_in(self.run.path / self.place)
+        assert there is not None
+        target = _free(_earlier(self.run.path, self.filled.dataset, there))
+        self.run.rename(self.place, str(target.relative_to(self.run.path)))
+        self.run.rename(self.path, self.place)
 
     def finished(self) -> Trained | None:
         """The model of this job, where there is one."""
@@ -186,7 +236,7 @@ class TrainingRun:
         if manifest is None:
             return None
         facts = {**manifest["training"], "curve": job_folder.curve_in(self.folder)}
-        facts["model"] = f"{self.path}/{job_folder.MODEL}"
+        facts["model"] = f"{self.place}/{job_folder.MODEL}"
         return Trained("done", facts=facts)
 
     def train(self) -> Trained:
@@ -211,11 +261,8 @@ class TrainingRun:
         """Move a job of another key to training/earlier/, and an earlier job of this key back."""
         there = job_folder.key_in(self.folder)
         if there is not None and there != self.job.key:
-            target = _earlier(self.run.path, self.job.dataset, there)
+            target = _free(_earlier(self.run.path, self.job.dataset, there))
             target.parent.mkdir(parents=True, exist_ok=True)
-            if target.exists():
-                # The job here started again from step 0, so the earlier one is as far or further: both are kept.
-                target = target.with_name(f"{target.name}-{time.time_ns()}")
             self.folder.rename(target)
         before = _earlier(self.run.path, self.job.dataset, self.job.key)
         if before.is_dir() and job_folder.key_in(self.folder) is None:
@@ -289,13 +336,13 @@ def trains_elsewhere(training: Training) -> bool:
     return launch.start == "elsewhere" or launch.nodes > 1 or launch.slurm is not None or launch.kubernetes is not None
 
 
-def fill_job(plan: Plan, stage: TrainStage, store: Store, folder: Path) -> Job:
-    """The stage's job with what is known once its rows are in the run folder: digests, key and lineage."""
+def fill_job(plan: Plan, stage: TrainStage, store: Store, folder: RunFolder) -> Job:
+    """The stage's job with what is known once its rows are selected: digests, key and lineage."""
     job = stage.job
-    digest = store.digest(folder / DATASETS / job.data)
-    held_out = None if job.held_out is None else store.digest(folder / DATASETS / job.held_out)
+    digest = store.digest(folder.prepared(f"{DATASETS}/{job.data}"))
+    held_out = None if job.held_out is None else store.digest(folder.prepared(f"{DATASETS}/{job.held_out}"))
     # Every score, with the reply of the ledger that it was read from where the grader keeps it.
-    grades = folder / TABLES / "grades.parquet"
+    grades = folder.prepared(f"{TABLES}/grades.parquet")
     lineage = {
         "recipe": {"name": plan.recipe.name, "sha256": fingerprint(msgspec.to_builtins(plan.recipe.text))},
         "fingerprint": stage.fingerprint,
@@ -330,11 +377,13 @@ def _beside(job: Job, plan: Plan, run: Path, folder: Path) -> Job:
     )
 
 
-def _write(files: Mapping[str, str], folder: RunFolder, target: str) -> None:
-    for name, text in files.items():
-        folder.write(f"{target}/{name}", text)
-        if name.endswith(".sh"):
-            (folder.path / target / name).chmod(0o755)
+def _mode(name: str) -> int:
+    return 0o755 if name.endswith(".sh") else 0o644
+
+
+def _free(folder: Path) -> Path:
+    """A folder for a job set aside: where one is there, the job that comes started again from step 0, so both are kept."""
+    return folder.with_name(f"{folder.name}-{time.time_ns()}") if folder.exists() else folder
 
 
 def _extra(missing: list[str]) -> str:

@@ -6,7 +6,7 @@ from alpaqual.report.escape import command_message, command_property
 from alpaqual.report.report import Report
 from alpaqual.values import State
 
-_LEVEL = {State.ERROR: "error", State.FAIL: "error", State.WARN: "warning"}
+_LEVEL = {State.ERROR: "error", State.FAIL: "error", State.INCOMPLETE: "notice", State.WARN: "warning"}
 MOST = 10
 """GitHub shows ten errors and ten warnings of a step."""
 
@@ -14,7 +14,7 @@ MOST = 10
 def to_github(report: Report) -> str:
     """Return one annotation for each reason, the worst first."""
     lines: list[str] = []
-    for state in (State.ERROR, State.FAIL, State.WARN):
+    for state in _LEVEL:
         for reason in report.reasons(state)[:MOST]:
             file, _, line = reason.place.rpartition(":")
             place = f" file={command_property(file)},line={line}" if file and line.isdigit() else ""

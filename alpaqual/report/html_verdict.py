@@ -34,6 +34,8 @@ def _kept(report: Report) -> Html:
         return tag("p", total, join(kept[:_MOST_DATASETS], ", "), end)
     if report.verdict is State.ERROR:
         return tag("p", "The run ended before a dataset was selected: there is nothing else to report.")
+    if report.verdict is State.INCOMPLETE:
+        return tag("p", "The run was stopped before a dataset was selected: the sections below show what it reached.")
     return NOTHING
 
 

@@ -23,7 +23,7 @@ def to_junit(report: Report) -> str:
         "tests": str(len(cases)),
         "failures": str(counts[State.FAIL]),
         "errors": str(counts[State.ERROR]),
-        "skipped": str(sum(1 for case in cases if case[2] is None)),
+        "skipped": str(sum(1 for case in cases if case[2] in (None, State.INCOMPLETE))),
     }
     suites = ElementTree.Element("testsuites", {"name": "alpaqual", **numbers})
     suite = ElementTree.SubElement(suites, "testsuite", {"name": name, **numbers})
@@ -32,7 +32,7 @@ def to_junit(report: Report) -> str:
         if state in (State.FAIL, State.ERROR):
             tag = "failure" if state is State.FAIL else "error"
             ElementTree.SubElement(case, tag, {"message": xml(text)}).text = xml(text)
-        elif state is None:
+        elif state in (None, State.INCOMPLETE):
             ElementTree.SubElement(case, "skipped", {"message": xml(text)})
         elif state is State.WARN:
             ElementTree.SubElement(case, "system-out").text = xml(f"warning: {text}")
@@ -63,5 +63,5 @@ def _cases(report: Report) -> Iterator[_Case]:
     for reason in results.reasons:
         if not any(reason.text.startswith(start) for start in shown):
             yield "run", reason.text, reason.state, f"{reason.text} {reason.place}".strip()
-    if results.verdict is not State.ERROR:
+    if results.verdict is not State.ERROR and results.datasets:
         yield "run", "every row has one fate", State.PASS, ""

@@ -18,7 +18,13 @@ from alpaqual.values import State
 MOST_BYTES = 60_000
 """GitHub takes 65,536 bytes in a comment."""
 
-_SIGN = {State.PASS: "✅ PASS", State.WARN: "⚠️ WARN", State.FAIL: "❌ FAIL", State.ERROR: "🛑 ERROR"}
+_SIGN = {
+    State.PASS: "✅ PASS",
+    State.WARN: "⚠️ WARN",
+    State.INCOMPLETE: "⏸️ INCOMPLETE",
+    State.FAIL: "❌ FAIL",
+    State.ERROR: "🛑 ERROR",
+}
 
 
 def to_markdown(report: Report) -> str:
@@ -42,6 +48,7 @@ def _sections(report: Report) -> Iterator[str]:
     yield _head(report)
     yield _reasons(report, State.ERROR, "Errors")
     yield _reasons(report, State.FAIL, "Failures")
+    yield _reasons(report, State.INCOMPLETE, "Stopped early")
     yield _reasons(report, State.WARN, "Warnings")
     yield _datasets(report)
     yield training_section(report.results.training)
@@ -60,7 +67,7 @@ def _head(report: Report) -> str:
     lines = [f"## {_SIGN[report.verdict]}: {title} ({plain_markdown(report.headline)})", ""]
     if report.verdict is not State.ERROR:
         kept = ", ".join(f"**{plain_markdown(name)}** {dataset.rows:,}" for name, dataset in results.datasets.items())
-        lines.append(f"Of {results.source.rows:,} rows: {kept}.")
+        lines.append(f"Of {results.source.rows:,} rows: {kept or 'no dataset is selected yet'}.")
     return "\n".join(lines) + "\n"
 
 

@@ -11,7 +11,13 @@ _MOST_REASONS = 10
 _MOST_DATASETS = 30
 
 # Readable on the light and the dark themes of Jupyter.
-_COLOUR = {State.PASS: "#2e7d32", State.WARN: "#b26a00", State.FAIL: "#d32f2f", State.ERROR: "#d32f2f"}
+_COLOUR = {
+    State.PASS: "#2e7d32",
+    State.WARN: "#b26a00",
+    State.INCOMPLETE: "#b26a00",
+    State.FAIL: "#d32f2f",
+    State.ERROR: "#d32f2f",
+}
 _NUMBER = "text-align:right;font-variant-numeric:tabular-nums"
 _WORD = "text-align:left"
 

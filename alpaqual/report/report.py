@@ -29,7 +29,7 @@ class Report:
 
     @property
     def verdict(self) -> State:
-        """pass, warn, fail or error."""
+        """pass, warn, incomplete, fail or error."""
         return self.results.verdict
 
     @property
@@ -50,6 +50,8 @@ class Report:
             for state, count in counts.items()
             if count
         ]
+        if self.reasons(State.INCOMPLETE):
+            parts.append("stopped early")
         return ", ".join(parts) or "all checks pass"
 
 

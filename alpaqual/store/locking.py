@@ -40,6 +40,15 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
+def waiting_lock(folder: Path) -> Iterator[None]:
+    """Hold the exclusive lock of a folder, and wait for it. On a file system without locks, no process is excluded."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            stack.enter_context(_locked(folder, fcntl.LOCK_EX))
+        yield
+
+
+@contextmanager
 def single_process(folder: Path) -> Iterator[None]:
     """Hold the exclusive lock of a folder, which is created where it is missing; do not wait for it.
 

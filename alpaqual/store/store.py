@@ -145,7 +145,7 @@ class Store:
         if not self.unfinished.is_dir():
             return
         for left in self.unfinished.iterdir():
-            if not _alive(left.name.partition("-")[0]):
+            if not is_alive(left.name.partition("-")[0]):
                 shutil.rmtree(left, ignore_errors=True)
                 with contextlib.suppress(OSError):
                     left.unlink()
@@ -200,14 +200,15 @@ def clear_partial_files(folder: Path) -> None:
     """Delete temporary files of `write_whole` and `place_file` whose processes have ended."""
     for left in folder.glob(".*.*") if folder.is_dir() else ():
         name, _, process = left.name[1:].rpartition(".")
-        if process.isdigit() and name.endswith(_OURS) and not _alive(process):
+        if process.isdigit() and name.endswith(_OURS) and not is_alive(process):
             left.unlink(missing_ok=True)
 
 
 _OURS = (".json", ".jsonl", ".parquet", ".md", ".html", ".xml", ".sql")
 
 
-def _alive(process: str) -> bool:
+def is_alive(process: str) -> bool:
+    """Whether a process runs here, by its id as text."""
     try:
         os.kill(int(process), 0)
     except (ValueError, OverflowError):

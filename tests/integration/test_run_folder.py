@@ -8,10 +8,19 @@ from pathlib import Path
 import pytest
 from conftest import Project
 
+import alpaqual
+from alpaqual.api import open_run
 from alpaqual.errors import RecipeError, StageError
 from alpaqual.execution.folder import MARKER, RunFolder
+from alpaqual.execution.results import failed_results
 
 ROWS = [{"instruction": f"q{i}", "output": f"answer {i}"} for i in range(5)]
+
+
+def compiled(folder: Path) -> alpaqual.Plan:
+    project = Project(folder)
+    project.jsonl("data.jsonl", ROWS)
+    return alpaqual.plan_recipe(project.ask())
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -61,7 +70,8 @@ def test_a_stage_that_fails_removes_no_other_file(project: Project) -> None:
     project.ask(more="graders: {g: {table: scores.csv, scale: {min: 0, max: 5}}}", datasets="{full: {}}")
     with pytest.raises(StageError, match="not valid"):
         project.run()
-    assert [path.name for path in (run.folder / "datasets").iterdir()] == ["mine.jsonl"]
+    assert (run.folder / "datasets" / "mine.jsonl").read_text() == "{}\n"
+    assert open_run(run.folder).results == run.results
 
 
 def test_a_file_under_a_name_that_a_run_needs_is_not_replaced(project: Project) -> None:
@@ -114,7 +124,7 @@ def test_a_marker_from_elsewhere_cannot_name_files_outside(tmp_path: Path) -> No
     (folder / MARKER).write_text(json.dumps({"version": 1, "files": names}))
     opened = RunFolder.open(folder)
     assert opened.made == {"results.json"}
-    opened.remove(*names)
+    opened.commit(failed_results(compiled(tmp_path), StageError("failed")))
     assert outside.read_text() == "mine"
 
 

@@ -41,7 +41,7 @@ class Handler:
     @cached_property
     def run(self) -> TrainingRun:
         """The job with the digests of its rows."""
-        job = fill_job(self.execution.plan, self.stage, self.execution.store, self.folder.path)
+        job = fill_job(self.execution.plan, self.stage, self.execution.store, self.folder)
         write_exports(self.execution.plan, job, self.folder)
         return TrainingRun(self.execution.plan, job, self.folder, self.execution.options.watch)
 
@@ -60,6 +60,7 @@ class Handler:
         if self._obstacle() is not None:
             return None
         self.run.write()
+        self.execution.at_end.append(self.run.settle)
         return self.run.finished()
 
     def skip(self) -> Trained | None:
