@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from alpaqual.errors import AlpaqualError, MachineError, Problem, RecipeError, StageError
 from alpaqual.execution.execution import Execution, Listener
 from alpaqual.execution.folder import STAGES as STAGE_RECORD
-from alpaqual.execution.folder import RunFolder, recover
+from alpaqual.execution.folder import RunFolder, recover, run_name
 from alpaqual.execution.inspection import inspect_sources
 from alpaqual.execution.options import RunOptions, Watcher
 from alpaqual.execution.results import failed_results
@@ -124,8 +124,8 @@ def _planned(recipe: Recipe | str | Path, sets: Sequence[str], offline: bool) ->
 
 
 def run_folder(plan: Plan, store: Store) -> Path:
-    """The default run folder: runs/<name> of the project."""
-    return store.project / "runs" / plan.recipe.name
+    """The default run folder in the project: runs/<name>, and runs/<name>@<overrides> for a recipe that `sets` changed."""
+    return store.project / "runs" / run_name(plan.recipe)
 
 
 def execute(
@@ -196,7 +196,7 @@ def run(  # noqa: PLR0913 - one argument per option of a run
 
     Args:
         recipe: Path of the recipe, or a parsed Recipe.
-        out: The run folder; by default runs/<name> in the project.
+        out: The run folder; by default runs/<name> in the project, and with `sets` runs/<name>@<overrides>.
         sets: KEY=VALUE assignments that change values of the recipe, like `--set`.
         until: Kind of the last stage to execute, such as "grading"; by default all.
         offline: Do not use the network.
@@ -246,8 +246,10 @@ def explain(plan: Plan) -> list[Explained]:
     store = Store(project_folder(Path(plan.recipe.file)))
     before: dict[str, StageRecord] = {}
     folder = run_folder(plan, store)
-    with contextlib.suppress(OSError):
-        before = read_record((folder / STAGE_RECORD).read_bytes())
+    # Overrides that have not run yet are compared with the run of the recipe itself.
+    for each in (store.project / "runs" / plan.recipe.name, folder):
+        with contextlib.suppress(OSError):
+            before = read_record((each / STAGE_RECORD).read_bytes())
     execution = Execution(plan, store, RunFolder(folder, ()))
     return explain_plan(plan, lambda stage: execution.handler(stage).exists(), before)
 

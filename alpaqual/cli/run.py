@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The run folder; by default runs/<name> in the project.",
+    help="The run folder; by default runs/<name> in the project, with --set runs/<name>@<overrides>.",
 )
 @sets_option
 @click.option(
@@ -76,11 +76,11 @@ def run(  # noqa: PLR0913 - one argument per option
     if as_json:
         click.echo(json.dumps(finished.results.to_dict(), ensure_ascii=False))
     elif not quiet or finished.exit_code:
-        _print_summary(finished, until)
+        _print_summary(finished)
     return finished.exit_code
 
 
-def _print_summary(finished: Run, until: str | None) -> None:
+def _print_summary(finished: Run) -> None:
     from alpaqual.amounts import dollars
     from alpaqual.report.escape import shorten, visible
     from alpaqual.report.report import hardest_filtered
@@ -111,7 +111,7 @@ def _print_summary(finished: Run, until: str | None) -> None:
             click.echo(f"    filtered hardest: {visible(shorten(hardest.category, 80))}, {kept}")
     for name, training in results.get("training", {}).items():
         click.echo(visible(f"  training {name}: {_trained(training)}"))
-    click.echo(f"  {finished.folder / ('report.html' if until is None else 'results.json')}")
+    click.echo(f"  {finished.folder / 'report.html'}")
 
 
 def _trained(training: Mapping[str, Any]) -> str:

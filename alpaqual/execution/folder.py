@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +19,8 @@ from pathlib import Path
 from alpaqual import job_folder
 from alpaqual.errors import Problem, RecipeError, StageError
 from alpaqual.execution.swap import Swap, finish_swap, finish_swaps, is_inside, new_swap_folder
+from alpaqual.plan.stage import fingerprint
+from alpaqual.recipe.recipe import Recipe
 from alpaqual.results.file import RESULTS, read_results, results_text
 from alpaqual.results.results import Results
 from alpaqual.store.locking import waiting_lock
@@ -33,10 +36,25 @@ UNFINISHED = "unfinished"
 """Where a run that did not finish leaves its files, beside a finished run."""
 _TRAINING = "training"
 _VERSION = 1
+_SHOWN = 40
+"""How many characters of the overrides the name of a run folder shows."""
 _TABLES_BEFORE = ("rows", "quarantine", "failures", "members", "grades", "fates")
 """Tables of run folders from before there was a marker."""
 _REPORTS_BEFORE = ("report.md", "report.html", "junit.xml")
 """Their reports."""
+
+
+def run_name(recipe: Recipe) -> str:
+    """The name of the default run folder: the recipe's, and after `@` what `--set` changes of it.
+
+    The same overrides in any order have the same name. `--set name=…` by itself is a name already.
+    """
+    changed = {path: value for path, value in recipe.overrides.items() if path != ("name",)}
+    if not changed:
+        return recipe.name
+    words = " ".join(f"{path[-1]} {value}" for path, value in changed.items())
+    shown = re.sub(r"[^A-Za-z0-9.]+", "-", words)[:_SHOWN].strip("-.")
+    return f"{recipe.name}@{shown}-{fingerprint([[list(path), value] for path, value in changed.items()])[:8]}"
 
 
 def is_finished(results: Results) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from alpaqual.errors import Problem
 from alpaqual.recipe.dependencies import dependency_order
@@ -51,6 +52,19 @@ class Recipe:
     def datasets(self) -> Mapping[str, Dataset]:
         return self.text.datasets
 
+    @property
+    def overrides(self) -> dict[Place, Any]:
+        """What `--set` changed: the value at each path, in the order of the paths."""
+        values = {path: self._value(path) for path in self.document.sets}
+        return dict(sorted(values.items(), key=lambda item: str(item[0])))
+
+    def _value(self, path: Place) -> Any:
+        value = self.document.value
+        for part in path:
+            inside = part in value if isinstance(value, Mapping) else isinstance(value, list) and isinstance(part, int)
+            value = value[part] if inside else None
+        return value
+
     def limits(self, dataset: str) -> dict[str, tuple[str, ...]]:
         """The limits of each quota of a dataset, by category, in the order written."""
         return {
@@ -60,10 +74,7 @@ class Recipe:
 
     def _written(self, place: Place) -> list[str]:
         """The keys of a mapping of the recipe in the order written; those of a recipe without a text follow in a fixed order."""
-        value = self.document.value
-        for part in place:
-            value = value.get(part) if isinstance(value, Mapping) else None
-        return [*(value or ()), *LIMITS]
+        return [*(self._value(place) or ()), *LIMITS]
 
     @property
     def dropping(self) -> list[str]:
