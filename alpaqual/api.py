@@ -156,7 +156,7 @@ def execute(
             raise
         except AlpaqualError as error:
             folder.discard()
-            path = _commit(folder, failed_results(plan, error))
+            path = _commit(folder, failed_results(plan, error, execution.commit))
             if path != folder.path:
                 error.add_note(f"the finished run in {folder.path} stays as it is; the report of this one is in {path}")
             raise

@@ -14,6 +14,7 @@ from alpaqual.engines import open_engine
 from alpaqual.execution.filling import fill_folder
 from alpaqual.execution.folder import RunFolder
 from alpaqual.execution.options import RunOptions
+from alpaqual.execution.provenance import find_commit
 from alpaqual.execution.results import build_results
 from alpaqual.execution.run import Outcome
 from alpaqual.execution.training import Trained
@@ -22,11 +23,10 @@ from alpaqual.plan.stage import Stage, fingerprint
 from alpaqual.plan.stages import stages_until
 from alpaqual.plan.tables import Table
 from alpaqual.plan.training import TrainStage
-from alpaqual.results.results import Results
+from alpaqual.results.results import Commit, Results
 from alpaqual.store.ledger import Ledger
 from alpaqual.store.store import Result, Store
 from alpaqual.values import State
-from alpaqual.version import __version__
 
 Listener = Callable[[str, str, float], None]
 """Called with (stage, "start" | "done" | "reused", seconds)."""
@@ -183,7 +183,7 @@ class Execution:
     @cached_property
     def data_failed(self) -> bool:
         """Whether the data is not good: nothing is trained on it."""
-        return bool(build_results(self.plan, self.stored_results, __version__).verdict is State.FAIL)
+        return bool(build_results(self.plan, self.stored_results, None).verdict is State.FAIL)
 
     @property
     def trained(self) -> dict[str, Trained]:
@@ -191,9 +191,14 @@ class Execution:
         found = {stage.dataset: self.results.get(stage.name) for stage in self.plan.of(TrainStage)}
         return {dataset: result for dataset, result in found.items() if isinstance(result, Trained)}
 
+    @cached_property
+    def commit(self) -> Commit | None:
+        """The git commit of the project."""
+        return find_commit(self.store.project, self.folder.path if self.folder is not None else self.store.root)
+
     def build_results(self) -> Results:
         """Build the results of this execution."""
-        return build_results(self.plan, self.stored_results, __version__, self.trained, self._until)
+        return build_results(self.plan, self.stored_results, self.commit, self.trained, self._until)
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -13,6 +13,7 @@ from alpaqual.execution.dataset_results import dataset_result
 from alpaqual.execution.expectations import expectation_result
 from alpaqual.execution.grader_results import grader_reasons, grader_result
 from alpaqual.execution.limits import beyond
+from alpaqual.execution.provenance import provenance
 from alpaqual.execution.training import Trained
 from alpaqual.job_folder import MANIFEST, MODEL
 from alpaqual.plan.assessing import AssessStage
@@ -42,15 +43,14 @@ from alpaqual.results.datasets import DatasetResult
 from alpaqual.results.graders import GraderResult
 from alpaqual.results.results import (
     CategoryCount,
+    Commit,
     ExpectationResult,
-    Provenance,
     QuarantineExample,
     Reason,
     RecipeReference,
     ReportLimits,
     Results,
     RuleResult,
-    SourceDigests,
     SourceResult,
     SourcesResult,
 )
@@ -62,7 +62,7 @@ from alpaqual.values import Fate, State, worst
 def build_results(
     plan: Plan,
     stages: Mapping[str, Result],
-    version: str,
+    commit: Commit | None,
     trained: Mapping[str, Trained] | None = None,
     until: str | None = None,
 ) -> Results:
@@ -70,10 +70,10 @@ def build_results(
 
     `trained` says how the training of each dataset went; `until` is the kind of the last stages that were to run.
     """
-    return _Builder(plan, stages, version, trained or {}, until).build()
+    return _Builder(plan, stages, commit, trained or {}, until).build()
 
 
-def failed_results(plan: Plan, error: AlpaqualError) -> Results:
+def failed_results(plan: Plan, error: AlpaqualError, commit: Commit | None = None) -> Results:
     """Build the results of a run that an error ended: the verdict and the reason, without counts."""
     return Results(
         recipe=_recipe_reference(plan.recipe),
@@ -81,6 +81,7 @@ def failed_results(plan: Plan, error: AlpaqualError) -> Results:
         datasets={},
         reasons=[Reason(state=State.ERROR, text=str(error), place="")],
         verdict=State.ERROR,
+        provenance=provenance(plan, (), commit),
     )
 
 
@@ -113,7 +114,7 @@ class _Builder:
         self,
         plan: Plan,
         stages: Mapping[str, Result],
-        version: str,
+        commit: Commit | None,
         trained: Mapping[str, Trained],
         until: str | None,
     ) -> None:
@@ -122,7 +123,7 @@ class _Builder:
         self.plan = plan
         self.recipe: Recipe = plan.recipe
         self.stages = stages
-        self.version = version
+        self.commit = commit
         self.reasons: list[Reason] = []
         self.loading = self.facts(LoadStage, LoadFacts) or _NOTHING_LOADED
         self.rows = sum(row.rows for row in self.loading.source_rows)
@@ -151,7 +152,7 @@ class _Builder:
             datasets=dict(self.datasets(categories)),
             reasons=[],
             verdict=State.PASS,
-            provenance=self.provenance(),
+            provenance=provenance(self.plan, self.stages, self.commit),
             settings=ReportLimits(examples=self.recipe.text.report.examples, samples=self.recipe.text.report.samples),
         )
         expectations, training = list(self.expectations(found)), dict(self.training())
@@ -342,13 +343,3 @@ class _Builder:
                 raise StageError(f"{where} is broken ({error}); remove training/{name} and run again") from None
             if each.error is not None:
                 self.reason(State.ERROR, str(each.error), self.recipe.place(("training",)))
-
-    def provenance(self) -> Provenance:
-        return Provenance(
-            alpaqual=self.version,
-            sources=[
-                SourceDigests(name=facts.name, sha256=[file.digest for file in facts.files])
-                for facts in self.plan.sources
-            ],
-            stages={stage.name: stage.fingerprint for stage in self.plan.stages if stage.name in self.stages},
-        )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from alpaqual.report.escape import command_message, command_property
+from alpaqual.report.provenance import made_by
 from alpaqual.report.report import Report
 from alpaqual.values import State
 
-_LEVEL = {State.ERROR: "error", State.FAIL: "error", State.INCOMPLETE: "notice", State.WARN: "warning"}
+_LEVEL = {State.ERROR: "error", State.FAIL: "error", State.WARN: "warning"}
 MOST = 10
 """GitHub shows ten errors and ten warnings of a step."""
 
@@ -19,5 +20,6 @@ def to_github(report: Report) -> str:
             file, _, line = reason.place.rpartition(":")
             place = f" file={command_property(file)},line={line}" if file and line.isdigit() else ""
             lines.append(f"::{_LEVEL[state]}{place}::{command_message(reason.text)}")
-    lines.append(f"alpaqual: {report.verdict.upper()} ({report.headline})")
+    made = "; ".join(f"{name} {value}" for name, value in made_by(report.results))
+    lines.append(command_message(f"alpaqual: {report.verdict.upper()} ({report.headline}){made and '; '}{made}"))
     return "\n".join(lines) + "\n"

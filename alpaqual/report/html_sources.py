@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from alpaqual.report.markup import NOTHING, Child, Html, count, folded, join, note, quoted, records, table, tag
+from alpaqual.report.provenance import made_by
 from alpaqual.results.results import QuarantineExample, Results
 
 
@@ -41,17 +42,14 @@ def _quarantine(examples: Sequence[QuarantineExample]) -> Html:
 
 
 def provenance_section(results: Results) -> Html:
-    """Return the digests of the sources and the fingerprint of each stage."""
+    """Return what made the run, and the fingerprint of each stage."""
     facts = results.provenance
     if facts is None:
         return NOTHING
-    body: list[list[Child]] = [
-        ["alpaqual", tag("code", facts.alpaqual)],
-        ["results", f"version {results.version}"],
-    ]
-    for source in facts.sources:
-        body += [[f"source {source.name} (sha256)", tag("code", digest)] for digest in source.sha256]
-    body += [[f"stage {name}", tag("code", digest)] for name, digest in facts.stages.items()]
+    made: list[list[Child]] = [[name, tag("code", value)] for name, value in made_by(results)]
+    made.append(["results", f"version {results.version}"])
+    stages: list[list[Child]] = [[name, tag("code", digest)] for name, digest in facts.stages.items()]
     meaning = "The same sources, recipe and version give the same fingerprints, and the same rows."
-    fingerprints = table(["what", "fingerprint"], body, words=(0, 1), label="Provenance")
-    return folded("fingerprints of sources and stages", note(meaning), fingerprints)
+    fingerprints = table(["stage", "fingerprint"], stages, words=(0, 1), label="Fingerprints")
+    shown = table(["what", "value"], made, words=(0, 1), label="Provenance")
+    return join([shown, folded("fingerprints of stages", note(meaning), fingerprints) if stages else ""])

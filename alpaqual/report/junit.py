@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from xml.etree import ElementTree
 
 from alpaqual.report.escape import xml
+from alpaqual.report.provenance import made_by
 from alpaqual.report.report import Report
 from alpaqual.report.training import pending
 from alpaqual.values import State
@@ -16,9 +17,9 @@ _Case = tuple[str, str, State | None, str]
 
 def to_junit(report: Report) -> str:
     """Return the report as JUnit XML. Warnings pass, with their text in system-out; a training without a model is skipped."""
-    cases = list(_cases(report))
+    cases, results = list(_cases(report)), report.results
     counts = {state: sum(1 for case in cases if case[2] is state) for state in State}
-    name = xml(report.results.recipe.name)
+    name = xml(results.recipe.name)
     numbers = {
         "tests": str(len(cases)),
         "failures": str(counts[State.FAIL]),
@@ -27,6 +28,10 @@ def to_junit(report: Report) -> str:
     }
     suites = ElementTree.Element("testsuites", {"name": "alpaqual", **numbers})
     suite = ElementTree.SubElement(suites, "testsuite", {"name": name, **numbers})
+    if made := made_by(results):
+        properties = ElementTree.SubElement(suite, "properties")
+        for label, value in made:
+            ElementTree.SubElement(properties, "property", {"name": xml(label), "value": xml(value)})
     for kind, label, state, text in cases:
         case = ElementTree.SubElement(suite, "testcase", {"classname": xml(f"{name}.{kind}"), "name": xml(label)})
         if state in (State.FAIL, State.ERROR):

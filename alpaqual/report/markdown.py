@@ -1,6 +1,6 @@
 """Writes a report as Markdown for a pull request: the verdict, failures, warnings, then the selection.
 
-The same data gives the same bytes, so that a comment changes only with the data. At most MOST_BYTES long.
+The same data, recipe and commit give the same bytes, so that a comment changes only with them. At most MOST_BYTES long.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from alpaqual.report.escape import code, markdown, plain_markdown
 from alpaqual.report.markdown_graders import graders_table, health, histograms
 from alpaqual.report.markdown_parts import MOST_LISTED, count, folded, percent, share, table
 from alpaqual.report.markdown_training import training_section
+from alpaqual.report.provenance import commit_text
 from alpaqual.report.report import Report, hardest_filtered
 from alpaqual.results.datasets import CategoryResult, DatasetResult
 from alpaqual.values import State
 
 MOST_BYTES = 60_000
 """GitHub takes 65,536 bytes in a comment."""
+
+_LONGEST_COMMAND = 2_000
 
 _SIGN = {
     State.PASS: "✅ PASS",
@@ -48,7 +51,6 @@ def _sections(report: Report) -> Iterator[str]:
     yield _head(report)
     yield _reasons(report, State.ERROR, "Errors")
     yield _reasons(report, State.FAIL, "Failures")
-    yield _reasons(report, State.INCOMPLETE, "Stopped early")
     yield _reasons(report, State.WARN, "Warnings")
     yield _datasets(report)
     yield training_section(report.results.training)
@@ -202,5 +204,10 @@ def _footer(report: Report) -> str:
     data = ", ".join(code(digest) for digest in digests[:5]) + (
         f" and {len(digests) - 5} more" if len(digests) > 5 else ""
     )
-    command = code(f"alpaqual run {results.recipe.file}")
-    return f"<sub>alpaqual {provenance.alpaqual} · data {data} · reproduce: {command}</sub>\n"
+    versions = {"alpaqual": provenance.alpaqual, "Python": provenance.python, "DuckDB": provenance.duckdb}
+    parts = [f"{name} {plain_markdown(version)}" for name, version in versions.items() if version]
+    parts += [f"recipe {code(results.recipe.sha256[:12])}"] if results.recipe.sha256 else []
+    parts += [f"commit {code(commit_text(provenance.commit, 12))}"] if provenance.commit is not None else []
+    parts += [f"data {data}"] if digests else []
+    parts.append(f"reproduce: {code(provenance.command or f'alpaqual run {results.recipe.file}', _LONGEST_COMMAND)}")
+    return f"<sub>{' · '.join(parts)}</sub>\n"

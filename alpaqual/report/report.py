@@ -43,15 +43,14 @@ class Report:
 
     @property
     def headline(self) -> str:
-        """The number of reasons of each state, in one line without a word from a row."""
+        """The number of reasons of each state, and what `--until` left out, in one line without a word from a row."""
         counts = {state: len(self.reasons(state)) for state in (State.ERROR, State.FAIL, State.WARN)}
         parts = [
             f"{count} {_WORD[state]}{'s' if count > 1 and state is not State.FAIL else ''}"
             for state, count in counts.items()
             if count
         ]
-        if self.reasons(State.INCOMPLETE):
-            parts.append("stopped early")
+        parts += [reason.text for reason in self.reasons(State.INCOMPLETE)]
         return ", ".join(parts) or "all checks pass"
 
 

@@ -100,10 +100,22 @@ class SourceDigests(Record, frozen=True, kw_only=True):
     sha256: list[str]
 
 
+class Commit(Record, frozen=True, kw_only=True):
+    """The git commit of the project; `changed` says whether a file outside of `runs/` and `.alpaqual/` differed from it."""
+
+    sha: str
+    changed: bool
+
+
 class Provenance(Record, frozen=True, kw_only=True):
-    """What makes the same rows again: the version of alpaqual, the digests of sources, the fingerprint of each stage."""
+    """What makes the same rows again, with the recipe and its overrides: versions, commit, digests of sources, and the
+    fingerprint of each stage. `command` gives the result again; `commit` is null where the project is in no git repository."""
 
     alpaqual: str
+    python: str = ""
+    duckdb: str = ""
+    command: str = ""
+    commit: Commit | None = None
     sources: list[SourceDigests]
     stages: dict[str, str]
 

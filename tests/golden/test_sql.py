@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from alpaqual.plan.stage import KeptTable, TemporaryTable
 CASES = Path(__file__).parent / "cases"
 NAMES = sorted(path.name for path in CASES.iterdir() if path.is_dir())
 GOLDEN = ("plan.sql", "report.md")
+NUMBER = "[0-9]+(?:[.]|&#46;)[^ ]+"
 BLESS = os.environ.get("ALPAQUAL_BLESS") == "1"
 
 
@@ -52,7 +54,8 @@ def text_of(run, file):
     """A file of a run without what differs from machine to machine and from version to version."""
     text = (run.folder / file).read_text(encoding="utf-8")
     project = str(run.folder.parents[1])
-    return text.replace(project, "/project").replace(f"alpaqual {alpaqual.__version__} ", "alpaqual VERSION ")
+    text = text.replace(project, "/project").replace(f"alpaqual {alpaqual.__version__} ", "alpaqual VERSION ")
+    return re.sub(f"(Python|DuckDB) {NUMBER}|(recipe) `[0-9a-f]{{12}}`| --set engine.threads=[0-9]+", r"\1\2", text)
 
 
 @pytest.mark.parametrize("file", GOLDEN)

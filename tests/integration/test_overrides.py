@@ -57,8 +57,8 @@ def test_plan_compares_with_the_folder_of_the_same_overrides(scored: Project) ->
     assert planned(SET) == "its result is in the store"
     text = scored.recipe.read_text().replace("{quality: {threshold", "{quality: {seed: 7, threshold")
     scored.write("recipe.yaml", text)
-    assert planned(SET) == "changed: seed 0 -> 7"
-    assert planned() == "changed: seed 0 -> 7"
+    assert planned(SET) == "changed: seed nothing -> 7"
+    assert planned() == "changed: seed nothing -> 7"
 
 
 def test_names_of_folders(scored: Project) -> None:

@@ -231,7 +231,9 @@ def test_many_datasets_fit_too() -> None:
 @pytest.mark.parametrize("state", list(State))
 def test_every_verdict_has_its_sign(state: State) -> None:
     text = to_markdown(report(verdict=state, reasons=[{"state": state, "text": "why", "place": ""}]))
-    assert {"pass": "✅ PASS", "warn": "⚠️ WARN", "fail": "❌ FAIL", "error": "🛑 ERROR"}[state] in text.splitlines()[1]
+    assert {"pass": "✅ PASS", "warn": "⚠️ WARN", "incomplete": "⏸️ INCOMPLETE", "fail": "❌ FAIL", "error": "🛑 ERROR"}[
+        state
+    ] in text.splitlines()[1]
 
 
 def test_the_report_of_a_failed_stage_is_short_and_whole() -> None:
