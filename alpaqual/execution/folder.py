@@ -139,7 +139,12 @@ class RunFolder:
 
     def rename(self, source: str, target: str) -> None:
         """Rename a folder of a job when the run is finished."""
+        self.moved(source, target)
         self._renamed.append((source, target))
+
+    def moved(self, source: str, target: str) -> None:
+        """Note that the files of a folder are a run's under another name too."""
+        self._note(target + name.removeprefix(source) for name in self.made if name.startswith(f"{source}/"))
 
     def commit(self, results: Results) -> Path:
         """Put the prepared files in their places, `results.json` last. Returns the folder that has them.
@@ -180,7 +185,11 @@ class RunFolder:
         new = [name for name in names if name not in self.made]
         for name in new:
             self._check(name)
-        self.made |= (_made_in(self.path) or set()) | set(new)
+        self._note(new)
+
+    def _note(self, names: Iterable[str]) -> None:
+        new = set(names) - self.made
+        self.made |= (_made_in(self.path) or set()) | new
         if new:
             self.path.mkdir(parents=True, exist_ok=True)
             marker = {"version": _VERSION, "files": sorted(self.made)}

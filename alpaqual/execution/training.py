@@ -263,10 +263,12 @@ class TrainingRun:
         if there is not None and there != self.job.key:
             target = _free(_earlier(self.run.path, self.job.dataset, there))
             target.parent.mkdir(parents=True, exist_ok=True)
+            self.run.moved(self.path, str(target.relative_to(self.run.path)))
             self.folder.rename(target)
         before = _earlier(self.run.path, self.job.dataset, self.job.key)
         if before.is_dir() and job_folder.key_in(self.folder) is None:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
+            self.run.moved(str(before.relative_to(self.run.path)), self.path)
             before.rename(self.folder)
 
     def start(self) -> None:

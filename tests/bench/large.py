@@ -112,7 +112,7 @@ def alpaqual(name: str, *more: str) -> Contender:
     return Contender(
         name,
         "",
-        lambda folder: [sys.executable, "-m", "alpaqual", "run", "recipe.yaml", *more],
+        lambda folder: [sys.executable, "-m", "alpaqual", "run", "recipe.yaml", "--out", "runs/large", *more],
         output="runs/large/datasets/quality.jsonl",
         environment=alpaqual_environment(),
     )

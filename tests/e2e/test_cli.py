@@ -122,7 +122,8 @@ def test_exit_0_and_the_run_folder(small: Project) -> None:
 
 @pytest.mark.slow
 def test_exit_1_when_the_data_is_not_good(small: Project) -> None:
-    done = small.command("run", "recipe.yaml", "-q", "--set", "expect.0.rows.min=100", process=True)
+    small.write("recipe.yaml", RECIPE.replace("rows: {min: 10}", "rows: {min: 100}"))
+    done = small.command("run", "recipe.yaml", "-q", process=True)
     text = said(done, 1)
     assert text.startswith("FAIL: trial\n")
     assert re.search(r"  fail: recipe\.yaml:16: expected dataset quality: rows at least 100; found \d+\n", text)
@@ -281,11 +282,14 @@ def test_a_quiet_run_that_passes_prints_nothing(small: Project) -> None:
 
 def test_set_changes_the_recipe_and_until_stops_early(small: Project) -> None:
     done = small.command("run", "recipe.yaml", "--until", "categorising", "--set", "name=early", "--json")
-    results = json.loads(said(done, 1))
+    results = json.loads(said(done, 0))
+    assert results["verdict"] == "incomplete"
     assert results["recipe"]["name"] == "early"
     assert results["categories"]["coding"]["rows"] == 12
     assert results["datasets"] == {}
-    assert not (small.folder / "runs/early/report.md").exists()
+    assert "INCOMPLETE" in (small.folder / "runs/early/report.md").read_text()
+    schema = json.loads(said(small.command("schema", "results"), 0))
+    jsonschema.validate(results, schema)
 
 
 def test_a_shipped_recipe_runs_from_an_empty_folder(project: Project) -> None:
