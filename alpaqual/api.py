@@ -73,22 +73,22 @@ class Run(FinishedRun):
     @property
     def datasets(self) -> Mapping[str, Rows]:
         """The selected rows of each dataset: id, instruction, input, output."""
-        return {name: Rows(self.folder / "datasets" / f"{name}.jsonl") for name in self.results.datasets}
+        return {name: Rows(self._own / "datasets" / f"{name}.jsonl") for name in self.results.datasets}
 
     @property
     def fates(self) -> Rows:
         """What became of every row in every dataset: dataset, id, fate, reasons."""
-        return Rows(self.folder / "tables" / "fates.parquet")
+        return Rows(self._own / "tables" / "fates.parquet")
 
     @property
     def grades(self) -> Rows:
         """Every score: grader, id, score, reason."""
-        return Rows(self.folder / "tables" / "grades.parquet")
+        return Rows(self._own / "tables" / "grades.parquet")
 
     @property
     def failures(self) -> Rows:
         """Every failing row of every rule: rule, id, column, value."""
-        return Rows(self.folder / "tables" / "failures.parquet")
+        return Rows(self._own / "tables" / "failures.parquet")
 
     def rows(self, **wanted: Any) -> list[dict[str, Any]]:
         """Which rows, and why: see `alpaqual.store.tables.read_rows`.
@@ -96,7 +96,21 @@ class Run(FinishedRun):
         Raises RecipeError where the run has no dataset, category, rule or fate of a name.
         """
         check_names(self, **{kind: wanted[kind] for kind in ("dataset", "category", "rule", "fate") if kind in wanted})
-        return read_rows(self.folder, **wanted)
+        return read_rows(self._own, **wanted)
+
+    @property
+    def _own(self) -> Path:
+        """The folder. Raises StageError where a later run has replaced the files of this one."""
+        recover(self.folder)
+        made, there = self.results.provenance, None
+        with contextlib.suppress(RecipeError):
+            there = read_results(self.folder).provenance
+        if made is not None and there is not None and made.stages != there.stages:
+            raise StageError(
+                f"a later run has replaced the files of this one in {self.folder}: open it with open_run, or give each run a "
+                "folder of its own with out= or sets="
+            )
+        return self.folder
 
     def report(self) -> Report:
         """The report of this run."""

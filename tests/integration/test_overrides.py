@@ -9,6 +9,7 @@ import pytest
 from conftest import Project
 
 from alpaqual import api
+from alpaqual.errors import StageError
 from alpaqual.execution.folder import run_name
 
 SET = "datasets.quality.threshold.score=5"
@@ -77,3 +78,15 @@ def test_names_of_folders(scored: Project) -> None:
     assert Path(hostile).name == hostile
     assert not set(hostile) & set("/[]*?{}= ")
     assert len(hostile) < 64
+
+
+def test_a_run_whose_files_a_later_run_replaced_shows_no_other_rows(scored: Project) -> None:
+    first = scored.run()
+    scored.write("recipe.yaml", scored.recipe.read_text().replace("{score: 4}", "{score: 5}"))
+    second = scored.run()
+    assert second.folder == first.folder
+    assert len(second.datasets["quality"]) == 5
+    for read in (lambda: first.datasets, lambda: first.fates, lambda: first.grades, lambda: first.failures, first.rows):
+        with pytest.raises(StageError, match="a later run has replaced the files of this one"):
+            read()
+    assert first.results.datasets["quality"].rows == 10

@@ -18,6 +18,7 @@ pytest.importorskip("torch", reason="needs the extra 'train'")
 from training import TINY, rows, write_tokenizer
 
 import alpaqual
+from alpaqual.api import open_run
 from alpaqual.errors import MachineError, RecipeError, StageError
 
 pytestmark = pytest.mark.slow
@@ -88,6 +89,21 @@ def test_another_threshold_with_the_same_rows_reuses_the_model(trained: Project)
     assert back.results["training"]["good"]["rows"] == 15
     assert first.stat().st_ino == inode
     assert [each.reused for each in back.outcomes if each.stage == "training.good"] == [True]
+
+
+def test_the_model_of_a_finished_run_stays_while_the_next_run_fails(trained: Project) -> None:
+    first = trained.run()
+    place = first.folder / "training" / "good"
+    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    text = trained.recipe.read_text()
+    trained.recipe.write_text(text.replace("learning_rate: 0.001", "learning_rate: 1.0e+30"))
+    with pytest.raises(StageError, match="the step was not applied"):
+        trained.run()
+    assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
+    assert open_run(first.folder).results == first.results
+    assert open_run(first.folder / "unfinished").verdict == "error"
+    trained.recipe.write_text(text)
+    assert all(each.reused for each in trained.run().outcomes)
 
 
 def test_the_plan_reuses_a_model_of_the_same_rows(trained: Project) -> None:
