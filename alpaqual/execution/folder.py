@@ -112,6 +112,7 @@ class RunFolder:
     def write(self, name: str, text: str, mode: int = 0o644) -> None:
         """Prepare a text file of the run. Raises StageError where a file of that name is not a run's."""
         self._check(name)
+        self._mark()
         write_whole(self._swap / name, text)
         (self._swap / name).chmod(mode)
         self._prepared[name] = self._swap / name
@@ -119,6 +120,7 @@ class RunFolder:
     def place(self, stored: Path, name: str) -> None:
         """Prepare a stored file under a name of the run. Raises StageError where a file of that name is not a run's."""
         self._check(name)
+        self._mark()
         place_file(stored, self._swap / name)
         self._prepared[name] = stored
 
@@ -191,9 +193,17 @@ class RunFolder:
         new = set(names) - self.made
         self.made |= (_made_in(self.path) or set()) | new
         if new:
-            self.path.mkdir(parents=True, exist_ok=True)
-            marker = {"version": _VERSION, "files": sorted(self.made)}
-            write_whole(self.path / MARKER, json.dumps(marker, indent=1) + "\n")
+            self._write_marker()
+
+    def _mark(self) -> None:
+        """Make the folder a run's, before it has a file: also for a run that starts while this one is at work."""
+        if not (self.path / MARKER).exists():
+            self._write_marker()
+
+    def _write_marker(self) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        marker = {"version": _VERSION, "files": sorted(self.made)}
+        write_whole(self.path / MARKER, json.dumps(marker, indent=1) + "\n")
 
 
 def recover(path: Path) -> None:
