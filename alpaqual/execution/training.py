@@ -140,24 +140,6 @@ def _earlier(run: Path, dataset: str, key: str) -> Path:
     return run / "training" / "earlier" / f"{dataset}-{key[:12]}"
 
 
-def measured_speed(folder: Path, job: Job) -> float | None:
-    """Tokens a second of jobs in a run folder with the same model, settings and launch; None where there are none."""
-    speeds, asked = [], msgspec.to_builtins(job)
-    for path in sorted((folder / "training").glob(f"*/{job_folder.JOB}")):
-        other, lines = job_folder.read_json(path), job_folder.steps_in(path.parent)
-        words = ("model", "method", "lora", "precision", "text", "launch")
-        same = other is not None and all(_comparable(other, word) == _comparable(asked, word) for word in words)
-        # The first step includes compilation and allocation.
-        if same and len(lines) > 1:
-            speeds.append(sum(line["tokens"] for line in lines[1:]) / sum(line["seconds"] for line in lines[1:]))
-    return speeds[-1] if speeds else None
-
-
-def _comparable(job: Mapping[str, Any], word: str) -> Any:
-    """A part of a job; of a model, the digests in place of the paths."""
-    return {**job[word], "path": None, "tokenizer": None} if word == "model" else job[word]
-
-
 class TrainingRun:
     """One job in the run folder: its files, the process that trains, and what became of it."""
 

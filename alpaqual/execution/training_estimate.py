@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from alpaqual import job_folder
 from alpaqual.amounts import duration
-from alpaqual.execution.training import exported_file, is_trained, measured_speed
+from alpaqual.execution.training import exported_file, is_trained
 from alpaqual.job import Job
 from alpaqual.llm.local import count_weights
 from alpaqual.plan.plan import Plan
@@ -149,3 +152,21 @@ def _gpus() -> tuple[int, str]:
         return 0, ""
     names = listed.stdout.splitlines() if listed.returncode == 0 else []
     return len(names), names[0] if names else ""
+
+
+def measured_speed(folder: Path, job: Job) -> float | None:
+    """Tokens a second of jobs in a run folder with the same model, settings and launch; None where there are none."""
+    speeds, asked = [], msgspec.to_builtins(job)
+    for path in sorted((folder / "training").glob(f"*/{job_folder.JOB}")):
+        other, lines = job_folder.read_json(path), job_folder.steps_in(path.parent)
+        words = ("model", "method", "lora", "precision", "text", "launch")
+        same = other is not None and all(_comparable(other, word) == _comparable(asked, word) for word in words)
+        # The first step includes compilation and allocation.
+        if same and len(lines) > 1:
+            speeds.append(sum(line["tokens"] for line in lines[1:]) / sum(line["seconds"] for line in lines[1:]))
+    return speeds[-1] if speeds else None
+
+
+def _comparable(job: Mapping[str, Any], word: str) -> Any:
+    """A part of a job; of a model, the digests in place of the paths."""
+    return {**job[word], "path": None, "tokenizer": None} if word == "model" else job[word]

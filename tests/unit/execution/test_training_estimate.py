@@ -9,7 +9,7 @@ from conftest import Project
 
 import alpaqual
 from alpaqual.api import commands, estimate_jobs
-from alpaqual.execution.training import measured_speed
+from alpaqual.execution.training_estimate import measured_speed
 from alpaqual.job import to_json
 from alpaqual.llm.local import count_weights
 from alpaqual.plan.training import TrainStage
