@@ -180,10 +180,7 @@ def execute(
         raise StageError(f"{error.strerror or error}: {error.filename or folder.path}") from error
     finally:
         folder.discard()
-    # The data is complete and its report is written: only then is the error of a training job raised.
-    for each in execution.trained.values():
-        if each.error is not None:
-            raise each.error
+    execution.raise_errors()
     return finished
 
 

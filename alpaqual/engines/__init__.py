@@ -30,9 +30,9 @@ def engine_class(kind: str) -> type[Engine]:
 
 
 @contextmanager
-def viewing(tables: Mapping[str, Path]) -> Iterator[Engine]:
-    """The default engine with stored Parquet files as tables, closed at the end."""
-    engine = open_engine()
+def viewing(tables: Mapping[str, Path], kind: str = DEFAULT) -> Iterator[Engine]:
+    """An engine with stored Parquet files as tables, closed at the end."""
+    engine = open_engine(kind=kind)
     try:
         for table, path in tables.items():
             engine.view(table, [path])

@@ -98,7 +98,7 @@ def _estimate(plan: Plan, name: str, grader: Grader, tables: dict[str, Path], le
     only = asked_rows(grader, plan.recipe.dropping, cascade=False)
     seen: set[str] = set()
     rows = known = size = learned = counted = said = 0
-    with viewing(tables) as database:
+    with viewing(tables, plan.recipe.text.engine.kind) as database:
         for _, row in stream(database, only):
             rows += 1
             request = plugin.request(row)

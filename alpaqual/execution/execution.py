@@ -11,11 +11,12 @@ from typing import Any, Protocol
 
 from alpaqual.contracts import Engine
 from alpaqual.engines import open_engine
+from alpaqual.errors import AlpaqualError
 from alpaqual.execution.filling import fill_folder
 from alpaqual.execution.folder import RunFolder
 from alpaqual.execution.options import RunOptions
 from alpaqual.execution.provenance import find_commit
-from alpaqual.execution.results import build_results
+from alpaqual.execution.results import build_results, with_training
 from alpaqual.execution.run import Outcome
 from alpaqual.execution.training import Trained
 from alpaqual.plan.plan import Plan
@@ -37,6 +38,11 @@ class StageResult(Protocol):
 
     @property
     def finished(self) -> bool: ...
+
+    @property
+    def error(self) -> AlpaqualError | None:
+        """An error that the run raises at its end, when everything else is complete and reported."""
+        ...
 
 
 class Handler(Protocol):
@@ -181,9 +187,14 @@ class Execution:
             fill_folder(self.plan, self.stored_results, self.store, self.folder)
 
     @cached_property
+    def data_results(self) -> Results:
+        """The results of the data, judged once: before a stage that only good data reaches, or at the end."""
+        return build_results(self.plan, self.stored_results, self.commit, self._until)
+
+    @property
     def data_failed(self) -> bool:
         """Whether the data is not good: nothing is trained on it."""
-        return bool(build_results(self.plan, self.stored_results, None).verdict is State.FAIL)
+        return self.data_results.verdict is State.FAIL
 
     @property
     def trained(self) -> dict[str, Trained]:
@@ -197,8 +208,14 @@ class Execution:
         return find_commit(self.store.project, self.folder.path if self.folder is not None else self.store.root)
 
     def build_results(self) -> Results:
-        """Build the results of this execution."""
-        return build_results(self.plan, self.stored_results, self.commit, self.trained, self._until)
+        """Return the results of this execution."""
+        return with_training(self.plan, self.data_results, self.trained)
+
+    def raise_errors(self) -> None:
+        """Raise the first error that a stage left in its result: the rest of the run is complete and reported."""
+        for result in self.results.values():
+            if result.error is not None:
+                raise result.error
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -26,7 +26,7 @@ def fill_folder(plan: Plan, results: Mapping[str, Result], store: Store, folder:
         for stage in stages:
             placed |= {f"{TABLES}/{table.name}.parquet": results[stage.name].table(table.name) for table in kind.shown}
         if kind.joined is not None and stages:
-            placed[f"{TABLES}/{kind.joined[0]}.parquet"] = _joined(store, kind, stages, results)
+            placed[f"{TABLES}/{kind.joined[0]}.parquet"] = _joined(plan, store, kind, stages, results)
     for selecting in plan.of(SelectStage):
         if selecting.name in results:
             placed[f"{DATASETS}/{selecting.dataset}.jsonl"] = exported_file(selecting, results[selecting.name])
@@ -36,7 +36,7 @@ def fill_folder(plan: Plan, results: Mapping[str, Result], store: Store, folder:
     folder.write(STAGES, record_text(plan))
 
 
-def _joined(store: Store, kind: StageKind, stages: list[Stage], results: Mapping[str, Result]) -> Path:
+def _joined(plan: Plan, store: Store, kind: StageKind, stages: list[Stage], results: Mapping[str, Result]) -> Path:
     """One table of all stages of a kind, kept in the store as a stage's result is."""
     assert kind.joined is not None
     name, table_of = kind.joined
@@ -50,7 +50,8 @@ def _joined(store: Store, kind: StageKind, stages: list[Stage], results: Mapping
     key = fingerprint({"joined": name, "inputs": inputs})
     result = store.find(key)
     if result is None:
-        with store.making() as making, viewing({table.name: path for table, path in tables.items()}) as engine:
+        views, engine_kind = {table.name: path for table, path in tables.items()}, plan.recipe.text.engine.kind
+        with store.making() as making, viewing(views, engine_kind) as engine:
             union = "\nUNION ALL\n".join(f"SELECT * FROM {table}" for table in tables)
             engine.table(name, union, making / f"{name}.parquet", f"joining {name}")
             result = store.seal(making, key, {}, {"joined": name}, inputs)

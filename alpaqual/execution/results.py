@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -59,18 +60,60 @@ from alpaqual.store.store import Result
 from alpaqual.values import Fate, State, worst
 
 
-def build_results(
-    plan: Plan,
-    stages: Mapping[str, Result],
-    commit: Commit | None,
-    trained: Mapping[str, Trained] | None = None,
-    until: str | None = None,
-) -> Results:
-    """Build the results of a run from its finished stages.
+def build_results(plan: Plan, stages: Mapping[str, Result], commit: Commit | None, until: str | None = None) -> Results:
+    """Build the results of the data from its finished stages; `until` is the kind of the last stages that were to run."""
+    return _Builder(plan, stages, commit, until).build()
 
-    `trained` says how the training of each dataset went; `until` is the kind of the last stages that were to run.
-    """
-    return _Builder(plan, stages, commit, trained or {}, until).build()
+
+def with_training(plan: Plan, results: Results, trained: Mapping[str, Trained]) -> Results:
+    """Add how the training of each dataset went, with its settings and what was measured."""
+    place = plan.recipe.place(("training",))
+    errors = [
+        Reason(state=State.ERROR, text=str(each.error), place=place)
+        for each in trained.values()
+        if each.error is not None
+    ]
+    return msgspec.structs.replace(
+        results,
+        training={name: _training_result(plan, name, each) for name, each in trained.items()},
+        **_judged([*results.reasons, *errors]),
+    )
+
+
+def _judged(reasons: Sequence[Reason]) -> dict[str, Any]:
+    """The reasons, worst first, and the verdict that follows from them."""
+    order = list(State)
+    return {
+        "reasons": sorted(reasons, key=lambda reason: -order.index(reason.state)),
+        "verdict": worst([reason.state for reason in reasons]),
+    }
+
+
+def _training_result(plan: Plan, dataset: str, trained: Trained) -> TrainingResult:
+    stage = plan.find(TrainStage, dataset)
+    assert stage is not None
+    job, model = stage.job, stage.job.model
+    measured = dict(trained.facts)
+    if measured.get("held_out"):
+        measured["held_out"] = {"dataset": (job.held_out or "").removesuffix(".jsonl"), **measured["held_out"]}
+    settings = {
+        "state": trained.state,
+        "why": trained.why,
+        "base_model": model.path or model.name or f"random {(model.config or {}).get('model_type', 'weights')}",
+        "method": job.method,
+        "precision": job.precision,
+        "epochs": job.steps.epochs,
+        "batch_size": job.steps.batch_size,
+        "learning_rate": job.steps.learning_rate,
+        "max_length": job.text.max_length,
+        "loss_on": job.text.loss_on,
+        "prompt": job.text.prompt,
+    }
+    try:
+        return convert_training(settings | measured)
+    except msgspec.ValidationError as error:
+        where = f"training/{dataset}/{MODEL}/{MANIFEST}"
+        raise StageError(f"{where} is broken ({error}); remove training/{dataset} and run again") from None
 
 
 def failed_results(plan: Plan, error: AlpaqualError, commit: Commit | None = None) -> Results:
@@ -115,11 +158,9 @@ class _Builder:
         plan: Plan,
         stages: Mapping[str, Result],
         commit: Commit | None,
-        trained: Mapping[str, Trained],
         until: str | None,
     ) -> None:
         self.until = until
-        self.trained = trained
         self.plan = plan
         self.recipe: Recipe = plan.recipe
         self.stages = stages
@@ -155,19 +196,12 @@ class _Builder:
             provenance=provenance(self.plan, self.stages, self.commit),
             settings=ReportLimits(examples=self.recipe.text.report.examples, samples=self.recipe.text.report.samples),
         )
-        expectations, training = list(self.expectations(found)), dict(self.training())
+        expectations = list(self.expectations(found))
         for note in self.plan.notes:
             self.reason(State.WARN, note, "")
         if left_out := self.left_out():
             self.reason(State.INCOMPLETE, f"stopped after {self.until} (--until); not run: {', '.join(left_out)}", "")
-        order = list(State)
-        return msgspec.structs.replace(
-            found,
-            expectations=expectations,
-            training=training,
-            reasons=sorted(self.reasons, key=lambda reason: -order.index(reason.state)),
-            verdict=worst([reason.state for reason in self.reasons]),
-        )
+        return msgspec.structs.replace(found, expectations=expectations, **_judged(self.reasons))
 
     def reason(self, state: State, text: str, place: str) -> None:
         if state is not State.PASS:
@@ -311,35 +345,3 @@ class _Builder:
             result, text = expectation_result(expectation, found, self.recipe.place(("expect", index)))
             self.reason(result.state, text, result.place)
             yield result
-
-    def training(self) -> Iterator[tuple[str, TrainingResult]]:
-        """Yield how the training of each dataset went, with its settings and what was measured."""
-        for name, each in self.trained.items():
-            stage = self.plan.find(TrainStage, name)
-            assert stage is not None
-            job = stage.job
-            model = job.model
-            measured = dict(each.facts)
-            if measured.get("held_out"):
-                dataset = (job.held_out or "").removesuffix(".jsonl")
-                measured["held_out"] = {"dataset": dataset, **measured["held_out"]}
-            settings = {
-                "state": each.state,
-                "why": each.why,
-                "base_model": model.path or model.name or f"random {(model.config or {}).get('model_type', 'weights')}",
-                "method": job.method,
-                "precision": job.precision,
-                "epochs": job.steps.epochs,
-                "batch_size": job.steps.batch_size,
-                "learning_rate": job.steps.learning_rate,
-                "max_length": job.text.max_length,
-                "loss_on": job.text.loss_on,
-                "prompt": job.text.prompt,
-            }
-            try:
-                yield name, convert_training(settings | measured)
-            except msgspec.ValidationError as error:
-                where = f"training/{name}/{MODEL}/{MANIFEST}"
-                raise StageError(f"{where} is broken ({error}); remove training/{name} and run again") from None
-            if each.error is not None:
-                self.reason(State.ERROR, str(each.error), self.recipe.place(("training",)))

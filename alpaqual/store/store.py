@@ -40,6 +40,11 @@ class Result:
         """A stored result is complete: a stage without one has no seal."""
         return True
 
+    @property
+    def error(self) -> None:
+        """A stage that fails stores no result."""
+        return None
+
     def table(self, table: str) -> Path:
         """The Parquet file of one of its tables."""
         return self.folder / f"{table}.parquet"
