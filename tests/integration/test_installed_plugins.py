@@ -20,9 +20,6 @@ MODULE = '''
 
 from alpaqual.values import Endpoint, Grade, Reply, Request, Row
 
-pytestmark = pytest.mark.slow
-
-
 class Echo:
     BATCH_REQUESTS = 0
     PROBABILITIES = False

@@ -23,7 +23,7 @@ def test_a_missing_base_model_is_named_by_its_path(job):  # noqa: F811
     folder, made = job
     with pytest.raises(MachineError, match=rf"no model at {folder}/models/gone"):
         BaseModel(replace(made, model=Model(path="models/gone")), folder).config()
-    with pytest.raises(MachineError, match=r"tokenizer has no config.json, so it is no model"):
+    with pytest.raises(MachineError, match=r"tokenizer has no config.json, so it is not a model"):
         BaseModel(replace(made, model=Model(path="tokenizer")), folder).config()
     assert BaseModel(replace(made, model=Model(name="owner/name")), folder).place == Place("owner/name")
 
