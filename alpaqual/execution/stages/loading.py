@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from alpaqual.contracts import Source
+from alpaqual.compression import verify_compressed_file
 from alpaqual.errors import QueryError, RecipeError
-from alpaqual.execution.compression import verify_compressed_file
 from alpaqual.execution.stored import StoredHandler
 from alpaqual.plan.loading import NOTHING_UNREADABLE, LoadStage
 from alpaqual.plan.tables import UNREADABLE
-from alpaqual.registry import find
+from alpaqual.sources import open_source
 from alpaqual.values import Scan
 
 
@@ -43,7 +42,7 @@ class Handler(StoredHandler[LoadStage]):
 
         Raises RecipeError where a file as a whole cannot be read.
         """
-        source: Source = find("sources", scan.format)()
+        source = open_source(scan.format, scan.options)
         try:
             for file in scan.files if scan.copied else ():
                 verify_compressed_file(file.path)
