@@ -111,13 +111,15 @@ class Grade:
 class SourceFile:
     """A file of a source: its path, its sha256 and its size in bytes.
 
-    `partitions` has the columns that its folders `column=value` give, where the recipe asks for them.
+    `partitions` has the columns that its folders `column=value` give, where the recipe asks for them. `compressed`: whether
+    its bytes are those of a compressed file.
     """
 
     path: str
     digest: str
     bytes: int
     partitions: tuple[tuple[str, str | None], ...] = ()
+    compressed: bool = True
 
 
 @dataclass(frozen=True)

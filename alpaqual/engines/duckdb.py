@@ -283,7 +283,7 @@ def _write_cells(scan: Scan, rows: RowReader, target: Path) -> list[tuple[int, s
     position = 0
     with target.open("w", encoding="utf-8") as stream:
         for file in scan.files:
-            shown, partitions = Path(file.path).name, dict(file.partitions)
+            shown, partitions = file.path.rpartition("/")[2], dict(file.partitions)
             try:
                 for row, reason in rows(file.path):
                     position += 1

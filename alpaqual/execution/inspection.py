@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import os
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import fields as fields_of
 from dataclasses import replace
@@ -11,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from alpaqual.compression import verify_compressed_file
+from alpaqual.compression import compression_by, compression_of, verify_compressed_file
 from alpaqual.contracts import Engine
 from alpaqual.contracts import Source as SourcePlugin
 from alpaqual.delimited import common_kind, kind_of_text
@@ -122,20 +124,25 @@ class _SourceInspector:
         # or of a file that exists, are plain characters.
         globbed = glob.has_magic(source.path) and not named.is_file()
         matches = glob.glob(source.path, root_dir=folder, recursive=True) if globbed else []  # noqa: PTH207
-        paths = sorted(str(folder / match) for match in matches) if globbed else [str(named)]
-        sizes = {Path(path): size for path in paths if (size := _size(path)) is not None}
+        paths = sorted(os.path.join(folder, match) for match in matches) if globbed else [str(named)]  # noqa: PTH118
+        sizes = {path: size for path in paths if (size := _size(path)) is not None}
         if not sizes:
             self.problem(index, "path", f"no file matches {source.path} (looked in {self.recipe.folder.resolve()})")
         for path, size in sizes.items():
             if size == 0:
-                self.problem(index, "path", f"{path.name} is an empty file")
+                self.problem(index, "path", f"{Path(path).name} is an empty file")
         return [self.file(path, size, source) for path, size in sizes.items() if size]
 
-    def file(self, path: Path, size: int, source: Source) -> SourceFile:
-        """One file; a small one is hashed each time."""
-        digest = hashlib.sha256(path.read_bytes()).hexdigest() if size < _SMALL else self.store.digest(path)
-        partitions = tuple(_partitions(path, self.recipe.folder.absolute(), source.path)) if source.partitions else ()
-        return SourceFile(str(path), digest, size, partitions)
+    def file(self, path: str, size: int, source: Source) -> SourceFile:
+        """One file; a small one is hashed each time, since a look-up takes longer."""
+        if size < _SMALL:
+            with open(path, "rb") as stream:  # noqa: PTH123 - a Path for each of ten thousand files takes seconds
+                content = stream.read()
+            digest, compressed = hashlib.sha256(content).hexdigest(), compression_by(content[:16], path) is not None
+        else:
+            digest, compressed = self.store.digest(Path(path)), compression_of(path) is not None
+        given = _partitions(Path(path), self.recipe.folder.absolute(), source.path) if source.partitions else ()
+        return SourceFile(path, digest, size, tuple(given), compressed)
 
     def with_partitions(self, index: int, source: Source, found: FilesFound, files: list[SourceFile]) -> FilesFound:
         """The columns with those that folders give."""
@@ -161,8 +168,10 @@ class _SourceInspector:
         kinds: dict[str, set[str]] = {}
         for file in scan.files:
             try:
-                verify_compressed_file(file.path)
-                _add_kinds(kinds, (row for row, _ in plugin.rows(file.path)), plugin.CELLS, self.named)
+                if file.compressed:
+                    verify_compressed_file(file.path)
+                refused = _add_kinds(kinds, plugin.rows(file.path), plugin.CELLS, self.named)
+                reason = refused or reason
             except ValueError as error:
                 shown = Path(file.path).name
                 message = str(error)
@@ -262,11 +271,11 @@ def read_options(source: Source) -> ReadOptions:
 
 def _size(path: str) -> int | None:
     """Bytes of a file; None where there is none."""
-    file = Path(path)
     try:
-        return file.stat().st_size if file.is_file() else None
+        status = os.stat(path)  # noqa: PTH116
     except OSError:
         return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _partitions(path: Path, folder: Path, pattern: str) -> Iterable[tuple[str, str | None]]:
@@ -284,14 +293,20 @@ def _partitions(path: Path, folder: Path, pattern: str) -> Iterable[tuple[str, s
 
 
 def _add_kinds(
-    kinds: dict[str, set[str]], rows: Iterable[Mapping[str, Any] | None], cells: str, named: Iterable[str]
-) -> None:
-    """Add the types of the values of rows to those of each column; of texts, only columns that are named have some."""
-    for row in rows:
+    kinds: dict[str, set[str]], rows: Iterable[tuple[Mapping[str, Any] | None, str]], cells: str, named: Iterable[str]
+) -> str:
+    """Add the types of the values of rows to those of each column; of texts, only columns that are named have some.
+
+    Returns why the first row that cannot be read is refused.
+    """
+    first = ""
+    for row, reason in rows:
+        first = first or reason
         for column, value in (row or {}).items():
             found = kinds.setdefault(column, set())
             if value is not None and (cells != "text" or column in named):
                 found.add(kind_of_text(value) if cells == "text" else _kind(value))
+    return first
 
 
 def _fields_of(fields: Fields | str | None, columns: Mapping[str, str]) -> dict[str, str] | None:

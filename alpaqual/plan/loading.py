@@ -11,7 +11,7 @@ from alpaqual.plan.compilation import Compilation
 from alpaqual.plan.facts import LoadFacts, StageFacts
 from alpaqual.plan.source_columns import stored_column
 from alpaqual.plan.stage import Facts, KeptTable, Stage, Statement
-from alpaqual.plan.tables import INCOMPLETE, LOADED, QUARANTINE, ROWS, UNREADABLE, scanned
+from alpaqual.plan.tables import INCOMPLETE, LOADED, PLACES, QUARANTINE, ROWS, UNREADABLE, scanned
 from alpaqual.quote import literal, name
 from alpaqual.sources import open_source
 from alpaqual.sql import joined_key
@@ -29,6 +29,8 @@ _INCOMPLETE = (
 )
 NOTHING_UNREADABLE = "SELECT '' AS source, CAST(0 AS BIGINT) AS position, '' AS reason, '' AS text WHERE FALSE"
 """The table of unreadable rows before a reader adds any."""
+NO_PLACES = "SELECT '' AS source, CAST(0 AS BIGINT) AS position, '' AS place WHERE FALSE"
+"""The table of places before any row is refused."""
 _EXAMPLES = 20
 _TURNS = '\'[{"role":"VARCHAR","from":"VARCHAR","content":"VARCHAR","value":"VARCHAR"}]\''
 _JSON_KINDS = "CASE JSON_TYPE({0}) WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END"
@@ -41,6 +43,8 @@ class LoadStage(Stage):
     kind: ClassVar[str] = "loading"
     facts: ClassVar[type[StageFacts]] = LoadFacts
     scans: tuple[Scan, ...]
+    refused: tuple[str, ...]
+    """For each scan, the query of the positions of its rows that cannot be used; empty where all can be."""
 
 
 def load_stages(compilation: Compilation) -> Iterator[LoadStage]:
@@ -66,6 +70,7 @@ def load_stages(compilation: Compilation) -> Iterator[LoadStage]:
     yield LoadStage(
         settings={"sources": described, "types": types},
         scans=tuple(reading.scan for reading in readings),
+        refused=tuple(reading.refused() if reading.scan.copied else "" for reading in readings),
         statements=tuple(_statements(readings, types)),
     )
 
@@ -99,7 +104,9 @@ def _statements(readings: Sequence[_Reading], types: Mapping[str, str]) -> Itera
     yield KeptTable(INCOMPLETE, _INCOMPLETE)
     aside = [f"SELECT source, position, reason, text FROM {UNREADABLE}"]
     aside += [reading.quarantine() for reading in readings if reading.scan.copied]
-    yield KeptTable(QUARANTINE, f"SELECT * FROM ({_union(aside)}) AS refused ORDER BY source, position")
+    placed = f"({_union(aside)}) AS refused LEFT JOIN {PLACES} AS places USING (source, position)"
+    reason = "CONCAT(place || ': ', reason) AS reason"
+    yield KeptTable(QUARANTINE, f"SELECT source, position, {reason}, text FROM {placed} ORDER BY source, position")
     yield Facts("source_rows", "SELECT source, COUNT(*) AS rows FROM rows GROUP BY source ORDER BY source")
     yield Facts("quarantined", "SELECT source, COUNT(*) AS rows FROM quarantine GROUP BY source ORDER BY source")
     yield Facts("incomplete", "SELECT reason, COUNT(*) AS rows FROM incomplete GROUP BY reason ORDER BY reason")
@@ -178,6 +185,10 @@ class _Reading:
             f"SELECT {literal(self.facts.name)} AS source, position, {self.problem()} AS reason, "
             f"LEFT(CONCAT_WS(' | ', {', '.join(self.shown())}), 200) AS text FROM {self.relation()} WHERE {self.problem()} IS NOT NULL"
         )
+
+    def refused(self) -> str:
+        """SQL: the positions of the rows in quarantine."""
+        return f"SELECT position FROM {self.relation()} WHERE {self.problem()} IS NOT NULL ORDER BY position"
 
     def relation(self) -> str:
         if self.messages is None:

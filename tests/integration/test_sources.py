@@ -266,7 +266,7 @@ def test_conversations_without_an_answer_stand_in_quarantine(project: Project) -
     for (position, reason), words in zip(found, [words for _, words in UNANSWERED.values()], strict=False):
         assert words in reason, position
     assert [position for position, _ in found] == list(range(2, len(talks) + 2))
-    assert found[-1][1] == "not a list of turns"
+    assert found[-1][1] == f"d.jsonl line {len(talks) + 1}: not a list of turns"
     assert run.exit_code == 1
 
 
@@ -473,7 +473,7 @@ def test_items_that_are_no_rows_stand_in_quarantine(project: Project) -> None:
 def test_a_big_row_of_a_list_stands_in_quarantine(project: Project) -> None:
     big = {"instruction": "q", "output": "x" * 20_000_000}
     run = loaded(project, "d.json", json.dumps([ROWS[0], big, ROWS[1]]), 3)
-    assert quarantine(run) == [(2, "more than 16 million characters")]
+    assert quarantine(run) == [(2, "d.json item 2: more than 16 million characters")]
 
 
 # The bytes name the cases, and packed ones would hold the time: every worker must find the same names.

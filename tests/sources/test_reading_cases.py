@@ -99,7 +99,7 @@ WIDTHS = {
 def test_a_line_of_csv_concerns_itself_alone(project: Project, case: str) -> None:
     body, wanted, aside = WIDTHS[case]
     run = read(project, "d.csv", f"instruction,input,output\n{body}")
-    assert rows_of(run) == wanted
+    assert [tuple(text or "" for text in row) for row in rows_of(run)] == wanted
     assert [reason.startswith(start) for reason, start in zip(quarantine(run), aside, strict=True)] == [True] * len(
         aside
     )
@@ -108,7 +108,7 @@ def test_a_line_of_csv_concerns_itself_alone(project: Project, case: str) -> Non
 def test_no_line_above_a_header_is_skipped(project: Project) -> None:
     project.write("d.csv", "an export of today\ninstruction,output\nq,a\n")
     project.ask("d.csv")
-    with pytest.raises(RecipeError, match="an export of today"):
+    with pytest.raises(RecipeError, match="line 2: 2 values where the header has 1 col"):
         project.run()
 
 
