@@ -17,12 +17,16 @@ RowReader = Callable[[str], Iterator[tuple[dict[str, Any] | None, str]]]
 
 
 class Source(Protocol):
-    """Reads one file format: `alpaqual/sources/<format>.py` with a class `Plugin`."""
+    """Reads one file format: `alpaqual/sources/<format>.py` with a class `Plugin`.
+
+    A reader that takes options of a recipe's source names them in `OPTIONS` and is made with `ReadOptions`. A method
+    `places(file)` with the place of each row ("line 7"), in the order of `rows`, serves the messages of quarantine.
+    """
 
     VERSION: int
     """Part of every fingerprint: raised when the same file gives other rows."""
     SUFFIXES: tuple[str, ...]
-    """Endings of file names, without .gz and .zst."""
+    """Endings of file names, without that of a compression."""
     CELLS: Literal["json", "text", "typed"]
     """What a cell is: JSON, a text, or of the type that the file gives its column. A source that yields rows has JSON."""
 
@@ -46,8 +50,12 @@ class Engine(Protocol):
         """Whether the engine has a reader of its own for a source format."""
         ...
 
-    def describe(self, kind: str, files: Sequence[str]) -> FilesFound:
-        """Columns and types of files of a format that `reads` has; their rows are not read."""
+    def describe(self, scan: Scan) -> FilesFound:
+        """Columns of files of a format that `reads` has, with their types, found from all rows.
+
+        Of a format of texts, only the columns that the scan names get a type other than VARCHAR. Raises QueryError where the
+        engine cannot read the files alone.
+        """
         ...
 
     def load(self, scan: Scan, rows: RowReader) -> Sequence[tuple[int, str]]:

@@ -113,11 +113,40 @@ class Grade:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file of a source: its path, its sha256 and its size in bytes."""
+    """A file of a source: its path, its sha256 and its size in bytes.
+
+    `partitions` has the columns that its folders `column=value` give, where the recipe asks for them. `compressed`: whether
+    its bytes are those of a compressed file.
+    """
 
     path: str
     digest: str
     bytes: int
+    partitions: tuple[tuple[str, str | None], ...] = ()
+    compressed: bool = True
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a file is to be read, as the recipe says. Nothing of it is guessed from the file."""
+
+    delimiter: str | None = None
+    """Between two values of CSV; by default what the format is named after."""
+    quote: str = '"'
+    """Around a value of CSV; empty where quotes are plain characters."""
+    encoding: str = "utf-8"
+    header: bool = True
+    """Whether the first line of CSV has the names of the columns; else they are column0, column1, …"""
+    null: tuple[str, ...] = ("",)
+    """Texts of CSV that mean null."""
+    max_row_bytes: int = 16 * 2**20
+    """A row of more bytes is put in quarantine."""
+    split: str | None = None
+    """The split to read of a folder that the datasets library saved."""
+
+
+PLAIN = ReadOptions()
+"""The options of a source that names none."""
 
 
 @dataclass(frozen=True)
@@ -138,11 +167,12 @@ class Scan:
     """Rows of each file, for formats that have them in their metadata."""
     copied: bool = True
     """Whether the cells are copied into a table before anything else reads them; otherwise they are read in place."""
+    options: ReadOptions = PLAIN
 
 
 @dataclass(frozen=True)
 class FilesFound:
-    """What an engine knows of files without reading all of them: columns with their types, and rows of each file."""
+    """What a source's files hold: columns with their types, found from all rows, and rows of each file."""
 
     columns: Mapping[str, str]
     file_rows: tuple[int, ...] | None = None
@@ -163,3 +193,4 @@ class SourceFacts:
     columns: Mapping[str, str]
     fields: Mapping[str, str]
     file_rows: tuple[int, ...] | None = None
+    options: ReadOptions = PLAIN

@@ -7,17 +7,29 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 from alpaqual.contracts import RowReader
-from alpaqual.engines._duckdb_readers import READERS, one_file
+from alpaqual.delimited import Head, count_bytes
+from alpaqual.engines._duckdb_describing import described_csv, described_json
+from alpaqual.engines._duckdb_readers import (
+    READERS,
+    CsvReader,
+    JsonReader,
+    ParquetReader,
+    call,
+    csv_head,
+    one_file,
+)
 from alpaqual.errors import MachineError, QueryError
 from alpaqual.quote import literal, name
 from alpaqual.values import FilesFound, Scan, replace_surrogates
 
 ROW_GROUP = 24_576
 _LONGEST_LINE = 128 * 2**20
+_BYTES = "row bytes"
 
 
 class Plugin:
@@ -47,14 +59,20 @@ class Plugin:
         """Whether DuckDB has a reader for a source format."""
         return kind in READERS
 
-    def describe(self, kind: str, files: Sequence[str]) -> FilesFound:
-        """Columns and types of files; rows of each Parquet file, from its footer."""
-        relation = READERS[kind].relation(files)
-        columns = self._described(relation)
-        if kind == "parquet":
-            return FilesFound(columns, self._footers(files))
-        empty = kind == "csv" and not self.all_rows(f"SELECT 1 FROM {relation} LIMIT 1")
-        return FilesFound(columns, empty=empty)
+    def describe(self, scan: Scan) -> FilesFound:
+        """Columns and types of a scan's files, from all rows; rows of each Parquet file, from its footer.
+
+        Of texts, only the columns that the scan names get types. Raises QueryError where a careful reader has to find them.
+        """
+        reader, files = READERS[scan.format], [file.path for file in scan.files]
+        if isinstance(reader, ParquetReader):
+            return FilesFound(self._described(reader.relation(files)), self._footers(files))
+        if isinstance(reader, JsonReader) and reader.query(scan) is not None:
+            return described_json(reader, files, self.all_rows)
+        head = csv_head(scan) if isinstance(reader, CsvReader) else None
+        if head is None:
+            raise QueryError("describing", "")
+        return described_csv(scan, head, self.all_rows)
 
     def load(self, scan: Scan, rows: RowReader) -> Sequence[tuple[int, str]]:
         """Make `scan.table`: DuckDB's reader for all files at once, else row by row; (position, reason) of unreadable rows."""
@@ -64,8 +82,12 @@ class Plugin:
             return ()
         if query is not None:
             with suppress(QueryError):
-                self.create(scan.table, query, what)
-                return ()
+                if isinstance(READERS[scan.format], CsvReader):
+                    if self._load_csv(scan, what):
+                        return ()
+                else:
+                    self.create(scan.table, query, what)
+                    return ()
         if self.spill is not None:
             self.spill.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.spill) as folder:
@@ -74,11 +96,28 @@ class Plugin:
             self.create(scan.table, _cells_query(scan, cells), what)
         return unreadable
 
+    def _load_csv(self, scan: Scan, what: str) -> bool:
+        """Whether the table of a scan was made and holds every byte of its files.
+
+        DuckDB drops spaces beside quotes, and an empty value after the last column, without an error. So the bytes of all
+        values, delimiters and line ends are compared with those of the files.
+        """
+        head = csv_head(scan)
+        query = None if head is None else CsvReader().with_bytes(scan, head, _BYTES)
+        if head is None or query is None:
+            return False
+        self.create(scan.table, query, what)
+        ((rows, found),) = self.all_rows(
+            f"SELECT COUNT(*), COALESCE(SUM({name(_BYTES)}), 0) FROM {name(scan.table)}", what
+        )
+        ends = len(head.line) - len(head.line.rstrip(b"\r\n"))
+        return bool(found + rows * (len(head.columns) - 1 + ends) == _bytes_of_values(scan, head, ends))
+
     @staticmethod
     def scan_sql(scan: Scan) -> str | None:
-        """The query that reads the files; None where DuckDB has no reader for the format."""
+        """The query that reads the files; None where DuckDB cannot read them."""
         reader = READERS.get(scan.format)
-        return None if reader is None else reader.query(scan, [file.path for file in scan.files])
+        return None if reader is None else reader.query(scan)
 
     def check_files(self, scan: Scan) -> Iterator[tuple[str, str]]:
         """Read each typed local file to its end: yields (path, reason) of each that is damaged."""
@@ -86,7 +125,7 @@ class Plugin:
             if file.path.startswith("hf://"):
                 continue
             try:
-                query = READERS[scan.format].query(scan, [file.path])
+                query = READERS[scan.format].query(replace(scan, files=(file,), file_rows=()))
                 self.all_rows(f"SELECT MAX(HASH(COLUMNS(*))) FROM ({query})", "reading to the end")
             except QueryError as error:
                 yield file.path, error.reason
@@ -109,10 +148,8 @@ class Plugin:
 
     def view(self, table: str, files: Sequence[Path]) -> None:
         """Make Parquet files readable as one table."""
-        listed = ", ".join(literal(one_file(str(file))) for file in files)
-        self.execute(
-            f"CREATE OR REPLACE VIEW {name(table)} AS SELECT * FROM read_parquet([{listed}])", f"opening {table}"
-        )
+        read = call("read_parquet", [str(file) for file in files], {})
+        self.execute(f"CREATE OR REPLACE VIEW {name(table)} AS SELECT * FROM {read}", f"opening {table}")
 
     def create(self, table: str, query: str, what: str) -> None:
         """Make a temporary table of a query's rows."""
@@ -230,6 +267,16 @@ def plain_reason(error: BaseException) -> str:
     return re.sub(r"^[A-Z][A-Za-z ]+ Error: ", "", first)[:500]
 
 
+def _bytes_of_values(scan: Scan, head: Head, ends: int) -> int:
+    """Bytes of CSV files that are values, delimiters or line ends: all but headers and quotes."""
+    total = 0
+    for file in scan.files:
+        size, quotes, ended = count_bytes(file.path, scan.options.quote)
+        header = len(head.line) - (head.line.count(scan.options.quote.encode()) if scan.options.quote else 0)
+        total += size - quotes - header + (0 if ended else ends)
+    return total
+
+
 def _write_cells(scan: Scan, rows: RowReader, target: Path) -> list[tuple[int, str]]:
     """Write position and cells of every readable row as JSON lists; (position, reason) of each other row.
 
@@ -239,14 +286,15 @@ def _write_cells(scan: Scan, rows: RowReader, target: Path) -> list[tuple[int, s
     position = 0
     with target.open("w", encoding="utf-8") as stream:
         for file in scan.files:
-            shown = Path(file.path).name
+            shown, partitions = file.path.rpartition("/")[2], dict(file.partitions)
             try:
                 for row, reason in rows(file.path):
                     position += 1
                     if row is None:
                         unreadable.append((position, f"{shown} {reason}"))
                         continue
-                    cells = [position, *(row.get(column) for column in scan.columns)]
+                    given = {**row, **partitions} if partitions else row
+                    cells = [position, *(given.get(column) for column in scan.columns)]
                     # JSON can spell lone surrogates, UTF-8 cannot: they become the replacement character.
                     stream.write(replace_surrogates(json.dumps(cells, ensure_ascii=False)) + "\n")
             except ValueError as error:
@@ -256,9 +304,8 @@ def _write_cells(scan: Scan, rows: RowReader, target: Path) -> list[tuple[int, s
 
 def _cells_query(scan: Scan, file: Path) -> str:
     options = f"format = 'newline_delimited', maximum_object_size = {_LONGEST_LINE}"
-    lines = f"SELECT json AS line FROM read_json_objects({literal(one_file(str(file)))}, {options})"
-    arrow = "->>" if scan.cells == "text" else "->"
-    picked = "".join(
-        f", NULLIF(line {arrow} {index}, 'null') AS {name(column)}" for index, column in enumerate(scan.columns, 1)
-    )
+    lines = f"SELECT json AS line FROM read_json_objects({literal(one_file(str(file)))}, {options}, hive_partitioning = false)"
+    # The text "null" of CSV is a text: ->> gives NULL for JSON's null alone.
+    cell = "line ->> {0}" if scan.cells == "text" else "NULLIF(line -> {0}, 'null')"
+    picked = "".join(f", {cell.format(index)} AS {name(column)}" for index, column in enumerate(scan.columns, 1))
     return f"SELECT CAST(line ->> 0 AS BIGINT) AS position{picked} FROM ({lines})"

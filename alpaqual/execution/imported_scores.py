@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from alpaqual.contracts import Engine
+from alpaqual.compression import verify_compressed_file
+from alpaqual.contracts import Engine, Source
 from alpaqual.errors import QueryError, RecipeError
-from alpaqual.execution.compression import verify_compressed_file
-from alpaqual.execution.inspection import format_of
 from alpaqual.plan.loading import cell_text
 from alpaqual.plan.source_columns import stored_column
 from alpaqual.plan.tables import ROWS, Table
@@ -17,7 +17,7 @@ from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.recipe.schema_errors import suggest
 from alpaqual.recipe.yaml_nodes import Path as Place
-from alpaqual.registry import find
+from alpaqual.sources import format_of, open_source
 from alpaqual.store.grades import write_imported
 from alpaqual.values import Scan, SourceFile
 
@@ -49,11 +49,13 @@ def reading_table(
     path = str(recipe.folder / file)
     kind = format_of(path)
     if kind is None:
-        message = f"cannot tell the format of {file}: use .csv, .json, .jsonl or .parquet"
+        message = f"cannot tell the format of {file}: use .csv, .tsv, .json, .jsonl or .parquet"
         raise RecipeError([recipe.problem(place, message)])
     try:
         verify_compressed_file(path)
-        columns = engine.describe(kind, [path]).columns
+        plugin = open_source(kind)
+        scan = Scan(_TABLE.name, file, kind, plugin.CELLS, (SourceFile(path, "", 0),), ())
+        columns = _columns(engine, scan, plugin)
         missing = [
             f"{file} has no column '{column}'{suggest(column, columns) or '; there are: ' + ', '.join(columns)}"
             for column in wanted
@@ -62,9 +64,7 @@ def reading_table(
         if missing:
             raise RecipeError([recipe.problem(place, message) for message in missing])
         read = tuple(dict.fromkeys(column for column in (*wanted, *optional) if column in columns))
-        plugin = find("sources", kind)()
-        scan = Scan(_TABLE.name, file, kind, plugin.CELLS, (SourceFile(path, "", 0),), read)
-        unreadable = engine.load(scan, plugin.rows)
+        unreadable = engine.load(replace(scan, columns=read), plugin.rows)
         if unreadable:
             raise RecipeError([recipe.problem(place, f"{file} cannot be read: {unreadable[0][1]}")])
         yield {column: cell_text(plugin.CELLS, column) for column in read}
@@ -76,11 +76,26 @@ def reading_table(
         engine.drop(_TABLE.name)
 
 
+def _columns(engine: Engine, scan: Scan, plugin: Source) -> list[str]:
+    """Names of the columns of a table: from the engine's reader, else from the rows that the plug-in yields."""
+    try:
+        if engine.reads(scan.format):
+            return list(engine.describe(scan).columns)
+    except QueryError:
+        if scan.cells == "typed":
+            raise
+    rows = (row for row, _ in plugin.rows(scan.files[0].path))
+    return list(dict.fromkeys(column for row in rows for column in row or ()))
+
+
 def _key(engine: Engine, grader: Grader, key: str) -> str:
-    """SQL: the key in the format of `rows`, where every number is a DOUBLE: 7 becomes 7.0."""
+    """SQL: the key in the format of `rows`: the 7.0 of a table is the 7 of a column of whole numbers."""
     text = f"CAST({key} AS VARCHAR)"
     kind = engine.columns(ROWS.name).get(stored_column(grader.key.removeprefix("source.")), "VARCHAR")
-    return text if kind == "VARCHAR" else f"COALESCE(CAST(TRY_CAST({text} AS {kind}) AS VARCHAR), {text})"
+    if kind == "VARCHAR":
+        return text
+    fits = f"REGEXP_FULL_MATCH({text}, '[+-]?[0-9]+([.]0*)?')" if kind in ("BIGINT", "HUGEINT") else "TRUE"
+    return f"COALESCE(CASE WHEN {fits} THEN CAST(TRY_CAST({text} AS {kind}) AS VARCHAR) END, {text})"
 
 
 def _number(score: str) -> str:

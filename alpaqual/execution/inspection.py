@@ -1,25 +1,32 @@
-"""Inspects the sources before planning: their files, columns and fields. Rows are not read."""
+"""Inspects the sources before planning: their files, columns and fields. What is not written there is found from all rows."""
 
 from __future__ import annotations
 
 import glob
-import itertools
-from collections.abc import Mapping
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import fields as fields_of
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
+from alpaqual.compression import compression_by, compression_of, verify_compressed_file
 from alpaqual.contracts import Engine
 from alpaqual.contracts import Source as SourcePlugin
+from alpaqual.delimited import common_kind, kind_of_text
 from alpaqual.engines import open_engine
 from alpaqual.errors import MachineError, Problem, QueryError, RecipeError
-from alpaqual.execution.compression import verify_compressed_file
 from alpaqual.llm.local import is_hub_name, model_digest
+from alpaqual.plan.source_columns import named_columns
 from alpaqual.recipe.model import Fields, Source
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.recipe.schema_errors import suggest
-from alpaqual.registry import find, names
+from alpaqual.sources import format_of, open_source
 from alpaqual.store.store import Store
-from alpaqual.values import ROW_FIELDS, FilesFound, SourceFacts, SourceFile
+from alpaqual.values import ROW_FIELDS, FilesFound, ReadOptions, Scan, SourceFacts, SourceFile
 
 REMOTE = "hf://"
 
@@ -30,7 +37,8 @@ _LAYOUTS: dict[str, dict[str, str]] = {
     "sharegpt": {"messages": "conversations"},
     "messages": {"messages": "messages"},
 }
-_SAMPLE = 1000
+_SMALL = 64 * 1024
+"""Bytes of a file that takes less time to hash again than to look up."""
 
 
 def inspect_sources(recipe: Recipe, store: Store, *, offline: bool = False) -> tuple[list[SourceFacts], dict[str, str]]:
@@ -58,6 +66,7 @@ class _SourceInspector:
         self.offline = offline
         self.problems: list[Problem] = []
         self.opened: Engine | None = None
+        self.named = {column.removeprefix("source.") for column, _ in named_columns(recipe)}
 
     @property
     def engine(self) -> Engine:
@@ -81,21 +90,23 @@ class _SourceInspector:
             self.problem(
                 index,
                 "path",
-                f"cannot tell the format of {source.path}; write 'format: json', jsonl, csv or parquet",
+                f"cannot tell the format of {source.path}; write 'format: json', jsonl, csv, tsv or parquet",
             )
             return None
-        plugin: SourcePlugin = find("sources", kind)()
-        paths = [file.path for file in files]
-        found = self.describe(index, source, kind, plugin, paths)
+        options = read_options(source)
+        plugin = open_source(kind, options)
+        scan = Scan("", source_name, kind, plugin.CELLS, tuple(files), tuple(sorted(self.named)), options=options)
+        found = self.describe(index, source, scan, plugin)
         if found is None:
             return None
+        found = self.with_partitions(index, source, found, files)
         if found.empty or (found.file_rows is not None and sum(found.file_rows) == 0):
             self.problem(index, "path", f"{source.path} has no rows")
             return None
         fields = self.fields(index, source, found.columns, plugin)
         if fields is None:
             return None
-        return SourceFacts(source_name, kind, tuple(files), found.columns, fields, found.file_rows)
+        return SourceFacts(source_name, kind, tuple(files), found.columns, fields, found.file_rows, options)
 
     def files(self, index: int, source: Source) -> list[SourceFile]:
         if source.path.startswith(REMOTE):
@@ -113,47 +124,63 @@ class _SourceInspector:
         # or of a file that exists, are plain characters.
         globbed = glob.has_magic(source.path) and not named.is_file()
         matches = glob.glob(source.path, root_dir=folder, recursive=True) if globbed else []  # noqa: PTH207
-        paths = sorted(str(folder / match) for match in matches) if globbed else [str(named)]
-        found = [Path(path) for path in paths if Path(path).is_file()]
-        if not found:
+        paths = sorted(os.path.join(folder, match) for match in matches) if globbed else [str(named)]  # noqa: PTH118
+        sizes = {path: size for path in paths if (size := _size(path)) is not None}
+        if not sizes:
             self.problem(index, "path", f"no file matches {source.path} (looked in {self.recipe.folder.resolve()})")
-        empty = [path for path in found if path.stat().st_size == 0]
-        for path in empty:
-            self.problem(index, "path", f"{path.name} is an empty file")
-        return [
-            SourceFile(str(path), self.store.digest(path), path.stat().st_size) for path in found if path not in empty
-        ]
+        for path, size in sizes.items():
+            if size == 0:
+                self.problem(index, "path", f"{Path(path).name} is an empty file")
+        return [self.file(path, size, source) for path, size in sizes.items() if size]
 
-    def describe(
-        self, index: int, source: Source, kind: str, plugin: SourcePlugin, paths: list[str]
-    ) -> FilesFound | None:
-        """Columns and types: from the engine's reader, else from the rows that the plug-in yields."""
+    def file(self, path: str, size: int, source: Source) -> SourceFile:
+        """One file; a small one is hashed each time, since a look-up takes longer."""
+        if size < _SMALL:
+            with open(path, "rb") as stream:  # noqa: PTH123 - a Path for each of ten thousand files takes seconds
+                content = stream.read()
+            digest, compressed = hashlib.sha256(content).hexdigest(), compression_by(content[:16], path) is not None
+        else:
+            digest, compressed = self.store.digest(Path(path)), compression_of(path) is not None
+        given = _partitions(Path(path), self.recipe.folder.absolute(), source.path) if source.partitions else ()
+        return SourceFile(path, digest, size, tuple(given), compressed)
+
+    def with_partitions(self, index: int, source: Source, found: FilesFound, files: list[SourceFile]) -> FilesFound:
+        """The columns with those that folders give."""
+        given = dict.fromkeys(column for file in files for column, _ in file.partitions)
+        for column in given:
+            if column in found.columns:
+                message = f"the files have a column '{column}', and so do the names of their folders: set it to false, or rename one"
+                self.problem(index, "partitions", message)
+        return replace(found, columns={**found.columns, **dict.fromkeys(given, "VARCHAR")})
+
+    def describe(self, index: int, source: Source, scan: Scan, plugin: SourcePlugin) -> FilesFound | None:
+        """Columns and types: from the engine's reader, else from the rows that the plug-in yields. Both read every row."""
         reason = ""
-        if self.engine.reads(kind):
+        if self.engine.reads(scan.format):
             try:
-                return self.engine.describe(kind, paths)
+                return self.engine.describe(scan)
             except QueryError as error:
                 reason = error.reason
             if source.path.startswith(REMOTE):
                 self.problem(index, "path", f"{source.path} cannot be read: {reason}")
                 return None
-        # The engine's reader refuses a file for one broken line; the plug-in reads the others. A format that only the
-        # plug-in reads is described from all of its rows.
-        most = _SAMPLE if reason else None
-        columns: dict[str, str] = {}
-        for path in paths:
+        # The engine's reader refuses a file for one broken line; the plug-in reads the others.
+        kinds: dict[str, set[str]] = {}
+        for file in scan.files:
             try:
-                verify_compressed_file(path)
-                for row, _ in itertools.islice(plugin.rows(path), most):
-                    for key, value in (row or {}).items():
-                        columns[key] = _wider(columns.get(key), value)
+                if file.compressed:
+                    verify_compressed_file(file.path)
+                refused = _add_kinds(kinds, plugin.rows(file.path), plugin.CELLS, self.named)
+                reason = refused or reason
             except ValueError as error:
-                self.problem(index, "path", f"{Path(path).name}: {error}")
+                shown = Path(file.path).name
+                message = str(error)
+                self.problem(index, "path", message if message.startswith(f"{shown}: ") else f"{shown}: {message}")
                 return None
-        if not columns:
+        if not kinds:
             self.problem(index, "path", f"{source.path} has no row that can be read{f' ({reason})' if reason else ''}")
             return None
-        return FilesFound({key: kind if kind != "NULL" else "VARCHAR" for key, kind in columns.items()})
+        return FilesFound({column: common_kind(found) for column, found in kinds.items()})
 
     def fields(
         self, index: int, source: Source, columns: Mapping[str, str], plugin: SourcePlugin
@@ -232,10 +259,54 @@ class _SourceInspector:
             )
 
 
-def format_of(path: str) -> str | None:
-    """The source plug-in whose endings a file name has."""
-    stem = path.removesuffix(".gz").removesuffix(".zst")
-    return next((kind for kind in names("sources") if stem.lower().endswith(find("sources", kind).SUFFIXES)), None)
+def read_options(source: Source) -> ReadOptions:
+    """How the files of a source are to be read."""
+    given: dict[str, Any] = {
+        option.name: tuple(value) if isinstance(value, list) else value
+        for option in fields_of(ReadOptions)
+        if (value := getattr(source, option.name, None)) is not None
+    }
+    return ReadOptions(**given)
+
+
+def _size(path: str) -> int | None:
+    """Bytes of a file; None where there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _partitions(path: Path, folder: Path, pattern: str) -> Iterable[tuple[str, str | None]]:
+    """Column and value of each folder `column=value` below the recipe's, or below the first part with a glob sign."""
+    start = folder
+    if Path(pattern).is_absolute():
+        parts = Path(pattern).parts
+        first = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
+        start = Path(*parts[:first])
+    inside = path.relative_to(start).parts if path.is_relative_to(start) else path.parts
+    for part in inside[:-1]:
+        column, equals, value = part.partition("=")
+        if equals and column:
+            yield unquote(column), None if value == "__HIVE_DEFAULT_PARTITION__" else unquote(value)
+
+
+def _add_kinds(
+    kinds: dict[str, set[str]], rows: Iterable[tuple[Mapping[str, Any] | None, str]], cells: str, named: Iterable[str]
+) -> str:
+    """Add the types of the values of rows to those of each column; of texts, only columns that are named have some.
+
+    Returns why the first row that cannot be read is refused.
+    """
+    first = ""
+    for row, reason in rows:
+        first = first or reason
+        for column, value in (row or {}).items():
+            found = kinds.setdefault(column, set())
+            if value is not None and (cells != "text" or column in named):
+                found.add(kind_of_text(value) if cells == "text" else _kind(value))
+    return first
 
 
 def _fields_of(fields: Fields | str | None, columns: Mapping[str, str]) -> dict[str, str] | None:
@@ -253,8 +324,8 @@ def _fields_of(fields: Fields | str | None, columns: Mapping[str, str]) -> dict[
     return own if {"instruction", "response"} <= own.keys() else None
 
 
-def _wider(kind: str | None, value: Any) -> str:
-    found = {bool: "BOOLEAN", int: "DOUBLE", float: "DOUBLE", str: "VARCHAR", type(None): kind or "NULL"}.get(
-        type(value), "JSON"
-    )
-    return found if kind in (None, "NULL", found) else "VARCHAR"
+def _kind(value: Any) -> str:
+    """SQL type of a JSON value."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return "BIGINT" if -(2**63) <= value < 2**63 else "HUGEINT" if abs(value) < 2**127 else "VARCHAR"
+    return {bool: "BOOLEAN", float: "DOUBLE", str: "VARCHAR"}.get(type(value), "JSON")

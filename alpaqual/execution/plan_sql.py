@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from alpaqual.contracts import Engine
 from alpaqual.engines import engine_class
 from alpaqual.plan.grading import GradeStage
-from alpaqual.plan.loading import NOTHING_UNREADABLE, LoadStage
+from alpaqual.plan.loading import NO_PLACES, NOTHING_UNREADABLE, LoadStage
 from alpaqual.plan.plan import Plan
 from alpaqual.plan.stage import Facts, Stage
-from alpaqual.plan.tables import ROWS, UNREADABLE, Table, grades
+from alpaqual.plan.tables import PLACES, ROWS, UNREADABLE, Table, grades
 from alpaqual.quote import literal
 
 _STORED_ROWS = "SELECT * FROM read_parquet('tables/rows.parquet')"
@@ -59,7 +59,7 @@ def _scans(engine: type[Engine], stage: LoadStage) -> list[str]:
         f"CREATE OR REPLACE {'TABLE' if scan.copied else 'VIEW'} {Table(scan.table)} AS\n{query};"
         for scan, query in queries
     ]
-    return [_create(UNREADABLE, NOTHING_UNREADABLE), *made]
+    return [_create(UNREADABLE, NOTHING_UNREADABLE), _create(PLACES, NO_PLACES), *made]
 
 
 def _create(table: Table, sql: str) -> str:

@@ -102,7 +102,9 @@ def _model_inputs(compilation: Compilation, grader: Grader) -> _Inputs:
 
 def column_statements(grader_name: str, grader: Grader, column: str) -> list[Statement]:
     """Grades from a column of the source; `column` is its quoted name in `rows`. A boolean counts as 0 and 1."""
-    select = _grades(grader_name, f"rows.{column}", grader, "rows", "no score in the column")
+    value = f"rows.{column}"
+    quoted = f"CONCAT({literal(f'{NOT_A_NUMBER}: ')}, LEFT(CAST({value} AS VARCHAR), {_MOST_CHARACTERS}))"
+    select = _grades(grader_name, value, grader, "rows", "no score in the column", quoted)
     return [KeptTable(grades(grader_name), select), *grade_facts(grader_name, grader)]
 
 
@@ -113,6 +115,8 @@ def table_statements(grader_name: str, grader: Grader, column: str) -> list[Stat
     return [KeptTable(grades(grader_name), select), *grade_facts(grader_name, grader)]
 
 
+NOT_A_NUMBER = "not a number"
+"""Reason of a value that is no score; the value follows where a column of the source holds it."""
 NOT_ASKED = "removed by a rule: not asked"
 """Reason of a row that no model graded; it counts neither as scored nor as unscored."""
 BINS = 50
@@ -138,9 +142,23 @@ def grade_facts(grader_name: str, grader: Grader) -> list[Statement]:
         Facts("scores", f"SELECT score, COUNT(*) AS rows FROM ({scored}) AS scored GROUP BY score ORDER BY score"),
         Facts(
             "reasons",
-            f"SELECT reason, COUNT(*) AS rows FROM {grades(grader_name)} WHERE score IS NULL{asked} GROUP BY reason ORDER BY reason",
+            f"SELECT reason, COUNT(*) AS rows FROM (SELECT {_few_reasons(grader)} AS reason FROM {grades(grader_name)} "
+            f"WHERE score IS NULL{asked}) AS unscored GROUP BY reason ORDER BY reason",
         ),
     ]
+
+
+_MOST_CHARACTERS = 40
+_MOST_VALUES = 20
+
+
+def _few_reasons(grader: Grader) -> str:
+    """SQL: the reason; where a column has many values that are not numbers, without the value for all but a few."""
+    if grader.column is None:
+        return "reason"
+    named = f"STARTS_WITH(reason, {literal(f'{NOT_A_NUMBER}: ')})"
+    place = f"DENSE_RANK() OVER (PARTITION BY {named} ORDER BY reason)"
+    return f"CASE WHEN {named} AND {place} > {_MOST_VALUES} THEN {literal(NOT_A_NUMBER)} ELSE reason END"
 
 
 def model_statements(grader_name: str, grader: Grader) -> list[Statement]:
@@ -219,14 +237,16 @@ def expression_statements(grader_name: str, grader: Grader, expression: str) -> 
     return [KeptTable(grades(grader_name), select), *grade_facts(grader_name, grader)]
 
 
-def _grades(grader_name: str, value: str, grader: Grader, source: str, missing: str) -> str:
+def _grades(
+    grader_name: str, value: str, grader: Grader, source: str, missing: str, other: str = "'not a number'"
+) -> str:
     text = f"LOWER(CAST({value} AS VARCHAR))"
     score = f"CASE {text} WHEN 'true' THEN 1 WHEN 'false' THEN 0 ELSE TRY_CAST({value} AS DOUBLE) END"
     scale = grader.scale
     inside = f"found BETWEEN {number(scale.min)} AND {number(scale.max)}"
     return (
         f"SELECT {literal(grader_name)} AS grader, n, id, CASE WHEN {inside} THEN found END AS score,\n"
-        f"  CASE WHEN empty THEN {literal(missing)} WHEN found IS NULL OR ISNAN(found) THEN 'not a number' "
+        f"  CASE WHEN empty THEN {literal(missing)} WHEN found IS NULL OR ISNAN(found) THEN other "
         f"WHEN NOT ({inside}) THEN 'out of scale' END AS reason, CAST(NULL AS VARCHAR) AS reply\n"
-        f"FROM (SELECT rows.n AS n, rows.id AS id, {value} IS NULL OR CAST({value} AS VARCHAR) = '' AS empty, {score} AS found FROM {source}) AS graded"
+        f"FROM (SELECT rows.n AS n, rows.id AS id, {value} IS NULL OR CAST({value} AS VARCHAR) = '' AS empty, {score} AS found, {other} AS other FROM {source}) AS graded"
     )

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 from alpaqual.contracts import Source as SourcePlugin
 from alpaqual.plan.compilation import Compilation
 from alpaqual.plan.facts import LoadFacts, StageFacts
 from alpaqual.plan.source_columns import stored_column
 from alpaqual.plan.stage import Facts, KeptTable, Stage, Statement
-from alpaqual.plan.tables import INCOMPLETE, LOADED, QUARANTINE, ROWS, UNREADABLE, scanned
+from alpaqual.plan.tables import INCOMPLETE, LOADED, PLACES, QUARANTINE, ROWS, UNREADABLE, scanned
 from alpaqual.quote import literal, name
-from alpaqual.registry import find
+from alpaqual.sources import open_source
 from alpaqual.sql import joined_key
-from alpaqual.values import ROW_FIELDS, Scan, SourceFacts
+from alpaqual.values import ROW_FIELDS, ReadOptions, Scan, SourceFacts
 
 SOURCE_STRIDE = 10**12
 """Row numbers `n` of the source at position k start at k times this; what is left is the row's position in its source."""
@@ -29,8 +29,9 @@ _INCOMPLETE = (
 )
 NOTHING_UNREADABLE = "SELECT '' AS source, CAST(0 AS BIGINT) AS position, '' AS reason, '' AS text WHERE FALSE"
 """The table of unreadable rows before a reader adds any."""
+NO_PLACES = "SELECT '' AS source, CAST(0 AS BIGINT) AS position, '' AS place WHERE FALSE"
+"""The table of places before any row is refused."""
 _EXAMPLES = 20
-_MOST_CHARACTERS = 16 * 2**20
 _TURNS = '\'[{"role":"VARCHAR","from":"VARCHAR","content":"VARCHAR","value":"VARCHAR"}]\''
 _JSON_KINDS = "CASE JSON_TYPE({0}) WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END"
 
@@ -42,11 +43,13 @@ class LoadStage(Stage):
     kind: ClassVar[str] = "loading"
     facts: ClassVar[type[StageFacts]] = LoadFacts
     scans: tuple[Scan, ...]
+    refused: tuple[str, ...]
+    """For each scan, the query of the positions of its rows that cannot be used; empty where all can be."""
 
 
 def load_stages(compilation: Compilation) -> Iterator[LoadStage]:
     """The one stage that reads the sources."""
-    plugins: list[SourcePlugin] = [find("sources", facts.format)() for facts in compilation.sources]
+    plugins: list[SourcePlugin] = [open_source(facts.format, facts.options) for facts in compilation.sources]
     carried, types = compilation.columns.carried, compilation.columns.types
     described = [
         {
@@ -56,6 +59,7 @@ def load_stages(compilation: Compilation) -> Iterator[LoadStage]:
             "files": [file.digest for file in facts.files],
             "fields": dict(facts.fields),
             "columns": carried[facts.name],
+            **_options(facts),
         }
         for facts, plugin in zip(compilation.sources, plugins, strict=True)
     ]
@@ -66,8 +70,21 @@ def load_stages(compilation: Compilation) -> Iterator[LoadStage]:
     yield LoadStage(
         settings={"sources": described, "types": types},
         scans=tuple(reading.scan for reading in readings),
+        refused=tuple(reading.refused() if reading.scan.copied else "" for reading in readings),
         statements=tuple(_statements(readings, types)),
     )
+
+
+def _options(facts: SourceFacts) -> dict[str, Any]:
+    """What a fingerprint has of options that differ from the defaults, and of values that folders give."""
+    default = ReadOptions()
+    options = {
+        option.name: value
+        for option in fields(facts.options)
+        if (value := getattr(facts.options, option.name)) != getattr(default, option.name)
+    }
+    partitions = [list(file.partitions) for file in facts.files]
+    return {**({"options": options} if options else {}), **({"partitions": partitions} if any(partitions) else {})}
 
 
 def _statements(readings: Sequence[_Reading], types: Mapping[str, str]) -> Iterator[Statement]:
@@ -87,7 +104,9 @@ def _statements(readings: Sequence[_Reading], types: Mapping[str, str]) -> Itera
     yield KeptTable(INCOMPLETE, _INCOMPLETE)
     aside = [f"SELECT source, position, reason, text FROM {UNREADABLE}"]
     aside += [reading.quarantine() for reading in readings if reading.scan.copied]
-    yield KeptTable(QUARANTINE, f"SELECT * FROM ({_union(aside)}) AS refused ORDER BY source, position")
+    placed = f"({_union(aside)}) AS refused LEFT JOIN {PLACES} AS places USING (source, position)"
+    reason = "CONCAT(place || ': ', reason) AS reason"
+    yield KeptTable(QUARANTINE, f"SELECT source, position, {reason}, text FROM {placed} ORDER BY source, position")
     yield Facts("source_rows", "SELECT source, COUNT(*) AS rows FROM rows GROUP BY source ORDER BY source")
     yield Facts("quarantined", "SELECT source, COUNT(*) AS rows FROM quarantine GROUP BY source ORDER BY source")
     yield Facts("incomplete", "SELECT reason, COUNT(*) AS rows FROM incomplete GROUP BY reason ORDER BY reason")
@@ -143,6 +162,7 @@ class _Reading:
             files=facts.files,
             columns=tuple(dict.fromkeys([*facts.fields.values(), *carried])),
             file_rows=facts.file_rows or (),
+            options=facts.options,
             # Cells without a type are read twice: for the rows, and for the reasons of those in quarantine.
             copied=plugin.CELLS != "typed" or self.messages is not None,
         )
@@ -165,6 +185,10 @@ class _Reading:
             f"SELECT {literal(self.facts.name)} AS source, position, {self.problem()} AS reason, "
             f"LEFT(CONCAT_WS(' | ', {', '.join(self.shown())}), 200) AS text FROM {self.relation()} WHERE {self.problem()} IS NOT NULL"
         )
+
+    def refused(self) -> str:
+        """SQL: the positions of the rows in quarantine."""
+        return f"SELECT position FROM {self.relation()} WHERE {self.problem()} IS NOT NULL ORDER BY position"
 
     def relation(self) -> str:
         if self.messages is None:
@@ -212,10 +236,10 @@ class _Reading:
             ]
         if self.scan.copied:
             texts = [text for text in self.texts().values() if text != "''"]
+            most = self.facts.options.max_row_bytes
+            shown = f"{most // 2**20} million characters" if most % 2**20 == 0 else f"{most} characters"
             length = " + ".join(f"COALESCE(LENGTH({text}), 0)" for text in texts)
-            cases.append(
-                f"WHEN {length} > {_MOST_CHARACTERS} THEN 'more than {_MOST_CHARACTERS // 2**20} million characters'"
-            )
+            cases.append(f"WHEN {length} > {most} THEN 'more than {shown}'")
         for column in self.carried:
             if self.cells != "typed" and self.types[column] != "VARCHAR":
                 there = f"{self.text(column)} IS NOT NULL"

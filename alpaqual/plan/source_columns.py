@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from alpaqual.errors import Problem
@@ -15,18 +16,9 @@ from alpaqual.recipe.schema_errors import suggest
 from alpaqual.recipe.yaml_nodes import Path
 from alpaqual.values import RESERVED_COLUMNS, ROW_FIELDS, SourceFacts
 
-_NUMBERS = (
-    "BIGINT",
-    "DOUBLE",
-    "INTEGER",
-    "FLOAT",
-    "UBIGINT",
-    "HUGEINT",
-    "DECIMAL",
-    "SMALLINT",
-    "TINYINT",
-    "UINTEGER",
-)
+_INTEGERS = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "UINTEGER", "USMALLINT", "UTINYINT")
+_LARGE_INTEGERS = ("HUGEINT", "UBIGINT")
+_FRACTIONS = ("DOUBLE", "FLOAT")
 
 
 class SourceColumns:
@@ -60,7 +52,7 @@ class SourceColumns:
 
     def _carry(self) -> dict[str, list[str]]:
         carried: dict[str, list[str]] = {facts.name: [] for facts in self.sources}
-        for wanted, place in self._wanted():
+        for wanted, place in named_columns(self.recipe):
             if self.row_field(wanted) is not None:
                 continue
             plain = wanted.removeprefix("source.")
@@ -76,24 +68,25 @@ class SourceColumns:
                     carried[facts.name].append(plain)
         return {source: sorted(columns) for source, columns in carried.items()}
 
-    def _wanted(self) -> Iterator[tuple[str, Path | str]]:
-        """Each column that the recipe names, with its path in the recipe or its `file:line` in another file."""
-        for rule in self.recipe.rules:
-            place = self.recipe.rule_places.get(rule.id, "")
-            yield from ((column, place) for column in _columns_of(rule))
-        for place, category in zip(self.recipe.category_places, self.recipe.categories, strict=True):
-            yield from ((column, place) for column in _columns_of(category))
-        for grader_name, grader in self.recipe.graders.items():
-            if grader.column is not None:
-                yield grader.column, ("graders", grader_name, "column")
-            if grader.table is not None and grader.key != "id":
-                yield grader.key, ("graders", grader_name, "key")
-
     def _problem(self, place: Path | str, message: str) -> Problem:
         if isinstance(place, tuple):
             return self.recipe.problem(place, message)
         file, _, line = place.rpartition(":")
         return Problem(file, int(line or 0), 1, message)
+
+
+def named_columns(recipe: Recipe) -> Iterator[tuple[str, Path | str]]:
+    """Each column that a recipe names, with its path in the recipe or its `file:line` in another file."""
+    for rule in recipe.rules:
+        place = recipe.rule_places.get(rule.id, "")
+        yield from ((column, place) for column in _columns_of(rule))
+    for place, category in zip(recipe.category_places, recipe.categories, strict=True):
+        yield from ((column, place) for column in _columns_of(category))
+    for grader_name, grader in recipe.graders.items():
+        if grader.column is not None:
+            yield grader.column, ("graders", grader_name, "column")
+        if grader.table is not None and grader.key != "id":
+            yield grader.key, ("graders", grader_name, "key")
 
 
 def stored_column(source_column: str) -> str:
@@ -106,10 +99,28 @@ def stored_column(source_column: str) -> str:
 
 
 def kept_type(kinds: Sequence[str]) -> str:
-    """The type under which a source's own column is kept, from its types in the sources that have it."""
-    if all(kind == "BOOLEAN" for kind in kinds):
-        return "BOOLEAN"
-    return "DOUBLE" if all(kind.startswith(_NUMBERS) and not kind.endswith("]") for kind in kinds) else "VARCHAR"
+    """The type under which a source's own column is kept, from its types in the sources that have it.
+
+    Whole numbers are kept exactly: a DOUBLE holds them up to 2^53 only.
+    """
+    found = {_kept(kind) for kind in kinds}
+    if len(found) == 1:
+        return found.pop()
+    return next((kind for kind in ("DOUBLE", "HUGEINT") if kind in found and found <= _NUMERIC), "VARCHAR")
+
+
+_NUMERIC = {"BIGINT", "HUGEINT", "DOUBLE"}
+
+
+def _kept(kind: str) -> str:
+    """The kept type of one source's column: BOOLEAN, BIGINT, HUGEINT, DOUBLE or VARCHAR."""
+    if kind == "BOOLEAN":
+        return kind
+    if kind in _INTEGERS:
+        return "BIGINT"
+    if kind in _LARGE_INTEGERS:
+        return "HUGEINT"
+    return "DOUBLE" if kind in _FRACTIONS or re.fullmatch(r"DECIMAL\([0-9]+,[0-9]+\)", kind) else "VARCHAR"
 
 
 def _columns_of(part: Rule | Category) -> list[str]:

@@ -28,6 +28,8 @@ INCOMPLETE = Table("incomplete")
 """n, reason of rows without an instruction or a response: rules check them, no dataset takes them."""
 UNREADABLE = Table("unreadable")
 """source, position, reason, text of rows that a reader refused; filled while the sources are loaded."""
+PLACES = Table("places")
+"""source, position, place (file and line) of rows that were read and cannot be used; filled while the sources are loaded."""
 LOADED = Table("loaded")
 """Rows before exact copies get their ordinals."""
 FAILURES = Table("failures")

@@ -12,13 +12,14 @@ from alpaqual.recipe.crosscheck_graders import check_graders
 from alpaqual.recipe.crosscheck_training import check_training
 from alpaqual.recipe.expression import ExpressionError, parse_where
 from alpaqual.recipe.measures import LIMITS, MEASURES, SUBJECT_KINDS, SUBJECTS, subject
-from alpaqual.recipe.model import Bounds, Category, Dataset, Expectation, Like, Quota, RecipeText, Rule
+from alpaqual.recipe.model import Bounds, Category, Dataset, Expectation, Like, Quota, RecipeText, Rule, Source
 from alpaqual.recipe.recipe import dataset_order, source_names
 from alpaqual.recipe.scales import on_scale
 from alpaqual.recipe.schema_errors import suggest
 from alpaqual.recipe.unknown import unknown_plugin
 from alpaqual.recipe.yaml_nodes import Document, Path
 from alpaqual.registry import names
+from alpaqual.sources import format_of, options_of
 from alpaqual.values import ROW_FIELDS
 
 
@@ -175,6 +176,7 @@ def _sources(recipe: RecipeText, document: Document) -> Iterator[Problem]:
         seen.add(called)
         if source.format is not None and source.format not in names("sources"):
             yield document.problem((*place, "format"), unknown_plugin("sources", "source format", source.format))
+        yield from _options(source, document, place)
         fields = source.fields
         if fields is None or isinstance(fields, str):
             continue
@@ -188,6 +190,23 @@ def _sources(recipe: RecipeText, document: Document) -> Iterator[Problem]:
                 (*place, "fields"),
                 "name the columns of 'instruction' and 'response' (and 'input'), or of 'messages'",
             )
+
+
+def _options(source: Source, document: Document, place: Path) -> Iterator[Problem]:
+    """Options that the format does not take, and an encoding that Python does not have."""
+    kind = source.format or format_of(source.path)
+    taken = options_of(kind) if kind in names("sources") else None
+    for option in ("delimiter", "quote", "encoding", "header", "null", "max_row_bytes"):
+        if getattr(source, option) is not None and taken is not None and option not in taken:
+            yield document.problem((*place, option), f"'{option}' is no option of {kind}", at_key=True)
+    if source.encoding is not None:
+        try:
+            "".encode(source.encoding)
+        except LookupError:
+            yield document.problem((*place, "encoding"), f"Python has no text encoding '{source.encoding}'")
+    delimiter = source.delimiter or ("\t" if kind == "tsv" else ",")
+    if (source.quote or ("" if source.quote is not None else '"')) == delimiter:
+        yield document.problem((*place, "delimiter"), "the delimiter and the quote are the same character")
 
 
 def _dataset(name: str, dataset: Dataset, document: Document, names: _Names) -> Iterator[Problem]:

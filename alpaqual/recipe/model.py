@@ -34,8 +34,8 @@ class Source(StrictStruct, frozen=True, kw_only=True):
         str,
         Meta(
             min_length=1,
-            description="json, jsonl, csv or parquet, also .gz and .zst (text formats); a glob; "
-            "or hf://datasets/… . Relative to the recipe.",
+            description="json, jsonl, csv, tsv or parquet; all but parquet also as .gz, .zst, .bz2, .xz, or .zip with one "
+            "file in it; a glob; or hf://datasets/… . Relative to the recipe.",
         ),
     ]
     name: Annotated[Name | None, Meta(description="Name of the source in tables and reports.")] = None
@@ -47,6 +47,31 @@ class Source(StrictStruct, frozen=True, kw_only=True):
         Fields | Literal["alpaca", "dolly", "gpt4llm", "sharegpt", "messages"] | None,
         Meta(description="Columns that make up a row, or the name of a known layout; detected by default."),
     ] = None
+    delimiter: Annotated[
+        Annotated[str, Meta(pattern=r"^[^\r\n](?!\n)$")] | None,
+        Meta(description="csv, tsv: the character between two values. Default: a comma, or a tab for tsv."),
+    ] = None
+    quote: Annotated[
+        Annotated[str, Meta(pattern=r"^[^\r\n]?(?!\n)$")] | None,
+        Meta(description='csv, tsv: the character around values; empty for none. Default: `"`.'),
+    ] = None
+    encoding: Annotated[Text | None, Meta(description="csv, tsv: the encoding of the text. Default: utf-8.")] = None
+    header: Annotated[
+        bool | None,
+        Meta(
+            description="csv, tsv: the first line has the names of the columns (the default); else they are column0, column1, …"
+        ),
+    ] = None
+    null: Annotated[
+        list[str] | None, Meta(description='csv, tsv: texts that mean null. Default: the empty text, `[""]`.')
+    ] = None
+    max_row_bytes: Annotated[
+        Positive | None,
+        Meta(description="All but parquet: a row of more bytes is put in quarantine. Default: 16 MiB."),
+    ] = None
+    partitions: Annotated[
+        bool, Meta(description="Folders named `column=value` give each of their rows that column.")
+    ] = False
     max_quarantined: Annotated[Limit, Meta(description="Limit of unreadable rows: more fail the run, fewer warn.")] = (
         "1%"
     )

@@ -1,44 +1,31 @@
-"""Bytes and lines of files that may be compressed."""
+"""Lines and rows of JSON."""
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Iterator
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-MOST_BYTES = 16 * 1024 * 1024
-"""A row of more bytes is put in quarantine."""
+from alpaqual.compression import open_bytes
 
 
-def open_bytes(file: str) -> IO[bytes]:
-    """The file's bytes, unpacked."""
-    path = Path(file)
-    if path.suffix == ".gz":
-        return gzip.open(path, "rb")  # type: ignore[return-value]
-    if path.suffix == ".zst":
-        import zstandard
-
-        return zstandard.ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True)
-    return path.open("rb")
-
-
-def lines(file: str) -> Iterator[tuple[int, bytes | None]]:
-    """Each line that is not blank, with its number from 1; None for one of more than MOST_BYTES."""
-    import io
-
+def lines(file: str, most: int) -> Iterator[tuple[int, bytes | None]]:
+    """Each line that is not blank, with its number from 1; None for one of more than `most` bytes."""
     with open_bytes(file) as stream:
-        buffered = io.BufferedReader(stream)  # type: ignore[type-var]
         number = 0
-        while line := buffered.readline(MOST_BYTES + 1):
+        while line := stream.readline(most + 1):
             number += 1
-            if len(line) > MOST_BYTES:
+            if len(line) > most:
                 while line and not line.endswith(b"\n"):
-                    line = buffered.readline(MOST_BYTES)
+                    line = stream.readline(most)
                 yield number, None
             elif line.strip():
                 yield number, line
+
+
+def size_of(most: int) -> str:
+    """A limit of bytes, for a message."""
+    return f"{most // 2**20} MiB" if most % 2**20 == 0 else f"{most} bytes"
 
 
 def json_row(text: bytes, place: str) -> tuple[dict[str, Any] | None, str]:
@@ -51,6 +38,8 @@ def json_row(text: bytes, place: str) -> tuple[dict[str, Any] | None, str]:
         return None, f"{place}: broken JSON ({error.msg}, column {error.colno})"
     except RecursionError:
         return None, f"{place}: JSON nested too deeply"
+    except ValueError as error:  # a whole number of more digits than Python reads
+        return None, f"{place}: {error}"
     if not isinstance(value, dict):
         return None, f"{place}: {kind_of(value)} where a row (an object) should be"
     return value, ""

@@ -1,4 +1,4 @@
-"""CSV with a header line."""
+"""CSV, with a header line unless the recipe says otherwise."""
 
 from __future__ import annotations
 
@@ -7,21 +7,45 @@ import io
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
 
-from alpaqual.sources._reading import MOST_BYTES, open_bytes
+from alpaqual.compression import open_bytes
+from alpaqual.delimited import column_names, dialect
+from alpaqual.sources._reading import size_of
+from alpaqual.values import PLAIN, ReadOptions
 
 
 class Plugin:
-    VERSION = 1
-    SUFFIXES = (".csv",)
-    CELLS = "text"
+    """Reads with Python's csv module in its strict mode."""
+
+    VERSION = 2
+    SUFFIXES: ClassVar[tuple[str, ...]] = (".csv",)
+    CELLS: Literal["text"] = "text"
+    OPTIONS = ("delimiter", "quote", "encoding", "header", "null", "max_row_bytes")
+    DELIMITER = ","
+
+    def __init__(self, options: ReadOptions = PLAIN) -> None:
+        self.options = replace(options, delimiter=options.delimiter or self.DELIMITER)
 
     def rows(self, file: str) -> Iterator[tuple[dict[str, Any] | None, str]]:
-        csv.field_size_limit(min(sys.maxsize, 2 * MOST_BYTES))
-        with open_bytes(file) as stream:
-            text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-            yield from _records(_Lines(text))
+        for _, row, reason in self.placed_rows(file):
+            yield row, reason
+
+    def places(self, file: str) -> Iterator[str]:
+        """The place of each row that `rows` yields."""
+        return (place for place, _, _ in self.placed_rows(file))
+
+    def placed_rows(self, file: str) -> Iterator[tuple[str, dict[str, Any] | None, str]]:
+        options = self.options
+        csv.field_size_limit(min(sys.maxsize, 2 * options.max_row_bytes))
+        encoding = "utf-8-sig" if options.encoding == "utf-8" else options.encoding
+        try:
+            with open_bytes(file) as stream:
+                text = io.TextIOWrapper(stream, encoding=encoding, errors="surrogateescape", newline="")
+                yield from _Records(_Lines(text), options).rows()
+        except UnicodeError as error:
+            raise ValueError(f"not {options.encoding}: {error}") from None
 
 
 class _Lines:
@@ -40,58 +64,51 @@ class _Lines:
             yield line
 
 
-def _records(lines: _Lines) -> Iterator[tuple[dict[str, Any] | None, str]]:
-    reader = csv.reader(lines, strict=True)
-    header: list[str] | None = None
-    while True:
-        lines.held.clear()
-        line = lines.number + 1
-        try:
-            values = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            if header is None:
-                raise ValueError(f"broken CSV in the header: {error}") from None
-            # Rows after a quote that is never closed cannot be separated: each of their lines counts as one.
-            for number in lines.held:
-                within = "" if number == lines.held[0] else f", in what line {lines.held[0]} starts"
-                yield None, f"line {number}: broken CSV ({error}{within})"
-            continue
-        if header is None:
-            header = _named(values)
-        elif values:
-            yield _row(header, values, line)
+_NOT_DECODED = re.compile("[\udc80-\udcff]")
 
 
-def _named(header: list[str]) -> list[str]:
-    """The names that DuckDB gives the columns: without spaces around them, by position where there is none, each once."""
-    names: list[str] = []
-    for index, given in enumerate(header):
-        wanted = unique = given.strip() or f"column{index}"
-        again = 0
-        while unique.lower() in (name.lower() for name in names):
-            again += 1
-            unique = f"{wanted}_{again}"
-        names.append(unique)
-    return names
+class _Records:
+    """The records of a file as rows: (place, values, why there are none)."""
 
+    def __init__(self, lines: _Lines, options: ReadOptions) -> None:
+        self.lines = lines
+        self.options = options
+        self.null = frozenset(options.null)
+        self.columns: list[str] | None = None
 
-_NOT_UTF_8 = re.compile("[\udc80-\udcff]")
-_SPACED_QUOTES = re.compile(r' +"([^"]*)"')
+    def rows(self) -> Iterator[tuple[str, dict[str, Any] | None, str]]:
+        lines, options = self.lines, self.options
+        reader = csv.reader(lines, **dialect(options))
+        while True:
+            lines.held.clear()
+            line = lines.number + 1
+            try:
+                values = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                if self.columns is None:
+                    raise ValueError(f"broken CSV in the header: {error}") from None
+                # Rows after a quote that is never closed cannot be separated: each of their lines counts as one.
+                for number in lines.held:
+                    within = "" if number == lines.held[0] else f", in what line {lines.held[0]} starts"
+                    yield f"line {number}", None, f"line {number}: broken CSV ({error}{within})"
+                continue
+            if self.columns is None and values:
+                self.columns = column_names(values if options.header else [""] * len(values))
+                if options.header:
+                    continue
+            if values and self.columns is not None:
+                yield f"line {line}", *self.row(self.columns, values, line)
 
-
-def _row(header: list[str], values: list[str], line: int) -> tuple[dict[str, Any] | None, str]:
-    if len(values) != len(header):
-        return None, f"line {line}: {len(values)} values where the header has {len(header)} columns"
-    if sum(len(value) for value in values) > MOST_BYTES:
-        return None, f"line {line}: more than {MOST_BYTES // 2**20} MiB"
-    if any(_NOT_UTF_8.search(value) for value in values):
-        return None, f"line {line}: not UTF-8"
-    return {key: _value(value) for key, value in zip(header, values, strict=True)}, ""
-
-
-def _value(text: str) -> str | None:
-    """As DuckDB reads it: nothing between two commas is null, and spaces before quotes do not count."""
-    spaced = _SPACED_QUOTES.fullmatch(text) if text[:1] == " " else None
-    return (spaced[1] if spaced else text) or None
+    def row(self, columns: list[str], values: list[str], line: int) -> tuple[dict[str, Any] | None, str]:
+        if len(values) != len(columns):
+            header = "the header" if self.options.header else "the first line"
+            return None, f"line {line}: {len(values)} values where {header} has {len(columns)} columns"
+        if sum(map(len, values)) > self.options.max_row_bytes:
+            return None, f"line {line}: more than {size_of(self.options.max_row_bytes)}"
+        if any(not value.isascii() and _NOT_DECODED.search(value) for value in values):
+            encoding = "UTF-8" if self.options.encoding == "utf-8" else self.options.encoding
+            return None, f"line {line}: not {encoding}"
+        null = self.null
+        return {key: None if value in null else value for key, value in zip(columns, values, strict=True)}, ""

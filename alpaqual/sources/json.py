@@ -6,16 +6,30 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from alpaqual.compression import open_bytes
 from alpaqual.sources import jsonl
-from alpaqual.sources._reading import kind_of, open_bytes
+from alpaqual.sources._reading import kind_of
+from alpaqual.values import PLAIN, ReadOptions
 
 
 class Plugin:
-    VERSION = 1
+    VERSION = 2
     SUFFIXES = (".json",)
     CELLS = "json"
+    OPTIONS = ("max_row_bytes",)
+
+    def __init__(self, options: ReadOptions = PLAIN) -> None:
+        self.options = options
 
     def rows(self, file: str) -> Iterator[tuple[dict[str, Any] | None, str]]:
+        for _, row, reason in self.placed_rows(file):
+            yield row, reason
+
+    def places(self, file: str) -> Iterator[str]:
+        """The place of each row that `rows` yields."""
+        return (place for place, _, _ in self.placed_rows(file))
+
+    def placed_rows(self, file: str) -> Iterator[tuple[str, dict[str, Any] | None, str]]:
         with open_bytes(file) as stream:
             data = stream.read()
         try:
@@ -28,14 +42,19 @@ class Plugin:
             raise ValueError("JSON nested too deeply") from None
         except json.JSONDecodeError as error:
             if error.msg == "Extra data" and data.lstrip()[:1] == b"{":
-                yield from jsonl.Plugin().rows(file)  # JSON Lines under the wrong name
+                # JSON Lines under the wrong name.
+                lines = jsonl.Plugin(self.options)
+                for place, (row, reason) in zip(lines.places(file), lines.rows(file), strict=True):
+                    yield place, row, reason
                 return
             raise ValueError(f"broken JSON at line {error.lineno}, column {error.colno}: {error.msg}") from None
+        except ValueError as error:  # a whole number of more digits than Python reads
+            raise ValueError(str(error)) from None
         for place, row in _rows(value):
             if isinstance(row, dict):
-                yield row, ""
+                yield place, row, ""
             else:
-                yield None, f"{place}: {kind_of(row)} where a row (an object) should be"
+                yield place, None, f"{place}: {kind_of(row)} where a row (an object) should be"
 
 
 def _rows(value: Any) -> Iterator[tuple[str, Any]]:

@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from alpaqual.sources._reading import MOST_BYTES, json_row, lines
+from alpaqual.sources._reading import json_row, lines, size_of
+from alpaqual.values import PLAIN, ReadOptions
 
 
 class Plugin:
-    VERSION = 1
+    VERSION = 2
     SUFFIXES = (".jsonl", ".ndjson")
     CELLS = "json"
+    OPTIONS = ("max_row_bytes",)
+
+    def __init__(self, options: ReadOptions = PLAIN) -> None:
+        self.most = options.max_row_bytes
 
     def rows(self, file: str) -> Iterator[tuple[dict[str, Any] | None, str]]:
-        for number, line in lines(file):
+        for number, line in lines(file, self.most):
             place = f"line {number}"
-            yield ((None, f"{place}: more than {MOST_BYTES // 2**20} MiB") if line is None else json_row(line, place))
+            yield ((None, f"{place}: more than {size_of(self.most)}") if line is None else json_row(line, place))
+
+    def places(self, file: str) -> Iterator[str]:
+        """The place of each row that `rows` yields."""
+        return (f"line {number}" for number, _ in lines(file, self.most))

@@ -29,11 +29,12 @@ ROWS: list[dict[str, Any]] = [
 ] + [{"q": f"q{i}", "a": f"a{i}", "s": float(i), "more": "m"} for i in range(4, 50)]
 
 
-def _csv(rows: list[dict[str, Any]]) -> bytes:
+def _csv(rows: list[dict[str, Any]], delimiter: str = ",") -> bytes:
     def cell(value: Any) -> str:
         return "" if value is None else '"' + str(value).replace('"', '""') + '"'
 
-    return "\n".join([",".join(rows[0]), *(",".join(map(cell, row.values())) for row in rows), ""]).encode()
+    lines = [delimiter.join(rows[0]), *(delimiter.join(map(cell, row.values())) for row in rows), ""]
+    return "\n".join(lines).encode()
 
 
 def _parquet(rows: list[dict[str, Any]]) -> bytes:
@@ -47,12 +48,14 @@ GOOD: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
     "json": lambda rows: json.dumps(rows).encode(),
     "jsonl": lambda rows: "".join(json.dumps(row) + "\n" for row in rows).encode(),
     "parquet": _parquet,
+    "tsv": lambda rows: _csv(rows, "\t"),
 }
 BROKEN: dict[str, bytes] = {
     "csv": b'q,a,s,more\n"open',
     "json": b'[{"q": 1',
     "jsonl": b'{"q": "x", "a": "b"}\n{oops\n',
     "parquet": b"PAR1 junk PAR1",
+    "tsv": b'q\ta\ts\tmore\n"open',
 }
 
 
@@ -121,7 +124,7 @@ def test_a_broken_file_is_refused_as_a_whole_or_by_its_lines(tmp_path: Path, kin
 def test_a_plug_in_that_is_not_there_says_which_are() -> None:
     with pytest.raises(
         MachineError,
-        match=r"no plug-in 'xlsx' of the kind 'sources' is installed; there are: csv, json, jsonl, parquet",
+        match=r"no plug-in 'xlsx' of the kind 'sources' is installed; there are: csv, json, jsonl, parquet, tsv",
     ):
         registry.find("sources", "xlsx")
 

@@ -26,11 +26,12 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-def to_csv(rows: list[dict[str, Any]]) -> bytes:
+def to_csv(rows: list[dict[str, Any]], delimiter: str = ",") -> bytes:
     def cell(value: Any) -> str:
         return "" if value is None else '"' + str(value).replace('"', '""') + '"'
 
-    return "\n".join([",".join(rows[0]), *(",".join(map(cell, row.values())) for row in rows), ""]).encode()
+    lines = [delimiter.join(rows[0]), *(delimiter.join(map(cell, row.values())) for row in rows), ""]
+    return "\n".join(lines).encode()
 
 
 def to_parquet(rows: list[dict[str, Any]]) -> bytes:
@@ -44,6 +45,7 @@ WRITERS: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
     "json": lambda rows: json.dumps(rows).encode(),
     "jsonl": lambda rows: "".join(json.dumps(row) + "\n" for row in rows).encode(),
     "parquet": to_parquet,
+    "tsv": lambda rows: to_csv(rows, "\t"),
 }
 FORMATS = sorted(WRITERS)
 ENGINES = registry.names("engines")
@@ -97,7 +99,7 @@ def test_every_source_format_is_tried() -> None:
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_scan_gives_the_rows_of_the_file(engine: Engine, tmp_path: Path, kind: str, copied: bool) -> None:
     file = write(tmp_path, kind, WRITERS[kind](ROWS))
-    found = engine.describe(kind, [file])
+    found = engine.describe(scan_of(kind, [file], (), ()))
     assert list(found.columns) == ["q", "a", "s"]
     assert found.file_rows in (None, (len(ROWS),))
     # Other columns than the file's, in another order: a scan reads what it names.

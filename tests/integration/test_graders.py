@@ -20,6 +20,12 @@ from alpaqual.values import Reply, Row
 
 Graded = list[tuple[float | None, str | None]]
 NONE, NO_NUMBER, OFF = (None, "no score in the column"), (None, "not a number"), (None, "out of scale")
+
+
+def not_a_number(value: str) -> tuple[None, str]:
+    return None, f"not a number: {value}"
+
+
 KEPT_FROM_3 = "{full: {}, good: {threshold: {g: 3}}}"
 
 
@@ -59,12 +65,12 @@ COLUMNS: dict[str, tuple[list[Any], Graded]] = {
     "out of scale": ([-0.01, 5.01, 6, 3], [OFF, OFF, OFF, (3, None)]),
     "not a number and endless": (
         [float("nan"), float("inf"), float("-inf"), 4.0],
-        [NO_NUMBER, OFF, OFF, (4, None)],
+        [not_a_number("nan"), OFF, OFF, (4, None)],
     ),
-    "not a number among scores in scale": ([float("nan"), 4.0, 1.0], [NO_NUMBER, (4, None), (1, None)]),
+    "not a number among scores in scale": ([float("nan"), 4.0, 1.0], [not_a_number("nan"), (4, None), (1, None)]),
     "texts with numbers": (
         ["3", "4.5", " 2 ", "x", "nan", "9", None],
-        [(3, None), (4.5, None), (2, None), NO_NUMBER, NO_NUMBER, OFF, NONE],
+        [(3, None), (4.5, None), (2, None), not_a_number("x"), not_a_number("nan"), OFF, NONE],
     ),
     "nothing but nulls": ([None, None], [NONE, NONE]),
 }
@@ -91,13 +97,13 @@ def test_a_column_of(project: Project, values: str, kind: str) -> None:
 def test_an_empty_text_is_no_score(project: Project) -> None:
     project.jsonl("d.jsonl", [{"instruction": "q", "output": "a", "s": s} for s in ("", "1", "x")])
     project.ask("d.jsonl", "graders: {g: {column: s}}")
-    assert grades(project.run()) == [NONE, (1, None), NO_NUMBER]
+    assert grades(project.run()) == [NONE, (1, None), not_a_number("x")]
 
 
 def test_a_score_may_be_one_of_the_row_s_own_texts(project: Project) -> None:
     project.jsonl("d.jsonl", [{"instruction": "q", "output": text} for text in ("4", "word")])
     project.ask("d.jsonl", "graders: {g: {column: output}}")
-    assert grades(project.run()) == [(4, None), NO_NUMBER]
+    assert grades(project.run()) == [(4, None), not_a_number("word")]
 
 
 # A table
@@ -187,9 +193,9 @@ def test_a_key_must_exist_and_be_unique(project: Project, table: str, finding: s
         ("t.csv", "uid,s\nu0,1\nu1\n", "5:22: t.csv cannot be read"),
         ("t.csv", "uid,s\n" + "u,1\n" * 30_000 + "u1\n", "5:22: t.csv cannot be read"),
         ("t.jsonl", '{"uid": "u0", "s": 1}\n{oops\n', "5:22: t.jsonl cannot be read.*line"),
-        ("t.json", '[{"uid": "u0", "s": 1}', "5:22: t.json cannot be read"),
+        ("t.json", '[{"uid": "u0", "s": 1}', "5:22: t.json: broken JSON at line 1"),
         ("t.parquet", "junk", "5:22: t.parquet cannot be read"),
-        ("t.xlsx", "junk", "5:22: cannot tell the format of t.xlsx: use .csv, .json, .jsonl or .parquet"),
+        ("t.xlsx", "junk", "5:22: cannot tell the format of t.xlsx: use .csv, .tsv, .json, .jsonl or .parquet"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_refused_at_its_place(

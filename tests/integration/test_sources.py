@@ -266,7 +266,7 @@ def test_conversations_without_an_answer_are_quarantined(project: Project) -> No
     for (position, reason), words in zip(found, [words for _, words in UNANSWERED.values()], strict=False):
         assert words in reason, position
     assert [position for position, _ in found] == list(range(2, len(talks) + 2))
-    assert found[-1][1] == "not a list of turns"
+    assert found[-1][1] == f"d.jsonl line {len(talks) + 1}: not a list of turns"
     assert run.exit_code == 1
 
 
@@ -473,7 +473,7 @@ def test_items_that_are_not_rows_are_quarantined(project: Project) -> None:
 def test_a_big_row_of_a_list_is_quarantined(project: Project) -> None:
     big = {"instruction": "q", "output": "x" * 20_000_000}
     run = loaded(project, "d.json", json.dumps([ROWS[0], big, ROWS[1]]), 3)
-    assert quarantine(run) == [(2, "more than 16 million characters")]
+    assert quarantine(run) == [(2, "d.json item 2: more than 16 million characters")]
 
 
 # The bytes name the cases, and packed ones would hold the time: every worker must find the same names.
@@ -629,18 +629,23 @@ def test_text_among_the_first_scores_leaves_those_rows_unscored(project: Project
     assert run.grades.polars().sort("n").select("score", "reason").rows() == [
         (1.0, None),
         (2.5, None),
-        (None, "not a number"),
+        (None, "not a number: x"),
         (None, "no score in the column"),
     ]
 
 
+@pytest.mark.parametrize("place", [0, 29_000, 29_999])
 @pytest.mark.parametrize("kind", ["jsonl", "csv"])
-def test_text_far_down_a_column_of_scores_is_quarantined(project: Project, kind: str) -> None:
-    rows = [{"instruction": f"q{i}", "output": "a", "s": "oops" if i == 29_000 else 1} for i in range(30_000)]
+def test_one_text_among_numbers_leaves_its_row_unscored_wherever_it_is(project: Project, kind: str, place: int) -> None:
+    rows = [{"instruction": f"q{i}", "output": "a", "s": "N/A" if i == place else 1} for i in range(30_000)]
     body = "".join(f"{row['instruction']},a,{row['s']}\n" for row in rows)
     content = jsonl(rows) if kind == "jsonl" else b"instruction,output,s\n" + body.encode()
-    run = loaded(project, f"d.{kind}", content, 30_000, more="graders: {g: {column: s}}")
-    assert quarantine(run) == [(29_001, "s: not a number")]
+    run = loaded(project, f"d.{kind}", content, 30_000, more="graders: {g: {column: s, scale: {min: 0, max: 5}}}")
+    assert quarantine(run) == []
+    grader = run.results["graders"]["g"]
+    assert (grader["scored"], grader["unscored"]) == (29_999, 1)
+    assert grader["unscored_reasons"] == {"not a number: N/A": 1}
+    assert len(run.datasets["full"]) == 30_000
 
 
 def test_a_carried_column_that_is_not_there_is_refused_with_a_suggestion(project: Project) -> None:

@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from alpaqual.contracts import Source
+from alpaqual.compression import verify_compressed_file
 from alpaqual.errors import QueryError, RecipeError
-from alpaqual.execution.compression import verify_compressed_file
 from alpaqual.execution.stored import StoredHandler
-from alpaqual.plan.loading import NOTHING_UNREADABLE, LoadStage
-from alpaqual.plan.tables import UNREADABLE
-from alpaqual.registry import find
+from alpaqual.plan.loading import NO_PLACES, NOTHING_UNREADABLE, LoadStage
+from alpaqual.plan.tables import PLACES, UNREADABLE
+from alpaqual.sources import open_source
 from alpaqual.values import Scan
+
+_BATCH = 10_000
 
 
 class Handler(StoredHandler[LoadStage]):
@@ -25,17 +26,21 @@ class Handler(StoredHandler[LoadStage]):
         """Load every source; the rows that its reader refuses are in the table of unreadable rows."""
         engine, stage = self.execution.engine, self.stage
         engine.create(UNREADABLE.name, NOTHING_UNREADABLE, stage.name)
+        engine.create(PLACES.name, NO_PLACES, stage.name)
         try:
-            for index, scan in enumerate(stage.scans):
+            for index, (scan, refused) in enumerate(zip(stage.scans, stage.refused, strict=True)):
                 unreadable = self.load(index, scan)
                 engine.insert(
                     UNREADABLE.name,
                     [(scan.source, position, reason, "") for position, reason in unreadable],
                     f"{stage.name}: {scan.source}",
                 )
+                positions = {row[0] for batch in engine.rows(refused, _BATCH) for row in batch} if refused else set()
+                placed = [(scan.source, position, place) for position, place in _places(scan, positions)]
+                engine.insert(PLACES.name, placed, f"{stage.name}: {scan.source}")
             yield {}
         finally:
-            for table in (UNREADABLE.name, *(scan.table for scan in stage.scans)):
+            for table in (UNREADABLE.name, PLACES.name, *(scan.table for scan in stage.scans)):
                 engine.drop(table)
 
     def load(self, index: int, scan: Scan) -> list[tuple[int, str]]:
@@ -43,10 +48,11 @@ class Handler(StoredHandler[LoadStage]):
 
         Raises RecipeError where a file as a whole cannot be read.
         """
-        source: Source = find("sources", scan.format)()
+        source = open_source(scan.format, scan.options)
         try:
-            for file in scan.files if scan.copied else ():
-                verify_compressed_file(file.path)
+            for file in scan.files:
+                if file.compressed and scan.cells != "typed":
+                    verify_compressed_file(file.path)
             return list(self.execution.engine.load(scan, source.rows))
         except ValueError as error:
             recipe = self.execution.plan.recipe
@@ -60,3 +66,27 @@ class Handler(StoredHandler[LoadStage]):
                 message = f"{Path(path).name} is damaged and cannot be read to its end: {reason}"
                 raise RecipeError([recipe.problem(("sources", index, "path"), message)]) from None
         raise error
+
+
+def _places(scan: Scan, positions: set[int]) -> Iterator[tuple[int, str]]:
+    """File and line of the rows at these positions: the files are read once more, up to the last of them."""
+    last, position = max(positions, default=0), 0
+    for index, file in enumerate(scan.files):
+        if position >= last:
+            return
+        for place in _places_of(scan, index):
+            position += 1
+            if position in positions:
+                yield position, f"{Path(file.path).name} {place}"
+
+
+def _places_of(scan: Scan, index: int) -> Iterator[str]:
+    """The place of each row of one file of a scan."""
+    if scan.cells == "typed":
+        return (f"row {row}" for row in range(1, scan.file_rows[index] + 1))
+    source, file = open_source(scan.format, scan.options), scan.files[index].path
+    places = getattr(source, "places", None)
+    if places is None:
+        return (f"row {row}" for row, _ in enumerate(source.rows(file), 1))
+    found: Iterator[str] = places(file)
+    return found

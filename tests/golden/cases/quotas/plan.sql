@@ -7,7 +7,7 @@ CREATE OR REPLACE TABLE "unreadable" AS
 SELECT '' AS source, CAST(0 AS BIGINT) AS position, '' AS reason, '' AS text WHERE FALSE;
 
 CREATE OR REPLACE TABLE "scanned.source" AS
-SELECT ROW_NUMBER() OVER () AS position, "instruction", "input", "output", "accuracy", "key" FROM read_json(['/project/rows.jsonl'], format = 'newline_delimited', records = true, columns = {'instruction': 'JSON', 'input': 'JSON', 'output': 'JSON', 'accuracy': 'JSON', 'key': 'JSON'});
+SELECT ROW_NUMBER() OVER () AS position, "instruction", "input", "output", "accuracy", "key" FROM read_json(['/project/rows.jsonl'], format = 'newline_delimited', records = true, compression = 'none', columns = {'instruction': 'JSON', 'input': 'JSON', 'output': 'JSON', 'accuracy': 'JSON', 'key': 'JSON'}, hive_partitioning = false);
 
 CREATE OR REPLACE TABLE "loaded" AS
 SELECT LEFT(CASE WHEN instruction IS NULL OR response IS NULL THEN MD5(CONCAT(MD5(CONCAT(LENGTH(COALESCE(instruction, '')), ':', COALESCE(instruction, ''), LENGTH(COALESCE(input, '')), ':', COALESCE(input, ''), LENGTH(COALESCE(response, '')), ':', COALESCE(response, ''))), instruction IS NULL, response IS NULL)) ELSE MD5(CONCAT(LENGTH(COALESCE(instruction, '')), ':', COALESCE(instruction, ''), LENGTH(COALESCE(input, '')), ':', COALESCE(input, ''), LENGTH(COALESCE(response, '')), ':', COALESCE(response, ''))) END, 16) AS id, n, source, instruction, input, response, "accuracy", "key"
@@ -69,14 +69,14 @@ ORDER BY category, keyword;
 
 CREATE OR REPLACE TABLE "grades.accuracy" AS
 SELECT 'accuracy' AS grader, n, id, CASE WHEN found BETWEEN CAST(0.0 AS DOUBLE) AND CAST(5.0 AS DOUBLE) THEN found END AS score,
-  CASE WHEN empty THEN 'no score in the column' WHEN found IS NULL OR ISNAN(found) THEN 'not a number' WHEN NOT (found BETWEEN CAST(0.0 AS DOUBLE) AND CAST(5.0 AS DOUBLE)) THEN 'out of scale' END AS reason, CAST(NULL AS VARCHAR) AS reply
-FROM (SELECT rows.n AS n, rows.id AS id, rows."accuracy" IS NULL OR CAST(rows."accuracy" AS VARCHAR) = '' AS empty, CASE LOWER(CAST(rows."accuracy" AS VARCHAR)) WHEN 'true' THEN 1 WHEN 'false' THEN 0 ELSE TRY_CAST(rows."accuracy" AS DOUBLE) END AS found FROM rows) AS graded;
+  CASE WHEN empty THEN 'no score in the column' WHEN found IS NULL OR ISNAN(found) THEN other WHEN NOT (found BETWEEN CAST(0.0 AS DOUBLE) AND CAST(5.0 AS DOUBLE)) THEN 'out of scale' END AS reason, CAST(NULL AS VARCHAR) AS reply
+FROM (SELECT rows.n AS n, rows.id AS id, rows."accuracy" IS NULL OR CAST(rows."accuracy" AS VARCHAR) = '' AS empty, CASE LOWER(CAST(rows."accuracy" AS VARCHAR)) WHEN 'true' THEN 1 WHEN 'false' THEN 0 ELSE TRY_CAST(rows."accuracy" AS DOUBLE) END AS found, CONCAT('not a number: ', LEFT(CAST(rows."accuracy" AS VARCHAR), 40)) AS other FROM rows) AS graded;
 
 -- counts: scores
 SELECT score, COUNT(*) AS rows FROM (SELECT score AS score FROM "grades.accuracy" WHERE score IS NOT NULL) AS scored GROUP BY score ORDER BY score;
 
 -- counts: reasons
-SELECT reason, COUNT(*) AS rows FROM "grades.accuracy" WHERE score IS NULL GROUP BY reason ORDER BY reason;
+SELECT reason, COUNT(*) AS rows FROM (SELECT CASE WHEN STARTS_WITH(reason, 'not a number: ') AND DENSE_RANK() OVER (PARTITION BY STARTS_WITH(reason, 'not a number: ') ORDER BY reason) > 20 THEN 'not a number' ELSE reason END AS reason FROM "grades.accuracy" WHERE score IS NULL) AS unscored GROUP BY reason ORDER BY reason;
 
 -- grading.helpful
 

@@ -7,7 +7,7 @@ CREATE OR REPLACE TABLE "unreadable" AS
 SELECT '' AS source, CAST(0 AS BIGINT) AS position, '' AS reason, '' AS text WHERE FALSE;
 
 CREATE OR REPLACE TABLE "scanned.source" AS
-SELECT ROW_NUMBER() OVER () AS position, "instruction", "input", "output", "accuracy", "key", "licence", "topic" FROM read_json(['/project/rows.jsonl'], format = 'newline_delimited', records = true, columns = {'instruction': 'JSON', 'input': 'JSON', 'output': 'JSON', 'accuracy': 'JSON', 'key': 'JSON', 'licence': 'JSON', 'topic': 'JSON'});
+SELECT ROW_NUMBER() OVER () AS position, "instruction", "input", "output", "accuracy", "key", "licence", "topic" FROM read_json(['/project/rows.jsonl'], format = 'newline_delimited', records = true, compression = 'none', columns = {'instruction': 'JSON', 'input': 'JSON', 'output': 'JSON', 'accuracy': 'JSON', 'key': 'JSON', 'licence': 'JSON', 'topic': 'JSON'}, hive_partitioning = false);
 
 CREATE OR REPLACE TABLE "loaded" AS
 SELECT LEFT(CASE WHEN instruction IS NULL OR response IS NULL THEN MD5(CONCAT(MD5(CONCAT(LENGTH(COALESCE(instruction, '')), ':', COALESCE(instruction, ''), LENGTH(COALESCE(input, '')), ':', COALESCE(input, ''), LENGTH(COALESCE(response, '')), ':', COALESCE(response, ''))), instruction IS NULL, response IS NULL)) ELSE MD5(CONCAT(LENGTH(COALESCE(instruction, '')), ':', COALESCE(instruction, ''), LENGTH(COALESCE(input, '')), ':', COALESCE(input, ''), LENGTH(COALESCE(response, '')), ':', COALESCE(response, ''))) END, 16) AS id, n, source, instruction, input, response, "accuracy", "key", "licence", "topic"
