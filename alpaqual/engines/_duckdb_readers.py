@@ -81,7 +81,7 @@ class JsonReader(Reader):
         return call("read_json", files, {**options, **every, "union_by_name": "true"})
 
     def structure(self, files: Sequence[str]) -> str | None:
-        """The query for all keys and their kinds, as one JSON object. It takes longer and tells `A` from `a`."""
+        """The query for all keys and their kinds, as one JSON object. It takes longer and distinguishes `A` from `a`."""
         if (options := _options(self.options, files)) is None:
             return None
         del options["records"]

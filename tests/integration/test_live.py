@@ -21,6 +21,7 @@ from tiers import moments
 
 from alpaqual.api import Run
 from alpaqual.errors import MachineError, StageError
+from alpaqual.execution.folder import MARKER
 from alpaqual.inference.client import clean
 from alpaqual.values import Reply
 
@@ -674,15 +675,18 @@ def test_a_recording_costs_nothing_with_any_budget(project: Project, server: Ser
     assert time.monotonic() - started < 20
 
 
-def test_a_stopped_run_leaves_no_data_of_another(project: Project, server: Server) -> None:
+def test_a_run_stopped_by_its_budget_leaves_the_finished_run(project: Project, server: Server) -> None:
     ask(project, server, 10, "price: {input: 1000, output: 1000}")
     project.run()
     folder = project.folder / "runs" / "trial"
     assert (folder / "datasets" / "good.jsonl").exists()
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != MARKER}
     with pytest.raises(StageError):
-        project.run(max_cost=0.001, sets=["graders.g.dimension=other"])
-    assert not list(folder.glob("datasets/*")) and not list(folder.glob("tables/*"))
-    assert "--max-cost" in (folder / "report.md").read_text()
+        project.run(max_cost=0.001, sets=["graders.g.dimension=other"], out=folder)
+    assert {path: path.read_bytes() for path in before} == before
+    stopped = folder / "unfinished"
+    assert "--max-cost" in (stopped / "report.md").read_text()
+    assert not list(stopped.glob("datasets/*")) and not list(stopped.glob("tables/*"))
     assert project.run().exit_code == 0
     assert (folder / "datasets" / "good.jsonl").exists()
 
