@@ -49,6 +49,8 @@ class Guard:
         """Raises AssertionError inside the call that a test of this tier may not make."""
         if not self.on:
             return
+        if event == "subprocess.Popen" and Path(os.fsdecode(arguments[0])).name == "git":
+            return  # every run asks git for the commit of its project
         if event in ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.system"):
             raise AssertionError(f"the fast tier starts no process ({event}): mark the test slow")
         if event == "import" and arguments[0] == "torch":
