@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -130,13 +130,18 @@ class Folder:
         return self
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
-        """Kill every process of a job that is left."""
-        for group in _groups(process.pid):
+        """Kill every process of a job that is left, and wait until all have ended."""
+        groups = _groups(process.pid)
+        for group in groups:
             try:
                 os.killpg(group, signal.SIGKILL)
             except ProcessLookupError:
                 continue
         process.wait(30)
+        ends = time.monotonic() + 30
+        while groups & set(_running_groups().values()):
+            assert time.monotonic() < ends, "a killed process did not end"
+            time.sleep(0.02)
 
     def wait_for(self, step: int, process: subprocess.Popen[bytes], skip: int = 0) -> None:
         """Wait until the log shows a step, after its first `skip` characters."""
@@ -183,17 +188,26 @@ class Folder:
         return found
 
 
-def _groups(pid: int) -> set[int]:
-    """Process groups of a process and its descendants: torchrun gives each worker its own."""
-    parents: dict[int, int] = {}
-    groups: dict[int, int] = {}
+def _processes() -> Iterator[tuple[int, str, int, int]]:
+    """Yield (process, state, parent, group) of every process."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        parents[int(stat.parent.name)] = int(fields[1])
-        groups[int(stat.parent.name)] = int(fields[2])
+        yield int(stat.parent.name), fields[0], int(fields[1]), int(fields[2])
+
+
+def _running_groups() -> dict[int, int]:
+    """The group of every process that has not ended; a zombie has."""
+    return {pid: group for pid, state, _, group in _processes() if state != "Z"}
+
+
+def _groups(pid: int) -> set[int]:
+    """Process groups of a process and its descendants: torchrun gives each worker its own."""
+    processes = list(_processes())
+    parents = {child: parent for child, _, parent, _ in processes}
+    groups = {process: group for process, _, _, group in processes}
     found = {pid}
     while more := {child for child, parent in parents.items() if parent in found} - found:
         found |= more

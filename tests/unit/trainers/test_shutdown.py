@@ -7,14 +7,18 @@ import json
 import resource
 import subprocess
 import sys
+import threading
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
 from training import TINY, Folder, tiny_job, write_tokenizer
 
-from alpaqual.job import Model, from_json, to_json
+from alpaqual.job import JobError, Model, from_json, to_json
+from alpaqual.trainers.fsdp_job.shutdown import lock_folder
 
 pytestmark = pytest.mark.slow
 
@@ -56,12 +60,33 @@ def test_old_checkpoints_are_deleted(tokenizer, tmp_path):
     assert pointed in there
 
 
-def test_a_second_job_in_a_folder_is_refused(tokenizer, tmp_path):
-    folder = Folder.of(tmp_path / "job", tiny_job(tokenizer))
-    with (folder.path / ".lock").open("w") as lock:
+@dataclass(frozen=True)
+class OneRank:
+    """The only rank of a job."""
+
+    is_first: bool = True
+
+    def broadcast_from_rank0(self, value: Any) -> Any:
+        return value
+
+
+def test_a_second_job_in_a_folder_is_refused(tmp_path, capsys):
+    with (tmp_path / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = run_alone(folder)
-    assert done.returncode == 2 and "another process is training in" in done.stderr
+        refused = pytest.raises(JobError, match=r"another process is training in .*: wait until it has ended")
+        with refused, lock_folder(tmp_path, OneRank(), seconds=0.3):
+            pytest.fail("two jobs hold the lock")
+    assert capsys.readouterr().out.count("waiting up to 0.3 s") == 1
+
+
+def test_a_job_waits_for_one_that_is_about_to_end(tmp_path, capsys):
+    lock = (tmp_path / ".lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    ending = threading.Timer(0.3, lock.close)
+    ending.start()
+    with lock_folder(tmp_path, OneRank(), seconds=20):
+        ending.join()
+    assert "waiting up to 20 s" in capsys.readouterr().out
 
 
 def test_out_of_memory_names_the_setting(tokenizer, tmp_path):
