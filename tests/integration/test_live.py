@@ -181,13 +181,13 @@ def test_a_row_that_is_too_long_for_the_model_is_its_own_fault(project: Project,
 
 def test_a_server_outage_leaves_no_row_unscored(project: Project, server: Server) -> None:
     server.settings(latency_ms=5)
-    ask(project, server, 800, "concurrency: 8")
+    ask(project, server, 300, "concurrency: 8")
     process = start(project)
     wait_for(lambda: int(server.stats()["requests"]) > 100)
     server.settings(down=1.5)
     _, errors = process.communicate(timeout=100)
     assert process.returncode == 0, errors
-    assert results(project)["graders"]["g"]["scored"] == 800
+    assert results(project)["graders"]["g"]["scored"] == 300
 
 
 def test_an_unreachable_server_ends_the_run(project: Project, server: Server) -> None:
@@ -496,20 +496,23 @@ def test_control_c_keeps_what_was_in_flight(project: Project, server: Server) ->
 
 
 def test_processes_at_once_pay_for_a_reply_once(project: Project, server: Server) -> None:
-    server.settings(latency_ms=20, faults={"error": 0.05, "reset": 0.05}, seed=4)
+    server.settings(latency_ms=1000, faults={"error": 0.05, "reset": 0.05}, seed=4)
     ask(project, server, 400, "concurrency: 8")
     names = ("one", "two", "three")
     running = [start(project, "--out", str(project.folder / name)) for name in names]
+    # Each process has a ledger file from its first reply on: now all of them are grading.
+    wait_for(lambda: len(list((project.folder / ".alpaqual/replies").glob("*.jsonl"))) == 3)
+    server.settings(latency_ms=5)
     for process in running:
         _, errors = process.communicate(timeout=100)
         assert process.returncode == 0, errors
     made = [json.loads((project.folder / name / "results.json").read_text())["graders"]["g"] for name in names]
-    # Each reply was paid for by one of them and is in one file; a process that came late may find all there.
+    # Each reply was paid for by one of them and is in one file.
     assert sum(grader["calls_made"] for grader in made) == 400
     assert [grader["scored"] for grader in made] == [400] * 3
     lines = [path.read_text().splitlines() for path in (project.folder / ".alpaqual/replies").glob("*.jsonl")]
     assert sum(map(len, lines)) == 400
-    assert max(grader["calls_made"] for grader in made) < 400, "they did not run at once"
+    assert min(grader["calls_made"] for grader in made) > 0
     requests(server)
     subprocess.run(["rm", "-rf", project.folder / ".alpaqual" / "store"], check=True)
     assert found(project.run())["calls_reused"] == 400

@@ -16,8 +16,8 @@ from alpaqual.errors import RecipeError
 pytestmark = pytest.mark.slow
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
-ROWS = 200 if NIGHTLY else 24
-IFD_ROWS = 60 if NIGHTLY else 20
+ROWS = 200 if NIGHTLY else 8
+IFD_ROWS = 60 if NIGHTLY else 10
 
 
 def smollm() -> Path:
