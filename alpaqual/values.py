@@ -10,6 +10,9 @@ from typing import Any, Literal
 ROW_FIELDS = ("instruction", "input", "response")
 """The three texts of a row, as the paper names them (section 2.2)."""
 
+CONVERSATION_FIELDS = frozenset({"messages", "completion", "history", "system", "tools"})
+"""Fields of a source that make each of its rows a conversation."""
+
 RESERVED_COLUMNS = ("id", "n", "source", *ROW_FIELDS)
 """Columns every `rows` table has. A source's own column of such a name is reached as `source.<name>`."""
 
@@ -183,8 +186,9 @@ class FilesFound:
 class SourceFacts:
     """What is known of a source before anything is read in full.
 
-    `fields` maps instruction, input and response (or messages) to the source's columns; `columns` maps each column
-    to its SQL type; `file_rows` has the rows of each file where the format has them in its metadata.
+    `fields` maps instruction, input and response, or those of a conversation, to the source's columns; `columns` maps each
+    column to its SQL type; `file_rows` has the rows of each file where the format has them in its metadata. `roles` maps odd
+    names of roles; with `placeholder`, parts that are no text become a text.
     """
 
     name: str
@@ -194,3 +198,10 @@ class SourceFacts:
     fields: Mapping[str, str]
     file_rows: tuple[int, ...] | None = None
     options: ReadOptions = PLAIN
+    roles: Mapping[str, str] = field(default_factory=dict)
+    placeholder: bool = False
+
+    @property
+    def is_conversation(self) -> bool:
+        """Whether its rows are conversations, not three texts."""
+        return not CONVERSATION_FIELDS.isdisjoint(self.fields)

@@ -18,7 +18,6 @@ _CALL: Final = {
                 "name": {"type": "string", "minLength": 1},
                 "arguments": {"type": "string", "description": "A JSON text of an object."},
             },
-            "additionalProperties": False,
         },
     },
 }

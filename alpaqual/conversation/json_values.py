@@ -41,10 +41,10 @@ def parsed(text: str, what: str) -> Any:
         raise ConversationError(f"{what}: a text that is no JSON") from None
 
 
-def json_text(value: Any, what: str) -> str:
+def json_text(value: Any, what: str, separators: tuple[str, str] | None = None) -> str:
     """The JSON text of a value, as UTF-8 can hold it; raises ConversationError, which names `what`."""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=separators)
         if not text.isascii():
             text.encode()
     except UnicodeEncodeError:

@@ -13,6 +13,9 @@ from typing import Any, Final
 from alpaqual.conversation.json_values import ConversationError, json_text, kind_of, parsed, quoted
 from alpaqual.conversation.tool_calls import Turn, calls_of, pair, tools_of
 
+NORMAL_FORM: Final = 1
+"""Raised when the same record gives another conversation: part of fingerprints."""
+
 ROLES: Final = ("system", "developer", "user", "assistant", "tool")
 """The roles of the normal form."""
 
@@ -32,6 +35,7 @@ MAPPED_ROLES: Final = (*ROLES, "function_call")
 
 _FIRST: Final = ("role", "content", "tool_calls", "tool_call_id", "name", "weight")
 _CONSUMED: Final = frozenset({*_FIRST, "function_call"})
+_COMPACT: Final = (",", ":")
 _TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
 _PLAIN: Final = re.compile(r"[A-Za-z_][\w-]*\Z", re.ASCII)
 
@@ -46,12 +50,12 @@ class Conversation:
     @cached_property
     def messages_json(self) -> str:
         """The turns as a JSON text; raises ConversationError where JSON or UTF-8 cannot hold a value."""
-        return json_text(self.messages, "messages")
+        return json_text(self.messages, "messages", _COMPACT)
 
     @cached_property
     def tools_json(self) -> str | None:
         """The tools as a JSON text, or None; raises ConversationError as messages_json does."""
-        return None if self.tools is None else json_text(self.tools, "tools")
+        return None if self.tools is None else json_text(self.tools, "tools", _COMPACT)
 
     @property
     def plain(self) -> bool:

@@ -25,9 +25,9 @@ def _call(call: Any, place: str) -> dict[str, Any]:
     if not isinstance(call, dict):
         raise ConversationError(f"{place} is {kind_of(call)} where an object should be")
     function = call.get("function")
-    others = {key: value for key, value in call.items() if value is not None and key not in _KEYS}
+    others = _others(call, _KEYS)
     if function is None:
-        function, others = call, {}
+        function, others = {key: value for key, value in call.items() if key not in ("id", "type")}, {}
     if not isinstance(function, dict):
         raise ConversationError(f"{place}: function is {kind_of(function)} where an object should be")
     kind, identity, called = call.get("type"), call.get("id"), function.get("name")
@@ -41,9 +41,13 @@ def _call(call: Any, place: str) -> dict[str, Any]:
     return {
         "id": identity or None,
         "type": "function",
-        "function": {"name": called, "arguments": arguments},
+        "function": {"name": called, "arguments": arguments, **_others(function, _FUNCTION_KEYS)},
         **others,
     }
+
+
+def _others(given: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    return {key: value for key, value in given.items() if value is not None and key not in known}
 
 
 def _arguments(arguments: Any, place: str) -> str:
@@ -111,3 +115,4 @@ def _answer(turn: Turn, waiting: list[str]) -> None:
 
 
 _KEYS = frozenset({"id", "type", "function"})
+_FUNCTION_KEYS = frozenset({"name", "arguments"})

@@ -19,6 +19,7 @@ from alpaqual.contracts import Source as SourcePlugin
 from alpaqual.delimited import common_kind, kind_of_text
 from alpaqual.engines import open_engine
 from alpaqual.errors import MachineError, Problem, QueryError, RecipeError
+from alpaqual.execution.layouts import OPTIONAL, PREFERENCES, are_preferences, layout_of
 from alpaqual.llm.local import is_hub_name, model_digest
 from alpaqual.plan.source_columns import named_columns
 from alpaqual.recipe.model import Fields, Source
@@ -30,13 +31,6 @@ from alpaqual.values import ROW_FIELDS, FilesFound, ReadOptions, Scan, SourceFac
 
 REMOTE = "hf://"
 
-_LAYOUTS: dict[str, dict[str, str]] = {
-    "alpaca": {"instruction": "instruction", "input": "input", "response": "output"},
-    "gpt4llm": {"instruction": "instruction", "input": "input", "response": "output"},
-    "dolly": {"instruction": "instruction", "input": "context", "response": "response"},
-    "sharegpt": {"messages": "conversations"},
-    "messages": {"messages": "messages"},
-}
 _SMALL = 64 * 1024
 """Bytes of a file that takes less time to hash again than to look up."""
 
@@ -106,7 +100,17 @@ class _SourceInspector:
         fields = self.fields(index, source, found.columns, plugin)
         if fields is None:
             return None
-        return SourceFacts(source_name, kind, tuple(files), found.columns, fields, found.file_rows, options)
+        return SourceFacts(
+            source_name,
+            kind,
+            tuple(files),
+            found.columns,
+            fields,
+            found.file_rows,
+            options,
+            source.roles,
+            source.other_parts == "placeholder",
+        )
 
     def files(self, index: int, source: Source) -> list[SourceFile]:
         if source.path.startswith(REMOTE):
@@ -185,7 +189,10 @@ class _SourceInspector:
     def fields(
         self, index: int, source: Source, columns: Mapping[str, str], plugin: SourcePlugin
     ) -> Mapping[str, str] | None:
-        fields = _fields_of(source.fields, columns)
+        if are_preferences(source.fields, columns):
+            self.problem(index, "path", f"{source.path}: {PREFERENCES}")
+            return None
+        fields = layout_of(source.fields, columns)
         if fields is None:
             known = ", ".join(list(columns)[:20])
             self.problem(
@@ -195,7 +202,7 @@ class _SourceInspector:
             )
             return None
         good = True
-        optional = ("input",) if not isinstance(source.fields, Fields) else ()
+        optional = OPTIONAL if not isinstance(source.fields, Fields) else ()
         for field, column in list(fields.items()):
             if column not in columns and field in optional:
                 del fields[field]
@@ -307,21 +314,6 @@ def _add_kinds(
             if value is not None and (cells != "text" or column in named):
                 found.add(kind_of_text(value) if cells == "text" else _kind(value))
     return first
-
-
-def _fields_of(fields: Fields | str | None, columns: Mapping[str, str]) -> dict[str, str] | None:
-    """Which column is which part of a row: as the recipe says, or as the columns' names tell."""
-    if isinstance(fields, str):
-        return dict(_LAYOUTS[fields])
-    if fields is not None:
-        given = {field: getattr(fields, field) for field in (*ROW_FIELDS, "messages")}
-        return {field: column for field, column in given.items() if column is not None}
-    for layout in ("alpaca", "dolly", "sharegpt", "messages"):
-        wanted = _LAYOUTS[layout]
-        if all(column in columns for field, column in wanted.items() if field != "input"):
-            return {field: column for field, column in wanted.items() if column in columns}
-    own = {field: field for field in ROW_FIELDS if field in columns}
-    return own if {"instruction", "response"} <= own.keys() else None
 
 
 def _kind(value: Any) -> str:

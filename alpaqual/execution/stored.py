@@ -17,6 +17,8 @@ from alpaqual.store.store import Result
 
 S = TypeVar("S", bound=Stage)
 
+_LINES = 1_000
+
 REPLIES = "replies"
 """Fact of a stage that sent requests to a model: its calls and their cost."""
 
@@ -114,10 +116,18 @@ class _Statements:
         elif isinstance(statement, KeptTable):
             self.keep(statement, f"{self.stage.name}: {statement.table.name}")
         elif isinstance(statement, Export):
-            target = self.folder / f"{statement.table.name}.jsonl"
-            self.engine.export(statement.sql, target, f"{self.stage.name}: {statement.table.name}")
+            self.export(statement, self.folder / f"{statement.table.name}.jsonl")
         else:
             facts[statement.name] = self.engine.facts(statement.sql, f"{self.stage.name}: {statement.name}")
+
+    def export(self, statement: Export, target: Path) -> None:
+        """Write JSON Lines: of the engine's making, or the query's own lines."""
+        if not statement.lines:
+            self.engine.export(statement.sql, target, f"{self.stage.name}: {statement.table.name}")
+            return
+        with target.open("w", encoding="utf-8", newline="") as stream:
+            for batch in self.engine.rows(statement.sql, _LINES):
+                stream.writelines(f"{line}\n" for (line,) in batch)
 
     def keep(self, statement: KeptTable, what: str) -> None:
         """Store a table, or rename the table of `unless`."""

@@ -8,6 +8,14 @@ from typing import Any, ClassVar
 
 from alpaqual.contracts import Source as SourcePlugin
 from alpaqual.plan.compilation import Compilation
+from alpaqual.plan.conversations import (
+    COLUMNS,
+    ConversationReading,
+    conversation_reading,
+    conversation_settings,
+    relation,
+    values,
+)
 from alpaqual.plan.facts import LoadFacts, StageFacts
 from alpaqual.plan.source_columns import stored_column
 from alpaqual.plan.stage import Facts, KeptTable, Stage, Statement
@@ -32,7 +40,6 @@ NOTHING_UNREADABLE = "SELECT '' AS source, CAST(0 AS BIGINT) AS position, '' AS 
 NO_PLACES = "SELECT '' AS source, CAST(0 AS BIGINT) AS position, '' AS place WHERE FALSE"
 """The table of places before any row is refused."""
 _EXAMPLES = 20
-_TURNS = '\'[{"role":"VARCHAR","from":"VARCHAR","content":"VARCHAR","value":"VARCHAR"}]\''
 _JSON_KINDS = "CASE JSON_TYPE({0}) WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END"
 
 
@@ -45,6 +52,8 @@ class LoadStage(Stage):
     scans: tuple[Scan, ...]
     refused: tuple[str, ...]
     """For each scan, the query of the positions of its rows that cannot be used; empty where all can be."""
+    conversations: tuple[ConversationReading | None, ...]
+    """For each scan, how its conversations are read; None where its rows are three texts."""
 
 
 def load_stages(compilation: Compilation) -> Iterator[LoadStage]:
@@ -60,6 +69,7 @@ def load_stages(compilation: Compilation) -> Iterator[LoadStage]:
             "fields": dict(facts.fields),
             "columns": carried[facts.name],
             **_options(facts),
+            **conversation_settings(facts),
         }
         for facts, plugin in zip(compilation.sources, plugins, strict=True)
     ]
@@ -71,6 +81,7 @@ def load_stages(compilation: Compilation) -> Iterator[LoadStage]:
         settings={"sources": described, "types": types},
         scans=tuple(reading.scan for reading in readings),
         refused=tuple(reading.refused() if reading.scan.copied else "" for reading in readings),
+        conversations=tuple(reading.conversation for reading in readings),
         statements=tuple(_statements(readings, types)),
     )
 
@@ -95,9 +106,14 @@ def _statements(readings: Sequence[_Reading], types: Mapping[str, str]) -> Itera
     key = (
         f"LEFT(CASE WHEN instruction IS NULL OR response IS NULL THEN {with_nulls} ELSE {unique} END, {ID_CHARACTERS})"
     )
-    named = "".join(f", {name(stored_column(column))}" for column in every)
+    talks = any(reading.conversation is not None for reading in readings)
+    if talks:
+        key = f"CASE WHEN identity IS NULL THEN {key} ELSE LEFT(MD5(CONCAT({unique}, identity)), {ID_CHARACTERS}) END"
+    named = "".join(f", {column}" for column in COLUMNS) if talks else ""
+    named += "".join(f", {name(stored_column(column))}" for column in every)
     columns = f"n, source, instruction, input, response{named}"
-    loaded = f"SELECT {key} AS id, {columns}\nFROM ({_union(reading.rows(every) for reading in readings)}) AS loaded"
+    union = _union(reading.rows(every, talks=talks) for reading in readings)
+    loaded = f"SELECT {key} AS id, {columns}\nFROM ({union}) AS loaded"
     yield KeptTable(LOADED, loaded)
     copies = "SELECT COUNT(*) FROM (SELECT id FROM loaded GROUP BY id HAVING COUNT(*) > 1) AS copied"
     yield KeptTable(ROWS, _with_ordinals(columns, every), unless=(LOADED, copies))
@@ -152,7 +168,7 @@ class _Reading:
         self.carried = carried
         self.types = types
         self.index = index
-        self.messages = facts.fields.get("messages")
+        self.conversation = conversation_reading(facts, plugin.CELLS)
         self.table = scanned(facts.name)
         self.scan = Scan(
             table=self.table.name,
@@ -164,15 +180,17 @@ class _Reading:
             file_rows=facts.file_rows or (),
             options=facts.options,
             # Cells without a type are read twice: for the rows, and for the reasons of those in quarantine.
-            copied=plugin.CELLS != "typed" or self.messages is not None,
+            copied=plugin.CELLS != "typed" or self.conversation is not None,
         )
 
-    def rows(self, every: Sequence[str]) -> str:
+    def rows(self, every: Sequence[str], *, talks: bool) -> str:
+        """SQL: the rows of the source; with `talks`, with the columns that conversations have."""
         kept = "".join(
             f", {self.carry(column) if column in self.carried else f'CAST(NULL AS {self.types[column]})'} AS {name(stored_column(column))}"
             for column in every
         )
-        texts = ", ".join(f"{expression} AS {field}" for field, expression in self.texts().items())
+        columns = {**self.texts(), **(values(self.conversation is not None) if talks else {})}
+        texts = ", ".join(f"{expression} AS {field}" for field, expression in columns.items())
         select = (
             f"SELECT {self.index * SOURCE_STRIDE} + position AS n, {literal(self.facts.name)} AS source, {texts}{kept}"
         )
@@ -191,22 +209,14 @@ class _Reading:
         return f"SELECT position FROM {self.relation()} WHERE {self.problem()} IS NOT NULL ORDER BY position"
 
     def relation(self) -> str:
-        if self.messages is None:
-            return str(self.table)
-        turns = (
-            f"FROM_JSON({name(self.messages) if self.cells == 'json' else f'TO_JSON({name(self.messages)})'}, {_TURNS})"
-        )
-        if self.cells == "text":
-            turns = f"FROM_JSON(TRY_CAST({name(self.messages)} AS JSON), {_TURNS})"
-        return _conversation(turns, str(self.table))
+        return str(self.table) if self.conversation is None else relation(self.facts.name)
 
     def shown(self) -> list[str]:
-        columns = [self.messages] if self.messages else list(self.facts.fields.values())
-        return [f"CAST({name(column)} AS VARCHAR)" for column in columns]
+        return [f"CAST({name(column)} AS VARCHAR)" for column in self.facts.fields.values()]
 
     def texts(self) -> dict[str, str]:
-        if self.messages is not None:
-            return {"instruction": "said_instruction", "input": "''", "response": "said_response"}
+        if self.conversation is not None:
+            return {"instruction": name("turned instruction"), "input": "''", "response": name("turned response")}
         fields = self.facts.fields
         return {field: self.text(fields[field]) if field in fields else "''" for field in ROW_FIELDS}
 
@@ -222,19 +232,15 @@ class _Reading:
     def problem(self) -> str:
         """SQL: why a row cannot be used, or NULL."""
         cases: list[str] = []
-        if self.messages is not None:
-            cases += [
-                "WHEN turns IS NULL THEN 'not a list of turns'",
-                "WHEN last_user IS NULL THEN 'no user turn with a text'",
-                "WHEN last_assistant IS NULL OR last_assistant < last_user THEN 'no assistant turn after the last user turn'",
-            ]
+        if self.conversation is not None:
+            cases.append(f"WHEN {name('turned problem')} IS NOT NULL THEN {name('turned problem')}")
         elif self.cells == "json":
             cases += [
                 f"WHEN JSON_TYPE({name(column)}) NOT IN ('VARCHAR', 'NULL') "
                 f"THEN CONCAT({literal(f'{column}: ')}, {_JSON_KINDS.format(name(column))}, ' where a text should be')"
                 for column in self.facts.fields.values()
             ]
-        if self.scan.copied:
+        if self.scan.copied and self.conversation is None:
             texts = [text for text in self.texts().values() if text != "''"]
             most = self.facts.options.max_row_bytes
             shown = f"{most // 2**20} million characters" if most % 2**20 == 0 else f"{most} characters"
@@ -246,24 +252,3 @@ class _Reading:
                 what = literal(f"{column}: not a {'truth value' if self.types[column] == 'BOOLEAN' else 'number'}")
                 cases.append(f"WHEN {there} AND {self.carry(column)} IS NULL THEN {what}")
         return f"CASE {' '.join(cases)} END" if cases else "CAST(NULL AS VARCHAR)"
-
-
-def _conversation(turns: str, table: str) -> str:
-    """The relation with each conversation's last user turn, the last assistant turn, and the turns before it.
-
-    A single user turn is the instruction itself; several turns are written out with their roles.
-    """
-    speaker = 'LOWER(COALESCE(t."role", t."from"))'
-    role = f"CASE {speaker} WHEN 'human' THEN 'user' WHEN 'gpt' THEN 'assistant' WHEN 'chatgpt' THEN 'assistant' ELSE {speaker} END"
-    plain = f"LIST_TRANSFORM({turns}, lambda t: {{'role': {role}, 'text': COALESCE(t.\"content\", t.\"value\")}})"
-    last = (
-        "LIST_MAX(LIST_FILTER(RANGE(1, LEN(turns) + 1), lambda i: turns[i].role = '{0}' AND turns[i].text IS NOT NULL))"
-    )
-    label = "CONCAT(UPPER(LEFT(t.role, 1)), SUBSTRING(t.role, 2), ': ', t.text)"
-    before = f"ARRAY_TO_STRING(LIST_TRANSFORM(turns[1:last_user], lambda t: {label}), CHR(10) || CHR(10))"
-    instruction = f"CASE WHEN last_user = 1 THEN turns[1].text ELSE {before} END"
-    return (
-        f"(SELECT *, {instruction} AS said_instruction, turns[last_assistant].text AS said_response FROM "
-        f"(SELECT *, {last.format('user')} AS last_user, {last.format('assistant')} AS last_assistant FROM "
-        f"(SELECT *, {plain} AS turns FROM {table}) AS cleaned) AS located) AS turned"
-    )

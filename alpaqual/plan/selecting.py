@@ -17,6 +17,7 @@ from alpaqual.amounts import exact
 from alpaqual.plan.categorizing import CategorizeStage
 from alpaqual.plan.checking import CheckStage
 from alpaqual.plan.compilation import Compilation
+from alpaqual.plan.conversations import with_conversations
 from alpaqual.plan.facts import SelectFacts, StageFacts
 from alpaqual.plan.grading import GradeStage, bucket
 from alpaqual.plan.loading import SOURCE_STRIDE, LoadStage
@@ -72,6 +73,8 @@ def select_stages(compilation: Compilation) -> Iterator[SelectStage]:
             has_categories=bool(recipe.categories),
             limits=limits,
         )
+        if any(facts.is_conversation for facts in compilation.sources):
+            statements = [with_conversations(each, dataset_name) for each in statements]
         yield SelectStage(
             dataset=dataset_name,
             settings={**settings, "dropping": recipe.dropping},

@@ -40,10 +40,11 @@ class KeptTable:
 
 @dataclass(frozen=True)
 class Export:
-    """JSON Lines that training reads."""
+    """JSON Lines that training reads. With `lines`, the query's one column is the text of each line."""
 
     table: Table
     sql: str
+    lines: bool = False
 
 
 @dataclass(frozen=True)

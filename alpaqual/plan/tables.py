@@ -47,6 +47,11 @@ def scanned(source: str) -> Table:
     return Table(f"scanned.{source}")
 
 
+def turned(source: str) -> Table:
+    """Conversations of a source in the normal form, by position; filled while the source is loaded."""
+    return Table(f"turned.{source}")
+
+
 def grades(grader: str) -> Table:
     """grader, n, id, score, reason, reply: one row for each row of `rows`."""
     return Table(f"grades.{grader}")

@@ -180,7 +180,7 @@ def _sources(recipe: RecipeText, document: Document) -> Iterator[Problem]:
         fields = source.fields
         if fields is None or isinstance(fields, str):
             continue
-        parts = [name for name in ROW_FIELDS if getattr(fields, name)]
+        parts = [name for name in (*ROW_FIELDS, "history") if getattr(fields, name)]
         if fields.messages and parts:
             yield document.problem(
                 (*place, "fields"), f"'messages' holds the whole row: leave {' and '.join(parts)} out"

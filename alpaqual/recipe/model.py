@@ -21,9 +21,20 @@ class Fields(StrictStruct, frozen=True, kw_only=True):
     messages: Annotated[
         str | None,
         Meta(
-            description="Column of a conversation: the turns up to the last user turn are the instruction, "
-            "the last assistant turn is the response."
+            description="Column of a conversation's turns: the last assistant turn is the response, the turns before it are "
+            "the instruction."
         ),
+    ] = None
+    completion: Annotated[
+        str | None, Meta(description="Column of the turns that follow those of `messages`; a text is one turn.")
+    ] = None
+    history: Annotated[
+        str | None,
+        Meta(description="Column of [question, answer] pairs before the instruction: the row is a conversation."),
+    ] = None
+    system: Annotated[str | None, Meta(description="Column of a system turn's text: the row is a conversation.")] = None
+    tools: Annotated[
+        str | None, Meta(description="Column of the tools that a conversation may call, a list or its JSON text.")
     ] = None
 
 
@@ -44,9 +55,20 @@ class Source(StrictStruct, frozen=True, kw_only=True):
         Meta(description="Format of the file; by default from its name."),
     ] = None
     fields: Annotated[
-        Fields | Literal["alpaca", "dolly", "gpt4llm", "sharegpt", "messages"] | None,
+        Fields | Literal["alpaca", "dolly", "gpt4llm", "sharegpt", "messages", "history", "prompt_completion"] | None,
         Meta(description="Columns that make up a row, or the name of a known layout; detected by default."),
     ] = None
+    roles: Annotated[
+        dict[Text, Literal["system", "developer", "user", "assistant", "tool", "function_call"]],
+        Meta(description="What the names of roles in conversations mean, besides the known ones: `{bing: assistant}`."),
+    ] = field(default_factory=dict)
+    other_parts: Annotated[
+        Literal["quarantine", "placeholder"],
+        Meta(
+            description="Conversations with parts that are no text, such as images, go to quarantine, or the parts become "
+            "`[image_url]`."
+        ),
+    ] = "quarantine"
     delimiter: Annotated[
         Annotated[str, Meta(pattern=r"^[^\r\n](?!\n)$")] | None,
         Meta(description="csv, tsv: the character between two values. Default: a comma, or a tab for tsv."),

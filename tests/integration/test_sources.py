@@ -52,9 +52,9 @@ def parquet(frame: pl.DataFrame) -> bytes:
 
 def texts(run: Run) -> list[tuple[str, str, str]]:
     """What a run would train on, in the order of the source."""
-    ids = {row["id"]: row for row in run.datasets["full"].polars().to_dicts()}
-    rows = alpaqual.api.Rows(run.folder / "tables" / "rows.parquet").polars().sort("n")
-    return [(ids[i]["instruction"], ids[i]["input"], ids[i]["output"]) for i in rows["id"] if i in ids]
+    ids = set(run.datasets["full"].polars()["id"])
+    rows = alpaqual.api.Rows(run.folder / "tables" / "rows.parquet").polars().sort("n").to_dicts()
+    return [(row["instruction"], row["input"] or "", row["response"]) for row in rows if row["id"] in ids]
 
 
 def quarantine(run: Run) -> list[tuple[int, str]]:
@@ -231,7 +231,7 @@ def test_explicit_fields_win_over_found_ones(project: Project) -> None:
     assert texts(loaded(project, "d.jsonl", jsonl([row]), 1, source=fields)) == [("p", "c", "a")]
 
 
-def test_a_conversation_ends_at_its_last_answered_question(project: Project) -> None:
+def test_the_last_assistant_turn_is_the_response(project: Project) -> None:
     talks = [
         [_USER("hi"), _ASSISTANT("yo")],
         [_SYSTEM("be kind"), _USER("hi"), _ASSISTANT("yo"), _USER("more?"), _ASSISTANT("fin")],
@@ -241,21 +241,19 @@ def test_a_conversation_ends_at_its_last_answered_question(project: Project) -> 
     assert texts(run) == [
         ("hi", "", "yo"),
         ("System: be kind\n\nUser: hi\n\nAssistant: yo\n\nUser: more?", "", "fin"),
-        ("q", "", "two"),
+        ("User: q\n\nAssistant: one", "", "two"),
     ]
 
 
 UNANSWERED = {
-    "no assistant turn": ([_USER("q")], "no assistant turn after the last user turn"),
-    "answered before, not at the end": ([_USER("q"), _ASSISTANT("a"), _USER("q2")], "no assistant turn"),
-    "no user turn": ([_ASSISTANT("a")], "no user turn with a text"),
-    "no turn": ([], "no user turn with a text"),
-    "a question of null": ([_USER(None), _ASSISTANT("a")], "no user turn with a text"),
-    "an answer of null": ([_USER("q"), _ASSISTANT(None)], "no assistant turn"),
-    "null": (None, "not a list of turns"),
-    "a text": ("hello", "not a list of turns"),
-    "an object": (_USER("q"), "not a list of turns"),
-    "numbers": ([1, 2], "no user turn with a text"),
+    "no assistant turn": ([_USER("q")], "no assistant turn"),
+    "no turn": ([], "no turns"),
+    "a question of null": ([_USER(None), _ASSISTANT("a")], "turn 1: content is null where a text should be"),
+    "an answer of null": ([_USER("q"), _ASSISTANT(None)], "turn 2: content is null where a text should be"),
+    "null": (None, "messages is null where a list of turns should be"),
+    "a text": ("hello", "messages: a text that is no JSON"),
+    "an object": (_USER("q"), "messages is an object where a list of turns should be"),
+    "numbers": ([1, 2], "turn 1 is a number where an object should be"),
 }
 
 
@@ -266,7 +264,7 @@ def test_conversations_without_an_answer_are_quarantined(project: Project) -> No
     for (position, reason), words in zip(found, [words for _, words in UNANSWERED.values()], strict=False):
         assert words in reason, position
     assert [position for position, _ in found] == list(range(2, len(talks) + 2))
-    assert found[-1][1] == f"d.jsonl line {len(talks) + 1}: not a list of turns"
+    assert found[-1][1] == f"d.jsonl line {len(talks) + 1}: messages is null where a list of turns should be"
     assert run.exit_code == 1
 
 

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from alpaqual.compression import verify_compressed_file
 from alpaqual.errors import QueryError, RecipeError
+from alpaqual.execution.conversations import fill_turns
 from alpaqual.execution.stored import StoredHandler
 from alpaqual.plan.loading import NO_PLACES, NOTHING_UNREADABLE, LoadStage
 from alpaqual.plan.tables import PLACES, UNREADABLE
@@ -35,12 +36,15 @@ class Handler(StoredHandler[LoadStage]):
                     [(scan.source, position, reason, "") for position, reason in unreadable],
                     f"{stage.name}: {scan.source}",
                 )
+                if (talk := stage.conversations[index]) is not None:
+                    fill_turns(engine, talk, f"{stage.name}: {scan.source}")
                 positions = {row[0] for batch in engine.rows(refused, _BATCH) for row in batch} if refused else set()
                 placed = [(scan.source, position, place) for position, place in _places(scan, positions)]
                 engine.insert(PLACES.name, placed, f"{stage.name}: {scan.source}")
             yield {}
         finally:
-            for table in (UNREADABLE.name, PLACES.name, *(scan.table for scan in stage.scans)):
+            talks = (talk.table.name for talk in stage.conversations if talk is not None)
+            for table in (UNREADABLE.name, PLACES.name, *(scan.table for scan in stage.scans), *talks):
                 engine.drop(table)
 
     def load(self, index: int, scan: Scan) -> list[tuple[int, str]]:

@@ -138,7 +138,7 @@ KEYS_AND_TYPES = {
     ),
     "layout": (
         changed("path: a.jsonl", "{path: a.jsonl, fields: alpca}"),
-        "4:29: 'fields' is 'alpca': it must be one of alpaca, dolly, gpt4llm, messages, sharegpt "
+        "4:29: 'fields' is 'alpca': it must be one of alpaca, dolly, gpt4llm, history, messages, prompt_completion, sharegpt "
         "or a mapping (keys and values), did you mean 'alpaca'?",
     ),
     "format": (
