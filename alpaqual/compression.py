@@ -26,7 +26,7 @@ _CHUNK = 1 << 20
 
 
 def damage() -> tuple[type[Exception], ...]:
-    """What reading a file that is cut off or damaged raises."""
+    """What reading a file that is truncated or damaged raises."""
     import zstandard
 
     return (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, zstandard.ZstdError)
@@ -96,7 +96,7 @@ def _only_member(file: str) -> IO[bytes]:
 def verify_compressed_file(file: str) -> None:
     """Decompress a file once, to its end; a plain file is left alone.
 
-    Raises ValueError where it is cut off or damaged: DuckDB reads what is left of a .zst without an error, and checks no sums
+    Raises ValueError where it is truncated or damaged: DuckDB reads what is left of a .zst without an error, and checks no sums
     of a .gz.
     """
     if file.startswith("hf://") or (kind := compression_of(file)) is None:
@@ -109,7 +109,7 @@ def verify_compressed_file(file: str) -> None:
                 while stream.read(_CHUNK):
                     pass
     except damage() as error:
-        raise ValueError(f"{Path(file).name}: the packed file is cut off or damaged ({error})") from None
+        raise ValueError(f"{Path(file).name}: the compressed file is truncated or damaged ({error})") from None
     except NotImplementedError as error:
         raise ValueError(f"{Path(file).name}: {error}") from None
 

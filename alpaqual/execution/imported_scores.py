@@ -17,7 +17,7 @@ from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.recipe.schema_errors import suggest
 from alpaqual.recipe.yaml_nodes import Path as Place
-from alpaqual.sources import format_of, open_source
+from alpaqual.sources import endings, format_of, open_source
 from alpaqual.store.grades import write_imported
 from alpaqual.values import Scan, SourceFile
 
@@ -49,7 +49,7 @@ def reading_table(
     path = str(recipe.folder / file)
     kind = format_of(path)
     if kind is None:
-        message = f"cannot tell the format of {file}: use .csv, .tsv, .json, .jsonl or .parquet"
+        message = f"cannot tell the format of {file}: use {endings()}"
         raise RecipeError([recipe.problem(place, message)])
     try:
         verify_compressed_file(path)

@@ -25,7 +25,7 @@ from alpaqual.plan.source_columns import named_columns
 from alpaqual.recipe.model import Fields, Source
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.recipe.schema_errors import suggest
-from alpaqual.sources import format_of, open_source
+from alpaqual.sources import format_of, formats, is_saved, open_source, saved_files
 from alpaqual.store.store import Store
 from alpaqual.values import ROW_FIELDS, FilesFound, ReadOptions, Scan, SourceFacts, SourceFile
 
@@ -84,7 +84,7 @@ class _SourceInspector:
             self.problem(
                 index,
                 "path",
-                f"cannot tell the format of {source.path}; write 'format: json', jsonl, csv, tsv or parquet",
+                f"cannot tell the format of {source.path}; write 'format:' with {formats()}",
             )
             return None
         options = read_options(source)
@@ -130,8 +130,19 @@ class _SourceInspector:
         matches = glob.glob(source.path, root_dir=folder, recursive=True) if globbed else []  # noqa: PTH207
         paths = sorted(os.path.join(folder, match) for match in matches) if globbed else [str(named)]  # noqa: PTH118
         sizes = {path: size for path in paths if (size := _size(path)) is not None}
+        if source.format in (None, "arrow"):
+            try:
+                sizes.update(_saved([path for path in paths if path not in sizes], source.split))
+            except ValueError as error:
+                self.problem(index, "path", str(error))
+                return []
         if not sizes:
-            self.problem(index, "path", f"no file matches {source.path} (looked in {self.recipe.folder.resolve()})")
+            hint = (
+                f"; {source.path} is a folder: name its files, such as {source.path}/*.jsonl" if named.is_dir() else ""
+            )
+            self.problem(
+                index, "path", f"no file matches {source.path} (looked in {self.recipe.folder.resolve()}){hint}"
+            )
         for path, size in sizes.items():
             if size == 0:
                 self.problem(index, "path", f"{Path(path).name} is an empty file")
@@ -283,6 +294,20 @@ def _size(path: str) -> int | None:
     except OSError:
         return None
     return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _saved(folders: Iterable[str], split: str | None) -> dict[str, int]:
+    """Files, with their sizes, of those folders that the datasets library saved.
+
+    Raises ValueError, with the folder's name, where one cannot be read.
+    """
+    found: list[Path] = []
+    for folder in map(Path, folders):
+        try:
+            found += saved_files(folder, split) if is_saved(folder) else []
+        except ValueError as error:
+            raise ValueError(f"{folder.name}: {error}") from None
+    return {str(file): file.stat().st_size for file in found}
 
 
 def _partitions(path: Path, folder: Path, pattern: str) -> Iterable[tuple[str, str | None]]:

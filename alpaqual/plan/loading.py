@@ -246,9 +246,24 @@ class _Reading:
             shown = f"{most // 2**20} million characters" if most % 2**20 == 0 else f"{most} characters"
             length = " + ".join(f"COALESCE(LENGTH({text}), 0)" for text in texts)
             cases.append(f"WHEN {length} > {most} THEN 'more than {shown}'")
+        cases += [f"WHEN {bad} THEN {reason}" for bad, reason in self.misfits()]
+        if self.scan.copied and self.conversation is None:
+            cases.insert(0, f"WHEN {self.good()} THEN NULL")
+        return f"CASE {' '.join(cases)} END" if cases else "CAST(NULL AS VARCHAR)"
+
+    def good(self) -> str:
+        """SQL: whether a row is good at first sight. No JSON is parsed for it, and nearly all rows are."""
+        texts = [f"CAST({name(column)} AS VARCHAR)" for column in self.facts.fields.values()]
+        parts = [
+            f"{' + '.join(f'COALESCE(STRLEN({text}), 0)' for text in texts)} <= {self.facts.options.max_row_bytes}"
+        ]
+        if self.cells == "json":
+            parts += [f"COALESCE(STARTS_WITH({text}, '\"'), TRUE)" for text in texts]
+        return " AND ".join(parts + [f"NOT ({bad})" for bad, _ in self.misfits()])
+
+    def misfits(self) -> Iterator[tuple[str, str]]:
+        """SQL: whether the value of a carried column is not of the column's type, and the reason."""
         for column in self.carried:
             if self.cells != "typed" and self.types[column] != "VARCHAR":
-                there = f"{self.text(column)} IS NOT NULL"
-                what = literal(f"{column}: not a {'truth value' if self.types[column] == 'BOOLEAN' else 'number'}")
-                cases.append(f"WHEN {there} AND {self.carry(column)} IS NULL THEN {what}")
-        return f"CASE {' '.join(cases)} END" if cases else "CAST(NULL AS VARCHAR)"
+                what = f"{column}: not a {'truth value' if self.types[column] == 'BOOLEAN' else 'number'}"
+                yield f"{self.text(column)} IS NOT NULL AND {self.carry(column)} IS NULL", literal(what)

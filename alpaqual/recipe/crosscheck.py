@@ -196,7 +196,7 @@ def _options(source: Source, document: Document, place: Path) -> Iterator[Proble
     """Options that the format does not take, and an encoding that Python does not have."""
     kind = source.format or format_of(source.path)
     taken = options_of(kind) if kind in names("sources") else None
-    for option in ("delimiter", "quote", "encoding", "header", "null", "max_row_bytes"):
+    for option in ("delimiter", "quote", "encoding", "header", "null", "max_row_bytes", "split"):
         if getattr(source, option) is not None and taken is not None and option not in taken:
             yield document.problem((*place, option), f"'{option}' is no option of {kind}", at_key=True)
     if source.encoding is not None:

@@ -45,8 +45,8 @@ class Source(StrictStruct, frozen=True, kw_only=True):
         str,
         Meta(
             min_length=1,
-            description="json, jsonl, csv, tsv or parquet; all but parquet also as .gz, .zst, .bz2, .xz, or .zip with one "
-            "file in it; a glob; or hf://datasets/… . Relative to the recipe.",
+            description="json, jsonl, csv, tsv, parquet or arrow; all but parquet also as .gz, .zst, .bz2, .xz, or .zip with "
+            "one file in it; a glob; a folder that datasets' `save_to_disk` wrote; or hf://datasets/… . Relative to the recipe.",
         ),
     ]
     name: Annotated[Name | None, Meta(description="Name of the source in tables and reports.")] = None
@@ -90,6 +90,9 @@ class Source(StrictStruct, frozen=True, kw_only=True):
     max_row_bytes: Annotated[
         Positive | None,
         Meta(description="All but parquet: a row of more bytes is put in quarantine. Default: 16 MiB."),
+    ] = None
+    split: Annotated[
+        Text | None, Meta(description="The split to read of a folder in which the datasets library saved several.")
     ] = None
     partitions: Annotated[
         bool, Meta(description="Folders named `column=value` give each of their rows that column.")

@@ -5,7 +5,10 @@ from __future__ import annotations
 from alpaqual.compression import plain_name
 from alpaqual.contracts import Source
 from alpaqual.registry import find, names
+from alpaqual.sources._saved import is_saved, saved_files
 from alpaqual.values import PLAIN, ReadOptions
+
+__all__ = ["endings", "format_of", "formats", "is_saved", "open_source", "options_of", "saved_files"]
 
 
 def open_source(kind: str, options: ReadOptions = PLAIN) -> Source:
@@ -27,3 +30,15 @@ def format_of(path: str) -> str | None:
     """The source format whose ending a file's name has, under the ending of a compression."""
     stem = plain_name(path).lower()
     return next((kind for kind in names("sources") if stem.endswith(find("sources", kind).SUFFIXES)), None)
+
+
+def formats() -> str:
+    """The formats that can be read, for a message: "csv, json or parquet"."""
+    *first, last = names("sources")
+    return f"{', '.join(first)} or {last}"
+
+
+def endings() -> str:
+    """The endings of files that can be read, for a message."""
+    *first, last = (ending for kind in names("sources") for ending in find("sources", kind).SUFFIXES)
+    return f"{', '.join(first)} or {last}"

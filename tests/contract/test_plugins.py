@@ -43,7 +43,14 @@ def _parquet(rows: list[dict[str, Any]]) -> bytes:
     return buffer.getvalue()
 
 
+def _arrow(rows: list[dict[str, Any]]) -> bytes:
+    buffer = io.BytesIO()
+    pl.DataFrame(rows).write_ipc_stream(buffer)
+    return buffer.getvalue()
+
+
 GOOD: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
+    "arrow": _arrow,
     "csv": _csv,
     "json": lambda rows: json.dumps(rows).encode(),
     "jsonl": lambda rows: "".join(json.dumps(row) + "\n" for row in rows).encode(),
@@ -51,6 +58,7 @@ GOOD: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
     "tsv": lambda rows: _csv(rows, "\t"),
 }
 BROKEN: dict[str, bytes] = {
+    "arrow": b"ARROW1 junk ARROW1",
     "csv": b'q,a,s,more\n"open',
     "json": b'[{"q": 1',
     "jsonl": b'{"q": "x", "a": "b"}\n{oops\n',
@@ -124,7 +132,7 @@ def test_a_broken_file_is_refused_as_a_whole_or_by_its_lines(tmp_path: Path, kin
 def test_a_plug_in_that_is_not_there_says_which_are() -> None:
     with pytest.raises(
         MachineError,
-        match=r"no plug-in 'xlsx' of the kind 'sources' is installed; there are: csv, json, jsonl, parquet, tsv",
+        match=r"no plug-in 'xlsx' of the kind 'sources' is installed; there are: arrow, csv, json, jsonl, parquet, tsv",
     ):
         registry.find("sources", "xlsx")
 

@@ -195,7 +195,11 @@ def test_a_key_must_exist_and_be_unique(project: Project, table: str, finding: s
         ("t.jsonl", '{"uid": "u0", "s": 1}\n{oops\n', "5:22: t.jsonl cannot be read.*line"),
         ("t.json", '[{"uid": "u0", "s": 1}', "5:22: t.json: broken JSON at line 1"),
         ("t.parquet", "junk", "5:22: t.parquet cannot be read"),
-        ("t.xlsx", "junk", "5:22: cannot tell the format of t.xlsx: use .csv, .tsv, .json, .jsonl or .parquet"),
+        (
+            "t.xlsx",
+            "junk",
+            "5:22: cannot tell the format of t.xlsx: use .arrow, .feather, .csv, .json, .jsonl, .ndjson, .parquet or .tsv",
+        ),
     ],
 )
 def test_a_table_that_cannot_be_used_is_refused_at_its_place(

@@ -410,7 +410,7 @@ def test_a_truncated_compressed_file_is_refused(project: Project, kind: str, cut
     content, first = _packed(kind, parts)
     assert loaded(project, f"d.jsonl.{kind}", content, 1000).verdict == "pass"
     content = content[: first if cut == "between two rows" else -3]
-    refused(project, f"d.jsonl.{kind}", content, rf"d\.jsonl\.{kind}: the packed file is cut off or damaged")
+    refused(project, f"d.jsonl.{kind}", content, rf"d\.jsonl\.{kind}: the compressed file is truncated or damaged")
 
 
 @pytest.mark.parametrize("kind", ["gz", "zst"])
@@ -421,7 +421,7 @@ def test_a_compressed_file_with_a_changed_byte_is_refused(project: Project, file
     for place in (len(content) // 2, -6 if kind == "gz" else -2):
         damaged = bytearray(content)
         damaged[place] ^= 0xFF
-        refused(project, f"{file}.{kind}", bytes(damaged), "the packed file is cut off or damaged")
+        refused(project, f"{file}.{kind}", bytes(damaged), "the compressed file is truncated or damaged")
 
 
 @pytest.mark.parametrize("kind", ["gz", "zst"])
@@ -483,9 +483,9 @@ def test_a_big_row_of_a_list_is_quarantined(project: Project) -> None:
         ("d.jsonl", b"null\n", "no row that can be read"),
         ("d.jsonl", b"{oops\n{oops\n", "no row that can be read"),
         ("d.jsonl", b'{"question": "q", "answer": "a"}\n', "cannot tell which columns.*question, answer"),
-        ("d.jsonl.gz", b"no gzip", "the packed file is cut off or damaged"),
-        ("d.jsonl.zst", b"no zst", "the packed file is cut off or damaged"),
-        ("d.json.gz", gzip.compress(jsonl(), mtime=0)[:20], "the packed file is cut off or damaged"),
+        ("d.jsonl.gz", b"no gzip", "the compressed file is truncated or damaged"),
+        ("d.jsonl.zst", b"no zst", "the compressed file is truncated or damaged"),
+        ("d.json.gz", gzip.compress(jsonl(), mtime=0)[:20], "the compressed file is truncated or damaged"),
         ("d.jsonl.gz", gzip.compress(b"", mtime=0), "no row"),
         ("d.csv", b"", "is an empty file"),
         ("d.csv", b"\n\n", "cannot tell which columns|no row"),

@@ -233,7 +233,7 @@ def test_compression_goes_by_content_and_by_name(project: Project, kind: str, na
     content = PACK[kind](CSV.encode())
     assert rows_of(read(project, named.format(kind), content)) == [("q", "i", "ü")]
     project.write(named.format(kind), content[:-5])
-    with pytest.raises(RecipeError, match="cut off or damaged"):
+    with pytest.raises(RecipeError, match="truncated or damaged"):
         project.run()
 
 
