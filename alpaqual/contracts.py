@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from alpaqual.errors import Fault
-from alpaqual.job import Job
-from alpaqual.values import FilesFound, Grade, Reply, Request, Row, Scan
+
+if TYPE_CHECKING:
+    # Every command imports this module; few need these.
+    from alpaqual.job import Job
+    from alpaqual.values import FilesFound, Grade, Reply, Request, Row, Scan
 
 RowReader = Callable[[str], Iterator[tuple[dict[str, Any] | None, str]]]
 """Yields each row of a file: (its values, "") or (None, why it cannot be read and where). Raises ValueError for the whole file."""

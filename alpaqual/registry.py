@@ -9,8 +9,10 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+import sys
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alpaqual import contracts
@@ -65,6 +67,8 @@ def find(kind: str, name: str) -> Any:
 
 def _installed(kind: str) -> Mapping[str, EntryPoint]:
     """The entry points of other packages, by name."""
+    if not _any_installed(tuple(sys.path)):
+        return {}
     from importlib.metadata import entry_points
 
     found: dict[str, EntryPoint] = {}
@@ -77,6 +81,21 @@ def _installed(kind: str) -> Mapping[str, EntryPoint]:
             raise _broken(kind, entry, f"{_package(found[entry.name])} has a plug-in of that name")
         found[entry.name] = entry
     return found
+
+
+@cache
+def _any_installed(paths: tuple[str, ...]) -> bool:
+    """Whether a package on these paths may have plug-ins.
+
+    Every command asks this, and importlib.metadata takes longer to import and to read than the rest of a short command.
+    """
+    for path in map(Path, paths):
+        if path.is_file():
+            return True  # a zip file, which importlib.metadata reads
+        for file in path.glob("*-[iI][nN][fF][oO]/entry_points.txt"):
+            if b"[alpaqual." in file.read_bytes():
+                return True
+    return False
 
 
 def _loaded(kind: str, entry: EntryPoint) -> Any:
