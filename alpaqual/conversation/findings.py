@@ -31,6 +31,8 @@ _SYSTEM: Final = frozenset({"system", "developer"})
 
 def findings_of(conversation: Conversation) -> list[str]:
     """Names of the findings of a conversation, in the order of FINDINGS."""
+    if conversation.plain:
+        return [finding for finding in ("empty_response", "empty_turn") if finding in _of_texts(conversation.messages)]
     found = {*_of_roles(conversation.messages), *_of_texts(conversation.messages), *_of_tools(conversation)}
     return [finding for finding in FINDINGS if finding in found]
 

@@ -45,13 +45,18 @@ def json_text(value: Any, what: str, separators: tuple[str, str] | None = None) 
     """The JSON text of a value, as UTF-8 can hold it; raises ConversationError, which names `what`."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=separators)
-        if not text.isascii():
-            text.encode()
-    except UnicodeEncodeError:
-        raise ConversationError(f"{what}: a text with half a surrogate pair, which UTF-8 cannot hold") from None
     except (TypeError, ValueError, RecursionError):
         raise ConversationError(f"{what}: a value that JSON cannot hold") from None
+    require_utf8(text, what)
     return text
+
+
+def require_utf8(text: str, what: str) -> None:
+    """Raises ConversationError, which names `what`, for a text that UTF-8 cannot hold."""
+    try:
+        _ = text.isascii() or text.encode()
+    except UnicodeEncodeError:
+        raise ConversationError(f"{what}: a text with half a surrogate pair, which UTF-8 cannot hold") from None
 
 
 def _refuse(constant: str) -> Any:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from alpaqual.conversation.json_values import ConversationError, json_text, kind_of, parsed, quoted
+from alpaqual.conversation.json_values import ConversationError, json_text, kind_of, parsed, quoted, require_utf8
 from alpaqual.conversation.tool_calls import Turn, calls_of, pair, tools_of
 
 NORMAL_FORM: Final = 1
@@ -60,11 +60,15 @@ class Conversation:
     @property
     def plain(self) -> bool:
         """Whether it is one user turn and one assistant turn of nothing but text: the same as a triple."""
+        if self.tools is not None or len(self.messages) != 2:
+            return False
+        first, second = self.messages
         return (
-            self.tools is None
-            and len(self.messages) == 2
-            and [turn["role"] for turn in self.messages] == ["user", "assistant"]
-            and all(len(turn) == 2 and turn["content"] is not None for turn in self.messages)
+            len(first) == 2 == len(second)
+            and first["role"] == "user"
+            and second["role"] == "assistant"
+            and first["content"] is not None
+            and second["content"] is not None
         )
 
 
@@ -96,7 +100,11 @@ def normalise(
         turns = [_ordered(turn) for turn in turns]
     conversation = Conversation(turns, tools_of(tools))
     # Both texts are made here, so that a value that JSON cannot hold is a reason, not a crash later.
-    _ = conversation.messages_json, conversation.tools_json
+    if conversation.plain:
+        require_utf8(turns[0]["content"], "messages")
+        require_utf8(turns[1]["content"], "messages")
+    else:
+        _ = conversation.messages_json, conversation.tools_json
     return conversation
 
 
@@ -135,7 +143,7 @@ class _TurnReader:
                 raise ConversationError(f"{place}: a function_call without a call")
         elif not isinstance(content, str):
             turn["content"] = self.content(content, place)
-        if len(given) > 2:
+        if len(given) > 2 or content is None:
             dropped = {"from"} if sharegpt else set()
             self.add_others(turn, given, place, dropped | ({"value"} if valued else set()))
         if turn["content"] is None and "tool_calls" not in turn:

@@ -30,16 +30,17 @@ def _row(reading: ConversationReading, position: int, *cells: str | None) -> _Ce
     """One row of the table: the conversation, or the problem why there is none."""
     try:
         found = conversation_of(dict(_values(reading, cells)), reading.roles, placeholder=reading.placeholder)
-        messages, tools = found.messages_json, found.tools_json
+        plain = found.plain
+        messages, tools = (None, None) if plain else (found.messages_json, found.tools_json)
     except ConversationError as error:
         return (position, str(error), None, None, None, None, None, None, None)
-    if len(messages) + len(tools or "") > reading.most:
+    texts = (instruction_of(found), response_of(found))
+    if len(messages or "".join(texts)) + len(tools or "") > reading.most:
         shown = f"{reading.most // 2**20} million" if reading.most % 2**20 == 0 else reading.most
         return (position, f"more than {shown} characters", None, None, None, None, None, None, None)
     identity = None
-    if not found.plain:
+    if messages is not None:
         identity = hashlib.sha256(f"{len(messages)}:{messages}{tools}".encode()).hexdigest()
-    texts = (instruction_of(found), response_of(found))
     return (position, None, *texts, messages, tools, len(found.messages), ",".join(findings_of(found)), identity)
 
 

@@ -90,8 +90,14 @@ def values(conversation: bool) -> dict[str, str]:
             "identity": "CAST(NULL AS VARCHAR)",
         }
     found = name("turned findings")
+    question, answer = (f"TO_JSON({name(f'turned {text}')})" for text in ("instruction", "response"))
+    plain = (
+        f"""CONCAT('[{{"role":"user","content":', {question}, '}},{{"role":"assistant","content":', {answer}, '}}]')"""
+    )
     return {
         **{column: name(f"turned {column}") for column in (*COLUMNS, "identity")},
+        # Python leaves the turns out where the two texts are all that they hold.
+        "messages": f"COALESCE({name('turned messages')}, {plain})",
         "findings": f"CASE WHEN {found} = '' THEN CAST([] AS VARCHAR[]) ELSE STRING_SPLIT({found}, {literal(',')}) END",
     }
 
