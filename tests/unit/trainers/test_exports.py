@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiers import examples
 
 from alpaqual import registry
 from alpaqual.job import Job, Launch, Lora, Machine, Model, Steps, Text
@@ -244,6 +245,7 @@ TREES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st
 
 
 @given(tree=st.dictionaries(st.text(), TREES), comment=st.lists(st.text()))
+@settings(max_examples=examples(100))
 def test_yaml_reads_what_was_written(tree: dict[str, Any], comment: list[str]) -> None:
     text = document([quoted(line) for line in comment], tree)
 
