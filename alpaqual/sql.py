@@ -21,11 +21,17 @@ def text(column: str) -> str:
 def among(column: str, values: Sequence[Any]) -> str:
     """SQL that is true where the column has one of the values, each compared by its own type: truth value, number or text."""
     truths = [quote.literal(value) for value in values if isinstance(value, bool)]
-    numbers = [
-        quote.number(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)
-    ]
+    given = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    # A DOUBLE holds whole numbers up to 2^53 exactly; above, all its values are whole.
+    large = [value for value in given if isinstance(value, int) and 2**53 <= abs(value) < 2**127]
+    numbers = [quote.number(value) for value in given if value not in large]
     texts = [quote.literal(value) for value in values if isinstance(value, str)]
-    kinds = (("TRY_CAST({} AS BOOLEAN)", truths), ("TRY_CAST({} AS DOUBLE)", numbers), ("CAST({} AS VARCHAR)", texts))
+    kinds = (
+        ("TRY_CAST({} AS BOOLEAN)", truths),
+        ("TRY_CAST({} AS DOUBLE)", numbers),
+        ("TRY_CAST({} AS HUGEINT)", [str(value) for value in large]),
+        ("CAST({} AS VARCHAR)", texts),
+    )
     parts = [or_false(f"{cast.format(column)} IN ({', '.join(alike)})") for cast, alike in kinds if alike]
     return " OR ".join(parts)
 
@@ -38,8 +44,13 @@ def outside(value: str, low: object, high: object) -> str:
 
 
 def normalised(column: str) -> str:
-    """A text's letters and digits in lower case, with one space between words."""
-    return f"TRIM(REGEXP_REPLACE(LOWER(COALESCE({column}, '')), '[^\\p{{L}}\\p{{N}}]+', ' ', 'g'))"
+    """A text's letters, marks, digits and symbols in lower case and composed, with one space between words.
+
+    Letters of many scripts have marks. Symbols (`+`, `=`, `$`, emoji) tell words apart, as do `#` and `@`, which Unicode takes
+    for punctuation; so do the joiners of emoji and of Indic and Persian letters.
+    """
+    composed = f"LOWER(NFC_NORMALIZE(COALESCE({column}, '')))"
+    return f"TRIM(REGEXP_REPLACE({composed}, '[^\\p{{L}}\\p{{M}}\\p{{N}}\\p{{S}}#@%&*\\x{{200c}}\\x{{200d}}]+', ' ', 'g'))"
 
 
 def joined_key(parts: Sequence[str]) -> str:

@@ -17,7 +17,10 @@ class Comparison(Check):
     def failing(self, argument: float, column: str) -> FailingRows:
         """Rows whose number does not compare so, or that hold no number."""
         value = f"TRY_CAST({column} AS DOUBLE)"
-        wrong = f"NOT ({value} {self.OPERATOR} {quote.number(argument)}) OR ({value} IS NULL AND {column} IS NOT NULL)"
+        wrong = (
+            f"NOT ({value} {self.OPERATOR} {quote.number(argument)}) OR ({value} IS NULL AND {column} IS NOT NULL) "
+            f"OR ISNAN({value})"
+        )
         return FailingRows(sql.or_false(wrong))
 
     def to_pandera(self, argument: Any) -> tuple[Any]:

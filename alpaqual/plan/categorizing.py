@@ -41,7 +41,7 @@ class CategorizeStage(Stage):
 def categorize_stages(compilation: Compilation) -> Iterator[CategorizeStage]:
     """The one stage that finds the categories of a recipe; none where it has no categories."""
     categories, places = compilation.recipe.categories, compilation.recipe.category_places
-    column = compilation.columns.quoted
+    column = compilation.columns
     if not categories:
         return
     described = {

@@ -44,7 +44,7 @@ class CheckStage(Stage):
 
 def check_stages(compilation: Compilation) -> Iterator[CheckStage]:
     """The one stage that checks the rules of a recipe; none where it has no rules."""
-    rules, column, places = compilation.recipe.rules, compilation.columns.quoted, compilation.recipe.rule_places
+    rules, column, places = compilation.recipe.rules, compilation.columns, compilation.recipe.rule_places
     if not rules:
         return
     described = {

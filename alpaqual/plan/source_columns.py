@@ -37,6 +37,15 @@ class SourceColumns:
             for column in sorted({column for columns in self.carried.values() for column in columns})
         }
 
+    def __call__(self, column: str) -> str:
+        """`quoted`, for a function that also asks which columns hold fractions."""
+        return self.quoted(column)
+
+    @property
+    def fractions(self) -> frozenset[str]:
+        """The quoted columns of `rows` that hold fractions, and so may hold NaN."""
+        return frozenset(name(stored_column(column)) for column, kind in self.types.items() if kind == "DOUBLE")
+
     def quoted(self, column: str) -> str:
         """The quoted column of `rows` that a name of the recipe means."""
         return name(self.row_field(column) or stored_column(column))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from typing import Any
 
@@ -25,10 +25,15 @@ def parse_where(text: str) -> tuple[str, ...]:
 def render_where(text: str, column: Callable[[str], str]) -> str:
     """The expression as SQL, each column name replaced by what `column` gives for it: a quoted name.
 
-    The result is parsed and checked again: it holds allowed SQL and the given columns alone. Raises ExpressionError.
+    `column.fractions`, where there is such, are the quoted names of columns that may hold NaN. A NaN is neither greater nor less than a number: DuckDB
+    takes it for the greatest. The result is parsed and checked again: it holds allowed SQL and the given columns alone. Raises ExpressionError.
     """
     names = dict.fromkeys(_name(node) for node in _columns(_tree(text)))
-    return _rendered(text, tuple((name, column(name)) for name in names))
+    pairs = tuple((name, column(name)) for name in names)
+    rendered = _rendered(text, pairs)
+    fractions: Collection[str] = getattr(column, "fractions", ())
+    wide = frozenset(sql for _, sql in pairs if sql in fractions)
+    return _without_nan(rendered, wide) if wide else rendered
 
 
 @cache
@@ -50,6 +55,29 @@ def _rendered(text: str, columns: tuple[tuple[str, str], ...]) -> str:
     if {_name(node) for node in _columns(_parsed(rendered))} - set(given.values()):
         raise ExpressionError(f"'{plain(rendered)}' names other columns than the expression: write it in another way")
     return rendered
+
+
+@cache
+def _without_nan(rendered: str, fractions: frozenset[str]) -> str:
+    """A rendered expression, in which comparisons of a NaN are false."""
+    from sqlglot import exp
+
+    def compared(node: Any) -> Any:
+        if kind(node) not in _ORDERS:
+            return node
+        found = dict.fromkeys(
+            column.sql(dialect="duckdb", identify=True)
+            for column in _columns(node)
+            if column.find_ancestor(*(getattr(exp, order) for order in _ORDERS)) is node
+        )
+        sure = [exp.Not(this=exp.func("ISNAN", exp.column(exp.to_identifier(sql[1:-1].replace('""', '"'), quoted=True))))
+                for sql in found if sql in fractions]
+        return exp.Paren(this=exp.and_(node.copy(), *sure)) if sure else node
+
+    return str(_parsed(rendered).copy().transform(compared).sql(dialect="duckdb", identify=True, comments=False))
+
+
+_ORDERS = ("GT", "GTE", "LT", "LTE")
 
 
 def _unquoted(name: str, sql: str) -> str:

@@ -246,3 +246,82 @@ def test_a_zip_of_several_files_is_refused(project: Project) -> None:
     project.ask("d.csv.zip")
     with pytest.raises(RecipeError, match="the zip holds 2 files"):
         project.run()
+
+
+NUMBERS = [float("nan"), float("inf"), float("-inf"), 4.5, 1.0, None]
+SCORED = [{"instruction": f"q{n}", "output": "b", "score": value} for n, value in enumerate(NUMBERS)]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json", "csv", "parquet"])
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_number_that_is_none_fails_every_comparison_and_is_no_score(project: Project, kind: str, broken: bool) -> None:
+    content: dict[str, Callable[[], str | bytes]] = {
+        "jsonl": lambda: "".join(json.dumps(row) + "\n" for row in SCORED) + ("{oops\n" if broken else ""),
+        "json": lambda: json.dumps([*SCORED, 1] if broken else SCORED),
+        "csv": lambda: pl.DataFrame(SCORED).write_csv() + ("x\n" if broken else ""),
+        "parquet": lambda: parquet(pl.DataFrame(SCORED)),
+    }
+    rules = """rules:
+  - {id: greater, column: score, check: {greater_than: 4}, warn: 99}
+  - {id: less, column: score, check: {less_than: 2}, warn: 99}
+  - {id: range, column: score, check: {in_range: {min: 4, max: 5}}, warn: 99}
+  - {id: where, where: score >= 4, warn: 99}
+  - {id: below, where: 2 >= score * 1, warn: 99}
+categories: [{category: high, where: score > 4}]
+graders: {g: {column: score, scale: {min: 0, max: 5}}}"""
+    run = read(project, f"d.{kind}", content[kind](), more=rules)
+    found = {rule["id"]: rule["failing_rows"] for rule in run.results["rules"]}
+    assert found == {"greater": 3, "less": 3, "range": 4, "where": 3, "below": 3}
+    assert run.results["categories"]["high"]["rows"] == 2
+    reasons = {"no score in the column": 1, "not a number: nan": 1, "out of scale": 2}
+    assert run.results["graders"]["g"]["unscored_reasons"] == reasons
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "alike"),
+    [
+        ("What is C?", "What is C++?", False),
+        ("What is C?", "What is C#?", False),
+        ("C++", "C#", False),
+        ("\u0915\u093f", "\u0915\u0940", False),  # vowel signs of Devanagari
+        ("\u0e01\u0e34\u0e19", "\u0e01\u0e31\u0e19", False),  # vowel signs of Thai
+        ("\u05e9\u05c1", "\u05e9\u05c2", False),  # points of Hebrew
+        ("i like \U0001f436", "i like \U0001f431", False),
+        ("\U0001f469\u200d\U0001f4bb", "\U0001f469\U0001f4bb", False),
+        ("costs 5 \u20ac", "costs 5 $", False),
+        ("caf\u00e9", "cafe\u0301", True),
+        ("caf\u00e9", "cafe", False),
+        ("Hello, World!", "hello world", True),
+        ("\u4f60\u597d\u3002", "\u4f60\u597d", True),
+    ],
+)
+def test_letters_of_all_scripts_tell_rows_apart(project: Project, first: str, second: str, alike: bool) -> None:
+    rows = [{"instruction": text, "output": str(n)} for n, text in enumerate((first, second))]
+    rules = "rules: [{id: same, check: {no_duplicates: {columns: [instruction], normalised: true}}, warn: 9}]"
+    run = read(project, "d.jsonl", "".join(json.dumps(row) + "\n" for row in rows), more=rules)
+    assert run.results["rules"][0]["failing_rows"] == int(alike)
+
+
+def test_a_whole_number_above_2_to_the_53_is_compared_exactly(project: Project) -> None:
+    rows = [{"instruction": f"q{n}", "output": "b", "uid": n} for n in (9007199254740992, 9007199254740993)]
+    rules = "rules: [{id: one, column: uid, check: {equal_to: 9007199254740993}, warn: 9}]"
+    run = read(project, "d.jsonl", "".join(json.dumps(row) + "\n" for row in rows), more=rules)
+    assert run.results["rules"][0]["failing_rows"] == 1
+
+
+PLACES: dict[str, tuple[str | bytes, str]] = {
+    "csv": ("instruction,output\nq,a\n\nq,a,x\n", "line 4: 3 values where the header has 2 columns"),
+    "tsv": ("instruction\toutput\nq\ta\nq\n", "line 3: 1 values where the header has 2 columns"),
+    "json": ('[{"instruction": "q", "output": "a"}, {"instruction": "q", "output": true}]', "item 2: output: true or false"),
+    "jsonl": ('{"instruction": "q", "output": "a"}\n\n7\n', "line 3: a number where a row (an object) should be"),
+}
+
+
+@pytest.mark.parametrize("kind", PLACES)
+def test_a_row_in_quarantine_names_its_file_and_place(project: Project, kind: str) -> None:
+    content, words = PLACES[kind]
+    for file in ("a", "b"):
+        project.write(f"{file}.{kind}", content)
+    project.ask(f"./*.{kind}", source="max_quarantined: 50%")
+    found = quarantine(project.run())
+    assert [reason.startswith(f"{file}.{kind} {words}") for reason, file in zip(found, "ab", strict=True)] == [True, True]
