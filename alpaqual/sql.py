@@ -50,7 +50,9 @@ def normalised(column: str) -> str:
     for punctuation; so do the joiners of emoji and of Indic and Persian letters.
     """
     composed = f"LOWER(NFC_NORMALIZE(COALESCE({column}, '')))"
-    return f"TRIM(REGEXP_REPLACE({composed}, '[^\\p{{L}}\\p{{M}}\\p{{N}}\\p{{S}}#@%&*\\x{{200c}}\\x{{200d}}]+', ' ', 'g'))"
+    return (
+        f"TRIM(REGEXP_REPLACE({composed}, '[^\\p{{L}}\\p{{M}}\\p{{N}}\\p{{S}}#@%&*\\x{{200c}}\\x{{200d}}]+', ' ', 'g'))"
+    )
 
 
 def joined_key(parts: Sequence[str]) -> str:

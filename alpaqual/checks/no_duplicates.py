@@ -20,7 +20,9 @@ class Duplicates(StrictStruct, frozen=True, kw_only=True):
     )
     normalised: Annotated[
         bool,
-        Meta(description="Compare letters, digits and symbols alone, in lower case: spacing and punctuation do not count."),
+        Meta(
+            description="Compare letters, digits and symbols alone, in lower case: spacing and punctuation do not count."
+        ),
     ] = False
 
 

@@ -70,8 +70,11 @@ def _without_nan(rendered: str, fractions: frozenset[str]) -> str:
             for column in _columns(node)
             if column.find_ancestor(*(getattr(exp, order) for order in _ORDERS)) is node
         )
-        sure = [exp.Not(this=exp.func("ISNAN", exp.column(exp.to_identifier(sql[1:-1].replace('""', '"'), quoted=True))))
-                for sql in found if sql in fractions]
+        sure = [
+            exp.Not(this=exp.func("ISNAN", exp.column(exp.to_identifier(sql[1:-1].replace('""', '"'), quoted=True))))
+            for sql in found
+            if sql in fractions
+        ]
         return exp.Paren(this=exp.and_(node.copy(), *sure)) if sure else node
 
     return str(_parsed(rendered).copy().transform(compared).sql(dialect="duckdb", identify=True, comments=False))

@@ -254,7 +254,9 @@ SCORED = [{"instruction": f"q{n}", "output": "b", "score": value} for n, value i
 
 @pytest.mark.parametrize("kind", ["jsonl", "json", "csv", "parquet"])
 @pytest.mark.parametrize("broken", [False, True])
-def test_a_number_that_is_none_fails_every_comparison_and_is_no_score(project: Project, kind: str, broken: bool) -> None:
+def test_a_number_that_is_none_fails_every_comparison_and_is_no_score(
+    project: Project, kind: str, broken: bool
+) -> None:
     content: dict[str, Callable[[], str | bytes]] = {
         "jsonl": lambda: "".join(json.dumps(row) + "\n" for row in SCORED) + ("{oops\n" if broken else ""),
         "json": lambda: json.dumps([*SCORED, 1] if broken else SCORED),
@@ -312,7 +314,10 @@ def test_a_whole_number_above_2_to_the_53_is_compared_exactly(project: Project) 
 PLACES: dict[str, tuple[str | bytes, str]] = {
     "csv": ("instruction,output\nq,a\n\nq,a,x\n", "line 4: 3 values where the header has 2 columns"),
     "tsv": ("instruction\toutput\nq\ta\nq\n", "line 3: 1 values where the header has 2 columns"),
-    "json": ('[{"instruction": "q", "output": "a"}, {"instruction": "q", "output": true}]', "item 2: output: true or false"),
+    "json": (
+        '[{"instruction": "q", "output": "a"}, {"instruction": "q", "output": true}]',
+        "item 2: output: true or false",
+    ),
     "jsonl": ('{"instruction": "q", "output": "a"}\n\n7\n', "line 3: a number where a row (an object) should be"),
 }
 
@@ -324,4 +329,7 @@ def test_a_row_in_quarantine_names_its_file_and_place(project: Project, kind: st
         project.write(f"{file}.{kind}", content)
     project.ask(f"./*.{kind}", source="max_quarantined: 50%")
     found = quarantine(project.run())
-    assert [reason.startswith(f"{file}.{kind} {words}") for reason, file in zip(found, "ab", strict=True)] == [True, True]
+    assert [reason.startswith(f"{file}.{kind} {words}") for reason, file in zip(found, "ab", strict=True)] == [
+        True,
+        True,
+    ]

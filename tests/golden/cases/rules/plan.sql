@@ -50,7 +50,7 @@ SELECT source, position, reason FROM quarantine ORDER BY source, position LIMIT 
 
 CREATE OR REPLACE TABLE "failures" AS
 WITH group1 AS (SELECT n FROM rows WHERE "key" IN (SELECT "key" FROM rows WHERE "key" IS NOT NULL GROUP BY "key" HAVING COUNT(*) > 1)),
-group18 AS (WITH keyed AS MATERIALIZED (SELECT n, id, MD5(CONCAT(LENGTH(TRIM(REGEXP_REPLACE(LOWER(COALESCE(instruction, '')), '[^\p{L}\p{N}]+', ' ', 'g'))), ':', TRIM(REGEXP_REPLACE(LOWER(COALESCE(instruction, '')), '[^\p{L}\p{N}]+', ' ', 'g')))) AS k FROM rows) SELECT n FROM keyed JOIN (SELECT k, MIN(id) AS first FROM keyed GROUP BY k HAVING COUNT(*) > 1) AS repeated USING (k) WHERE id <> first),
+group18 AS (WITH keyed AS MATERIALIZED (SELECT n, id, MD5(CONCAT(LENGTH(TRIM(REGEXP_REPLACE(LOWER(NFC_NORMALIZE(COALESCE(instruction, ''))), '[^\p{L}\p{M}\p{N}\p{S}#@%&*\x{200c}\x{200d}]+', ' ', 'g'))), ':', TRIM(REGEXP_REPLACE(LOWER(NFC_NORMALIZE(COALESCE(instruction, ''))), '[^\p{L}\p{M}\p{N}\p{S}#@%&*\x{200c}\x{200d}]+', ' ', 'g')))) AS k FROM rows) SELECT n FROM keyed JOIN (SELECT k, MIN(id) AS first FROM keyed GROUP BY k HAVING COUNT(*) > 1) AS repeated USING (k) WHERE id <> first),
 group19 AS (WITH keyed AS MATERIALIZED (SELECT n, MD5(CONCAT(LENGTH(COALESCE(instruction, '')), ':', COALESCE(instruction, ''), LENGTH(COALESCE(input, '')), ':', COALESCE(input, ''))) AS k, MD5(COALESCE(response, '')) AS said FROM rows) SELECT n FROM keyed WHERE k IN (SELECT k FROM keyed GROUP BY k HAVING MIN(said) <> MAX(said))),
 marked AS (SELECT *, CASE WHEN "input" IS NULL THEN 1 ELSE 0 END
   + CASE WHEN n IN (SELECT n FROM group1) THEN 2 ELSE 0 END
@@ -63,10 +63,10 @@ marked AS (SELECT *, CASE WHEN "input" IS NULL THEN 1 ELSE 0 END
   + CASE WHEN COALESCE(TRY_CAST("accuracy" AS DOUBLE) < CAST(0.0 AS DOUBLE) OR TRY_CAST("accuracy" AS DOUBLE) > CAST(5.0 AS DOUBLE) OR (TRY_CAST("accuracy" AS DOUBLE) IS NULL AND "accuracy" IS NOT NULL) OR ISNAN(TRY_CAST("accuracy" AS DOUBLE)), FALSE) THEN 256 ELSE 0 END
   + CASE WHEN COALESCE("licence" IS NOT NULL AND NOT (COALESCE(CAST("licence" AS VARCHAR) IN ('MIT'), FALSE)), FALSE) THEN 512 ELSE 0 END
   + CASE WHEN COALESCE(COALESCE(CAST("licence" AS VARCHAR) IN ('GPL'), FALSE), FALSE) THEN 1024 ELSE 0 END
-  + CASE WHEN COALESCE(NOT (TRY_CAST("accuracy" AS DOUBLE) > CAST(2.0 AS DOUBLE)) OR (TRY_CAST("accuracy" AS DOUBLE) IS NULL AND "accuracy" IS NOT NULL), FALSE) THEN 2048 ELSE 0 END
-  + CASE WHEN COALESCE(NOT (TRY_CAST("accuracy" AS DOUBLE) >= CAST(2.0 AS DOUBLE)) OR (TRY_CAST("accuracy" AS DOUBLE) IS NULL AND "accuracy" IS NOT NULL), FALSE) THEN 4096 ELSE 0 END
-  + CASE WHEN COALESCE(NOT (TRY_CAST("accuracy" AS DOUBLE) < CAST(5.0 AS DOUBLE)) OR (TRY_CAST("accuracy" AS DOUBLE) IS NULL AND "accuracy" IS NOT NULL), FALSE) THEN 8192 ELSE 0 END
-  + CASE WHEN COALESCE(NOT (TRY_CAST("accuracy" AS DOUBLE) <= CAST(5.0 AS DOUBLE)) OR (TRY_CAST("accuracy" AS DOUBLE) IS NULL AND "accuracy" IS NOT NULL), FALSE) THEN 16384 ELSE 0 END
+  + CASE WHEN COALESCE(NOT (TRY_CAST("accuracy" AS DOUBLE) > CAST(2.0 AS DOUBLE)) OR (TRY_CAST("accuracy" AS DOUBLE) IS NULL AND "accuracy" IS NOT NULL) OR ISNAN(TRY_CAST("accuracy" AS DOUBLE)), FALSE) THEN 2048 ELSE 0 END
+  + CASE WHEN COALESCE(NOT (TRY_CAST("accuracy" AS DOUBLE) >= CAST(2.0 AS DOUBLE)) OR (TRY_CAST("accuracy" AS DOUBLE) IS NULL AND "accuracy" IS NOT NULL) OR ISNAN(TRY_CAST("accuracy" AS DOUBLE)), FALSE) THEN 4096 ELSE 0 END
+  + CASE WHEN COALESCE(NOT (TRY_CAST("accuracy" AS DOUBLE) < CAST(5.0 AS DOUBLE)) OR (TRY_CAST("accuracy" AS DOUBLE) IS NULL AND "accuracy" IS NOT NULL) OR ISNAN(TRY_CAST("accuracy" AS DOUBLE)), FALSE) THEN 8192 ELSE 0 END
+  + CASE WHEN COALESCE(NOT (TRY_CAST("accuracy" AS DOUBLE) <= CAST(5.0 AS DOUBLE)) OR (TRY_CAST("accuracy" AS DOUBLE) IS NULL AND "accuracy" IS NOT NULL) OR ISNAN(TRY_CAST("accuracy" AS DOUBLE)), FALSE) THEN 16384 ELSE 0 END
   + CASE WHEN COALESCE("topic" IS NOT NULL AND NOT (COALESCE(CAST("topic" AS VARCHAR) IN ('math', 'code', 'prose'), FALSE)), FALSE) THEN 32768 ELSE 0 END
   + CASE WHEN COALESCE(COALESCE(CAST("topic" AS VARCHAR) IN ('prose'), FALSE), FALSE) THEN 65536 ELSE 0 END
   + CASE WHEN CONTAINS(id, '-') THEN 131072 ELSE 0 END
@@ -93,7 +93,7 @@ SELECT 'pattern' AS category, n, id, CAST(0 AS BIGINT) AS hits FROM rows WHERE R
 UNION ALL
 SELECT 'values' AS category, n, id, CAST(0 AS BIGINT) AS hits FROM rows WHERE COALESCE(CAST("licence" AS VARCHAR) IN ('MIT'), FALSE)
 UNION ALL
-SELECT 'where' AS category, n, id, CAST(0 AS BIGINT) AS hits FROM rows WHERE "accuracy" >= 4.5
+SELECT 'where' AS category, n, id, CAST(0 AS BIGINT) AS hits FROM rows WHERE ("accuracy" >= 4.5 AND NOT ISNAN("accuracy"))
 UNION ALL
 SELECT REGEXP_REPLACE(CAST("topic" AS VARCHAR), '^(-?[0-9]+)[.]0$', '\1') AS category, n, id, CAST(0 AS BIGINT) AS hits FROM rows WHERE REGEXP_REPLACE(CAST("topic" AS VARCHAR), '^(-?[0-9]+)[.]0$', '\1') IS NOT NULL AND REGEXP_REPLACE(CAST("topic" AS VARCHAR), '^(-?[0-9]+)[.]0$', '\1') <> '' AND REGEXP_REPLACE(CAST("topic" AS VARCHAR), '^(-?[0-9]+)[.]0$', '\1') NOT IN ('keywords', 'lone_keyword', 'pattern', 'values', 'where');
 
