@@ -87,7 +87,8 @@ class Plugin:
                         return ()
                 else:
                     self.create(scan.table, query, what)
-                    return ()
+                    if not self._has_empty_row(scan, what):
+                        return ()
         if self.spill is not None:
             self.spill.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.spill) as folder:
@@ -95,6 +96,13 @@ class Plugin:
             unreadable = _write_cells(scan, rows, cells)
             self.create(scan.table, _cells_query(scan, cells), what)
         return unreadable
+
+    def _has_empty_row(self, scan: Scan, what: str) -> bool:
+        """Whether a row of JSON has no value: DuckDB reads a `null` in place of an object as such a row."""
+        if not isinstance(READERS[scan.format], JsonReader) or not scan.columns:
+            return False
+        empty = " AND ".join(f"{name(column)} IS NULL" for column in scan.columns)
+        return bool(self.all_rows(f"SELECT 1 FROM {name(scan.table)} WHERE {empty} LIMIT 1", what))
 
     def _load_csv(self, scan: Scan, what: str) -> bool:
         """Whether the table of a scan was made and holds every byte of its files.

@@ -333,3 +333,11 @@ def test_a_row_in_quarantine_names_its_file_and_place(project: Project, kind: st
         True,
         True,
     ]
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonl"])
+def test_null_in_place_of_a_row_is_in_quarantine(project: Project, kind: str) -> None:
+    run = read(project, f"d.{kind}", f"[{json.dumps(ROW)}, null]" if kind == "json" else f"{json.dumps(ROW)}\nnull\n")
+    assert rows_of(run) == [("q", "", "the real answer")]
+    (reason,) = quarantine(run)
+    assert "null where a row (an object) should be" in reason
