@@ -198,7 +198,9 @@ def test_delimited(engine: Engine, folder: Path, data: st.DataObject, kind: str,
     broken = st.lists(TEXTS, min_size=1, max_size=6).filter(lambda cells: len(cells) != len(columns))
     records = data.draw(st.lists(good | good | broken, min_size=1, max_size=10))
     stream = io.StringIO(newline="")
-    quoting = data.draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
+    # csv.writer leaves a lone carriage return without quotes where lines end otherwise.
+    returns = any("\r" in cell for cells in records for cell in cells)
+    quoting = csv.QUOTE_ALL if returns else data.draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
     end = data.draw(st.sampled_from(["\n", "\r\n"]))
     csv.writer(stream, delimiter="\t" if kind == "tsv" else ",", quoting=quoting, lineterminator=end).writerows(
         [columns, *records]
