@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from alpaqual.errors import AlpaqualError, MachineError, Problem, RecipeError, StageError
 from alpaqual.execution.execution import Execution, Listener
 from alpaqual.execution.folder import STAGES as STAGE_RECORD
-from alpaqual.execution.folder import RunFolder, recover, run_name
+from alpaqual.execution.folder import RunFolder, check_marker, recover, run_name
 from alpaqual.execution.inspection import inspect_sources
 from alpaqual.execution.options import RunOptions, Watcher
 from alpaqual.execution.results import failed_results
@@ -21,7 +21,7 @@ from alpaqual.inference.budget import Limit
 from alpaqual.plan.compile import compile_plan
 from alpaqual.plan.explain import Explained, StageRecord, explain_plan, read_record
 from alpaqual.plan.plan import Plan
-from alpaqual.plan.stages import STAGES
+from alpaqual.plan.stages import STAGES, stages_until
 from alpaqual.plan.training import TrainStage
 from alpaqual.recipe.parse import parse_recipe, read_recipe, read_rules
 from alpaqual.recipe.recipe import Recipe
@@ -66,9 +66,17 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+REPORT_PAGE = "report.html"
+_MOST_SHOWN = 5
+
+
+@dataclass(frozen=True, repr=False)
 class Run(FinishedRun):
-    """A finished run. `datasets["quality"].polars()` gives its rows; in a notebook it shows itself."""
+    """A finished run. `datasets["quality"].polars()` gives its rows; in a notebook it shows itself.
+
+    `results` is what it found, typed: `run.results.datasets["quality"].keep_rate`. The keys of `results.json` read the same
+    values, `run.results["datasets"]["quality"]["keep_rate"]`, and `run.results.to_dict()` gives plain dicts.
+    """
 
     @property
     def datasets(self) -> Mapping[str, Rows]:
@@ -90,13 +98,35 @@ class Run(FinishedRun):
         """Every failing row of every rule: rule, id, column, value."""
         return Rows(self._own / "tables" / "failures.parquet")
 
-    def rows(self, **wanted: Any) -> list[dict[str, Any]]:
-        """Which rows, and why: see `alpaqual.store.tables.read_rows`.
+    def rows(
+        self,
+        *,
+        dataset: str | None = None,
+        category: str | None = None,
+        fate: Fate | str | None = None,
+        rule: str | None = None,
+        row_id: str | None = None,
+        limit: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return the rows that match every filter, with fate, reasons, scores and categories; all of them without filters.
 
-        Raises RecipeError where the run has no dataset, category, rule or fate of a name.
+        Args:
+            dataset: Rows as this dataset has them; without it, a row comes once for each dataset.
+            category: Rows in this category.
+            fate: Rows with this fate, such as "below_threshold".
+            rule: Rows that fail this rule.
+            row_id: The row with this id, or rows whose ids start with it.
+            limit: The most rows to return; None for all.
+
+        Raises RecipeError where the run has no dataset, category, rule or fate of a name, and StageError where the files of the
+        run are gone or a later run has replaced them.
         """
-        check_names(self, **{kind: wanted[kind] for kind in ("dataset", "category", "rule", "fate") if kind in wanted})
-        return read_rows(self._own, **wanted)
+        check_names(self, dataset=dataset, category=category, rule=rule, fate=fate)
+        if limit is not None and limit < 0:
+            raise _wrong("limit", f"{limit} is below 0: give a number of rows")
+        return read_rows(
+            self._own, dataset=dataset, category=category, fate=fate, rule=rule, row_id=row_id, limit=limit
+        )
 
     @property
     def _own(self) -> Path:
@@ -119,7 +149,16 @@ class Run(FinishedRun):
     def _repr_html_(self) -> str:
         from alpaqual.report.notebook import to_notebook
 
-        return to_notebook(self.report())
+        return to_notebook(self.report(), self.folder / REPORT_PAGE)
+
+    def __repr__(self) -> str:
+        results = self.results
+        datasets = ", ".join(
+            f"{name} {dataset.rows:,}" for name, dataset in list(results.datasets.items())[:_MOST_SHOWN]
+        )
+        more = len(results.datasets) - _MOST_SHOWN
+        shown = f"{datasets}, … and {more} more" if more > 0 else datasets or "no datasets"
+        return f"<Run {results.recipe.name}: {self.verdict}; of {results.source.rows:,} rows: {shown}; {self.folder / REPORT_PAGE}>"
 
 
 def plan_recipe(recipe: Recipe | str | Path, *, sets: Sequence[str] = (), offline: bool = False) -> Plan:
@@ -131,6 +170,10 @@ def plan_recipe(recipe: Recipe | str | Path, *, sets: Sequence[str] = (), offlin
 
 
 def _planned(recipe: Recipe | str | Path, sets: Sequence[str], offline: bool) -> tuple[Plan, Store]:
+    if isinstance(sets, str):
+        sets = [sets]
+    if isinstance(recipe, Recipe) and sets:
+        raise _wrong("--set", "changes a recipe as it is read: give the path of the recipe, or read_recipe(path, sets)")
     read = recipe if isinstance(recipe, Recipe) else read_recipe(recipe, sets)
     store = Store(project_folder(Path(read.file)))
     facts, digests = inspect_sources(read, store, offline=offline)
@@ -217,6 +260,9 @@ def run(  # noqa: PLR0913 - one argument per option of a run
 
     Raises RecipeError, MachineError or StageError. Bad data raises nothing: see `Run.verdict`.
     """
+    stages_until((), until)
+    if max_cost is not None and not max_cost >= 0:
+        raise _wrong("--max-cost", f"{max_cost:g} is no amount of money: give 0 or more US dollars")
     planned, store = _planned(recipe, sets, offline)
     limit = None if max_cost is None else Limit("--max-cost", max_cost)
     options = RunOptions(offline=offline, max_cost=limit, watch=watch)
@@ -257,6 +303,7 @@ def explain(plan: Plan) -> list[Explained]:
     store = Store(project_folder(Path(plan.recipe.file)))
     before: dict[str, StageRecord] = {}
     folder = run_folder(plan, store)
+    check_marker(folder)
     # Overrides that have not run yet are compared with the run of the recipe itself.
     for each in (store.project / "runs" / plan.recipe.name, folder):
         with contextlib.suppress(OSError):
@@ -312,3 +359,7 @@ def check_names(run: Run, **names: str | None) -> None:
         if name is not None and name not in known[kind]:
             there = f"it has: {', '.join(known[kind])}" if known[kind] else "it has none"
             raise RecipeError([Problem(str(run.folder), 0, 0, f"the run has no {kind} '{name}'; {there}")])
+
+
+def _wrong(what: str, why: str) -> RecipeError:
+    return RecipeError([Problem(what, 0, 0, why)])

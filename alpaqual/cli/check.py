@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from alpaqual.cli.options import find_recipe, json_option, quiet_option, recipe_argument, sets_option
+from alpaqual.cli.options import json_option, quiet_option, recipe_argument, sets_option
 
 
 @click.command()
@@ -32,7 +32,7 @@ def check(recipe: Path, sets: tuple[str, ...], kind: str, as_json: bool, quiet: 
     from alpaqual.report.escape import command_message, command_property
 
     try:
-        read = read_recipe(find_recipe(recipe), sets)
+        read = read_recipe(recipe, sets)
     except RecipeError as error:
         if as_json:
             problems = [

@@ -26,6 +26,13 @@ class LazyChoice(click.ParamType):  # type: ignore[type-arg] # generic in new ve
         return click.Choice(self.load()).convert(value, param, ctx)
 
 
+class CheckedLater(LazyChoice):
+    """Shows its choices in the help; the API checks the value, so that Python code gets the same message."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value
+
+
 def stage_kinds() -> Sequence[str]:
     """Return the kinds of stages in the order in which they run."""
     from alpaqual.plan.stages import STAGES
@@ -34,7 +41,7 @@ def stage_kinds() -> Sequence[str]:
 
 
 recipe_argument = click.argument("recipe", type=click.Path(path_type=Path))
-run_argument = click.argument("run", type=click.Path(path_type=Path, file_okay=False))
+run_argument = click.argument("run", type=click.Path(path_type=Path))
 sets_option = click.option(
     "--set",
     "sets",
@@ -49,13 +56,3 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 def quiet_option(effect: str) -> Callable[[_Command], _Command]:
     """The option `--quiet`; `effect` is its help text."""
     return click.option("-q", "--quiet", is_flag=True, help=effect)
-
-
-def find_recipe(path: Path) -> Path:
-    """Return the path itself if it exists, else the shipped recipe of that name."""
-    if path.exists() or path.parent != Path():
-        return path
-    from alpaqual.recipe.library import shipped
-
-    found = shipped("recipes") / path.name
-    return found if found.is_file() else path

@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from alpaqual.cli.options import (
-    find_recipe,
     json_option,
     offline_option,
     quiet_option,
@@ -32,8 +31,7 @@ def plan(recipe: Path, sets: tuple[str, ...], offline: bool, as_json: bool, quie
     from alpaqual import api
     from alpaqual.execution.plan_sql import plan_sql
 
-    path = find_recipe(recipe)
-    planned = api.plan_recipe(path, sets=sets, offline=offline)
+    planned = api.plan_recipe(recipe, sets=sets, offline=offline)
     explained = api.explain(planned)
     estimates = api.estimate(planned)
     jobs = api.estimate_jobs(planned)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alpaqual.cli.options import find_recipe, json_option
+from alpaqual.cli.options import json_option
 
 if TYPE_CHECKING:
     from alpaqual.store.replies import ModelReplies, Summary, Totals
@@ -108,6 +108,7 @@ def prune(place: Path | None, models: tuple[str, ...], keys: tuple[str, ...], ye
 
 
 def _folder(place: Path | None) -> Path:
+    from alpaqual.recipe.library import find_recipe
     from alpaqual.store.replies import replies_folder
 
     return replies_folder(None if place is None else find_recipe(place))

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alpaqual.cli.options import (
-    LazyChoice,
-    find_recipe,
+    CheckedLater,
     json_option,
     offline_option,
     quiet_option,
@@ -30,19 +29,19 @@ if TYPE_CHECKING:
 @recipe_argument
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path),
     help="The run folder; by default runs/<name> in the project, with --set runs/<name>@<overrides>.",
 )
 @sets_option
 @click.option(
     "--until",
-    type=LazyChoice(stage_kinds),
+    type=CheckedLater(stage_kinds),
     help="Stop after this kind of stage.",
 )
 @offline_option
 @click.option(
     "--max-cost",
-    type=click.FloatRange(min=0),
+    type=float,
     metavar="USD",
     help="Stop before the model calls of this run cost more than this.",
 )
@@ -64,7 +63,7 @@ def run(  # noqa: PLR0913 - one argument per option
     silent = quiet or as_json
     progress = Progress(sys.stderr)
     finished = api.run(
-        find_recipe(recipe),
+        recipe,
         out=out,
         sets=sets,
         until=until,

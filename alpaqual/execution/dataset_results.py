@@ -10,6 +10,7 @@ import msgspec
 
 from alpaqual.amounts import exact, rate
 from alpaqual.plan.facts import FateRows, RowNearThreshold, SelectFacts
+from alpaqual.recipe.measures import QuotaLimit
 from alpaqual.recipe.model import Dataset, Quota
 from alpaqual.results.datasets import (
     CategoryResult,
@@ -26,7 +27,7 @@ from alpaqual.values import Fate, State
 
 def dataset_result(
     dataset: Dataset,
-    limits: Mapping[str, Sequence[str]],
+    limits: Mapping[str, Sequence[QuotaLimit]],
     facts: SelectFacts,
     categories: Iterable[str],
     like_rows: int | None,
@@ -107,12 +108,12 @@ def _category(name: str, counts: Selection, overall: Selection, quotas: Sequence
 
 
 def _quota(
-    dataset: Dataset, category: str, quota: Quota, limits: Sequence[str], counts: _Counts, overall: _Counts
+    dataset: Dataset, category: str, quota: Quota, limits: Sequence[QuotaLimit], counts: _Counts, overall: _Counts
 ) -> Iterator[QuotaResult]:
     """Compare each limit of a quota with the dataset after all quotas, before a sample is drawn."""
     for limit, asked, wanted in _wanted(quota, limits, counts, overall):
         rows = counts.drawn_from
-        missing = max(0, wanted - rows if limit.startswith("min") else rows - wanted)
+        missing = max(0, wanted - rows if limit.adds else rows - wanted)
         strict = dataset.strict if quota.strict is None else quota.strict
         yield QuotaResult(
             category=category,
@@ -126,17 +127,17 @@ def _quota(
 
 
 def _wanted(
-    quota: Quota, limits: Sequence[str], counts: _Counts, overall: _Counts
-) -> Iterator[tuple[str, float | str, int]]:
+    quota: Quota, limits: Sequence[QuotaLimit], counts: _Counts, overall: _Counts
+) -> Iterator[tuple[QuotaLimit, float | str, int]]:
     """Yield each limit of a quota, as the recipe has it and as a number of rows."""
     for limit in limits:
         asked = getattr(quota, limit)
         if asked == "overall":
             least = Fraction(overall.above, overall.eligible or 1) * counts.eligible
-        elif limit == "min_keep_rate":
+        elif limit is QuotaLimit.MIN_KEEP_RATE:
             least = exact(asked) * counts.eligible
-        elif limit.endswith("share"):
+        elif limit.is_share:
             least = exact(asked) * overall.drawn_from
         else:
             least = Fraction(asked)
-        yield limit, asked, int(-(-least // 1)) if limit.startswith("min") else int(least // 1)
+        yield limit, asked, int(-(-least // 1)) if limit.adds else int(least // 1)

@@ -82,6 +82,11 @@ class RunFolder:
 
         Raises RecipeError where the folder holds other files, StageError where a training job reads its data.
         """
+        if path.is_symlink() and not path.exists():
+            raise _refused(
+                path,
+                f"is a link to {path.readlink()}, which is not there: make that folder, or name another one with --out",
+            )
         if path.exists() and not path.is_dir():
             raise _refused(path, "is not a folder: name another one with --out")
         recover(path)
@@ -207,11 +212,27 @@ class RunFolder:
 
 
 def recover(path: Path) -> None:
-    """Finish what a killed run was putting in its places in a run folder, and delete what one prepared in vain."""
+    """Finish what a killed run was putting in its places in a run folder, and delete what one prepared in vain.
+
+    Raises RecipeError where a newer alpaqual made the folder.
+    """
     if not path.is_dir():
         return
+    check_marker(path)
     with contextlib.suppress(OSError), waiting_lock(path):
         finish_swaps(path)
+
+
+def check_marker(path: Path) -> None:
+    """Raise RecipeError where the marker of a run folder is of a newer alpaqual."""
+    marker = job_folder.read_json(path / MARKER) if (path / MARKER).exists() else None
+    version = (marker or {}).get("version")
+    if isinstance(version, int) and version > _VERSION:
+        raise _refused(
+            path / MARKER,
+            f"was written by a newer alpaqual (run folder version {version}, this one reads {_VERSION}): "
+            "install that version: pip install --upgrade alpaqual; or name another folder",
+        )
 
 
 def _belongs(name: str, below: str) -> bool:

@@ -25,6 +25,7 @@ from alpaqual.plan.stage import Export, Facts, KeptTable, Stage, Statement, Temp
 from alpaqual.plan.tables import FAILURES, INCOMPLETE, ROW_CATEGORIES, Table, exported, fates, grades
 from alpaqual.quote import literal, number
 from alpaqual.recipe.graders import Grader, Scale
+from alpaqual.recipe.measures import QuotaLimit
 from alpaqual.recipe.model import Dataset, Like, Quota
 from alpaqual.recipe.recipe import dataset_order, parents
 from alpaqual.values import ROW_FIELDS, Fate
@@ -90,7 +91,7 @@ def selecting_statements(
     dropping: Sequence[str],
     graders: Mapping[str, Grader],
     has_categories: bool,
-    limits: Mapping[str, Sequence[str]],
+    limits: Mapping[str, Sequence[QuotaLimit]],
 ) -> list[Statement]:
     """The statements of one dataset.
 
@@ -108,7 +109,7 @@ class _Selecting:
         dropping: Sequence[str],
         scales: Mapping[str, Scale],
         has_categories: bool,
-        limits: Mapping[str, Sequence[str]],
+        limits: Mapping[str, Sequence[QuotaLimit]],
     ) -> None:
         self.called = dataset_name
         self.dataset = dataset
@@ -201,15 +202,15 @@ class _Selecting:
             for limit in self.limits[category]:
                 asked = getattr(quota, limit)
                 step += 1
-                adds = limit.startswith("min")
+                adds = limit.adds
                 table = f"quota{step}"
                 reason = f"{'added' if adds else 'removed'} by quota: {category} {limit} {asked if isinstance(asked, str) else format(asked, 'g')}"
                 yield TemporaryTable(Table(table), self.quota(category, quota, limit, reason))
                 self.changes.append((table, "added" if adds else "removed"))
 
-    def quota(self, category: str, quota: Quota, limit: str, reason: str) -> str:
+    def quota(self, category: str, quota: Quota, limit: QuotaLimit, reason: str) -> str:
         """The rows that one limit of a quota adds or removes."""
-        adds = limit.startswith("min")
+        adds = limit.adds
         member = f"n IN (SELECT n FROM {ROW_CATEGORIES} WHERE category = {literal(category)})"
         counts = (
             f"SELECT COUNT(*) FILTER (WHERE {_IN_V} AND {member}) AS v, COUNT(*) FILTER (WHERE {self.inside()} AND {member}) AS a, "

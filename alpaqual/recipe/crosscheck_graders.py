@@ -51,7 +51,9 @@ def _origin(grader: Grader, document: Document, place: Path) -> Iterator[Problem
     """Where the score comes from: exactly one of four keys, or none of them for a kind with an expression."""
     origins = [key for key in _ORIGINS if getattr(grader, key) is not None]
     kind = installed("graders", grader.kind)
-    if kind is not None and kind.EXPRESSION is not None:
+    if kind is None:
+        return
+    if kind.EXPRESSION is not None:
         if origins:
             message = f"a grader of the kind '{grader.kind}' computes the {kind.TITLE}: leave '{origins[0]}' out"
             yield document.problem((*place, origins[0]), message)

@@ -13,6 +13,14 @@ def shipped(kind: str) -> Path:
     return installed if installed.is_dir() else package.parent / kind
 
 
+def find_recipe(path: Path) -> Path:
+    """Return the path itself if it exists, else the shipped recipe of that name."""
+    if path.exists() or path.parent != Path():
+        return path
+    found = shipped("recipes") / path.name
+    return found if found.is_file() else path
+
+
 _MAX_NAME_LENGTH = 200
 """Characters. Some systems raise an error when asked for a longer file name."""
 
@@ -43,9 +51,9 @@ class Library:
         return sorted({path.stem for folder in self._folders() for path in (folder / kind).glob("*.y*ml")})
 
     def display_path(self, path: Path) -> str:
-        """Path for messages and reports, relative to the recipe's folder or a parent."""
+        """Path for messages and reports, relative to the recipe's folder or a parent; `alpaqual:rules/…` for a shipped file."""
         if path.is_relative_to(shipped("rules")):
-            return str(Path("rules") / path.relative_to(shipped("rules")))
+            return f"alpaqual:rules/{path.relative_to(shipped('rules')).as_posix()}"
         resolved = path.resolve()
         for folder in (self.folder.resolve(), *self.folder.resolve().parents[:3]):
             if resolved.is_relative_to(folder) and folder.parent != folder:

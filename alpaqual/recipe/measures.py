@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
-from alpaqual.recipe.model import Expectation, Quota
+from enum import StrEnum
 
-LIMITS = tuple(name for name in Quota.__struct_fields__ if name.startswith(("min_", "max_")))
+from alpaqual.recipe.model import Expectation
+
+
+class QuotaLimit(StrEnum):
+    """A limit of a quota, by its key in a recipe."""
+
+    MIN_KEEP_RATE = "min_keep_rate"
+    MIN_ROWS = "min_rows"
+    MIN_SHARE = "min_share"
+    MAX_ROWS = "max_rows"
+    MAX_SHARE = "max_share"
+
+    @property
+    def adds(self) -> bool:
+        """Whether rows are added to meet it; otherwise rows are removed."""
+        return self in (QuotaLimit.MIN_KEEP_RATE, QuotaLimit.MIN_ROWS, QuotaLimit.MIN_SHARE)
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is a share of the dataset."""
+        return self in (QuotaLimit.MIN_SHARE, QuotaLimit.MAX_SHARE)
+
+
+LIMITS = tuple(QuotaLimit)
 """The limits of a quota."""
 
 SUBJECT_KINDS = ("dataset", "category", "grader", "rule")

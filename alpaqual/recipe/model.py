@@ -211,12 +211,6 @@ class Quota(StrictStruct, frozen=True, kw_only=True):
         None
     )
 
-    @property
-    def limits(self) -> list[str]:
-        """The limits that the quota has."""
-        names = (name for name in self.__struct_fields__ if name.startswith(("min_", "max_")))
-        return [name for name in names if getattr(self, name) is not None]
-
 
 class Like(StrictStruct, frozen=True, kw_only=True):
     """As many rows as another dataset."""

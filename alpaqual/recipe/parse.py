@@ -10,7 +10,7 @@ import msgspec
 
 from alpaqual.errors import Problem, RecipeError
 from alpaqual.recipe.crosscheck import check_category, check_recipe, check_rule
-from alpaqual.recipe.library import Library
+from alpaqual.recipe.library import Library, find_recipe
 from alpaqual.recipe.model import Category, RecipeText, Rule
 from alpaqual.recipe.pandera_rules import is_pandera_schema, rules_of_pandera
 from alpaqual.recipe.recipe import Recipe
@@ -44,8 +44,9 @@ def parse_recipe(text: str, file: str = "recipe.yaml", sets: Sequence[str] = ())
 
 
 def read_recipe(path: str | Path, sets: Sequence[str] = ()) -> Recipe:
-    """Parse the recipe in a file. See `parse_recipe`."""
-    return parse_recipe(read_text(Path(path), str(path)), str(path), sets)
+    """Parse the recipe in a file, or the shipped recipe of that name. See `parse_recipe`."""
+    found = find_recipe(Path(path))
+    return parse_recipe(read_text(found, str(found)), str(found), sets)
 
 
 def read_rules(path: str | Path) -> tuple[Rule, ...]:

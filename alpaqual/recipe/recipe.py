@@ -10,7 +10,7 @@ from typing import Any
 from alpaqual.errors import Problem
 from alpaqual.recipe.dependencies import dependency_order
 from alpaqual.recipe.graders import Grader
-from alpaqual.recipe.measures import LIMITS
+from alpaqual.recipe.measures import LIMITS, QuotaLimit
 from alpaqual.recipe.model import Category, Dataset, RecipeText, Rule, Source
 from alpaqual.recipe.yaml_nodes import Document
 from alpaqual.recipe.yaml_nodes import Path as Place
@@ -65,10 +65,14 @@ class Recipe:
             value = value[part] if inside else None
         return value
 
-    def limits(self, dataset: str) -> dict[str, tuple[str, ...]]:
+    def limits(self, dataset: str) -> dict[str, tuple[QuotaLimit, ...]]:
         """The limits of each quota of a dataset, by category, in the order written."""
         return {
-            category: tuple(sorted(quota.limits, key=self._written(("datasets", dataset, "quotas", category)).index))
+            category: tuple(
+                QuotaLimit(key)
+                for key in dict.fromkeys(self._written(("datasets", dataset, "quotas", category)))
+                if key in LIMITS and getattr(quota, key) is not None
+            )
             for category, quota in self.datasets[dataset].quotas.items()
         }
 

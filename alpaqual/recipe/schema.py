@@ -23,6 +23,7 @@ _TITLES = {"recipe": "alpaqual recipe", "rules": "alpaqual rules", "category": "
 _CHOICES = {
     ("Source", "format"): "sources",
     ("Engine", "kind"): "engines",
+    ("Grader", "kind"): "graders",
     ("Training", "trainer"): "trainers",
     ("Training", "exports"): "trainers",
 }

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from urllib.parse import quote
+
 from alpaqual.report.html_datasets import dataset_numbers
 from alpaqual.report.markup import NOTHING, Child, Html, count, join, tag
 from alpaqual.report.report import Report
@@ -22,8 +26,11 @@ _NUMBER = "text-align:right;font-variant-numeric:tabular-nums"
 _WORD = "text-align:left"
 
 
-def to_notebook(report: Report) -> str:
-    """Return the verdict, its reasons and the datasets; a notebook shows this for a run that is the value of a cell."""
+def to_notebook(report: Report, page: Path) -> str:
+    """Return the verdict, its reasons, the datasets and a link to the page of the report, from the working directory.
+
+    A notebook shows this for a run that is the value of a cell.
+    """
     results = report.results
     verdict = tag("strong", report.verdict.upper(), style=f"color:{_COLOUR[report.verdict]}")
     parts: list[Child] = [tag("p", verdict, " ", tag("strong", report.title), f": {report.headline}")]
@@ -40,7 +47,15 @@ def to_notebook(report: Report) -> str:
         reasons.append(tag("li", f"… and {count(more)} more"))
     parts.append(tag("ul", *reasons) if reasons else "")
     parts.append(_datasets(report))
+    parts.append(_link(page))
     return tag("div", *parts)
+
+
+def _link(page: Path) -> Html:
+    """Jupyter opens links that are relative to the folder of the notebook, which is its working directory."""
+    relative = Path(os.path.relpath(page))
+    link = tag("a", "Open the report", href=quote(relative.as_posix()), target="_blank")
+    return tag("p", link, " ", tag("code", str(relative)))
 
 
 def _datasets(report: Report) -> Html:

@@ -71,11 +71,11 @@ def read_rows(  # noqa: PLR0913 - one argument per filter
     fate: str | None = None,
     rule: str | None = None,
     row_id: str | None = None,
-    limit: int | None = 20,
+    limit: int | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of a run that match every given filter, with their fate, all reasons, scores and categories, in the order of ids.
 
-    `row_id` may be the start of an id. Without a `dataset`, a row is returned once for each dataset.
+    `row_id` may be the start of an id. Without a `dataset`, a row is returned once for each dataset. `limit` is the most rows.
     Raises StageError where the run has no such tables.
     """
     tables = {

@@ -185,13 +185,14 @@ MISTAKES: dict[str, tuple[tuple[str, ...], int, str]] = {
     "no KEY=VALUE": (("run", "recipe.yaml", "--set", "x"), 2, "--set x: write KEY=VALUE"),
     "an unknown key": (("run", "recipe.yaml", "--set", "nmae=x"), 2, "nmae"),
     "a value off its scale": (("run", "recipe.yaml", "--set", "datasets.quality.threshold.score=9"), 2, "is off the scale 0 to 5"),
-    "an unknown stage": (("run", "recipe.yaml", "--until", "evaluating"), 2, "'evaluating' is not one of"),
+    "an unknown stage": (("run", "recipe.yaml", "--until", "evaluating"), 2, "there is no kind of stage 'evaluating'; there are: loading, "),
     "an unknown format": (("report", "runs/trial", "--format", "pdf"), 2, "'pdf' is not one of"),
     "an unknown dataset": (("rows", "runs/trial", "--dataset", "qualty"), 2, "no dataset 'qualty'; it has: quality, few"),
     "an unknown category": (("rows", "runs/trial", "--category", "x"), 2, "no category 'x'; it has: coding"),
     "an unknown rule": (("rows", "runs/trial", "--rule", "x"), 2, "no rule 'x'; it has: long_enough"),
-    "an unknown fate": (("rows", "runs/trial", "--fate", "lost"), 2, "'kept', 'below_threshold', 'unscored'"),
-    "a limit below nothing": (("rows", "runs/trial", "--limit", "-1"), 2, "-1"),
+    "an unknown fate": (("rows", "runs/trial", "--fate", "lost"), 2, "the run has no fate 'lost'; it has: kept, below_threshold, "),
+    "a limit below nothing": (("rows", "runs/trial", "--limit", "-1"), 2, "limit: -1 is below 0"),
+    "a cost below nothing": (("run", "recipe.yaml", "--max-cost", "-1"), 2, "--max-cost: -1 is no amount of money"),
     "an unknown schema": (("schema", "verdict"), 2, "'verdict' is not one of"),
     "a report below a file": (("report", "runs/trial", "-o", "recipe.yaml/x.md"), 4, "recipe.yaml"),
     "a run below a file": (("run", "recipe.yaml", "--out", "recipe.yaml/x"), 4, "recipe.yaml"),
@@ -358,9 +359,9 @@ def test_rows_as_csv_that_no_spreadsheet_runs(finished: Project) -> None:
     assert said(finished.command("rows", "runs/trial", "--format", "csv", "--id", "zzz"), 0) == ""
 
 
-def test_rows_as_a_table(finished: Project) -> None:
+def test_rows_as_cards(finished: Project) -> None:
     text = said(finished.command("rows", "runs/trial", "--dataset", "few", "--fate", "kept"), 0)
-    assert len(re.findall(r"^[0-9a-f]{16}", text, re.MULTILINE)) == 5
+    assert len(re.findall(r"^row [0-9a-f]{16}\n  few: kept", text, re.MULTILINE)) == 5
     assert "=q" in text
     assert said(finished.command("rows", "runs/trial", "--id", "zzz"), 0) == "no rows\n"
 

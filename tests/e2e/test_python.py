@@ -7,6 +7,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pandera.errors
@@ -53,6 +54,78 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> alpaqual.Run:
 def test_rows_of_a_name_that_the_run_lacks_are_refused(finished: alpaqual.Run, kind: str) -> None:
     with pytest.raises(RecipeError, match=f"the run has no {kind} 'nope'; it has: "):
         finished.rows(**{kind: "nope"})
+
+
+def test_rows_are_all_of_them_unless_a_limit_is_asked_for(finished: alpaqual.Run) -> None:
+    assert len(finished.rows()) == 90
+    assert len(finished.rows(dataset="full")) == 30
+    assert finished.rows(limit=7) == finished.rows()[:7]
+    assert finished.rows(limit=0) == []
+
+
+MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "a stage": ({"until": "grade"}, ["--until", "grade"]),
+    "a value": ({"sets": ["datasets.quality.threshold.score=9"]}, ["--set", "datasets.quality.threshold.score=9"]),
+    "no KEY=VALUE": ({"sets": ["x"]}, ["--set", "x"]),
+    "one text for a list": ({"sets": "nmae=x"}, ["--set", "nmae=x"]),
+    "a cost": ({"max_cost": -1}, ["--max-cost", "-1"]),
+    "a path": ({"recipe": "other.yaml"}, []),
+    "a folder that is a file": ({"out": "data.jsonl"}, ["--out", "data.jsonl"]),
+    "a link to nothing": ({"out": "link"}, ["--out", "link"]),
+    "a folder of others": ({"out": "taken"}, ["--out", "taken"]),
+    "a run of a newer version": ({"out": "newer"}, ["--out", "newer"]),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_has_the_message_of_the_command_line(
+    project: Project, mistake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project.folder)
+    project.jsonl("data.jsonl", ROWS)
+    project.write("recipe.yaml", RECIPE)
+    project.write("taken/mine.txt", "x")
+    project.write("newer/.alpaqual-run.json", '{"version": 2, "files": []}')
+    (project.folder / "link").symlink_to("nowhere")
+    options, words = MISTAKES[mistake]
+    recipe = options.get("recipe", "recipe.yaml")
+    with pytest.raises(RecipeError) as error:
+        alpaqual.run(**{"recipe": recipe, **options})
+    done = project.command("run", recipe, *words)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (2, str(error.value))
+
+
+def test_the_marker_of_a_newer_version_is_refused_by_every_command(project: Project) -> None:
+    project.jsonl("data.jsonl", ROWS)
+    project.write("recipe.yaml", RECIPE)
+    run = project.run(until="checking")
+    (run.folder / ".alpaqual-run.json").write_text('{"version": 2, "files": []}')
+    for words in (["run", "recipe.yaml"], ["plan", "recipe.yaml"], ["report", run.folder], ["rows", run.folder]):
+        done = project.command(*words)
+        assert (done.returncode, done.stdout) == (2, ""), words
+        assert "newer alpaqual (run folder version 2, this one reads 1): install that version" in done.stderr
+
+
+def test_overrides_of_a_parsed_recipe_are_refused(project: Project) -> None:
+    project.write("recipe.yaml", RECIPE)
+    recipe = alpaqual.read_recipe(project.recipe)
+    with pytest.raises(RecipeError, match="give the path of the recipe"):
+        alpaqual.run(recipe, sets=["name=x"])
+
+
+def test_a_shipped_recipe_is_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert alpaqual.read_recipe("quickstart.yaml").name == "quickstart"
+
+
+def test_a_run_is_a_line_and_a_notebook_links_its_report(
+    finished: alpaqual.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(finished.folder.parent.parent)
+    assert repr(finished) == (
+        f"<Run trial: fail; of 30 rows: quality 10, full 30, none 0; {finished.folder / 'report.html'}>"
+    )
+    assert 'href="runs/trial/report.html"' in finished._repr_html_()
 
 
 def test_a_kind_of_stage_that_is_unknown_is_refused(project: Project) -> None:
@@ -172,8 +245,8 @@ def test_a_notebook_shows_a_run_without_scripts(finished: alpaqual.Run) -> None:
     assert "FAIL" in shown
     assert "&lt;script&gt;alert(1)" in shown
     assert {"table", "strong"} <= set(tags.tags)
-    assert not {"script", "style", "link", "iframe", "img", "a"} & set(tags.tags)
-    assert set(tags.attributes) <= {"style"}
+    assert not {"script", "style", "link", "iframe", "img"} & set(tags.tags)
+    assert set(tags.attributes) <= {"style", "href", "target"}
 
 
 def test_a_pandera_schema_of_rules(project: Project) -> None:

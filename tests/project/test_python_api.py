@@ -4,6 +4,7 @@ import inspect
 import pydoc
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -15,6 +16,22 @@ from alpaqual import api
 def test_a_public_name_is_the_one_of_the_api_and_has_a_docstring(name: str) -> None:
     assert getattr(alpaqual, name) is getattr(api, name)
     assert inspect.getdoc(getattr(alpaqual, name))
+
+
+PUBLIC = [
+    *[getattr(alpaqual, name) for name in alpaqual.__all__ if inspect.isfunction(getattr(alpaqual, name))],
+    *[each for _, each in inspect.getmembers(alpaqual.Run, inspect.isfunction) if not each.__name__.startswith("_")],
+]
+
+
+@pytest.mark.parametrize("function", PUBLIC, ids=lambda function: function.__qualname__)
+def test_a_public_function_has_a_signature_of_named_and_typed_parameters(function: Callable[..., object]) -> None:
+    signature = inspect.signature(function)
+    passed_on = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    for parameter in signature.parameters.values():
+        assert parameter.kind not in passed_on
+        assert parameter.name == "self" or parameter.annotation is not inspect.Parameter.empty
+    assert signature.return_annotation is not inspect.Signature.empty
 
 
 def test_help_of_run_shows_its_signature_and_parameters() -> None:

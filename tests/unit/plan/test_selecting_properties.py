@@ -20,12 +20,12 @@ from alpaqual.plan.selecting import selecting_statements
 from alpaqual.plan.stage import Export, KeptTable, TemporaryTable
 from alpaqual.quote import literal, name
 from alpaqual.recipe.graders import Grader, Scale
+from alpaqual.recipe.measures import LIMITS
 from alpaqual.recipe.model import Dataset, Like, Quota
 from alpaqual.recipe.recipe import dataset_order
 
 CATEGORIES = ("a", "b", "c")
 GRADERS = ("accuracy", "help")
-LIMITS = ("min_keep_rate", "min_rows", "min_share", "max_rows", "max_share")
 FATES = ("kept", "below_threshold", "unscored", "removed_by_rule", "removed_by_quota", "not_sampled")
 
 
