@@ -47,7 +47,9 @@ def _card(entries: Sequence[dict[str, Any]], width: int) -> Iterator[str]:
     row = entries[0]
     yield from _wrap(f"row {_one_line(row['id'])}", width, "", "    ")
     for entry in entries:
-        reasons = "; ".join(entry["reasons"] or ())
+        # The one reason of a row that is not sampled is its fate.
+        said = entry["fate"].replace("_", " ")
+        reasons = "; ".join(reason for reason in entry["reasons"] or () if reason != said)
         why = f": {reasons}" if reasons else ""
         yield from _wrap(_one_line(f"{entry['dataset']}: {entry['fate']}{why}"), width, "  ", "    ")
     scores = ", ".join(

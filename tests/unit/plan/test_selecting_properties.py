@@ -20,7 +20,7 @@ from alpaqual.plan.selecting import selecting_statements
 from alpaqual.plan.stage import Export, KeptTable, TemporaryTable
 from alpaqual.quote import literal, name
 from alpaqual.recipe.graders import Grader, Scale
-from alpaqual.recipe.measures import LIMITS
+from alpaqual.recipe.measures import LIMITS, QuotaLimit
 from alpaqual.recipe.model import Dataset, Like, Quota
 from alpaqual.recipe.recipe import dataset_order
 
@@ -388,7 +388,10 @@ def test_each_quota_sees_what_those_before_it_added(database):
 @pytest.mark.parametrize(
     ("order", "kept"),
     # Half of the dataset, then at most one of it: or at most one, and then half of the dataset again, from rows not taken out.
-    [(("min_share", "max_rows"), {"high", "top"}), (("max_rows", "min_share"), {"high", "low", "middle", "top"})],
+    [
+        ((QuotaLimit.MIN_SHARE, QuotaLimit.MAX_ROWS), {"high", "top"}),
+        ((QuotaLimit.MAX_ROWS, QuotaLimit.MIN_SHARE), {"high", "low", "middle", "top"}),
+    ],
 )
 def test_the_limits_of_a_quota_are_met_in_the_order_written(database, order, kept):
     rows = [

@@ -1202,7 +1202,7 @@ def test_any_expression_and_pattern_is_good_or_a_problem(text):
 
 def test_a_shipped_rule_is_shown_without_this_machines_folders():
     recipe = parse_recipe(rule("hygiene"))
-    assert all(place.startswith("rules/hygiene.yaml:") for place in recipe.rule_places.values())
+    assert all(place.startswith("alpaqual:rules/hygiene.yaml:") for place in recipe.rule_places.values())
     assert Path("rules").exists() is False
 
 
