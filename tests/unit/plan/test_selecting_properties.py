@@ -20,10 +20,11 @@ from alpaqual.plan.selecting import selecting_statements
 from alpaqual.plan.stage import Export, KeptTable, TemporaryTable
 from alpaqual.quote import literal, name
 from alpaqual.recipe.graders import Grader, Scale
-from alpaqual.recipe.measures import LIMITS, QuotaLimit
+from alpaqual.recipe.measures import QuotaLimit
 from alpaqual.recipe.model import Dataset, Like, Quota
 from alpaqual.recipe.recipe import dataset_order
 
+LIMITS = ("min_keep_rate", "min_rows", "min_share", "max_rows", "max_share")
 CATEGORIES = ("a", "b", "c")
 GRADERS = ("accuracy", "help")
 FATES = ("kept", "below_threshold", "unscored", "removed_by_rule", "removed_by_quota", "not_sampled")
@@ -212,7 +213,7 @@ def run_statements(database, datasets, rows, threads=1, order=LIMITS):
             graders=grader_words(),
             has_categories=True,
             limits={
-                category: [limit for limit in written(order, category) if getattr(quota, limit) is not None]
+                category: [QuotaLimit(limit) for limit in written(order, category) if getattr(quota, limit) is not None]
                 for category, quota in datasets[called].quotas.items()
             },
         )
@@ -389,8 +390,8 @@ def test_each_quota_sees_what_those_before_it_added(database):
     ("order", "kept"),
     # Half of the dataset, then at most one of it: or at most one, and then half of the dataset again, from rows not taken out.
     [
-        ((QuotaLimit.MIN_SHARE, QuotaLimit.MAX_ROWS), {"high", "top"}),
-        ((QuotaLimit.MAX_ROWS, QuotaLimit.MIN_SHARE), {"high", "low", "middle", "top"}),
+        (("min_share", "max_rows"), {"high", "top"}),
+        (("max_rows", "min_share"), {"high", "low", "middle", "top"}),
     ],
 )
 def test_the_limits_of_a_quota_are_met_in_the_order_written(database, order, kept):
