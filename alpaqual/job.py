@@ -45,7 +45,7 @@ class Lora:
 
 @dataclass(frozen=True)
 class Text:
-    """How a row is tokenized: `prompt` alpaca or chat, `loss_on` response or all, `too_long` truncate or drop."""
+    """How a row is tokenized: `prompt` alpaca or chat, `loss_on` response, last or all, `too_long` truncate or drop."""
 
     prompt: str
     loss_on: str
@@ -101,7 +101,7 @@ class Launch:
 class Job:
     """Training one model on one dataset. Paths are relative to the folder of `job.json`, or absolute.
 
-    `data` and `held_out` are JSON Lines with id, instruction, input, output; rows of `data` whose id is in `held_out` are not
+    `data` and `held_out` are JSON Lines of triples (id, instruction, input, output) and conversations (id, messages, tools); rows of `data` whose id is in `held_out` are not
     trained on, and the jobs of exports have a `data` without them. `key` is the sha256 over all that decides the weights: a
     checkpoint or model of another key is another job's. `method` is full, lora or qlora; `precision` bf16 or fp32.
     """

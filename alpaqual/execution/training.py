@@ -33,7 +33,7 @@ from alpaqual.recipe.training import Training
 from alpaqual.registry import find
 from alpaqual.store.store import Result, Store
 from alpaqual.trainers._packages import extra_of
-from alpaqual.trainers._rows import TRAINING_ROWS, write_training_rows
+from alpaqual.trainers._rows import TRAINING_ROWS, refuse_conversations, write_training_rows
 
 _POLL_SECONDS = 0.5
 _LOG_LINES = 15
@@ -86,6 +86,8 @@ def write_exports(plan: Plan, job: Job, folder: RunFolder) -> None:
     for name in training.exports if training is not None else ():
         plugin: Trainer = find("trainers", name)()
         target = f"exports/{name}/{job.dataset}"
+        for data in filter(None, (job.data, job.held_out)):
+            refuse_conversations(job, folder.prepared(f"{DATASETS}/{data}"), exported=True)
         exported = _beside(job, plan, folder.path, folder.path / target)
         files = plugin.files(dataclasses.replace(exported, **_training_rows(job, folder, target)))
         for file, text in files.items():
@@ -323,6 +325,8 @@ def trains_elsewhere(training: Training) -> bool:
 def fill_job(plan: Plan, stage: TrainStage, store: Store, folder: RunFolder) -> Job:
     """The stage's job with what is known once its rows are selected: digests, key and lineage."""
     job = stage.job
+    for data in filter(None, (job.data, job.held_out)):
+        refuse_conversations(job, folder.prepared(f"{DATASETS}/{data}"), exported=False)
     digest = store.digest(folder.prepared(f"{DATASETS}/{job.data}"))
     held_out = None if job.held_out is None else store.digest(folder.prepared(f"{DATASETS}/{job.held_out}"))
     # Every score, with the reply of the ledger that it was read from where the grader keeps it.

@@ -167,8 +167,11 @@ class Training(StrictStruct, frozen=True, kw_only=True):
         Meta(description="alpaca: the prompt of the Alpaca training script; chat: the model's chat template."),
     ] = "alpaca"
     loss_on: Annotated[
-        Literal["response", "all"],
-        Meta(description="response: loss on response tokens only; all: on prompt tokens too."),
+        Literal["response", "last", "all"],
+        Meta(
+            description="response: loss on the response, in a conversation on every assistant turn whose weight is not 0; "
+            "last: on the last assistant turn only; all: on prompt tokens too."
+        ),
     ] = "response"
     max_length: Annotated[Positive, Meta(description="Maximum tokens per row, prompt and response together.")] = 512
     too_long: Annotated[

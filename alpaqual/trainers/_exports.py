@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from alpaqual.job import Job
+from alpaqual.trainers import _chat
 from alpaqual.trainers._yaml import quoted
 
-SEPARATOR = "\n\n"
-"""Between instruction and input in a chat turn."""
 OUTPUT = "output"
 MERGED = "merged"
 PREPARED = ("train.jsonl", "held_out.jsonl")
 PREPARE = ["python3", "prepare.py"]
 TRAIN = ("bash", "train.sh")
-USER_TURN = f'row["instruction"] + ({SEPARATOR!a} + row["input"] if row["input"] else "")'
-"""Python that renders the user's turn of `row`."""
+CHAT = "chat_tokens.py"
+"""A copy of the module that tokenizes chat rows for alpaqual's own job."""
 
 _PREPARE = '''\
 """Writes the rows in the format of {tool}. Written by alpaqual."""
@@ -40,6 +40,41 @@ for source, target in FILES.items():
         lines.writelines(json.dumps(convert(json.loads(row))) + "\\n" for row in rows)
     part.replace(target)
 '''
+
+_PREPARE_CHAT = '''\
+"""Writes the rows as tokens and labels, those of alpaqual's own job: {tool} reads them as they are. Written by alpaqual."""
+
+import json
+import shutil
+import socket
+from pathlib import Path
+
+from transformers import AutoTokenizer
+
+from chat_tokens import labelled, notes_on
+
+FILES = {files}
+SETTINGS = {settings}
+
+tokenizer = AutoTokenizer.from_pretrained({tokenizer})
+if not tokenizer.chat_template:
+    raise SystemExit("The tokenizer has no chat template; set training.tokenizer to one that has, or prompt: alpaca")
+found = {{}}
+for target, source in FILES.items():
+    with Path(source).open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    found[target] = labelled(rows, tokenizer, **SETTINGS)
+    print(*notes_on(rows, tokenizer), f"{{source}}: {{len(found[target])}} rows, {{len(rows) - len(found[target])}} dropped", sep="\\n")
+{write}
+'''
+LINES = """
+for target, rows in found.items():
+    # Nodes share this folder: each writes a file of its own, and all rename it to the same name.
+    part = Path(f"{target}.{socket.gethostname()}.part")
+    with part.open("w", encoding="utf-8") as lines:
+        lines.writelines(json.dumps(row) + "\\n" for row in rows)
+    part.replace(target)"""
+"""Python that writes `found`, the rows by target, as JSON Lines."""
 
 
 def world_size(job: Job) -> int:
@@ -223,6 +258,33 @@ def prepare_py(job: Job, tool: str, body: Sequence[str]) -> str:
     """`prepare.py`, which converts the rows; `body` is Python that returns the converted `row`."""
     files = {job.data: PREPARED[0]} | ({} if job.held_out is None else {job.held_out: PREPARED[1]})
     return _PREPARE.format(tool=tool, files=ascii(files), body="\n".join(f"    {line}" for line in body))
+
+
+def chat_files(job: Job, tool: str, targets: Sequence[str], write: str) -> dict[str, str]:
+    """`prepare.py` for the chat prompt, and the module that it uses; `write` is Python that writes the rows by target."""
+    settings = {"loss_on": job.text.loss_on, "max_length": job.text.max_length, "too_long": job.text.too_long}
+    prepare = _PREPARE_CHAT.format(
+        tool=tool,
+        files=ascii(dict(zip(targets, filter(None, (job.data, job.held_out)), strict=False))),
+        settings=ascii(settings),
+        tokenizer=ascii(tokenizer(job) or base_model(job)),
+        write=write.strip("\n"),
+    )
+    return {"prepare.py": prepare, CHAT: chat_module()}
+
+
+def chat_module() -> str:
+    """The text of `chat_tokens.py`."""
+    return Path(_chat.__file__).read_text(encoding="utf-8")
+
+
+def chat_notes(job: Job) -> list[str]:
+    """What the chat prompt does, the same in the three programs."""
+    return [
+        f"Rows, triples and conversations, are tokenized by {CHAT}, a copy of alpaqual's own module: tokens and loss are",
+        f"  the same as in alpaqual's own job. Loss is on: {job.text.loss_on}; an assistant turn of weight 0 has none, and any",
+        "  other weight counts as 1.",
+    ]
 
 
 def merges(job: Job) -> bool:

@@ -12,10 +12,6 @@ from alpaqual.trainers._yaml import document
 
 TESTED_VERSION = "axolotl 0.21.0"
 MERGE = ["axolotl", "merge-lora", "config.yaml"]
-_TO_MESSAGES = (
-    f"question = {exports.USER_TURN}",
-    'return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": row["output"]}]}',
-)
 
 
 class Plugin:
@@ -25,21 +21,16 @@ class Plugin:
     TRAINS = False
 
     def files(self, job: Job) -> Mapping[str, str]:
-        """`config.yaml` and `train.sh`; for the chat prompt also `prepare.py`, which writes rows as messages.
+        """`config.yaml` and `train.sh`; for the chat prompt also `prepare.py`, which writes rows as tokens, and its module.
 
         Raises ValueError, with the setting, for a job that axolotl cannot train.
         """
-        if job.text.prompt == "chat" and job.text.loss_on == "all":
-            raise ValueError(
-                "training.loss_on: with `prompt: chat` axolotl trains on the text of turns, not on the template's tokens "
-                "around them; set `loss_on: response`, or use another export"
-            )
         train = ["axolotl", "train", "config.yaml", "--launcher", "torchrun", "--", *exports.torchrun_options(job)]
         comment = exports.header(job, TESTED_VERSION, train, MERGE, _notes(job))
         files = {"config.yaml": document(comment, _config(job))}
         before = []
         if job.text.prompt == "chat":
-            files["prepare.py"] = exports.prepare_py(job, "axolotl", _TO_MESSAGES)
+            files |= exports.chat_files(job, "axolotl", exports.PREPARED, exports.LINES)
             before = [exports.PREPARE]
         files["train.sh"] = exports.train_sh(job, before, train, MERGE)
         return files
@@ -90,17 +81,8 @@ def _config(job: Job) -> dict[str, Any]:
 
 def _dataset(job: Job, path: str, prepared: str) -> dict[str, Any]:
     if job.text.prompt == "chat":
-        return {
-            "path": prepared,
-            "ds_type": "json",
-            "split": "train",
-            "type": "chat_template",
-            "chat_template": "tokenizer_default",
-            "field_messages": "messages",
-            "message_property_mappings": {"role": "role", "content": "content"},
-            "roles_to_train": ["assistant"],
-            "train_on_eos": "turn",
-        }
+        # Without a type axolotl takes input_ids, attention_mask and labels as they are.
+        return {"path": prepared, "ds_type": "json", "split": "train"}
     # A user-defined type: axolotl's `alpaca` adds a newline after "### Response:", which Stanford's prompt does not have.
     prompt = {
         "system_prompt": "",
@@ -150,11 +132,7 @@ def _notes(job: Job) -> list[str]:
             "  are tokenized separately: with some tokenizers the response's first token differs.",
         ]
     else:
-        notes = [
-            "prepare.py writes the rows as messages: instruction, empty line, input; then the output.",
-            "Loss is on the text of the response and the end of its turn, not on the template's other tokens.",
-            "A tokenizer without a chat template is refused when training starts.",
-        ]
+        notes = exports.chat_notes(job)
     if job.precision == "bf16":
         notes.append("axolotl keeps the trained weights in bf16, alpaqual in fp32: bf16 rounds small updates away.")
         notes.append("  `precision: fp32` avoids it, and needs more time and memory.")

@@ -16,17 +16,25 @@ MERGE = ["llamafactory-cli", "export", "merge.yaml"]
 # The template `alpaca` has no input and one fixed first sentence. With the sentence as each row's system prompt, and the input as
 # part of the instruction, it renders Stanford's prompt, plus a newline after "### Response:".
 _SENTENCES = tuple(ascii(text.partition("### ")[0]) for text in (_alpaca.WITH_INPUT, _alpaca.WITHOUT_INPUT))
-_CONVERSIONS = {
-    "alpaca": (
-        f'sentence = {_SENTENCES[0]} if row["input"] else {_SENTENCES[1]}',
-        r'question = row["instruction"] + ("\n\n### Input:\n" + row["input"] if row["input"] else "")',
-        'return {"system": sentence, "instruction": question, "input": "", "output": row["output"]}',
-    ),
-    "chat": (
-        f"question = {exports.USER_TURN}",
-        'return {"instruction": question, "input": "", "output": row["output"]}',
-    ),
-}
+_CONVERSION = (
+    f'sentence = {_SENTENCES[0]} if row["input"] else {_SENTENCES[1]}',
+    r'question = row["instruction"] + ("\n\n### Input:\n" + row["input"] if row["input"] else "")',
+    'return {"system": sentence, "instruction": question, "input": "", "output": row["output"]}',
+)
+_SPLITS = ("train", "validation")
+_SAVE = """
+from datasets import Dataset, DatasetDict
+
+target = Path({target})
+if not target.is_dir():
+    # Nodes share this folder: each writes one of its own, and the first to end gives it the name.
+    part = Path(f"{{target}}.{{socket.gethostname()}}.part")
+    DatasetDict({{split: Dataset.from_list(rows) for split, rows in found.items()}}).save_to_disk(part)
+    try:
+        part.rename(target)
+    except OSError:
+        shutil.rmtree(part)
+"""
 _ATTENTION = {"sdpa": "sdpa", "eager": "disabled", "flash_attention_2": "fa2"}
 
 
@@ -37,7 +45,9 @@ class Plugin:
     TRAINS = False
 
     def files(self, job: Job) -> Mapping[str, str]:
-        """`config.yaml`, `dataset_info.json`, `prepare.py` and `train.sh`; `merge.yaml` where adapters are merged.
+        """`config.yaml`, `prepare.py`, `train.sh`, and `dataset_info.json` or the module that tokenizes chat rows.
+
+        `merge.yaml` where adapters are merged.
 
         Raises ValueError, with the setting, for a job that LLaMA-Factory cannot train.
         """
@@ -45,8 +55,7 @@ class Plugin:
         comment = exports.header(job, TESTED_VERSION, _train(job), MERGE, _notes(job))
         files = {
             "config.yaml": document(comment, _config(job)),
-            "dataset_info.json": json.dumps(_datasets(job), indent=2) + "\n",
-            "prepare.py": exports.prepare_py(job, "LLaMA-Factory", _CONVERSIONS[job.text.prompt]),
+            **_data_files(job),
             "train.sh": exports.train_sh(job, [exports.PREPARE], _train(job), MERGE),
         }
         if exports.merges(job):
@@ -62,9 +71,9 @@ class Plugin:
 
 def _refuse(job: Job) -> None:
     """Raises ValueError, with the setting, for a job that LLaMA-Factory cannot train."""
-    if job.text.too_long == "drop":
+    if job.text.too_long == "drop" and job.text.prompt == "alpaca":
         raise ValueError(
-            "training.too_long: LLaMA-Factory cannot drop rows; set `too_long: truncate`, or leave longer rows out of "
+            "training.too_long: LLaMA-Factory cannot drop rows of the Alpaca prompt; set `too_long: truncate`, or leave longer rows out of "
             "the dataset"
         )
     if job.model.tokenizer is not None:
@@ -107,6 +116,7 @@ def _config(job: Job) -> dict[str, Any]:
         "dataset": "train",
         **held_out,
         "cutoff_len": job.text.max_length,
+        **({"tokenized_path": _tokenized(job)} if job.text.prompt == "chat" else {}),
         "train_on_prompt": job.text.loss_on == "all",
         "packing": False,
         "neat_packing": False,
@@ -118,9 +128,23 @@ def _config(job: Job) -> dict[str, Any]:
 
 
 def _model(job: Job) -> dict[str, Any]:
-    """The model and the template; without one LLaMA-Factory derives it from the tokenizer's chat template."""
-    template = {"template": "alpaca"} if job.text.prompt == "alpaca" else {}
-    return {"model_name_or_path": exports.base_model(job), "trust_remote_code": False, **template}
+    """The model and the template; `empty` leaves the tokenizer's own chat template, by which chat rows are tokenized."""
+    template = "alpaca" if job.text.prompt == "alpaca" else "empty"
+    return {"model_name_or_path": exports.base_model(job), "trust_remote_code": False, "template": template}
+
+
+def _tokenized(job: Job) -> str:
+    """The folder of chat rows as tokens, named by the job: LLaMA-Factory reads a folder that is there."""
+    return f"tokenized-{job.key[:16] or 'rows'}"
+
+
+def _data_files(job: Job) -> dict[str, str]:
+    if job.text.prompt == "chat":
+        return exports.chat_files(job, "LLaMA-Factory", _SPLITS, _SAVE.format(target=ascii(_tokenized(job))))
+    return {
+        "dataset_info.json": json.dumps(_datasets(job), indent=2) + "\n",
+        "prepare.py": exports.prepare_py(job, "LLaMA-Factory", _CONVERSION),
+    }
 
 
 def _adapters(job: Job) -> dict[str, Any]:
@@ -153,9 +177,7 @@ def _performance(job: Job) -> dict[str, Any]:
 
 def _datasets(job: Job) -> dict[str, Any]:
     """`dataset_info.json`, with fixed names: LLaMA-Factory splits names of datasets at commas."""
-    columns = {"prompt": "instruction", "query": "input", "response": "output"}
-    if job.text.prompt == "alpaca":
-        columns["system"] = "system"
+    columns = {"prompt": "instruction", "query": "input", "response": "output", "system": "system"}
     names = ["train"] if job.held_out is None else ["train", "held_out"]
     return {
         name: {"file_name": file, "formatting": "alpaca", "columns": columns}
@@ -180,17 +202,14 @@ def _notes(job: Job) -> list[str]:
             '  that it has no setting for: a newline after "### Response:", two after the end of the response, which have',
             "  loss, and no begin-of-text token. Prompt the model as it was trained. The exports axolotl and trl have",
             "  exactly Stanford's prompt.",
+            "Prompt and response are tokenized separately: with some tokenizers the response's first token differs.",
+            "A row that is too long loses the end of its prompt, of its response, or of both.",
         ]
     else:
         notes = [
-            "No `template` is set: LLaMA-Factory derives one from the tokenizer's chat template, and logs it. Where the",
-            "  tokenizer has none it trains on the bare text: stop it, and set one. prepare.py joins instruction and",
-            "  input by an empty line.",
+            *exports.chat_notes(job),
+            "`template: empty` is not used for the rows. It leaves the tokenizer's own chat template as it is.",
         ]
-    notes.append(
-        "Prompt and response are tokenized separately: with some tokenizers the response's first token differs."
-    )
-    notes.append("A row that is too long loses the end of its prompt, of its response, or of both.")
     if job.precision == "bf16":
         notes.append("Weights are read as bf16, then kept in fp32: fp32 weights of a model are rounded once.")
     return [*notes, *exports.qlora_notes(job), *exports.replicas_notes(job, "LLaMA-Factory")]

@@ -1,6 +1,7 @@
 """Exports a job to TRL: `config.yaml` for TRL's parser, `train.py` that calls its SFTTrainer, and `train.sh`.
 
 `trl sft --config` cannot fill rows into a prompt, so `train.py` replaces it: the same parser and trainer, and the rows.
+Chat rows are handed to the trainer as tokens and labels: TRL has no weights, and finds turns by a generation mask alone.
 """
 
 from __future__ import annotations
@@ -28,12 +29,8 @@ from datasets import Dataset
 from transformers import AutoTokenizer
 from transformers.trainer_utils import get_last_checkpoint
 from trl import ModelConfig, SFTConfig, SFTTrainer, TrlParser, get_peft_config, get_quantization_config
-
-# The prompt of Stanford Alpaca's train.py.
-WITH_INPUT = {with_input}
-WITHOUT_INPUT = {without_input}
-
-
+{chat_import}
+{constants}
 @dataclass
 class Rows:
     """Settings that TRL does not have."""
@@ -41,38 +38,12 @@ class Rows:
     train_file: str
     prompt: str
     too_long: str
+    loss_on: str
     held_out_file: str | None = None
     tokenizer: str | None = None
 
 
-def convert(row: dict[str, str], prompt: str) -> dict[str, Any]:
-    """A row as TRL's prompt and completion."""
-    if prompt == "alpaca":
-        template = WITH_INPUT if row["input"] else WITHOUT_INPUT
-        question = template.format(instruction=row["instruction"], input=row["input"])
-        return {{"prompt": question, "completion": row["output"]}}
-    question = {user_turn}
-    return {{
-        "prompt": [{{"role": "user", "content": question}}],
-        "completion": [{{"role": "assistant", "content": row["output"]}}],
-    }}
-
-
-def count_tokens(row: dict[str, Any], tokenizer: Any) -> int:
-    """The tokens of a row, as TRL truncates it."""
-    if isinstance(row["prompt"], str):
-        return len(tokenizer(row["prompt"] + row["completion"] + tokenizer.eos_token)["input_ids"])
-    text = tokenizer.apply_chat_template(row["prompt"] + row["completion"], tokenize=False)
-    return len(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def read(file: str, rows: Rows, tokenizer: Any, max_length: int) -> Dataset:
-    with Path(file).open(encoding="utf-8") as lines:
-        found = [convert(json.loads(line), rows.prompt) for line in lines]
-    kept = [row for row in found if rows.too_long != "drop" or count_tokens(row, tokenizer) <= max_length]
-    print(f"{{file}}: {{len(kept)}} rows, {{len(found) - len(kept)}} more are longer than {{max_length}} tokens and dropped")
-    return Dataset.from_list(kept)
-
+{read}
 
 def main() -> None:
     parser = TrlParser((Rows, SFTConfig, ModelConfig))
@@ -113,6 +84,43 @@ model.save_pretrained({merged})
 AutoTokenizer.from_pretrained({output}).save_pretrained({merged})
 '''
 
+_PROMPTS = f"""
+# The prompt of Stanford Alpaca's train.py.
+WITH_INPUT = {_alpaca.WITH_INPUT!a}
+WITHOUT_INPUT = {_alpaca.WITHOUT_INPUT!a}
+
+"""
+_READ = {
+    "alpaca": '''\
+def convert(row: dict[str, str]) -> dict[str, str]:
+    """A row as TRL's prompt and completion."""
+    template = WITH_INPUT if row["input"] else WITHOUT_INPUT
+    question = template.format(instruction=row["instruction"], input=row["input"])
+    return {"prompt": question, "completion": row["output"]}
+
+
+def count_tokens(row: dict[str, str], tokenizer: Any) -> int:
+    """The tokens of a row, as TRL truncates it."""
+    return len(tokenizer(row["prompt"] + row["completion"] + tokenizer.eos_token)["input_ids"])
+
+
+def read(file: str, rows: Rows, tokenizer: Any, max_length: int) -> Dataset:
+    with Path(file).open(encoding="utf-8") as lines:
+        found = [convert(json.loads(line)) for line in lines]
+    kept = [row for row in found if rows.too_long != "drop" or count_tokens(row, tokenizer) <= max_length]
+    print(f"{file}: {len(kept)} rows, {len(found) - len(kept)} more are longer than {max_length} tokens and dropped")
+    return Dataset.from_list(kept)
+''',
+    "chat": """\
+def read(file: str, rows: Rows, tokenizer: Any, max_length: int) -> Dataset:
+    with Path(file).open(encoding="utf-8") as lines:
+        found = [json.loads(line) for line in lines]
+    kept = labelled(found, tokenizer, loss_on=rows.loss_on, max_length=max_length, too_long=rows.too_long)
+    print(*notes_on(found, tokenizer), f"{file}: {len(kept)} rows, {len(found) - len(kept)} dropped", sep="\\n")
+    return Dataset.from_list(kept)
+""",
+}
+
 
 class Plugin:
     """Writes TRL's configuration, and a script that calls TRL's trainer with it."""
@@ -121,7 +129,7 @@ class Plugin:
     TRAINS = False
 
     def files(self, job: Job) -> Mapping[str, str]:
-        """`config.yaml`, `train.py` and `train.sh`; `merge.py` where adapters are merged.
+        """`config.yaml`, `train.py` and `train.sh`; the module that tokenizes chat rows; `merge.py` for merged adapters.
 
         Raises ValueError, with the setting, for a job that TRL cannot train.
         """
@@ -131,10 +139,15 @@ class Plugin:
                 "set `precision: bf16`, or `method: lora`"
             )
         train = ["torchrun", *exports.torchrun_options(job), "train.py", "--config", "config.yaml"]
-        prompts = {"with_input": ascii(_alpaca.WITH_INPUT), "without_input": ascii(_alpaca.WITHOUT_INPUT)}
+        chat = job.text.prompt == "chat"
         files = {
             "config.yaml": document(exports.header(job, TESTED_VERSION, train, MERGE, _notes(job)), _config(job)),
-            "train.py": _TRAIN.format(**prompts, user_turn=exports.USER_TURN),
+            "train.py": _TRAIN.format(
+                chat_import="\nfrom chat_tokens import labelled, notes_on\n" if chat else "",
+                constants="" if chat else _PROMPTS,
+                read=_READ[job.text.prompt],
+            ),
+            **({exports.CHAT: exports.chat_module()} if chat else {}),
             "train.sh": exports.train_sh(job, [], train, MERGE),
         }
         if exports.merges(job):
@@ -153,6 +166,7 @@ def _config(job: Job) -> dict[str, Any]:
         **({} if job.held_out is None else {"held_out_file": job.held_out}),
         "prompt": job.text.prompt,
         "too_long": job.text.too_long,
+        "loss_on": job.text.loss_on,
         **({} if tokenizer is None else {"tokenizer": tokenizer}),
         "model_name_or_path": exports.base_model(job),
         # fp32 weights are computed with in bf16 by autocast; 4-bit weights and the rest of their model are frozen.
@@ -160,7 +174,7 @@ def _config(job: Job) -> dict[str, Any]:
         **_adapters(job),
         "max_length": job.text.max_length,
         "truncation_mode": "keep_start",
-        "completion_only_loss": job.text.loss_on == "response",
+        "completion_only_loss": job.text.prompt == "alpaca" and job.text.loss_on != "all",
         "packing": False,
         "padding_free": False,
         **exports.trainer_arguments(job),
@@ -194,13 +208,13 @@ def _performance(job: Job) -> dict[str, Any]:
 
 
 def _notes(job: Job) -> list[str]:
-    if job.text.prompt == "alpaca":
-        notes = ["The prompt is exactly Stanford Alpaca's, filled in by train.py."]
+    if job.text.prompt == "chat":
+        notes = exports.chat_notes(job)
     else:
-        notes = ["train.py makes turns of the rows: instruction, empty line, input; then the output."]
-    if job.text.loss_on == "response":
+        notes = ["The prompt is exactly Stanford Alpaca's, filled in by train.py."]
+    if job.text.prompt == "alpaca" and job.text.loss_on != "all":
         notes.append("A token that spans the end of the prompt and the start of the response has loss in TRL.")
-    elif job.text.too_long == "truncate":
+    elif job.text.prompt == "alpaca" and job.text.too_long == "truncate":
         notes.append("A row whose prompt alone fills max_length is truncated; alpaqual drops it.")
     notes += exports.qlora_notes(job)
     if job.method == "qlora":

@@ -174,7 +174,7 @@ def alpaca_tokens(folder: Path, job: Any, tokenizer: Any, kept: Sequence[str]) -
 def our_tokens(data: Any) -> list[dict[str, list[int]]]:
     """alpaqual's tokens in the same form."""
     return [
-        {"input_ids": list(row.tokens), "labels": [-100] * row.loss_start + list(row.tokens[row.loss_start :])}
+        {"input_ids": list(row.tokens), "labels": [-100] * row.loss[0][0] + list(row.tokens[row.loss[0][0] :])}
         for row in data.examples.all
     ]
 

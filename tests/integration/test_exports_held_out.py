@@ -88,13 +88,23 @@ def test_every_export_trains_on_the_rows_of_alpaquals_own_job(project: Project) 
 @pytest.mark.slow
 @pytest.mark.parametrize("tool", ["axolotl", "llama_factory"])
 def test_prepared_rows_have_no_held_out_row_and_the_evaluation_rows_are_all_there(tool: str, project: Project) -> None:
+    from datasets import load_from_disk
+    from training import write_tokenizer
+
+    write_tokenizer(project.folder / "model")
     write(project, prompt="chat")
     run = project.run()
     folder = run.folder / "exports" / tool / "full"
     subprocess.run([sys.executable, "prepare.py"], cwd=folder, check=True)
-    train, held_out = ((folder / name).read_text(encoding="utf-8") for name in ("train.jsonl", "held_out.jsonl"))
-    assert (train.count("\n"), held_out.count("\n")) == (8, 4)
-    assert not set(train.splitlines()) & set(held_out.splitlines())
+    if tool == "axolotl":
+        lines = [(folder / name).read_text(encoding="utf-8").splitlines() for name in ("train.jsonl", "held_out.jsonl")]
+        found = [[json.loads(line) for line in part] for part in lines]
+    else:
+        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        saved = load_from_disk(folder / config["tokenized_path"])
+        found = [list(saved["train"]), list(saved["validation"])]
+    train, held_out = ({tuple(row["input_ids"]) for row in part} for part in found)
+    assert (len(train), len(held_out)) == (8, 4) and not train & held_out
 
 
 def test_without_held_out_rows_exports_read_the_dataset(project: Project) -> None:

@@ -53,7 +53,7 @@ def parsed(where: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
     from trl import ModelConfig, SFTConfig, TrlParser
 
     monkeypatch.chdir(where)
-    names = ("train_file", "held_out_file", "prompt", "too_long", "tokenizer")
+    names = ("train_file", "held_out_file", "prompt", "too_long", "loss_on", "tokenizer")
     ours = make_dataclass("Ours", [(name, str, "") for name in names])
     _, training, model = TrlParser((ours, SFTConfig, ModelConfig)).parse_args_and_config(["--config", "config.yaml"])
     return training, model
@@ -148,22 +148,121 @@ def test_trl_trains_and_merges(project: Path) -> None:
     assert (where / "merged" / "tokenizer.json").exists()
 
 
+def exported(where: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module train.py of an export."""
+    spec = importlib.util.spec_from_file_location("exported_train", where / "train.py")
+    assert spec is not None and spec.loader is not None
+    train = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "exported_train", train)
+    monkeypatch.syspath_prepend(str(where))
+    monkeypatch.delitem(sys.modules, "chat_tokens", raising=False)
+    spec.loader.exec_module(train)
+    return train
+
+
+HEADER = "{{ tools | tojson if tools else '' }}{% for m in messages %}<|{{ m['role'] }}|>\n"
+CALLS = (
+    "{{ m['content'] or '' }}{% for c in m['tool_calls'] or [] %}{{ c['function']['name'] }}{{ c['function']['arguments'] | tojson }}"
+    "{% endfor %}</s>"
+)
+PLAIN = HEADER + CALLS + "{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+MARKED = (
+    f"{HEADER}{{% if m['role'] == 'assistant' %}}{{% generation %}}{CALLS}{{% endgeneration %}}{{% else %}}{CALLS}{{% endif %}}"
+    "{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+TOOL = {"type": "function", "function": {"name": "convert", "parameters": {"type": "object", "properties": {}}}}
+CALL = {"id": "t", "type": "function", "function": {"name": "convert", "arguments": '{"km": 2}'}}
+TALKS: list[dict[str, Any]] = [
+    {
+        "id": "several",
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "a"},
+            {"role": "assistant", "content": "b"},
+            {"role": "user", "content": "c"},
+            {"role": "assistant", "content": "d"},
+        ],
+    },
+    {
+        "id": "tools",
+        "messages": [
+            {"role": "user", "content": "2 km in miles?"},
+            {"role": "assistant", "content": None, "tool_calls": [CALL]},
+            {"role": "tool", "tool_call_id": "t", "content": "1.24"},
+            {"role": "assistant", "content": "1.24 miles."},
+        ],
+        "tools": [TOOL],
+    },
+]
+WEIGHTED = {
+    "id": "weights",
+    "messages": [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b", "weight": 0},
+        {"role": "user", "content": "c"},
+        {"role": "assistant", "content": "d"},
+    ],
+}
+
+
+def own_labels(rows: list[dict[str, Any]], tokenizer: Any) -> list[tuple[list[int], list[int]]]:
+    """Tokens and labels of alpaqual's own job."""
+    from alpaqual.trainers.fsdp_job.tokenization import tokenize
+
+    found = []
+    for example in tokenize(rows, tokenizer, Text("chat", "response", 256, "truncate")).all:
+        learned = {at for start, end in example.loss for at in range(start, end)}
+        labels = [token if at in learned else -100 for at, token in enumerate(example.tokens)]
+        found.append((list(example.tokens), labels))
+    return found
+
+
+def trained_on_by_trl(project: Path, rows: list[dict[str, Any]], tokenizer: Any, **settings: Any) -> list[Any]:
+    """Tokens and labels of TRL's own trainer."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    options = SFTConfig(str(project / "output"), max_length=256, report_to="none", bf16=False, use_cpu=True, **settings)
+    data = Dataset.from_list(rows)
+    trainer = SFTTrainer(str(project / "model"), args=options, train_dataset=data, processing_class=tokenizer)
+    return [(list(row["input_ids"]), list(row["labels"])) for row in trainer.train_dataset]
+
+
+def test_the_same_tokens_have_loss_in_trl(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the export, and by TRL's own loss on assistant turns, which reads the generation mask and has no weights."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(project / "model")
+    tokenizer.chat_template = MARKED
+    objects = json.loads(json.dumps(TALKS).replace(json.dumps(CALL["function"]["arguments"]), '{"km": 2}'))
+    for row, wanted in zip(objects, own_labels(TALKS, tokenizer), strict=True):
+        assert trained_on_by_trl(project, [row], tokenizer, assistant_only_loss=True) == [wanted]
+
+    where = export(project, text=Text("chat", "response", 256, "truncate"))
+    train = exported(where, monkeypatch)
+    rows = [*ROWS, *TALKS, WEIGHTED]
+    (project / "talks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    settings = train.Rows(str(project / "talks.jsonl"), prompt="chat", too_long="truncate", loss_on="response")
+    for template in (MARKED, PLAIN):
+        tokenizer.chat_template = template
+        data = list(train.read(settings.train_file, settings, tokenizer, 256))
+        wanted = own_labels(rows, tokenizer)
+        assert len(wanted) == len(rows)
+        assert trained_on_by_trl(project, data, tokenizer, completion_only_loss=False) == wanted
+
+
 def test_rows_have_the_exact_text_of_the_prompt(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from transformers import AutoTokenizer
 
     from alpaqual.trainers.fsdp_job.tokenization import alpaca_prompt
 
     where = export(project)
-    spec = importlib.util.spec_from_file_location("exported_train", where / "train.py")
-    assert spec is not None and spec.loader is not None
-    train = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "exported_train", train)
-    spec.loader.exec_module(train)
+    train = exported(where, monkeypatch)
     tokenizer = AutoTokenizer.from_pretrained(project / "model")
     monkeypatch.chdir(where)
 
     def read(**of: Any) -> Any:
-        return train.read("../rows.jsonl", train.Rows("../rows.jsonl", **of), tokenizer, 150)
+        return train.read("../rows.jsonl", train.Rows("../rows.jsonl", loss_on="response", **of), tokenizer, 150)
 
     rows = read(prompt="alpaca", too_long="truncate")
     assert [row["prompt"] for row in rows] == [alpaca_prompt(row) for row in ROWS]

@@ -251,8 +251,8 @@ def test_a_real_model_learns_from_real_rows(tmp_path: Path) -> None:
     lost = 0.0
     for row in held_out.all:
         with torch.no_grad():
-            logits = trained(input_ids=torch.tensor([row.tokens])).logits[0, row.loss_start - 1 : -1]
-        targets = torch.tensor(row.tokens[row.loss_start :])
+            logits = trained(input_ids=torch.tensor([row.tokens])).logits[0, row.loss[0][0] - 1 : -1]
+        targets = torch.tensor(row.tokens[row.loss[0][0] :])
         lost += float(torch.nn.functional.cross_entropy(logits, targets, reduction="sum"))
     assert lost / held_out.loss_tokens == pytest.approx(facts["held_out"]["after"], abs=1e-4)
     asked = tokenizer.apply_chat_template(

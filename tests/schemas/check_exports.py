@@ -53,6 +53,37 @@ ROWS = [
     *({"id": str(n), "instruction": f"Count to {n}", "input": "", "output": "one " * n} for n in range(1, 8)),
 ]
 
+TOOLS_OF_A_ROW = [
+    {"type": "function", "function": {"name": "convert", "parameters": {"type": "object", "properties": {}}}}
+]
+CALL = {"id": "t", "type": "function", "function": {"name": "convert", "arguments": '{"km": 2}'}}
+TALKS = [
+    *ROWS[:4],
+    {
+        "id": "talk",
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "a"},
+            {"role": "assistant", "content": "not learned", "weight": 0},
+            {"role": "user", "content": "c"},
+            {"role": "assistant", "content": "learned"},
+        ],
+    },
+    {
+        "id": "calls",
+        "messages": [
+            {"role": "user", "content": "2 km in miles?"},
+            {"role": "assistant", "content": None, "tool_calls": [CALL]},
+            {"role": "tool", "tool_call_id": "t", "content": "1.24"},
+            {"role": "assistant", "content": "1.24 miles."},
+        ],
+        "tools": TOOLS_OF_A_ROW,
+    },
+    {"id": "6", "messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]},
+    {"id": "7", "messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y", "weight": 1}]},
+]
+"""Rows of the chat prompt: triples, and conversations with weights, several turns, tools."""
+
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -67,6 +98,7 @@ def main() -> int:
         work = Path(temporary).resolve() / "work"
         tiny(work / "model")
         (work / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
+        write_talks(work)
         failed = [tool for tool in TOOLS if not checked(tool, folder / tool, work, train=not asked.no_training)]
     print(f"NOT GOOD: {', '.join(failed)}" if failed else "good")
     return bool(failed)
@@ -144,8 +176,8 @@ def write_exports(tool: str, folder: Path) -> None:
         job = Job(
             recipe="check",
             dataset="all",
-            data="../../rows.jsonl",
-            held_out="../../rows.jsonl.held" if held_out else None,
+            data="../../rows.jsonl" if prompt == "alpaca" else "../../talks.jsonl",
+            held_out=f"../../{'rows' if prompt == 'alpaca' else 'talks'}.jsonl.held" if held_out else None,
             model=Model(path="../../model"),
             method=method,
             lora=Lora(8, 16.0, 0.05, None if prompt == "alpaca" else ("q_proj", "v_proj"), "merged"),
@@ -206,7 +238,33 @@ def tiny(folder: Path) -> None:
     LlamaForCausalLM(config).save_pretrained(folder)
 
 
+def write_talks(work: Path) -> None:
+    """Rows of the chat prompt, and the tokens and labels that alpaqual's own job has for them."""
+    from transformers import AutoTokenizer
+
+    from alpaqual.job import Text
+    from alpaqual.trainers.fsdp_job.tokenization import tokenize
+
+    (work / "talks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in TALKS), encoding="utf-8")
+    tokenizer = AutoTokenizer.from_pretrained(work / "model")
+    wanted = []
+    for example in tokenize(TALKS, tokenizer, Text("chat", "response", 512, "truncate")).all:
+        learned = {at for start, end in example.loss for at in range(start, end)}
+        labels = [token if at in learned else -100 for at, token in enumerate(example.tokens)]
+        wanted.append([list(example.tokens), labels])
+    assert len(wanted) == len(TALKS)
+    (work / "talks.tokens.json").write_text(json.dumps(wanted), encoding="utf-8")
+
+
 # What follows runs in the program's environment, where alpaqual is not.
+
+
+def different_talks(rows: Any) -> list[str]:
+    """Chat rows that the program trains on with other tokens or labels than alpaqual's own job; in any order."""
+    wanted = json.loads(Path("../../talks.tokens.json").read_text(encoding="utf-8"))
+    found = [[list(row["input_ids"]), list(row["labels"])] for row in rows]
+    print(f"{len(found)} chat rows, {sum(label != -100 for _, labels in found for label in labels)} tokens with loss")
+    return [] if sorted(found) == sorted(wanted) else [f"chat rows are {found}, not {wanted}"]
 
 
 def versions(*names: str) -> str:
@@ -262,7 +320,16 @@ def read_axolotl(folder: Path) -> int:
         learned = [token for token, label in zip(made["input_ids"], made["labels"], strict=True) if label != -100]
         if (text, tokenizer.decode(learned)) != (f"<s>{stanford(row)}{row['output']}</s>", f"{row['output']}</s>"):
             problems.append(f"the prompt is {text!r}, learned {tokenizer.decode(learned)!r}")
-    return report("axolotl", problems, read)
+    os.chdir(folder / "train-lora-chat")
+    subprocess.run([sys.executable, "prepare.py"], check=True)
+    values = yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8"))
+    cfg = validate_config(DictDefault(values), capabilities=gpu, env_capabilities={"torch_version": "2.13.0"})
+    from axolotl.utils.config import normalize_config
+    from axolotl.utils.data import prepare_datasets
+
+    normalize_config(cfg)
+    rows, *_ = prepare_datasets(cfg, tokenizer)
+    return report("axolotl", problems + different_talks(rows), read)
 
 
 def read_llama_factory(folder: Path) -> int:
@@ -317,7 +384,23 @@ def read_llama_factory(folder: Path) -> int:
         # Its own newline behind the prompt, two behind the end, and no <s>: as the export's comment says.
         if (text, learned) != (f"{stanford(row)}\n{row['output']}</s>\n\n", f"{row['output']}</s>\n\n"):
             problems.append(f"the prompt is {text!r}, learned {learned!r}")
-    return report("llama_factory", problems, read)
+    return report("llama_factory", problems + talks_of_llama_factory(folder / "train-lora-chat"), read)
+
+
+def talks_of_llama_factory(folder: Path) -> list[str]:
+    """What is wrong with the chat rows that LLaMA-Factory trains on."""
+    from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
+    from llamafactory.hparams.parser import get_train_args
+    from omegaconf import OmegaConf
+    from transformers import AutoTokenizer
+
+    os.chdir(folder)
+    subprocess.run([sys.executable, "prepare.py"], check=True)
+    model, data, training, *_ = get_train_args(OmegaConf.to_container(OmegaConf.load("config.yaml")))
+    tokenizer = AutoTokenizer.from_pretrained(model.model_name_or_path)
+    template = get_template_and_fix_tokenizer(tokenizer, data)
+    rows = get_dataset(template, model, data, training, stage="sft", tokenizer=tokenizer)["train_dataset"]
+    return different_talks(rows)
 
 
 def stanford(row: dict[str, str]) -> str:

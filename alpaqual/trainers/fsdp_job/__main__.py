@@ -74,6 +74,8 @@ def train(job: Job, folder: Path, ranks: Ranks, stop: StopSignal) -> int:
     base = BaseModel(job, folder)
     tokenizer = base.tokenizer()
     data = read_data(job, folder, tokenizer)
+    for note in data.examples.notes:
+        print_once(ranks, note)
 
     # 2. Build the sharded model, and select kernels that reproduce the unsharded one.
     model, flops = build_model(base, data, ranks)

@@ -104,9 +104,10 @@ def pack(examples: Sequence[Example]) -> MicroBatch:
         batch.input_ids.extend(example.tokens)
         batch.position_ids.extend(range(len(example.tokens)))
         batch.cu_seqlens.append(len(batch.input_ids))
-        # The token before the first one with loss predicts it.
-        batch.loss_positions.extend(range(offset + example.loss_start - 1, offset + len(example.tokens) - 1))
-        batch.targets.extend(example.tokens[example.loss_start :])
+        for start, end in example.loss:
+            # Each token is predicted by the one before it.
+            batch.loss_positions.extend(range(offset + start - 1, offset + end - 1))
+            batch.targets.extend(example.tokens[start:end])
     if not batch.input_ids:
         return MicroBatch([0, 0], [0, 1], [0, 2], [], [])
     return batch

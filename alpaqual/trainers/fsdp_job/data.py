@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from alpaqual.job import Job, JobError
+from alpaqual.trainers._chat import Row
 from alpaqual.trainers._rows import ids_of, is_trained_on, read_rows
 from alpaqual.trainers.fsdp_job.batches import Order
 from alpaqual.trainers.fsdp_job.tokenization import Examples, tokenize
@@ -44,15 +45,15 @@ def read_data(job: Job, folder: Path, tokenizer: Any) -> Data:
     examples = tokenize(rows, tokenizer, job.text)
     if not examples.all:
         raise JobError(
-            f"no row of {job.data} can be trained on: {len(examples.dropped)} are longer than training.max_length"
-            + (f", {rows_held_out} are held out" if rows_held_out else "")
+            f"no row of {job.data} can be trained on: {len(examples.dropped)} are longer than training.max_length, "
+            "or have no turn to learn" + (f", {rows_held_out} are held out" if rows_held_out else "")
         )
     ids = tuple(each.id for each in examples.all)
     order = Order(ids, job.steps.batch_size, job.steps.epochs, job.steps.seed)
     return Data(examples, held_out, rows_held_out, order)
 
 
-def _read(folder: Path, file: str, sha256: str) -> list[dict[str, str]]:
+def _read(folder: Path, file: str, sha256: str) -> list[Row]:
     """Read the rows of a file, which has to have the digest that the job was written for."""
     path = folder / file
     if not path.is_file():

@@ -22,12 +22,14 @@ _LOSS_TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 1e-2}
 
 
 def choose_sample_rows(examples: Sequence[Example], max_tokens: int = 48) -> list[Example]:
-    """Take the beginnings of two rows, each with at least one loss token."""
+    """Take the beginnings of two rows, each with loss from its first loss token on, or on its last token."""
     chosen = [example for example in examples if example.loss_tokens][:2]
-    return [
-        Example(each.id, each.tokens[:max_tokens], min(each.loss_start, min(len(each.tokens), max_tokens) - 1 or 1))
-        for each in (chosen * 2)[:2]
+    tokens = [each.tokens[:max_tokens] for each in chosen]
+    found = [
+        Example(each.id, cut, ((min(each.loss[0][0], len(cut) - 1 or 1), len(cut)),))
+        for each, cut in zip(chosen, tokens, strict=True)
     ]
+    return (found * 2)[:2]
 
 
 def select_kernels(model: ModelWithLoss, reference: Reference, rows: Sequence[Example], job: Job, ranks: Ranks) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from alpaqual.job import JobError, Text
 from alpaqual.trainers._alpaca import WITH_INPUT, WITHOUT_INPUT
+from alpaqual.trainers._chat import Row, RowError, Tokens, is_conversation, name_of, notes_on, tokenize_chat
+from alpaqual.trainers._rows import as_triple
 
 _ROWS_PER_CALL = 1_000
 """Rows handed to the tokenizer at once."""
@@ -15,25 +17,29 @@ _ROWS_PER_CALL = 1_000
 
 @dataclass(frozen=True)
 class Example:
-    """A row as token ids. Tokens before `loss_start` have no loss; it is at least 1, as nothing predicts the first token."""
+    """A row as token ids. `loss` has the (start, end) of tokens with loss, from 1 on, as nothing predicts the first token."""
 
     id: str
     tokens: tuple[int, ...]
-    loss_start: int
+    loss: tuple[tuple[int, int], ...]
 
     @property
     def loss_tokens(self) -> int:
         """Tokens with loss."""
-        return len(self.tokens) - self.loss_start
+        return sum(end - start for start, end in self.loss)
 
 
 @dataclass(frozen=True)
 class Examples:
-    """The rows of a dataset as token ids. `truncated` and `dropped` are ids of rows that were too long."""
+    """The rows of a dataset as token ids. `truncated` and `dropped` are ids of rows that were too long, or had no loss.
+
+    `notes` say what the chat template cannot render, and what is done instead.
+    """
 
     all: tuple[Example, ...]
     truncated: tuple[str, ...]
     dropped: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -46,79 +52,70 @@ class Examples:
         return sum(example.loss_tokens for example in self.all)
 
 
-def alpaca_prompt(row: Mapping[str, str]) -> str:
+def alpaca_prompt(row: Row) -> str:
     """The text before the response, in Stanford Alpaca's prompt."""
     # Not str.format: a row may contain braces.
     template = WITH_INPUT if row["input"] else WITHOUT_INPUT
     before, rest = template.split("{instruction}")
     middle, _, after = rest.partition("{input}")
-    return before + row["instruction"] + (middle + row["input"] + after if row["input"] else middle)
+    given: tuple[str, str] = row["instruction"], row["input"]
+    return before + given[0] + (middle + given[1] + after if given[1] else middle)
 
 
-def chat_prompt_and_response(row: Mapping[str, str], tokenizer: Any) -> tuple[str, str]:
-    """Prompt and response of a row in the tokenizer's chat template.
-
-    Raises JobError where the template renders another prompt once a response follows.
-    """
-    question = row["instruction"] + (f"\n\n{row['input']}" if row["input"] else "")
-    turns = [{"role": "user", "content": question}]
-    prompt = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    whole = tokenizer.apply_chat_template(
-        [*turns, {"role": "assistant", "content": row["output"]}], tokenize=False, add_generation_prompt=False
-    )
-    if not whole.startswith(prompt):
-        raise JobError(
-            f"row {row['id']}: the chat template renders another prompt once a response follows; train with prompt: alpaca"
-        )
-    return prompt, whole[len(prompt) :]
-
-
-def tokenize(rows: Sequence[Mapping[str, str]], tokenizer: Any, text: Text) -> Examples:
+def tokenize(rows: Sequence[Row], tokenizer: Any, text: Text) -> Examples:
     """Tokenize rows, and truncate or drop those longer than `text.max_length`.
 
-    Raises JobError where the tokenizer has no chat template or no end-of-text token.
+    Raises JobError where the tokenizer has no chat template or no end-of-text token, or where a row cannot be rendered.
     """
     if text.prompt == "chat" and not tokenizer.chat_template:
         raise JobError("the tokenizer has no chat template: train with prompt: alpaca")
     if text.prompt == "alpaca" and tokenizer.eos_token_id is None:
         raise JobError("the tokenizer has no end-of-text token, so a model could not learn to stop")
     kept, truncated, dropped = [], [], []
-    for row, (prompt, response) in zip(rows, _tokenize_pairs(rows, tokenizer, text.prompt), strict=True):
-        tokens = (*prompt, *response)
-        if len(tokens) > text.max_length:
-            # Where the prompt alone fills max_length, truncation leaves no token of the response.
-            if text.too_long == "drop" or len(prompt) >= text.max_length:
-                dropped.append(row["id"])
-                continue
-            truncated.append(row["id"])
-            tokens = tokens[: text.max_length]
-        kept.append(Example(row["id"], tokens, 1 if text.loss_on == "all" else max(len(prompt), 1)))
-    return Examples(tuple(kept), tuple(truncated), tuple(dropped))
+    chat = text.prompt == "chat"
+    try:
+        found = list(tokenize_chat(rows, tokenizer, text.loss_on) if chat else _tokenize_alpaca(rows, tokenizer, text))
+    except RowError as error:
+        raise JobError(str(error)) from None
+    for row, whole in zip(rows, found, strict=True):
+        tokens = whole.cut(text.max_length)
+        # A row has nothing to learn where its prompt alone fills max_length, or where no turn of it carries weight.
+        if (
+            tokens is None
+            or (not tokens.loss and is_conversation(row))
+            or (tokens is not whole and text.too_long == "drop")
+        ):
+            dropped.append(name_of(row))
+            continue
+        if tokens is not whole:
+            truncated.append(name_of(row))
+        kept.append(Example(name_of(row), tokens.ids, tokens.loss))
+    notes = notes_on(rows, tokenizer) if chat else []
+    return Examples(tuple(kept), tuple(truncated), tuple(dropped), tuple(notes))
 
 
-def _tokenize_pairs(
-    rows: Sequence[Mapping[str, str]], tokenizer: Any, prompt: str
-) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
-    """Yield (prompt, response) of each row as token ids; the prompt is tokenized by itself, as at inference."""
-    chat = prompt == "chat"
+def _tokenize_alpaca(rows: Sequence[Row], tokenizer: Any, text: Text) -> Iterator[Tokens]:
+    """Yield each row as tokens; the prompt is tokenized by itself, as at inference.
+
+    Raises RowError for a conversation that is more than a question and its answer.
+    """
 
     def without_end(ids: list[int]) -> list[int]:
-        # Some tokenizers append the end-of-text token to every text; a chat template writes its own special tokens.
-        return ids[:-1] if ids and not chat and ids[-1] == tokenizer.eos_token_id else ids
+        # Some tokenizers append the end-of-text token to every text.
+        return ids[:-1] if ids and ids[-1] == tokenizer.eos_token_id else ids
 
-    end = [] if chat else [tokenizer.eos_token_id]
     for start in range(0, len(rows), _ROWS_PER_CALL):
-        part = rows[start : start + _ROWS_PER_CALL]
-        texts = [
-            chat_prompt_and_response(row, tokenizer) if chat else (alpaca_prompt(row), row["output"]) for row in part
-        ]
-        prompts = _token_ids(tokenizer, [prompt for prompt, _ in texts], not chat)
-        wholes = _token_ids(tokenizer, [prompt + response for prompt, response in texts], not chat)
+        part = [as_triple(row) for row in rows[start : start + _ROWS_PER_CALL]]
+        texts = [(alpaca_prompt(row), row["output"]) for row in part]
+        prompts = _token_ids(tokenizer, [prompt for prompt, _ in texts], True)
+        wholes = _token_ids(tokenizer, [prompt + response for prompt, response in texts], True)
         responses = _token_ids(tokenizer, [response for _, response in texts], False)
         for before, whole, alone in zip(map(without_end, prompts), wholes, responses, strict=True):
             # A token may span prompt and response; at inference the prompt has its own tokens, so those are trained on.
             response = whole[len(before) :] if whole[: len(before)] == before else alone
-            yield before, [*without_end(response), *end]
+            tokens = (*before, *without_end(response), tokenizer.eos_token_id)
+            first = 1 if text.loss_on == "all" else max(len(before), 1)
+            yield Tokens(tokens, ((first, len(tokens)),), len(before))
 
 
 def _token_ids(tokenizer: Any, texts: list[str], special: bool) -> list[list[int]]:

@@ -80,15 +80,20 @@ def test_another_epoch_and_another_seed_have_another_order():
     assert len({tuple(first), tuple(second), tuple(other)}) == 3
 
 
-@given(st.lists(st.tuples(st.integers(2, 9), st.integers(1, 8)), min_size=1, max_size=6))
+@st.composite
+def spans(draw):
+    """A number of tokens, and spans of them with loss: none, one or several."""
+    length = draw(st.integers(2, 12))
+    ends = sorted(draw(st.sets(st.integers(1, length), max_size=6)))
+    return length, tuple(zip(ends[::2], ends[1::2], strict=False))
+
+
+@given(st.lists(spans(), min_size=1, max_size=6))
 def test_a_micro_batch_has_the_targets_of_each_row(shapes):
-    rows = [
-        Example(str(n), tuple(range(n * 100, n * 100 + length)), min(loss_start, length - 1))
-        for n, (length, loss_start) in enumerate(shapes)
-    ]
+    rows = [Example(str(n), tuple(range(n * 100, n * 100 + length)), loss) for n, (length, loss) in enumerate(shapes)]
     made = pack(rows)
     assert made.input_ids == [token for row in rows for token in row.tokens]
-    assert made.targets == [token for row in rows for token in row.tokens[row.loss_start :]]
+    assert made.targets == [row.tokens[at] for row in rows for start, end in row.loss for at in range(start, end)]
     # Tokens count up by one in a row: what follows the token at each place is the target.
     assert [made.input_ids[at] + 1 for at in made.loss_positions] == made.targets
     assert made.cu_seqlens == [0, *(sum(len(row.tokens) for row in rows[: n + 1]) for n in range(len(rows)))]

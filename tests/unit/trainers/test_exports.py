@@ -16,7 +16,7 @@ from tiers import examples
 
 from alpaqual import registry
 from alpaqual.job import Job, Launch, Lora, Machine, Model, Steps, Text
-from alpaqual.trainers import _alpaca, _exports
+from alpaqual.trainers import _alpaca, _chat, _exports
 from alpaqual.trainers._yaml import document, quoted
 
 GOLDENS = Path(__file__).parent / "exports"
@@ -67,7 +67,19 @@ CASES: dict[str, dict[str, Any]] = {
 
 def golden(tool: str, case: str) -> str:
     """All files of an export, concatenated."""
-    return "".join(f"=== {name}\n{text}" for name, text in files(tool, **CASES[case]).items())
+    found = files(tool, **CASES[case])
+    if _exports.CHAT in found:
+        found[_exports.CHAT] = "(a copy of alpaqual/trainers/_chat.py)\n"
+    return "".join(f"=== {name}\n{text}" for name, text in found.items())
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_chat_rows_are_tokenized_by_our_own_module(tool: str) -> None:
+    ours = Path(_chat.__file__).read_text(encoding="utf-8")
+    assert files(tool, prompt="chat")[_exports.CHAT] == ours
+    assert _exports.CHAT not in files(tool)
+    # The copy runs where alpaqual is not installed.
+    assert "import alpaqual" not in ours and "from alpaqual" not in ours
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -171,7 +183,6 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     *((tool, {"warmup_ratio": 1.0}, "training.warmup_ratio") for tool in TOOLS),
     *((tool, {"method": "lora", "alpha": 0.5}, "training.lora.alpha") for tool in TOOLS),
     ("axolotl", {"model": Model(path="m", tokenizer="t.gguf")}, "training.tokenizer"),
-    ("axolotl", {"prompt": "chat", "loss_on": "all"}, "training.loss_on"),
     ("llama_factory", {"model": Model(path="m", tokenizer="t")}, "training.tokenizer"),
     ("llama_factory", {"model": Model(path="m/${x}")}, "training.base_model"),
     ("llama_factory", {"too_long": "drop"}, "training.too_long"),
@@ -218,24 +229,18 @@ def test_prepared_rows_have_the_prompt(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
 
-    def prepared(tool: str, prompt: str) -> list[dict[str, Any]]:
-        exec(compile(files(tool, data="rows.jsonl", prompt=prompt)["prepare.py"], "prepare.py", "exec"), {})
+    def prepared(tool: str) -> list[dict[str, Any]]:
+        exec(compile(files(tool, data="rows.jsonl")["prepare.py"], "prepare.py", "exec"), {})
         return [json.loads(line) for line in (tmp_path / "train.jsonl").read_text(encoding="utf-8").splitlines()]
 
     # LLaMA-Factory's template `alpaca`: system, "### Instruction:\n", the instruction, "\n\n### Response:\n".
     whole = [
-        f"{row['system']}### Instruction:\n{row['instruction']}\n\n### Response:\n"
-        for row in prepared("llama_factory", "alpaca")
+        f"{row['system']}### Instruction:\n{row['instruction']}\n\n### Response:\n" for row in prepared("llama_factory")
     ]
     assert whole == [
         _alpaca.WITH_INPUT.format(**rows[0]) + "\n",
         _alpaca.WITHOUT_INPUT.format(**rows[1]) + "\n",
     ]
-    chats = ["Add {x}\n\n1\u2028", "I"]
-    assert [row["instruction"] for row in prepared("llama_factory", "chat")] == chats
-    turns = [row["messages"] for row in prepared("axolotl", "chat")]
-    assert [[turn["role"] for turn in both] for both in turns] == [["user", "assistant"]] * 2
-    assert [both[0]["content"] for both in turns] == chats
 
 
 SCALARS = st.one_of(

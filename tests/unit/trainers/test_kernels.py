@@ -53,10 +53,10 @@ def test_the_loss_is_the_models_own(cross_entropy, job, ranks):  # noqa: F811
     sharded.model.set_attn_implementation("eager")
     wanted = 0.0
     for each in found:
-        logits = sharded.model(input_ids=torch.tensor([each.tokens])).logits[0, each.loss_start - 1 : -1]
+        logits = sharded.model(input_ids=torch.tensor([each.tokens])).logits[0, each.loss[0][0] - 1 : -1]
         wanted += float(
             torch.nn.functional.cross_entropy(
-                logits, torch.tensor(each.tokens[each.loss_start :]), reduction="sum"
+                logits, torch.tensor(each.tokens[each.loss[0][0] :]), reduction="sum"
             ).detach()
         )
     assert float(loss) == pytest.approx(wanted, rel=1e-5)

@@ -43,10 +43,10 @@ def test_response_and_end_have_loss(tokenizer):
     examples = tokenize(rows(100), tokenizer, text())
     assert len(examples.all) == 100 and not examples.truncated and not examples.dropped
     for row, example in zip(rows(100), examples.all, strict=True):
-        assert tokenizer.decode(example.tokens[: example.loss_start]) == alpaca_prompt(row)
-        assert tokenizer.decode(example.tokens[example.loss_start :]) == row["output"] + "</s>"
+        assert tokenizer.decode(example.tokens[: example.loss[0][0]]) == alpaca_prompt(row)
+        assert tokenizer.decode(example.tokens[example.loss[0][0] :]) == row["output"] + "</s>"
         # The prompt has the tokens that it has at inference.
-        assert list(example.tokens[: example.loss_start]) == tokenizer(alpaca_prompt(row))["input_ids"]
+        assert list(example.tokens[: example.loss[0][0]]) == tokenizer(alpaca_prompt(row))["input_ids"]
 
 
 def test_all_tokens_have_loss_on_request(tokenizer):
@@ -57,8 +57,8 @@ def test_all_tokens_have_loss_on_request(tokenizer):
 def test_a_chat_templates_end_of_turn_has_loss(tokenizer):
     for row, example in zip(rows(20), tokenize(rows(20), tokenizer, text(prompt="chat")).all, strict=True):
         question = row["instruction"] + (f"\n\n{row['input']}" if row["input"] else "")
-        assert tokenizer.decode(example.tokens[: example.loss_start]) == f"<s>user\n{question}</s><s>assistant\n"
-        assert tokenizer.decode(example.tokens[example.loss_start :]) == f"{row['output']}</s>"
+        assert tokenizer.decode(example.tokens[: example.loss[0][0]]) == f"<s>user\n{question}</s><s>assistant\n"
+        assert tokenizer.decode(example.tokens[example.loss[0][0] :]) == f"{row['output']}</s>"
 
 
 def test_a_long_row_is_truncated_or_dropped_and_counted(tokenizer):
@@ -69,7 +69,7 @@ def test_a_long_row_is_truncated_or_dropped_and_counted(tokenizer):
     assert set(cut.truncated) | set(cut.dropped) == longer and cut.truncated
     assert all(len(example.tokens) <= limit and example.loss_tokens > 0 for example in cut.all)
     # A row whose prompt fills max_length has no loss token left.
-    prompts = {example.id: example.loss_start for example in whole.all}
+    prompts = {example.id: example.loss[0][0] for example in whole.all}
     assert all(prompts[each] >= limit for each in cut.dropped)
     left = tokenize(rows(60), tokenizer, text(max_length=limit, too_long="drop"))
     assert set(left.dropped) == longer and not left.truncated
