@@ -32,6 +32,7 @@ from alpaqual.plan.training import TrainStage
 from alpaqual.recipe.training import Training
 from alpaqual.registry import find
 from alpaqual.store.store import Result, Store
+from alpaqual.trainers._chat import RowError
 from alpaqual.trainers._packages import extra_of
 from alpaqual.trainers._rows import TRAINING_ROWS, refuse_conversations, write_training_rows
 
@@ -86,12 +87,20 @@ def write_exports(plan: Plan, job: Job, folder: RunFolder) -> None:
     for name in training.exports if training is not None else ():
         plugin: Trainer = find("trainers", name)()
         target = f"exports/{name}/{job.dataset}"
-        for data in filter(None, (job.data, job.held_out)):
-            refuse_conversations(job, folder.prepared(f"{DATASETS}/{data}"), exported=True)
+        _check_prompt(job, folder, exported=True)
         exported = _beside(job, plan, folder.path, folder.path / target)
         files = plugin.files(dataclasses.replace(exported, **_training_rows(job, folder, target)))
         for file, text in files.items():
             folder.write(f"{target}/{file}", text, _mode(file))
+
+
+def _check_prompt(job: Job, folder: RunFolder, *, exported: bool) -> None:
+    """Raises StageError for a row that the job's prompt, or that of its exports, cannot render."""
+    for data in filter(None, (job.data, job.held_out)):
+        try:
+            refuse_conversations(job, folder.prepared(f"{DATASETS}/{data}"), exported=exported)
+        except RowError as error:
+            raise StageError(f"{data}: {error}") from None
 
 
 def _training_rows(job: Job, folder: RunFolder, target: str) -> dict[str, Any]:
@@ -325,8 +334,7 @@ def trains_elsewhere(training: Training) -> bool:
 def fill_job(plan: Plan, stage: TrainStage, store: Store, folder: RunFolder) -> Job:
     """The stage's job with what is known once its rows are selected: digests, key and lineage."""
     job = stage.job
-    for data in filter(None, (job.data, job.held_out)):
-        refuse_conversations(job, folder.prepared(f"{DATASETS}/{data}"), exported=False)
+    _check_prompt(job, folder, exported=False)
     digest = store.digest(folder.prepared(f"{DATASETS}/{job.data}"))
     held_out = None if job.held_out is None else store.digest(folder.prepared(f"{DATASETS}/{job.held_out}"))
     # Every score, with the reply of the ledger that it was read from where the grader keeps it.

@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
-from training import rows, write_tokenizer
+from training import rows, tiny_job, write_rows, write_tokenizer
 
 from alpaqual.job import JobError, Text
-from alpaqual.trainers._chat import labelled
+from alpaqual.trainers._chat import RowError, labelled
+from alpaqual.trainers._rows import refuse_conversations
 from alpaqual.trainers.fsdp_job.tokenization import tokenize
 
 pytestmark = pytest.mark.slow
@@ -232,6 +233,20 @@ def test_the_alpaca_prompt_refuses_a_conversation(tokenizer):
     row = conversation(("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d"))
     with pytest.raises(JobError, match=r"row c is a conversation .* set training.prompt: chat"):
         tokenize([row], tokenizer, chat(prompt="alpaca"))
+
+
+def test_a_run_refuses_conversations_of_the_alpaca_prompt_before_training(tmp_path):
+    talk = conversation(("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d"))
+    plain = conversation(("user", "a"), ("assistant", "b"))
+    job = tiny_job(tmp_path)
+    write_rows(tmp_path / "talks.jsonl", [*rows(3), plain, talk])
+    write_rows(tmp_path / "plain.jsonl", [*rows(3), plain])
+    with pytest.raises(RowError, match="row c is a conversation with more than a question"):
+        refuse_conversations(job, tmp_path / "talks.jsonl", exported=False)
+    refuse_conversations(job, tmp_path / "plain.jsonl", exported=False)
+    with pytest.raises(RowError, match="exports write for training.prompt: chat only"):
+        refuse_conversations(job, tmp_path / "plain.jsonl", exported=True)
+    refuse_conversations(tiny_job(tmp_path, prompt="chat"), tmp_path / "talks.jsonl", exported=True)
 
 
 def test_rows_are_named_by_row_id(tokenizer):
