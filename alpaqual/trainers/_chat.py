@@ -238,7 +238,7 @@ class _Renderer:
         elif not all(chosen) or not blocks:
             raise RowError(
                 f"row {name_of(self.row)}: the template's generation mask has {len(blocks)} blocks for {len(chosen)} assistant "
-                f"turns, so single turns cannot be told apart; {_LEAVE_OUT}"
+                f"turns, so the block of a single turn is not known; {_LEAVE_OUT}"
             )
         loss = _loss(blocks, len(ids), inverted=inverted)
         return Tokens(tuple(ids), loss, 0 if inverted or not loss else loss[0][0])

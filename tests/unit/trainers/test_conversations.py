@@ -244,7 +244,7 @@ def test_a_run_refuses_conversations_of_the_alpaca_prompt_before_training(tmp_pa
     with pytest.raises(RowError, match="row c is a conversation with more than a question"):
         refuse_conversations(job, tmp_path / "talks.jsonl", exported=False)
     refuse_conversations(job, tmp_path / "plain.jsonl", exported=False)
-    with pytest.raises(RowError, match="exports write for training.prompt: chat only"):
+    with pytest.raises(RowError, match=r"exports write for training\.prompt: chat only"):
         refuse_conversations(job, tmp_path / "plain.jsonl", exported=True)
     refuse_conversations(tiny_job(tmp_path, prompt="chat"), tmp_path / "talks.jsonl", exported=True)
 
