@@ -48,12 +48,13 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True)
 class Row:
-    """One (instruction, input, response) with its `id`."""
+    """One (instruction, input, response) with its `id`; `conversation` is the text of all turns, empty for three texts."""
 
     id: str
     instruction: str
     input: str
     response: str
+    conversation: str = ""
 
 
 @dataclass(frozen=True)

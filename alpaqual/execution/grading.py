@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,6 +13,8 @@ from typing import Any
 
 from alpaqual.contracts import Engine
 from alpaqual.contracts import Grader as GraderPlugin
+from alpaqual.conversation.normal_form import Conversation
+from alpaqual.conversation.rendering import transcript
 from alpaqual.execution.options import Progress, Watcher
 from alpaqual.inference.client import InferenceClient
 from alpaqual.inference.loop import InferenceLoop, Outcome
@@ -19,7 +22,7 @@ from alpaqual.store.grades import GradeParts
 from alpaqual.values import Grade, Reply, Request, Row
 
 _ROWS_PER_QUERY = 2_000
-_ROWS = "SELECT n, id, COALESCE(instruction, ''), COALESCE(input, ''), COALESCE(response, '') FROM rows"
+_ROWS = "SELECT n, id, COALESCE(instruction, ''), COALESCE(input, ''), COALESCE(response, ''), {0} FROM rows"
 PILOT = "pilot"
 """Table of the rows (`n`) that are graded first."""
 PILOT_ROWS, OTHER_ROWS = f"n IN (SELECT n FROM {PILOT})", f"n NOT IN (SELECT n FROM {PILOT})"
@@ -170,9 +173,13 @@ def grade_of(outcome: Outcome[Grade]) -> Grade:
 
 def stream(engine: Engine, condition: str) -> Iterator[NumberedRow]:
     """The rows that meet a condition (SQL), with their numbers; a few thousand are in memory."""
-    for batch in engine.rows(f"{_ROWS} WHERE {condition}", _ROWS_PER_QUERY):
-        for n, *texts in batch:
-            yield n, Row(*texts)
+    turns = "messages" if "turns" in engine.columns("rows") else "NULL"
+    for batch in engine.rows(f"{_ROWS.format(turns)} WHERE {condition}", _ROWS_PER_QUERY):
+        for n, *texts, messages in batch:
+            row = Row(*texts)
+            if messages is not None:
+                row = replace(row, conversation=transcript(Conversation(json.loads(messages))))
+            yield n, row
 
 
 def first_rows(only: str, count: int) -> str:

@@ -24,7 +24,7 @@ PAPER_USER = (
     "evaluation, avoiding any potential bias."
 )
 
-_SLOT = re.compile(r"\[(instruction|input|response|dimension|min|max)\]", re.IGNORECASE)
+_SLOT = re.compile(r"\[(instruction|input|response|conversation|dimension|min|max)\]", re.IGNORECASE)
 MAX_FOLLOW_UPS = 2
 """Requests at most after a first reply without a score."""
 _FINAL_REASONS = ("refusal", "unfinished thinking")
@@ -145,10 +145,17 @@ def slots_of(row: Row, prompt: PromptSpec) -> Mapping[str, str]:
         "instruction": row.instruction,
         "input": row.input or "None",
         "response": row.response,
+        "conversation": row.conversation or _as_turns(row),
         "dimension": prompt.dimension,
         "min": f"{prompt.low:g}",
         "max": f"{prompt.high:g}",
     }
+
+
+def _as_turns(row: Row) -> str:
+    """Three texts as the turns of a conversation."""
+    question = "\n\n".join(text for text in (row.instruction, row.input) if text)
+    return f"User: {question}\n\nAssistant: {row.response}"
 
 
 def fill(template: str, slots: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import msgspec
 
+from alpaqual.errors import Problem
 from alpaqual.plan.checks import Column, failing
 from alpaqual.plan.compilation import Compilation
 from alpaqual.plan.facts import CheckFacts, StageFacts
@@ -15,6 +16,8 @@ from alpaqual.plan.loading import LoadStage
 from alpaqual.plan.stage import Facts, KeptTable, Stage
 from alpaqual.plan.tables import FAILURES
 from alpaqual.quote import literal
+from alpaqual.recipe.check_plugins import check_plugins
+from alpaqual.recipe.crosscheck import checks_of
 from alpaqual.recipe.model import Rule
 
 COUNTS = "SELECT rule, COUNT(*) AS rows FROM failures GROUP BY rule ORDER BY rule"
@@ -47,6 +50,7 @@ def check_stages(compilation: Compilation) -> Iterator[CheckStage]:
     rules, column, places = compilation.recipe.rules, compilation.columns, compilation.recipe.rule_places
     if not rules:
         return
+    compilation.problems += _without_conversations(compilation)
     described = {
         rule.id: {key: value for key, value in msgspec.to_builtins(rule).items() if key not in _LIMITS_AND_WORDS}
         for rule in rules
@@ -59,6 +63,18 @@ def check_stages(compilation: Compilation) -> Iterator[CheckStage]:
         places=tuple(places.get(rule.id, "") for rule in rules),
         column=column,
     )
+
+
+def _without_conversations(compilation: Compilation) -> Iterator[Problem]:
+    """A problem for each rule on turns where no source has any."""
+    if any(facts.is_conversation for facts in compilation.sources):
+        return
+    for rule in compilation.recipe.rules:
+        for check, _ in checks_of(rule):
+            if getattr(check_plugins()[check], "CONVERSATIONS", False):
+                file, _, line = compilation.recipe.rule_places.get(rule.id, "").rpartition(":")
+                message = f"rule '{rule.id}' is about conversations, and no source has any: leave it out"
+                yield Problem(file, int(line or 0), 1, message)
 
 
 def failures(rules: Sequence[Rule], column: Column) -> str:

@@ -145,6 +145,8 @@ def _same_scale(one: Grader, other: Grader) -> bool:
 def _prompt(grader: Grader, template: str, document: Document, place: Path) -> Iterator[Problem]:
     """A template without a slot for part of the row: the model would not see that part."""
     lower = template.lower()
+    if "[conversation]" in lower:
+        return
     missing = [f"[{slot}]" for slot in ("instruction", "input", "response") if f"[{slot}]" not in lower]
     if missing and not document.was_removed(place):
         yield document.problem(

@@ -19,7 +19,7 @@ from alpaqual.recipe.model import Check as CheckText
 from alpaqual.recipe.schema import json_schema
 
 NAMES = registry.names("checks")
-ARGUMENTS: tuple[Any, ...] = (True, {"min": 1}, {}, 1, "a", ["a"])
+ARGUMENTS: tuple[Any, ...] = (True, {"min": 1}, {}, 1, "a", ["a"], "no_user")
 """One of these is an argument of any check."""
 
 
@@ -31,6 +31,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         instruction=pl.col("c"), input=pl.lit(None, pl.String), response=pl.col("c"), n=pl.int_range(5)
     )
     path: Path = tmp_path_factory.mktemp("rows") / "rows.parquet"
+    talks = {"messages": ["[]", *[None] * 4], "findings": [["no_user"], [], None, None, None]}
+    frame = frame.with_columns(**{name: pl.Series(values) for name, values in talks.items()})
     frame.with_columns(id=pl.Series(["1", "2", "3", "4", "1-2"])).write_parquet(path)
     opened = open_engine(threads=1)
     opened.view("rows", [path])

@@ -137,6 +137,41 @@ def test_findings_and_turns_are_columns_of_rows(project: Project) -> None:
     assert [(row["turns"], row["findings"]) for row in table(run, "rows")] == [(3, ["other_end"]), (2, [])]
 
 
+FLAWED = {
+    "one_system_turn": [{"role": "system", "content": "s"}, {"role": "system", "content": "t"}, *PLAIN],
+    "system_turn_first": [PLAIN[0], {"role": "system", "content": "s"}, PLAIN[1]],
+    "result_has_call": [PLAIN[0], {"role": "tool", "content": "x"}, PLAIN[1]],
+    "call_has_result": [*TOOL_TURNS[:2], PLAIN[1]],
+    "response_has_text": [PLAIN[0], {"role": "assistant", "content": ""}],
+    "turns_have_text": [{"role": "user", "content": " "}, PLAIN[1]],
+    "assistant_last": [*PLAIN, PLAIN[0]],
+    "turns_alternate": [PLAIN[0], *PLAIN],
+    "user_asks": [PLAIN[1]],
+    "something_learned": [PLAIN[0], {**PLAIN[1], "weight": 0}],
+    "known_tool": TOOL_TURNS,
+}
+
+
+def test_each_rule_of_the_pack_fails_its_row_alone(project: Project) -> None:
+    rows: list[Any] = [{"messages": turns, "tools": [{"name": "other"}]} for turns in FLAWED.values()]
+    good = [{"messages": PLAIN}, {"messages": TOOL_TURNS, "tools": [{"name": "convert"}]}, {"messages": TOOL_TURNS}]
+    for row in rows[:-1]:
+        row["tools"] = [{"name": "convert"}]
+    project.jsonl("d.jsonl", [*rows, *good])
+    recipe = "version: 1\nname: r\nsources: [{path: d.jsonl}]\nrules: [conversations]\ndatasets: {full: {}}\n"
+    run = alpaqual.run(project.write("recipe.yaml", recipe))
+    found = {row["rule"]: row["n"] for row in table(run, "failures")}
+    assert found == {rule: n for n, rule in enumerate(FLAWED, 1)}
+    assert len(dataset(run)) == len(rows) + len(good) - 2
+
+
+def test_the_pack_needs_conversations(project: Project) -> None:
+    project.jsonl("d.jsonl", [{"instruction": "a", "output": "b"}])
+    recipe = "version: 1\nname: r\nsources: [{path: d.jsonl}]\nrules: [conversations]\ndatasets: {full: {}}\n"
+    with pytest.raises(RecipeError, match="rule 'one_system_turn' is about conversations, and no source has any"):
+        alpaqual.run(project.write("recipe.yaml", recipe))
+
+
 def test_structs_of_parquet_have_no_keys_of_other_rows(project: Project) -> None:
     frame = pl.DataFrame({"messages": [TOOL_TURNS, [*PLAIN, {**PLAIN[0], "x": 1}, PLAIN[1]]]}, strict=False)
     frame.write_parquet(project.folder / "d.parquet")
