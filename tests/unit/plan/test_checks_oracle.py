@@ -86,7 +86,7 @@ ON_COLUMNS = {
         pa.Check.notin,
     ),
 }
-OTHERWISE = {"not_nullable", "unique", "not_matches", "no_duplicates", "no_conflicts"}
+OTHERWISE = {"not_nullable", "unique", "not_matches", "no_duplicates", "no_conflicts", "no_finding"}
 
 
 def infinite(ends):
