@@ -335,8 +335,6 @@ class Check(Protocol):
     """Whether `true` and `false` are arguments: `false` switches the check off, and a rule may name the check alone."""
     WHOLE_ROWS: bool = False
     """Whether it compares whole rows: the rule then names no column."""
-    CONVERSATIONS: bool = False
-    """Whether it reads turns: a recipe with such a rule needs a source of conversations."""
     PANDERA: str = ""
     """What pandera calls it: a check, or `nullable` or `unique` of a column. Empty where pandera has none."""
     PANDERA_ARGUMENT: str = "value"
@@ -362,3 +360,7 @@ class Check(Protocol):
     def to_pandera(self, argument: Any) -> Sequence[Any] | None:
         """The arguments of pandera's check that finds the same rows; None where the engine has to find them."""
         return None
+
+
+class ConversationCheck(Check):
+    """A check that reads the turns of conversations: a recipe with such a rule needs a source that has some."""

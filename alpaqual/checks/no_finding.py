@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from alpaqual import sql
-from alpaqual.contracts import Check, FailingRows
+from alpaqual.contracts import ConversationCheck, FailingRows
 from alpaqual.conversation.findings import FINDINGS
 from alpaqual.quote import literal
 
 
-class Plugin(Check):
+class Plugin(ConversationCheck):
     """Finds conversations that have something which a model should not learn from."""
 
     DESCRIPTION = "The conversation does not have this defect of its turns, tool calls or weights."
     ARGUMENT: Any = Literal[tuple(FINDINGS)]
     WHOLE_ROWS = True
-    CONVERSATIONS = True
 
     def failing(self, argument: str, column: str) -> FailingRows:
         """Rows with the finding."""

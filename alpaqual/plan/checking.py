@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import msgspec
 
+from alpaqual.contracts import ConversationCheck
 from alpaqual.errors import Problem
 from alpaqual.plan.checks import Column, failing
 from alpaqual.plan.compilation import Compilation
@@ -71,7 +72,7 @@ def _without_conversations(compilation: Compilation) -> Iterator[Problem]:
         return
     for rule in compilation.recipe.rules:
         for check, _ in checks_of(rule):
-            if getattr(check_plugins()[check], "CONVERSATIONS", False):
+            if isinstance(check_plugins()[check], ConversationCheck):
                 file, _, line = compilation.recipe.rule_places.get(rule.id, "").rpartition(":")
                 message = f"rule '{rule.id}' is about conversations, and no source has any: leave it out"
                 yield Problem(file, int(line or 0), 1, message)

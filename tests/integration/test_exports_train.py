@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from training.talks import CALL, CALLS
 
 from alpaqual import registry
 from alpaqual.job import Job, Launch, Lora, Machine, Model, Steps, Text
@@ -161,17 +162,15 @@ def exported(where: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 HEADER = "{{ tools | tojson if tools else '' }}{% for m in messages %}<|{{ m['role'] }}|>\n"
-CALLS = (
+TURN = (
     "{{ m['content'] or '' }}{% for c in m['tool_calls'] or [] %}{{ c['function']['name'] }}{{ c['function']['arguments'] | tojson }}"
     "{% endfor %}</s>"
 )
-PLAIN = HEADER + CALLS + "{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+PLAIN = HEADER + TURN + "{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
 MARKED = (
-    f"{HEADER}{{% if m['role'] == 'assistant' %}}{{% generation %}}{CALLS}{{% endgeneration %}}{{% else %}}{CALLS}{{% endif %}}"
+    f"{HEADER}{{% if m['role'] == 'assistant' %}}{{% generation %}}{TURN}{{% endgeneration %}}{{% else %}}{TURN}{{% endif %}}"
     "{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
 )
-TOOL = {"type": "function", "function": {"name": "convert", "parameters": {"type": "object", "properties": {}}}}
-CALL = {"id": "t", "type": "function", "function": {"name": "convert", "arguments": '{"km": 2}'}}
 TALKS: list[dict[str, Any]] = [
     {
         "id": "several",
@@ -183,16 +182,7 @@ TALKS: list[dict[str, Any]] = [
             {"role": "assistant", "content": "d"},
         ],
     },
-    {
-        "id": "tools",
-        "messages": [
-            {"role": "user", "content": "2 km in miles?"},
-            {"role": "assistant", "content": None, "tool_calls": [CALL]},
-            {"role": "tool", "tool_call_id": "t", "content": "1.24"},
-            {"role": "assistant", "content": "1.24 miles."},
-        ],
-        "tools": [TOOL],
-    },
+    CALLS,
 ]
 WEIGHTED = {
     "id": "weights",

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,10 @@ def test_every_error_class_is_in_the_tree() -> None:
     ]
 
     assert stray == []
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    """Pytest imports a test file by its name alone: of two with one name, it refuses the second."""
+    count = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+
+    assert [name for name, files in count.items() if files > 1] == []

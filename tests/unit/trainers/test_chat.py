@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
 from training import rows, tiny_job, write_rows, write_tokenizer
+from training.talks import CALLS, TOOL
 
 from alpaqual.job import JobError, Text
 from alpaqual.trainers._chat import RowError, labelled
@@ -36,18 +37,6 @@ TOOLS = (
     "{% for k, v in c['function']['arguments'].items() %} {{ k }}={{ v }}{% endfor %}{% endfor %}{% endif %}</s>{% endfor %}"
     "{% if add_generation_prompt %}<s>assistant\n{% endif %}"
 )
-CALL = {"id": "t", "type": "function", "function": {"name": "convert", "arguments": '{"km": 2}'}}
-TOOL = {"type": "function", "function": {"name": "convert", "parameters": {"type": "object", "properties": {}}}}
-CALLS = {
-    "id": "calls",
-    "messages": [
-        {"role": "user", "content": "2 km in miles?"},
-        {"role": "assistant", "content": None, "tool_calls": [CALL]},
-        {"role": "tool", "tool_call_id": "t", "content": "1.24"},
-        {"role": "assistant", "content": "1.24 miles."},
-    ],
-    "tools": [TOOL],
-}
 
 
 @pytest.fixture(scope="module")
