@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from alpaqual.engines import viewing
-from alpaqual.plan.checks import failing
+from alpaqual.plan.checks import Columns, failing
 from alpaqual.quote import name as quoted
 from alpaqual.recipe.check_plugins import check_plugins
 from alpaqual.recipe.crosscheck import checks_of
@@ -63,7 +63,7 @@ def _holding(rule: Rule) -> Any:
         pl = polars()
         absent = [pl.lit(None, pl.String).alias(field) for field in ROW_FIELDS if field not in frame.columns]
         numbered = frame.with_columns(*absent).with_row_index("n").with_columns(pl.col("n").cast(pl.Int64))
-        found = failing(rule, 0, quoted)
+        found = failing(rule, 0, Columns(quoted))
         parts = [f"rows AS ({_WITH_IDS})"] + ([f"{found.helper[0]} AS ({found.helper[1]})"] if found.helper else [])
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "frame.parquet"

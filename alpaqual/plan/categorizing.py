@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import msgspec
 
-from alpaqual.plan.checks import Column
+from alpaqual.plan.checks import Columns
 from alpaqual.plan.compilation import Compilation
 from alpaqual.plan.facts import CategoryFacts, StageFacts
 from alpaqual.plan.loading import LoadStage
@@ -30,18 +30,18 @@ class CategorizeStage(Stage):
     categories: tuple[Category, ...]
     places: tuple[str, ...]
     """`file:line` of each category."""
-    column: Column = field(compare=False, repr=False)
+    columns: Columns = field(compare=False, repr=False)
 
     @property
     def parts(self) -> Iterator[tuple[str, str]]:
         for place, category in zip(self.places, self.categories, strict=True):
-            yield place, row_categories([category], self.column)
+            yield place, row_categories([category], self.columns)
 
 
 def categorize_stages(compilation: Compilation) -> Iterator[CategorizeStage]:
     """The one stage that finds the categories of a recipe; none where it has no categories."""
     categories, places = compilation.recipe.categories, compilation.recipe.category_places
-    column = compilation.columns
+    columns = compilation.columns.named
     if not categories:
         return
     described = {
@@ -53,15 +53,15 @@ def categorize_stages(compilation: Compilation) -> Iterator[CategorizeStage]:
     yield CategorizeStage(
         settings={"categories": described},
         inputs=compilation.inputs((LoadStage, "")),
-        statements=tuple(_statements(categories, column)),
+        statements=tuple(_statements(categories, columns)),
         categories=tuple(categories),
         places=tuple(places),
-        column=column,
+        columns=columns,
     )
 
 
-def _statements(categories: Sequence[Category], column: Column) -> Iterator[KeptTable | Facts]:
-    yield KeptTable(ROW_CATEGORIES, row_categories(categories, column))
+def _statements(categories: Sequence[Category], columns: Columns) -> Iterator[KeptTable | Facts]:
+    yield KeptTable(ROW_CATEGORIES, row_categories(categories, columns))
     counts = f"SELECT category, COUNT(*) AS rows FROM {ROW_CATEGORIES} GROUP BY category ORDER BY category"
     yield Facts("category_rows", counts)
     hits = [
@@ -74,13 +74,13 @@ def _statements(categories: Sequence[Category], column: Column) -> Iterator[Kept
         yield Facts("keywords", "\nUNION ALL\n".join(hits) + "\nORDER BY category, keyword")
 
 
-def row_categories(categories: Sequence[Category], column: Column) -> str:
+def row_categories(categories: Sequence[Category], columns: Columns) -> str:
     """SQL: category, n, id and hits of the rows of every category; `hits` has a bit for each keyword."""
     declared = [category.category for category in categories if category.category is not None]
-    return "\nUNION ALL\n".join(_rows_of(category, column, declared) for category in categories)
+    return "\nUNION ALL\n".join(_rows_of(category, columns, declared) for category in categories)
 
 
-def _rows_of(category: Category, column: Column, declared: Sequence[str]) -> str:
+def _rows_of(category: Category, columns: Columns, declared: Sequence[str]) -> str:
     """SQL: category, n, id and hits of the rows of one category."""
     called = literal(category.category)
     if category.keywords is not None:
@@ -94,8 +94,8 @@ def _rows_of(category: Category, column: Column, declared: Sequence[str]) -> str
     if category.pattern is not None:
         return f"{chosen} REGEXP_MATCHES({_joined(category.over or ROW_FIELDS)}, {literal(category.pattern)})"
     if category.where is not None:
-        return f"{chosen} {render_where(category.where, column)}"
-    own = column(str(category.column))
+        return f"{chosen} {render_where(category.where, columns.quoted, columns.fractions)}"
+    own = columns.quoted(str(category.column))
     if category.values is not None:
         return f"{chosen} {among(own, category.values)}"
     # A category from a whole number in a column of numbers is named 1, not 1.0.

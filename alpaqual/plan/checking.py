@@ -10,7 +10,7 @@ import msgspec
 
 from alpaqual.contracts import ConversationCheck
 from alpaqual.errors import Problem
-from alpaqual.plan.checks import Column, failing
+from alpaqual.plan.checks import Columns, failing
 from alpaqual.plan.compilation import Compilation
 from alpaqual.plan.facts import CheckFacts, StageFacts
 from alpaqual.plan.loading import LoadStage
@@ -38,17 +38,17 @@ class CheckStage(Stage):
     rules: tuple[Rule, ...]
     places: tuple[str, ...]
     """`file:line` of each rule."""
-    column: Column = field(compare=False, repr=False)
+    columns: Columns = field(compare=False, repr=False)
 
     @property
     def parts(self) -> Iterator[tuple[str, str]]:
         for place, rule in zip(self.places, self.rules, strict=True):
-            yield place, failures([rule], self.column)
+            yield place, failures([rule], self.columns)
 
 
 def check_stages(compilation: Compilation) -> Iterator[CheckStage]:
     """The one stage that checks the rules of a recipe; none where it has no rules."""
-    rules, column, places = compilation.recipe.rules, compilation.columns, compilation.recipe.rule_places
+    rules, columns, places = compilation.recipe.rules, compilation.columns.named, compilation.recipe.rule_places
     if not rules:
         return
     compilation.problems += _without_conversations(compilation)
@@ -59,10 +59,10 @@ def check_stages(compilation: Compilation) -> Iterator[CheckStage]:
     yield CheckStage(
         settings={"rules": described},
         inputs=compilation.inputs((LoadStage, "")),
-        statements=(KeptTable(FAILURES, failures(rules, column)), Facts("failing", COUNTS)),
+        statements=(KeptTable(FAILURES, failures(rules, columns)), Facts("failing", COUNTS)),
         rules=tuple(rules),
         places=tuple(places.get(rule.id, "") for rule in rules),
-        column=column,
+        columns=columns,
     )
 
 
@@ -78,17 +78,17 @@ def _without_conversations(compilation: Compilation) -> Iterator[Problem]:
                 yield Problem(file, int(line or 0), 1, message)
 
 
-def failures(rules: Sequence[Rule], column: Column) -> str:
+def failures(rules: Sequence[Rule], columns: Columns) -> str:
     """SQL: rule, n, id, column and value of every failing row.
 
     A row's failures are the bits of one number, so that its texts are read once for all rules.
     """
     parts = [rules[start : start + _MASK_BITS] for start in range(0, len(rules), _MASK_BITS)]
-    return "\nUNION ALL\n".join(_failures(part, start * _MASK_BITS, column) for start, part in enumerate(parts))
+    return "\nUNION ALL\n".join(_failures(part, start * _MASK_BITS, columns) for start, part in enumerate(parts))
 
 
-def _failures(rules: Sequence[Rule], start: int, column: Column) -> str:
-    found = [failing(rule, start + position, column) for position, rule in enumerate(rules)]
+def _failures(rules: Sequence[Rule], start: int, columns: Columns) -> str:
+    found = [failing(rule, start + position, columns) for position, rule in enumerate(rules)]
     helpers = "".join(f"{fail.helper[0]} AS ({fail.helper[1]}),\n" for fail in found if fail.helper)
     mask = "\n  + ".join(f"CASE WHEN {fail.predicate} THEN {1 << bit} ELSE 0 END" for bit, fail in enumerate(found))
     listed = ", ".join(f"({1 << bit}, {literal(fail.rule)}, {literal(fail.column)})" for bit, fail in enumerate(found))

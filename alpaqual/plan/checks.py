@@ -11,8 +11,16 @@ from alpaqual.recipe.crosscheck import checks_of
 from alpaqual.recipe.expression import render_where
 from alpaqual.recipe.model import Rule
 
-Column = Callable[[str], str]
-"""Gives the quoted column of `rows` for a column name that a recipe uses."""
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of `rows` that rules and categories name.
+
+    `quoted` gives the quoted column for a name of a recipe; `fractions` are the quoted columns that may hold NaN.
+    """
+
+    quoted: Callable[[str], str]
+    fractions: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -30,13 +38,13 @@ class Failing:
     helper: tuple[str, str] | None = None
 
 
-def failing(rule: Rule, position: int, column: Column) -> Failing:
+def failing(rule: Rule, position: int, columns: Columns) -> Failing:
     """The SQL of one rule; `position` makes the helper's name."""
     if rule.where is not None:
-        predicate = f"NOT ({render_where(rule.where, column)})"
+        predicate = f"NOT ({render_where(rule.where, columns.quoted, columns.fractions)})"
         return Failing(rule.id, "", sql.or_false(predicate), sql.text("NULL"))
     check, argument = checks_of(rule)[0]
-    named = column(rule.column) if rule.column is not None else ""
+    named = columns.quoted(rule.column) if rule.column is not None else ""
     found = check_plugins()[check].failing(argument, named)
     shown, value = found.column or str(rule.column), found.value or sql.text(named)
     if not found.query:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from alpaqual.errors import Problem
+from alpaqual.plan.checks import Columns
+from alpaqual.plan.conversations import COLUMNS as CONVERSATION_COLUMNS
 from alpaqual.quote import name
 from alpaqual.recipe.check_plugins import check_plugins
 from alpaqual.recipe.crosscheck import checks_of
@@ -37,14 +39,11 @@ class SourceColumns:
             for column in sorted({column for columns in self.carried.values() for column in columns})
         }
 
-    def __call__(self, column: str) -> str:
-        """`quoted`, for a function that also asks which columns hold fractions."""
-        return self.quoted(column)
-
     @property
-    def fractions(self) -> frozenset[str]:
-        """The quoted columns of `rows` that hold fractions, and so may hold NaN."""
-        return frozenset(name(stored_column(column)) for column, kind in self.types.items() if kind == "DOUBLE")
+    def named(self) -> Columns:
+        """The columns of `rows` by the names of the recipe. A column of fractions may hold NaN."""
+        fractions = (name(stored_column(column)) for column, kind in self.types.items() if kind == "DOUBLE")
+        return Columns(self.quoted, frozenset(fractions))
 
     def quoted(self, column: str) -> str:
         """The quoted column of `rows` that a name of the recipe means."""
@@ -101,10 +100,11 @@ def named_columns(recipe: Recipe) -> Iterator[tuple[str, Path | str]]:
 def stored_column(source_column: str) -> str:
     """The name under which `rows` holds one of a source's own columns.
 
-    A column of a reserved name is kept as `source.<name>`. A recipe may write `source.` before any column's name.
+    A column of a reserved name, or of one that conversations have in `rows`, is kept as `source.<name>`. A recipe may write
+    `source.` before any column's name.
     """
     plain = source_column.removeprefix("source.")
-    return f"source.{plain}" if plain in RESERVED_COLUMNS else plain
+    return f"source.{plain}" if plain in RESERVED_COLUMNS or plain in CONVERSATION_COLUMNS else plain
 
 
 def kept_type(kinds: Sequence[str]) -> str:

@@ -22,16 +22,16 @@ def parse_where(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_name(node) for node in _columns(_tree(text))))
 
 
-def render_where(text: str, column: Callable[[str], str]) -> str:
+def render_where(text: str, column: Callable[[str], str], fractions: Collection[str] = ()) -> str:
     """The expression as SQL, each column name replaced by what `column` gives for it: a quoted name.
 
-    `column.fractions`, where there is such, are the quoted names of columns that may hold NaN. A NaN is neither greater nor less than a number: DuckDB
-    takes it for the greatest. The result is parsed and checked again: it holds allowed SQL and the given columns alone. Raises ExpressionError.
+    `fractions` are the quoted names of columns that may hold NaN. A NaN is neither greater nor less than a number; DuckDB
+    takes it for the greatest. The expression with its columns is parsed and checked again: it holds allowed SQL and the given
+    columns alone. Raises ExpressionError.
     """
     names = dict.fromkeys(_name(node) for node in _columns(_tree(text)))
     pairs = tuple((name, column(name)) for name in names)
     rendered = _rendered(text, pairs)
-    fractions: Collection[str] = getattr(column, "fractions", ())
     wide = frozenset(sql for _, sql in pairs if sql in fractions)
     return _without_nan(rendered, wide) if wide else rendered
 

@@ -180,3 +180,27 @@ def test_structs_of_parquet_have_no_keys_of_other_rows(project: Project) -> None
     found = [row["messages"] for row in dataset(run)]
     assert TOOL_TURNS in found
     assert [*PLAIN, {**PLAIN[0], "x": 1}, PLAIN[1]] in found
+
+
+@pytest.mark.parametrize(
+    ("column", "texts"),
+    [(column, {"instruction": "a", "output": "b"}) for column in ("turns", "findings", "tools", "messages")]
+    + [(column, {"messages": PLAIN}) for column in ("turns", "findings")],
+)
+def test_the_datas_column_of_a_name_that_conversations_have(
+    project: Project, column: str, texts: dict[str, Any]
+) -> None:
+    """A rule, a category and the rows to grade have the data's value, not alpaqual's."""
+    project.write("d.jsonl", "".join(json.dumps({**texts, column: value}) + "\n" for value in (3, 9)))
+    recipe = project.write(
+        "recipe.yaml",
+        "version: 1\nname: r\nsources: [{path: d.jsonl}]\n"
+        f"rules: [{{id: few, column: {column}, check: {{less_than: 5}}, drop: true, fail: 100%}}]\n"
+        f"categories: [{{category: three, where: {column} = 3}}]\n"
+        "graders: {g: {model: openai/gpt-4o-mini, scale: {min: 0, max: 5, step: 1}}}\ndatasets: {good: {threshold: {g: 3}}}\n",
+    )
+    run = alpaqual.run(recipe, until="categorising")
+    assert run.results.categories["three"].rows == 1
+    assert [rule.failing_rows for rule in run.results.rules] == [1]
+    (estimate,) = alpaqual.api.estimate(alpaqual.plan_recipe(recipe))
+    assert estimate.rows == 1

@@ -17,6 +17,7 @@ from alpaqual.checks.no_duplicates import Duplicates
 from alpaqual.checks.str_length import Length
 from alpaqual.engines.duckdb import Plugin as DuckDB
 from alpaqual.plan.checking import COUNTS, failures
+from alpaqual.plan.checks import Columns
 from alpaqual.quote import name
 from alpaqual.recipe.crosscheck import checks_of
 from alpaqual.recipe.model import Check, Rule
@@ -123,7 +124,7 @@ def by_sql(database, folder, frame, rule):
     hashed = [f"{abs(hash(each.rpartition('-')[0] or each)):x}" + ("-2" if "-" in each else "") for each in ids]
     frame.with_columns(id=pl.Series(hashed, dtype=pl.String)).write_parquet(path)
     database.view("rows", [path])
-    database.create("failures", failures([rule], name), "failures")
+    database.create("failures", failures([rule], Columns(name)), "failures")
     numbers = [n for (n,) in database.all_rows("SELECT n FROM failures")]
     assert len(numbers) == len(set(numbers))
     assert database.all_rows(COUNTS) == ([(rule.id, len(numbers))] if numbers else [])
