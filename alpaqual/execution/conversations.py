@@ -12,7 +12,7 @@ from alpaqual.conversation.findings import findings_of
 from alpaqual.conversation.json_values import ConversationError, parsed
 from alpaqual.conversation.layouts import conversation_of
 from alpaqual.conversation.rendering import instruction_of, response_of
-from alpaqual.plan.conversations import NO_TURNS, ConversationReading
+from alpaqual.plan.conversations import NO_TURNS, ConversationReading, too_long
 
 _BATCH = 5_000
 
@@ -36,8 +36,7 @@ def _row(reading: ConversationReading, position: int, *cells: str | None) -> _Ce
         return (position, str(error), None, None, None, None, None, None, None)
     texts = (instruction_of(found), response_of(found))
     if len(messages or "".join(texts)) + len(tools or "") > reading.most:
-        shown = f"{reading.most // 2**20} million" if reading.most % 2**20 == 0 else reading.most
-        return (position, f"more than {shown} characters", None, None, None, None, None, None, None)
+        return (position, too_long(reading.most), None, None, None, None, None, None, None)
     identity = None
     if messages is not None:
         identity = hashlib.sha256(f"{len(messages)}:{messages}{tools}".encode()).hexdigest()

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ from alpaqual.registry import find
 from alpaqual.store.store import Result, Store
 from alpaqual.trainers._chat import RowError
 from alpaqual.trainers._packages import extra_of
-from alpaqual.trainers._rows import TRAINING_ROWS, refuse_conversations, write_training_rows
+from alpaqual.trainers._rows import refuse_conversations
 
 _POLL_SECONDS = 0.5
 _LOG_LINES = 15
@@ -76,46 +75,6 @@ def check_packages(training: Training) -> None:
             f"training needs {', '.join(missing)} here: pip install 'alpaqual[{_extra(missing)}]'; or train on another machine: "
             "launch: {start: elsewhere} writes the jobs and starts none"
         )
-
-
-def write_exports(plan: Plan, job: Job, folder: RunFolder) -> None:
-    """Write what other trainers read of a job whose rows are selected: exports/<trainer>/<dataset>/ of the run folder.
-
-    Raises StageError where every row of the dataset is held out.
-    """
-    training = plan.recipe.text.training
-    for name in training.exports if training is not None else ():
-        plugin: Trainer = find("trainers", name)()
-        target = f"exports/{name}/{job.dataset}"
-        _check_prompt(job, folder, exported=True)
-        exported = _beside(job, plan, folder.path, folder.path / target)
-        files = plugin.files(dataclasses.replace(exported, **_training_rows(job, folder, target)))
-        for file, text in files.items():
-            folder.write(f"{target}/{file}", text, _mode(file))
-
-
-def _check_prompt(job: Job, folder: RunFolder, *, exported: bool) -> None:
-    """Raises StageError for a row that the job's prompt, or that of its exports, cannot render."""
-    for data in filter(None, (job.data, job.held_out)):
-        try:
-            refuse_conversations(job, folder.prepared(f"{DATASETS}/{data}"), exported=exported)
-        except RowError as error:
-            raise StageError(f"{data}: {error}") from None
-
-
-def _training_rows(job: Job, folder: RunFolder, target: str) -> dict[str, Any]:
-    """Write the rows that are trained on beside an export, where some are held out. Returns the fields of its job that differ."""
-    copy = f"{target}/{TRAINING_ROWS}"
-    if job.held_out is None:
-        return {}
-    data, held_out = (folder.prepared(f"{DATASETS}/{name}") for name in (job.data, job.held_out))
-    with tempfile.TemporaryDirectory(dir=folder.path) as temporary:
-        path = Path(temporary, TRAINING_ROWS)
-        rows, digest = write_training_rows(data, held_out, path)
-        if not rows:
-            raise StageError(f"{target}: no row of {job.dataset} is left to train on: all are in training.held_out")
-        folder.place(path, copy)
-    return {"data": TRAINING_ROWS, "data_sha256": digest}
 
 
 def is_trained(folder: Path, stage: TrainStage, store: Store) -> bool:
@@ -175,7 +134,7 @@ class TrainingRun:
     @property
     def job(self) -> Job:
         """The job with its paths relative to its folder, which has its rows."""
-        beside = _beside(self.filled, self.plan, self.run.path, self.folder)
+        beside = job_beside(self.filled, self.plan, self.run.path, self.folder)
         held_out = None if self.filled.held_out is None else f"{_DATA}/{self.filled.held_out}"
         return dataclasses.replace(beside, data=f"{_DATA}/{self.filled.data}", held_out=held_out)
 
@@ -205,7 +164,7 @@ class TrainingRun:
         for name in filter(None, (self.filled.data, self.filled.held_out)):
             self.run.place_job_data(self.run.prepared(f"{DATASETS}/{name}"), f"{self.path}/{_DATA}/{name}")
         for name, text in self.plugin.files(self.job).items():
-            self.run.write_job(f"{self.path}/{name}", text, _mode(name))
+            self.run.write_job(f"{self.path}/{name}", text, file_mode(name))
 
     def _keeps_model(self) -> bool:
         """Whether the job's place has the model of a finished run, of other rows or settings."""
@@ -334,7 +293,7 @@ def trains_elsewhere(training: Training) -> bool:
 def fill_job(plan: Plan, stage: TrainStage, store: Store, folder: RunFolder) -> Job:
     """The stage's job with what is known once its rows are selected: digests, key and lineage."""
     job = stage.job
-    _check_prompt(job, folder, exported=False)
+    _check_prompt(job, plan, folder)
     digest = store.digest(folder.prepared(f"{DATASETS}/{job.data}"))
     held_out = None if job.held_out is None else store.digest(folder.prepared(f"{DATASETS}/{job.held_out}"))
     # Every score, with the reply of the ledger that it was read from where the grader keeps it.
@@ -352,7 +311,18 @@ def fill_job(plan: Plan, stage: TrainStage, store: Store, folder: RunFolder) -> 
     return dataclasses.replace(job, key=key, data_sha256=digest, held_out_sha256=held_out or "", lineage=lineage)
 
 
-def _beside(job: Job, plan: Plan, run: Path, folder: Path) -> Job:
+def _check_prompt(job: Job, plan: Plan, folder: RunFolder) -> None:
+    """Raises StageError for a row that the job's prompt, or that of its exports, cannot render."""
+    training = plan.recipe.text.training
+    exported = training is not None and bool(training.exports)
+    for data in filter(None, (job.data, job.held_out)):
+        try:
+            refuse_conversations(job, folder.prepared(f"{DATASETS}/{data}"), exported=exported)
+        except RowError as error:
+            raise StageError(f"{data}: {error}") from None
+
+
+def job_beside(job: Job, plan: Plan, run: Path, folder: Path) -> Job:
     """The job with its paths relative to a folder; paths outside of the project are absolute."""
 
     def path(target: Path) -> str:
@@ -373,7 +343,8 @@ def _beside(job: Job, plan: Plan, run: Path, folder: Path) -> Job:
     )
 
 
-def _mode(name: str) -> int:
+def file_mode(name: str) -> int:
+    """The mode of a job's file: scripts are executable."""
     return 0o755 if name.endswith(".sh") else 0o644
 
 

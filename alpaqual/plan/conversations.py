@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from alpaqual.conversation.normal_form import NORMAL_FORM
-from alpaqual.plan.stage import Export, Statement
-from alpaqual.plan.tables import Table, fates, scanned, turned
+from alpaqual.plan.tables import Table, scanned, turned
 from alpaqual.quote import literal, name
-from alpaqual.values import Fate, SourceFacts
+from alpaqual.values import SourceFacts
 
 COLUMNS: Mapping[str, str] = {"messages": "VARCHAR", "tools": "VARCHAR", "turns": "BIGINT", "findings": "VARCHAR[]"}
 """Columns of `rows` where a source has conversations, with their types: NULL for other rows."""
@@ -22,6 +21,16 @@ NO_TURNS = (
 """The table of conversations in the normal form, before Python fills it.
 
 `findings` are joined by commas. `identity` is a hash of what the texts lack; NULL where they are all there is."""
+
+
+LINE = (
+    "CASE WHEN messages IS NULL "
+    "THEN CAST(JSON_OBJECT('id', rows.id, 'instruction', instruction, 'input', COALESCE(input, ''), 'output', response) AS VARCHAR) "
+    """ELSE CONCAT('{"id":', TO_JSON(rows.id), ',"messages":', messages, CASE WHEN tools IS NULL THEN '' ELSE CONCAT(',"tools":', tools) END, '}') END"""
+)
+"""SQL: the JSON line of a row of a dataset, as three texts or as a conversation.
+
+Its turns are put in as their JSON text, so that no number and no key changes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,17 +111,6 @@ def values(conversation: bool) -> dict[str, str]:
     }
 
 
-def with_conversations(statement: Statement, dataset: str) -> Statement:
-    """A statement of a selection; an export has each row as what it is, in the order of ids.
-
-    The turns are put in as their JSON text, so that no number and no key changes.
-    """
-    if not isinstance(statement, Export):
-        return statement
-    kept = f"SELECT n FROM {fates(dataset)} WHERE fate = '{Fate.KEPT}'"
-    texts = "'id', rows.id, 'instruction', instruction, 'input', COALESCE(input, ''), 'output', response"
-    tools = """CASE WHEN tools IS NULL THEN '' ELSE CONCAT(',"tools":', tools) END"""
-    turns = f"""CONCAT('{{"id":', TO_JSON(rows.id), ',"messages":', messages, {tools}, '}}')"""
-    line = f"CASE WHEN messages IS NULL THEN CAST(JSON_OBJECT({texts}) AS VARCHAR) ELSE {turns} END"
-    query = f"SELECT {line} AS line\nFROM rows JOIN ({kept}) AS kept USING (n) ORDER BY rows.id"
-    return Export(statement.table, query, lines=True)
+def too_long(most: int) -> str:
+    """The reason for a row of more than `most` characters."""
+    return f"more than {most // 2**20} million characters" if most % 2**20 == 0 else f"more than {most} characters"

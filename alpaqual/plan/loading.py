@@ -14,6 +14,7 @@ from alpaqual.plan.conversations import (
     conversation_reading,
     conversation_settings,
     relation,
+    too_long,
     values,
 )
 from alpaqual.plan.facts import LoadFacts, StageFacts
@@ -243,9 +244,8 @@ class _Reading:
         if self.scan.copied and self.conversation is None:
             texts = [text for text in self.texts().values() if text != "''"]
             most = self.facts.options.max_row_bytes
-            shown = f"{most // 2**20} million characters" if most % 2**20 == 0 else f"{most} characters"
             length = " + ".join(f"COALESCE(LENGTH({text}), 0)" for text in texts)
-            cases.append(f"WHEN {length} > {most} THEN 'more than {shown}'")
+            cases.append(f"WHEN {length} > {most} THEN {literal(too_long(most))}")
         cases += [f"WHEN {bad} THEN {reason}" for bad, reason in self.misfits()]
         if self.scan.copied and self.conversation is None:
             cases.insert(0, f"WHEN {self.good()} THEN NULL")

@@ -17,7 +17,7 @@ from alpaqual.amounts import exact
 from alpaqual.plan.categorizing import CategorizeStage
 from alpaqual.plan.checking import CheckStage
 from alpaqual.plan.compilation import Compilation
-from alpaqual.plan.conversations import with_conversations
+from alpaqual.plan.conversations import LINE
 from alpaqual.plan.facts import SelectFacts, StageFacts
 from alpaqual.plan.grading import GradeStage, bucket
 from alpaqual.plan.loading import SOURCE_STRIDE, LoadStage
@@ -73,9 +73,8 @@ def select_stages(compilation: Compilation) -> Iterator[SelectStage]:
             graders=recipe.graders,
             has_categories=bool(recipe.categories),
             limits=limits,
+            conversations=any(facts.is_conversation for facts in compilation.sources),
         )
-        if any(facts.is_conversation for facts in compilation.sources):
-            statements = [with_conversations(each, dataset_name) for each in statements]
         yield SelectStage(
             dataset=dataset_name,
             settings={**settings, "dropping": recipe.dropping},
@@ -84,7 +83,7 @@ def select_stages(compilation: Compilation) -> Iterator[SelectStage]:
         )
 
 
-def selecting_statements(
+def selecting_statements(  # noqa: PLR0913 - one argument for each part of a recipe that decides
     dataset_name: str,
     dataset: Dataset,
     *,
@@ -92,17 +91,19 @@ def selecting_statements(
     graders: Mapping[str, Grader],
     has_categories: bool,
     limits: Mapping[str, Sequence[QuotaLimit]],
+    conversations: bool = False,
 ) -> list[Statement]:
     """The statements of one dataset.
 
-    `dropping` names the rules that drop rows, `limits` those of each quota in the order in which they are met.
+    `dropping` names the rules that drop rows, `limits` those of each quota in the order in which they are met; with
+    `conversations`, rows may be conversations.
     """
     scales = {grader: graders[grader].scale_of_thresholds for grader in dataset.threshold}
-    return list(_Selecting(dataset_name, dataset, dropping, scales, has_categories, limits).statements())
+    return list(_Selecting(dataset_name, dataset, dropping, scales, has_categories, limits, conversations).statements())
 
 
 class _Selecting:
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the same
         self,
         dataset_name: str,
         dataset: Dataset,
@@ -110,6 +111,7 @@ class _Selecting:
         scales: Mapping[str, Scale],
         has_categories: bool,
         limits: Mapping[str, Sequence[QuotaLimit]],
+        conversations: bool,
     ) -> None:
         self.called = dataset_name
         self.dataset = dataset
@@ -117,6 +119,7 @@ class _Selecting:
         self.scales = scales
         self.has_categories = has_categories
         self.limits = limits
+        self.conversations = conversations
         self.graders = list(dataset.threshold)
         self.scores = [f"score{index}" for index in range(len(self.graders))]
         self.pooled = bool(dataset.quotas) or dataset.sample is not None
@@ -132,7 +135,7 @@ class _Selecting:
             yield from self.quotas()
             yield from self.sample()
             yield KeptTable(fates(self.called), self.fates("pool"))
-        yield Export(exported(self.called), self.export())
+        yield Export(exported(self.called), self.export(), lines=self.conversations)
         yield from self.facts()
 
     def pool(self) -> str:
@@ -286,10 +289,10 @@ class _Selecting:
     def export(self) -> str:
         """What training reads, in the order of ids: the same data in another order gives the same file."""
         kept = f"SELECT n FROM {fates(self.called)} WHERE fate = '{Fate.KEPT}'"
-        return (
-            "SELECT rows.id AS id, instruction, COALESCE(input, '') AS input, response AS output\n"
-            f"FROM rows JOIN ({kept}) AS kept USING (n) ORDER BY rows.id"
-        )
+        picked = "rows.id AS id, instruction, COALESCE(input, '') AS input, response AS output"
+        if self.conversations:
+            picked = f"{LINE} AS line"
+        return f"SELECT {picked}\nFROM rows JOIN ({kept}) AS kept USING (n) ORDER BY rows.id"
 
     def facts(self) -> Iterator[Statement]:
         """Rows of each fate; of them, those that the threshold keeps by itself (`above`), those that quotas added to it,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from alpaqual.compression import open_bytes
+from alpaqual.conversation.json_values import kind_of
 
 
 def lines(file: str, most: int) -> Iterator[tuple[int, bytes | None]]:
@@ -43,19 +44,3 @@ def json_row(text: bytes, place: str) -> tuple[dict[str, Any] | None, str]:
     if not isinstance(value, dict):
         return None, f"{place}: {kind_of(value)} where a row (an object) should be"
     return value, ""
-
-
-def kind_of(value: Any) -> str:
-    """A JSON value's kind, for a message."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true or false"
-    names: dict[type, str] = {
-        dict: "an object",
-        list: "a list",
-        str: "a text",
-        int: "a number",
-        float: "a number",
-    }
-    return names[type(value)]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from alpaqual.compression import open_bytes
+from alpaqual.conversation.json_values import kind_of
 from alpaqual.sources import jsonl
-from alpaqual.sources._reading import kind_of
 from alpaqual.values import PLAIN, ReadOptions
 
 

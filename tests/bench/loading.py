@@ -11,14 +11,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import statistics
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from measuring import REPOSITORY, Contender, installed, machine, measure, progress, publish, spread, table, versions
+from measuring import (
+    REPOSITORY,
+    Contender,
+    installed,
+    machine,
+    measure_contender,
+    progress,
+    publish,
+    spread,
+    table,
+    versions,
+)
 
 RECIPE = "version: 1\nname: load\nsources:\n  - {path: PATH, fields: {instruction: instruction, input: input, response: output}}\ndatasets: {full: {}}\n"
 SMALL_FILES = 10_000
@@ -98,10 +108,7 @@ def _run(field: Sequence[Contender], rounds: int, folder: Path) -> None:
     for turn in range(rounds + 1):
         for contender in field if turn % 2 else reversed(field):
             place = folder / "place"
-            shutil.rmtree(place, ignore_errors=True)
-            place.mkdir()
-            contender.prepare(place)
-            sample = measure(contender.command(place), place, contender.environment)
+            sample = measure_contender(contender, place)
             progress(f"{turn}/{rounds} {contender.name}: {sample.cpu:.2f} s of CPU")
             if turn:
                 contender.samples.append(sample)

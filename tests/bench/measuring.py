@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import signal
 import statistics
 import subprocess
@@ -78,6 +79,15 @@ def progress(text: str) -> None:
 def alpaqual_environment() -> dict[str, str]:
     """alpaqual is taken from PYTHONPATH where it is set, from this checkout otherwise."""
     return {"PYTHONPATH": os.environ.get("PYTHONPATH") or str(REPOSITORY)}
+
+
+def measure_contender(contender: Contender, place: Path) -> Sample:
+    """Run a contender once, in an empty folder that it has prepared or, with `keep_folder`, in what the last round left."""
+    if not contender.keep_folder:
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        contender.prepare(place)
+    return measure(contender.command(place), place, contender.environment, tree=contender.tree)
 
 
 def measure(

@@ -29,7 +29,7 @@ from measuring import (
     installed,
     kept_rows,
     machine,
-    measure,
+    measure_contender,
     progress,
     publish,
     ratio,
@@ -179,11 +179,7 @@ def play(field: list[Contender], folder: Path, rounds: int) -> None:
                 continue
             place = folder / (contender.folder or contender.name.replace(" ", "-").replace(",", "").replace("`", ""))
             shutil.rmtree(folder / "caches", ignore_errors=True)
-            if not contender.keep_folder:
-                shutil.rmtree(place, ignore_errors=True)
-                place.mkdir()
-                contender.prepare(place)
-            sample = measure(contender.command(place), place, contender.environment, tree=contender.tree)
+            sample = measure_contender(contender, place)
             rows, digest = kept_rows(place / contender.output)
             if contender.rows is not None and (rows, digest) != (contender.rows, contender.digest):
                 raise SystemExit(f"{contender.name}: kept other rows than the round before")

@@ -20,7 +20,7 @@ from measuring import (
     alpaqual_environment,
     installed,
     machine,
-    measure,
+    measure_contender,
     progress,
     publish,
     table,
@@ -118,10 +118,7 @@ def main() -> None:
                 if contender.missing:
                     continue
                 place = Path(temporary) / "place"
-                shutil.rmtree(place, ignore_errors=True)
-                place.mkdir()
-                contender.prepare(place)
-                sample = measure(contender.command(place), place, contender.environment)
+                sample = measure_contender(contender, place)
                 progress(f"{turn}/{given.rounds} {contender.name}: {sample.wall:.3f} s")
                 if turn:
                     contender.samples.append(sample)

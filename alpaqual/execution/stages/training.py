@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from alpaqual.execution.execution import Execution
+from alpaqual.execution.exports import write_exports
 from alpaqual.execution.folder import RunFolder
 from alpaqual.execution.training import (
     Trained,
@@ -13,7 +14,6 @@ from alpaqual.execution.training import (
     fill_job,
     is_trained,
     trains_elsewhere,
-    write_exports,
 )
 from alpaqual.plan.training import TrainStage
 from alpaqual.recipe.training import Training
