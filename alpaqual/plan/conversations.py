@@ -23,16 +23,6 @@ NO_TURNS = (
 `findings` are joined by commas. `identity` is a hash of what the texts lack; NULL where they are all there is."""
 
 
-LINE = (
-    "CASE WHEN messages IS NULL "
-    "THEN CAST(JSON_OBJECT('id', rows.id, 'instruction', instruction, 'input', COALESCE(input, ''), 'output', response) AS VARCHAR) "
-    """ELSE CONCAT('{"id":', TO_JSON(rows.id), ',"messages":', messages, CASE WHEN tools IS NULL THEN '' ELSE CONCAT(',"tools":', tools) END, '}') END"""
-)
-"""SQL: the JSON line of a row of a dataset, as three texts or as a conversation.
-
-Its turns are put in as their JSON text, so that no number and no key changes."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class ConversationReading:
     """How the rows of a scanned table become conversations."""

@@ -17,7 +17,7 @@ from alpaqual.amounts import exact
 from alpaqual.plan.categorizing import CategorizeStage
 from alpaqual.plan.checking import CheckStage
 from alpaqual.plan.compilation import Compilation
-from alpaqual.plan.conversations import LINE
+from alpaqual.plan.dataset_columns import DatasetColumn, are_plain, dataset_columns, line, selected
 from alpaqual.plan.facts import SelectFacts, StageFacts
 from alpaqual.plan.grading import GradeStage, bucket
 from alpaqual.plan.loading import SOURCE_STRIDE, LoadStage
@@ -73,7 +73,7 @@ def select_stages(compilation: Compilation) -> Iterator[SelectStage]:
             graders=recipe.graders,
             has_categories=bool(recipe.categories),
             limits=limits,
-            conversations=any(facts.is_conversation for facts in compilation.sources),
+            columns=dataset_columns(conversations=any(facts.is_conversation for facts in compilation.sources)),
         )
         yield SelectStage(
             dataset=dataset_name,
@@ -91,15 +91,16 @@ def selecting_statements(  # noqa: PLR0913 - one argument for each part of a rec
     graders: Mapping[str, Grader],
     has_categories: bool,
     limits: Mapping[str, Sequence[QuotaLimit]],
-    conversations: bool = False,
+    columns: Sequence[DatasetColumn] | None = None,
 ) -> list[Statement]:
     """The statements of one dataset.
 
-    `dropping` names the rules that drop rows, `limits` those of each quota in the order in which they are met; with
-    `conversations`, rows may be conversations.
+    `dropping` names the rules that drop rows, `limits` those of each quota in the order in which they are met; `columns` are
+    those of the dataset's file, by default those of three texts.
     """
     scales = {grader: graders[grader].scale_of_thresholds for grader in dataset.threshold}
-    return list(_Selecting(dataset_name, dataset, dropping, scales, has_categories, limits, conversations).statements())
+    kept = dataset_columns() if columns is None else columns
+    return list(_Selecting(dataset_name, dataset, dropping, scales, has_categories, limits, kept).statements())
 
 
 class _Selecting:
@@ -111,7 +112,7 @@ class _Selecting:
         scales: Mapping[str, Scale],
         has_categories: bool,
         limits: Mapping[str, Sequence[QuotaLimit]],
-        conversations: bool,
+        columns: Sequence[DatasetColumn],
     ) -> None:
         self.called = dataset_name
         self.dataset = dataset
@@ -119,7 +120,7 @@ class _Selecting:
         self.scales = scales
         self.has_categories = has_categories
         self.limits = limits
-        self.conversations = conversations
+        self.columns = columns
         self.graders = list(dataset.threshold)
         self.scores = [f"score{index}" for index in range(len(self.graders))]
         self.pooled = bool(dataset.quotas) or dataset.sample is not None
@@ -135,7 +136,7 @@ class _Selecting:
             yield from self.quotas()
             yield from self.sample()
             yield KeptTable(fates(self.called), self.fates("pool"))
-        yield Export(exported(self.called), self.export(), lines=self.conversations)
+        yield Export(exported(self.called), self.export(), lines=not are_plain(self.columns))
         yield from self.facts()
 
     def pool(self) -> str:
@@ -289,9 +290,7 @@ class _Selecting:
     def export(self) -> str:
         """What training reads, in the order of ids: the same data in another order gives the same file."""
         kept = f"SELECT n FROM {fates(self.called)} WHERE fate = '{Fate.KEPT}'"
-        picked = "rows.id AS id, instruction, COALESCE(input, '') AS input, response AS output"
-        if self.conversations:
-            picked = f"{LINE} AS line"
+        picked = selected(self.columns) if are_plain(self.columns) else f"{line(self.columns)} AS line"
         return f"SELECT {picked}\nFROM rows JOIN ({kept}) AS kept USING (n) ORDER BY rows.id"
 
     def facts(self) -> Iterator[Statement]:
