@@ -121,6 +121,11 @@ def _ordered(turn: Turn) -> Turn:
     return {**{str(key): turn[key] for key in _FIRST if key in turn}, **turn}
 
 
+def known_role(given: str, roles: Mapping[str, str]) -> str | None:
+    """What a name of a role means, in any case of its letters; None where `roles` lack it."""
+    return roles.get(given) or roles.get(given.lower())
+
+
 class _TurnReader:
     """Puts single turns into the normal form."""
 
@@ -154,7 +159,7 @@ class _TurnReader:
         """The role of a turn in the normal form, or `function_call`."""
         if not isinstance(given, str):
             raise ConversationError(f"{place}: {'no role' if given is None else f'its role is {kind_of(given)}'}")
-        role = self.roles.get(given) or self.roles.get(given.lower())
+        role = known_role(given, self.roles)
         if role is None:
             close = difflib.get_close_matches(given.lower()[:40], KNOWN_ROLES, 1)
             meant = KNOWN_ROLES[close[0]] if close else "assistant"

@@ -167,11 +167,17 @@ class Plugin:
         """Append rows to a temporary table."""
         if not rows:
             return
-        lists = ", ".join(f"UNNEST(${n}::{kind}[])" for n, kind in enumerate(self.columns(table).values(), 1))
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        kinds = self.columns(table).values()
+        # A value that all rows share is sent once; the first column has a list, which gives the number of rows.
+        shared = [index > 0 and column.count(column[0]) == len(column) for index, column in enumerate(columns)]
+        picked = ", ".join(
+            f"${n}::{kind}" if once else f"UNNEST(${n}::{kind}[])"
+            for n, (kind, once) in enumerate(zip(kinds, shared, strict=True), 1)
+        )
+        values = [column[0] if once else column for column, once in zip(columns, shared, strict=True)]
         with self.cursor(what) as cursor:
-            cursor.execute(
-                f"INSERT INTO {name(table)} SELECT {lists}", [list(each) for each in zip(*rows, strict=True)]
-            )
+            cursor.execute(f"INSERT INTO {name(table)} SELECT {picked}", values)
 
     def table(self, table: str, query: str, path: Path, what: str) -> None:
         """Write a query's rows as Parquet, and make the file readable as `table`.

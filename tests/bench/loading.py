@@ -1,7 +1,9 @@
 """Loading side by side with another checkout: 52,002 rows of CSV, JSON Lines and Parquet; and ten thousand small files.
 
     python tests/bench/loading.py alpaca_52k.parquet --other CHECKOUT
+    python tests/bench/loading.py alpaca_52k.parquet --conversations
 
+With --conversations the rows as triples and as `messages` of one user and one assistant turn are compared instead.
 The recipe has one source and `datasets: {full: {}}`. Each run is a process in a fresh folder; the two checkouts take turns,
 --rounds times after a warm-up, and CPU seconds are compared, which other work on the machine changes least. The small files
 hold the rows of one JSON Lines file. With --page the tables are put into that page.
@@ -30,7 +32,8 @@ from measuring import (
     versions,
 )
 
-RECIPE = "version: 1\nname: load\nsources:\n  - {path: PATH, fields: {instruction: instruction, input: input, response: output}}\ndatasets: {full: {}}\n"
+FIELDS = ", fields: {instruction: instruction, input: input, response: output}"
+RECIPE = f"version: 1\nname: load\nsources:\n  - {{path: PATH{FIELDS}}}\ndatasets: {{full: {{}}}}\n"
 SMALL_FILES = 10_000
 
 
@@ -38,14 +41,20 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path, help="a Parquet file with instruction, input and output")
-    parser.add_argument("--other", type=Path, required=True, help="the checkout to compare with")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--other", type=Path, help="the checkout to compare with")
+    what.add_argument("--conversations", action="store_true", help="compare triples with conversations")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--page", type=Path, help="put the tables into this page")
     given = parser.parse_args()
-    checkouts = {"this": REPOSITORY, "other": given.other.resolve()}
     head = f"{machine()} {versions(installed(Path(sys.executable), 'duckdb'))}. Medians of {given.rounds} rounds."
     with tempfile.TemporaryDirectory(prefix="loading-") as temporary:
         folder = Path(temporary)
+        if given.conversations:
+            text = _conversations(given.data, given.rounds, folder)
+            publish(f"{head}\n\n{text}", "loading.py --conversations", given.page)
+            return
+        checkouts = {"this": REPOSITORY, "other": given.other.resolve()}
         sources = _files(given.data, folder)
         formats = {
             source: [_contender(name, path, root) for name, root in checkouts.items()]
@@ -91,14 +100,38 @@ def _files(data: Path, folder: Path) -> dict[str, Path]:
     return {**paths, "one file": folder / "one" / "*.jsonl", "small files": folder / "many" / "*.jsonl"}
 
 
+def _conversations(data: Path, rounds: int, folder: Path) -> str:
+    """Measure the rows as triples and as conversations, and return the table."""
+    import polars
+
+    rows = polars.read_parquet(data).select("instruction", "input", "output")
+    turns = []
+    for row in rows.to_dicts():
+        question = "\n".join(text for text in (row["instruction"], row["input"]) if text)
+        turns.append([{"role": "user", "content": question}, {"role": "assistant", "content": row["output"]}])
+    lines = []
+    for kind in ("jsonl", "parquet"):
+        field = []
+        for shape, frame in (("triples", rows), ("conversations", polars.DataFrame({"messages": turns}))):
+            path = folder / f"{shape}.{kind}"
+            frame.write_ndjson(path) if kind == "jsonl" else frame.write_parquet(path)
+            recipe = RECIPE if shape == "triples" else RECIPE.replace(FIELDS, "")
+            field.append(_contender(shape, path, REPOSITORY, recipe))
+        _run(field, rounds, folder)
+        triples, talks = field
+        ratio = statistics.median(b.cpu / a.cpu for a, b in zip(triples.samples, talks.samples, strict=True))
+        lines.append([kind, f"{triples.median('cpu'):.2f}", f"{talks.median('cpu'):.2f}", f"{ratio:.2f}"])
+    return table(["52,002 rows", "CPU s, triples", "CPU s, conversations", "median of the ratios"], lines)
+
+
 def _write(folder: Path, files: Iterable[Sequence[str]]) -> None:
     for number, lines in enumerate(files):
         (folder / f"{number:05}.jsonl").write_text("".join(lines), encoding="utf-8")
 
 
-def _contender(name: str, path: Path, root: Path) -> Contender:
+def _contender(name: str, path: Path, root: Path, recipe: str = RECIPE) -> Contender:
     def prepare(place: Path) -> None:
-        (place / "recipe.yaml").write_text(RECIPE.replace("PATH", str(path)), encoding="utf-8")
+        (place / "recipe.yaml").write_text(recipe.replace("PATH", str(path)), encoding="utf-8")
 
     command = [sys.executable, "-m", "alpaqual", "run", "-q", "recipe.yaml"]
     return Contender(name, "", lambda place: command, prepare=prepare, environment={"PYTHONPATH": str(root)})
