@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import pytest
 from tiers import FAST, NIGHTLY, Guard, marked_slow
+from written import WRITTEN
 
 import alpaqual
 from alpaqual.api import Run
@@ -46,6 +47,12 @@ def pytest_runtest_protocol() -> Generator[None, object, object]:
         return (yield)
     finally:
         _guard.on = False
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how many files and rows the property tests of reading compared; processes of xdist do not add theirs."""
+    for line in WRITTEN.lines():
+        terminalreporter.write_line(f"read as written: {line}")
 
 
 class Project:

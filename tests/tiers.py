@@ -4,6 +4,8 @@ fast     what is not marked `slow`: no process is started and torch is not impor
 full     every test; properties are tried on fewer examples, processes are killed at fewer moments, command lines and
          training jobs share processes where the process itself is not what a test is about.
 nightly  every test with every example and moment, each command line and each training job in processes of its own.
+
+ALPAQUAL_EXAMPLES sets the examples of each property in place of the tier: `ALPAQUAL_EXAMPLES=2000 pytest tests/sources`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ TIER = os.environ.get("ALPAQUAL_TESTS") or "full"
 if TIER not in ("fast", "full", "nightly"):
     raise ValueError(f"ALPAQUAL_TESTS={TIER}: it is one of fast, full, nightly")
 FAST, NIGHTLY = TIER == "fast", TIER == "nightly"
+EXAMPLES = int(os.environ.get("ALPAQUAL_EXAMPLES") or 0)
 
 _PARTS = {"fast": 0.1, "full": 0.4, "nightly": 1.0}
 _MARKED = re.compile(r"^pytestmark = .*\bslow\b", re.MULTILINE)
@@ -25,7 +28,7 @@ _MARKED = re.compile(r"^pytestmark = .*\bslow\b", re.MULTILINE)
 
 def examples(nightly: int) -> int:
     """Examples that Hypothesis tries of a property in this tier; `nightly` is the number in the nightly one."""
-    return max(2, round(nightly * _PARTS[TIER]))
+    return EXAMPLES or max(2, round(nightly * _PARTS[TIER]))
 
 
 def moments(full: int, nightly: int) -> range:

@@ -28,6 +28,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_reading_cases import quarantine, rows_of
 from tiers import examples
+from written import WRITTEN
 
 from alpaqual.contracts import Engine
 from alpaqual.engines import open_engine
@@ -173,6 +174,7 @@ def test_json_lines(
     written = [None if isinstance(line, str) else line for line in lines]
     for columns in columns_of(written):
         compare(read(engine, folder / "d.jsonl", "jsonl", columns), written, columns)
+    WRITTEN.add("jsonl", written)
 
 
 @given(
@@ -186,6 +188,7 @@ def test_json(engine: Engine, folder: Path, items: list[Any], indent: int | None
     written = [item if isinstance(item, dict) else None for item in items]
     for columns in columns_of(written):
         compare(read(engine, folder / "d.json", "json", columns), written, columns)
+    WRITTEN.add("json", written)
 
 
 @given(data=st.data(), kind=st.sampled_from(["csv", "tsv"]), compression=COMPRESSION)
@@ -217,6 +220,7 @@ def test_delimited(engine: Engine, folder: Path, data: st.DataObject, kind: str,
         for cells in records
     ]
     compare(read(engine, path, kind, columns), written, columns)
+    WRITTEN.add(kind, written)
 
 
 def typed(rows: Sequence[dict[str, Any]]) -> pa.Table:
@@ -254,6 +258,7 @@ def test_parquet(engine: Engine, folder: Path, rows: list[dict[str, Any]], order
     columns = order.sample(list(rows[0]), len(rows[0]))
     pa.parquet.write_table(typed(rows).select(columns), folder / "d.parquet", row_group_size=batch)
     compare(read(engine, folder / "d.parquet", "parquet", columns), rows, columns)
+    WRITTEN.add("parquet", rows)
 
 
 @given(
@@ -279,6 +284,7 @@ def test_arrow(
         writer.write_table(table, max_chunksize=batch)
     (folder / "d.arrow").write_bytes(COMPRESSED[compression](buffer.getvalue()))
     compare(read(engine, folder / "d.arrow", "arrow", columns), rows, columns)
+    WRITTEN.add("arrow", rows)
 
 
 @given(data=st.data())
@@ -302,3 +308,4 @@ def test_a_whole_run_accounts_for_every_line(tmp_path_factory: pytest.TempPathFa
     wanted = [tuple(plain(line.get(key)) for key in ("instruction", "input", "output")) for line in good]
     assert rows_of(run) == wanted
     assert len(quarantine(run)) == len(lines) - len(good)
+    WRITTEN.add("jsonl, a whole run", [line if line in good else None for line in lines])
