@@ -94,6 +94,11 @@ class Run(FinishedRun):
         return Rows(self._own / "tables" / "grades.parquet")
 
     @property
+    def turn_grades(self) -> Rows:
+        """Every score of a single turn, by graders with `each: turn`: grader, id, turn, score, reason."""
+        return Rows(self._own / "tables" / "turn_grades.parquet")
+
+    @property
     def failures(self) -> Rows:
         """Every failing row of every rule: rule, id, column, value."""
         return Rows(self._own / "tables" / "failures.parquet")

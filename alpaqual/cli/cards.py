@@ -52,8 +52,9 @@ def _card(entries: Sequence[dict[str, Any]], width: int) -> Iterator[str]:
         reasons = "; ".join(reason for reason in entry["reasons"] or () if reason != said)
         why = f": {reasons}" if reasons else ""
         yield from _wrap(_one_line(f"{entry['dataset']}: {entry['fate']}{why}"), width, "  ", "    ")
+    turns = row.get("turn_scores") or {}
     scores = ", ".join(
-        f"{grader} {'no score' if score is None else format(score, 'g')}"
+        f"{grader} {_score(score)}{_turns(turns.get(grader, ()))}"
         for grader, score in (row.get("scores") or {}).items()
     )
     for label, line in (("scores", scores), ("categories", ", ".join(row.get("categories") or ()))):
@@ -65,6 +66,16 @@ def _card(entries: Sequence[dict[str, Any]], width: int) -> Iterator[str]:
             yield from _text(str(row[field]), width)
         elif field != "input":
             yield f"  {field}: empty"
+
+
+def _score(score: float | None) -> str:
+    return "no score" if score is None else format(score, "g")
+
+
+def _turns(turns: Sequence[dict[str, Any]]) -> str:
+    """The scores of single turns, behind that of the row."""
+    listed = ", ".join(f"turn {each['turn']}: {_score(each['score'])}" for each in turns)
+    return f" ({listed})" if listed else ""
 
 
 def _text(text: str, width: int) -> Iterator[str]:

@@ -10,7 +10,7 @@ from alpaqual.amounts import dollars, duration
 from alpaqual.contracts import Ledger as Replies
 from alpaqual.engines import viewing
 from alpaqual.execution.execution import Execution
-from alpaqual.execution.grading import stream
+from alpaqual.execution.graded_items import stream
 from alpaqual.execution.models import price_of
 from alpaqual.execution.pilot import extra_requests, read_golden
 from alpaqual.inference.price import BATCH_DISCOUNT, Price
@@ -31,7 +31,7 @@ _REPLY_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Estimate:
-    """Work that a grader has left: `rows` to grade, `known` of them in the ledger, tokens, US dollars and seconds for the others.
+    """Work that a grader has left: `rows` to grade (or turns, as `items` says), `known` of them in the ledger, tokens, US dollars and seconds for the others.
 
     Dollars are None where no price is known; `price` is the price that they follow from.
     """
@@ -47,6 +47,7 @@ class Estimate:
     at_most: bool = False
     more: int = 0
     batch: bool = False
+    items: str = "rows"
 
     @property
     def calls(self) -> int:
@@ -57,8 +58,8 @@ class Estimate:
         if not self.rows:
             return "its grades are in the store: no calls to pay for"
         if not self.calls:
-            return f"{self.rows:,} rows, all of them in the ledger: 0 calls to pay for"
-        known = f" ({self.known:,} of {self.rows:,} rows are in the ledger)" if self.known else ""
+            return f"{self.rows:,} {self.items}, all of them in the ledger: 0 calls to pay for"
+        known = f" ({self.known:,} of {self.rows:,} {self.items} are in the ledger)" if self.known else ""
         cost = (
             "no price is listed: write 'price:'" if self.cost is None else f"about {dollars(self.cost)} ({self.price})"
         )
@@ -99,9 +100,9 @@ def _estimate(plan: Plan, name: str, grader: Grader, tables: dict[str, Path], le
     seen: set[str] = set()
     rows = known = size = learned = counted = said = 0
     with viewing(tables, plan.recipe.text.engine.kind) as database:
-        for _, row in stream(database, only):
+        for item in stream(database, only, turns=grader.each is not None):
             rows += 1
-            request = plugin.request(row)
+            request = plugin.request(item.row)
             key = ledger.key(request)
             reply = ledger.get(key)
             length = sum(len(text.encode()) for _, text in request.messages)
@@ -141,6 +142,7 @@ def _estimate(plan: Plan, name: str, grader: Grader, tables: dict[str, Path], le
         grader.cascade is not None,
         len(lacking),
         grader.mode == "batch",
+        "rows" if grader.each is None else "turns",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from alpaqual.engines import viewing
@@ -13,7 +13,7 @@ from alpaqual.plan.explain import record_text
 from alpaqual.plan.plan import Plan
 from alpaqual.plan.selecting import SelectStage
 from alpaqual.plan.stage import Stage, fingerprint
-from alpaqual.plan.stages import STAGE_KINDS, StageKind
+from alpaqual.plan.stages import STAGE_KINDS
 from alpaqual.plan.tables import Table
 from alpaqual.store.store import Result, Store
 
@@ -25,8 +25,10 @@ def fill_folder(plan: Plan, results: Mapping[str, Result], store: Store, folder:
         stages = [stage for stage in plan.of(kind.stage) if stage.name in results]
         for stage in stages:
             placed |= {f"{TABLES}/{table.name}.parquet": results[stage.name].table(table.name) for table in kind.shown}
-        if kind.joined is not None and stages:
-            placed[f"{TABLES}/{kind.joined[0]}.parquet"] = _joined(plan, store, kind, stages, results)
+        for name, table_of in kind.joined:
+            keeping = [stage for stage in stages if table_of(stage.subject) in stage.tables]
+            if keeping:
+                placed[f"{TABLES}/{name}.parquet"] = _joined(plan, store, name, table_of, keeping, results)
     for selecting in plan.of(SelectStage):
         if selecting.name in results:
             placed[f"{DATASETS}/{selecting.dataset}.jsonl"] = exported_file(selecting, results[selecting.name])
@@ -36,10 +38,15 @@ def fill_folder(plan: Plan, results: Mapping[str, Result], store: Store, folder:
     folder.write(STAGES, record_text(plan))
 
 
-def _joined(plan: Plan, store: Store, kind: StageKind, stages: list[Stage], results: Mapping[str, Result]) -> Path:
-    """One table of all stages of a kind, kept in the store as a stage's result is."""
-    assert kind.joined is not None
-    name, table_of = kind.joined
+def _joined(
+    plan: Plan,
+    store: Store,
+    name: str,
+    table_of: Callable[[str], Table],
+    stages: list[Stage],
+    results: Mapping[str, Result],
+) -> Path:
+    """One table of all stages that keep one, kept in the store as a stage's result is."""
     tables: dict[Table, Path] = {}
     for stage in stages:
         table = table_of(stage.subject)

@@ -83,7 +83,8 @@ def _unscored(name: str, recipe: Recipe, found: GraderResult, facts: GraderFacts
         # Without an expectation that says how many rows may be unscored, no dataset is selected from part of the scores.
         state = State.WARN if expected else State.ERROR
         reasons = ", ".join(f"{reason}: {rows:,}" for reason, rows in found.unscored_reasons.items())
-        yield state, f"grader {name}: {counted_rows(again)} got no answer ({reasons}); run again to grade them"
+        what = counted_rows(again) if recipe.graders[name].each is None else f"{again:,} turns"
+        yield state, f"grader {name}: {what} got no answer ({reasons}); run again to grade them"
     elif found.unscored and recipe.graders[name].live and not expected:
         yield State.WARN, f"grader {name}: {counted_rows(found.unscored)} of {found.rows:,} got no score"
     if found.rows and found.unscored_reasons.get("no recorded reply") == found.rows:
@@ -104,7 +105,9 @@ def _source_of(grader: Grader) -> str:
         return f"{grader.combine} of {', '.join(grader.of)}"
     if grader.expression is not None:
         return str(grader.kind_plugin.TITLE)
-    return grader.model or (f"column {grader.column}" if grader.column else f"table {grader.table}")
+    if grader.model is not None:
+        return grader.model if grader.of_turns is None else f"{grader.model}, {grader.of_turns} of the turns"
+    return f"column {grader.column}" if grader.column else f"table {grader.table}"
 
 
 def _calls_per_second(replies: ReplyFacts) -> float:

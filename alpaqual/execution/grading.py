@@ -1,35 +1,25 @@
-"""Grades rows with a model: the inference loop with rows as items, and Parquet files of grades as the sink."""
+"""Grades rows with a model: the inference loop with rows or turns as items, and Parquet files of grades as the sink."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from alpaqual.contracts import Engine
 from alpaqual.contracts import Grader as GraderPlugin
-from alpaqual.conversation.normal_form import Conversation
-from alpaqual.conversation.rendering import transcript
+from alpaqual.execution.graded_items import GradeSink, Item, TurnSink, grade_of, stream
 from alpaqual.execution.options import Progress, Watcher
 from alpaqual.inference.client import InferenceClient
-from alpaqual.inference.loop import InferenceLoop, Outcome
-from alpaqual.store.grades import GradeParts
+from alpaqual.inference.loop import InferenceLoop
 from alpaqual.values import Grade, Reply, Request, Row
 
-_ROWS_PER_QUERY = 2_000
-_ROWS = "SELECT n, id, COALESCE(instruction, ''), COALESCE(input, ''), COALESCE(response, ''), {0} FROM rows"
 PILOT = "pilot"
 """Table of the rows (`n`) that are graded first."""
 PILOT_ROWS, OTHER_ROWS = f"n IN (SELECT n FROM {PILOT})", f"n NOT IN (SELECT n FROM {PILOT})"
 """Conditions (SQL) of the rows that are graded first, and of all others."""
-
-NumberedRow = tuple[int, Row]
-"""A row with its number `n`; 0 for a row that is not in the table `rows`."""
 
 
 class RowTask:
@@ -38,13 +28,13 @@ class RowTask:
     def __init__(self, plugin: GraderPlugin) -> None:
         self.plugin = plugin
 
-    def id(self, item: NumberedRow) -> str:
-        """The row's id."""
-        return item[1].id
+    def id(self, item: Item) -> str:
+        """The id of the row or the turn."""
+        return item.id
 
-    def request(self, item: NumberedRow) -> Request:
-        """The request that asks for the row's score."""
-        return self.plugin.request(item[1])
+    def request(self, item: Item) -> Request:
+        """The request that asks for the score."""
+        return self.plugin.request(item.row)
 
     def read(self, reply: Reply) -> Grade:
         """The grade that a reply gives."""
@@ -55,34 +45,8 @@ class RowTask:
         return None if result.score is not None else self.plugin.follow_up(request, result, attempt)
 
 
-class GradeSink:
-    """Writes grades into `parts`, and counts scores and reasons."""
-
-    def __init__(self, parts: GradeParts) -> None:
-        self.parts = parts
-        self.scores: Counter[float] = Counter()
-        self.reasons: Counter[str] = Counter()
-
-    def __len__(self) -> int:
-        return len(self.parts)
-
-    def add(self, item: NumberedRow, outcome: Outcome[Grade]) -> None:
-        """Add the grade of one row."""
-        n, row = item
-        grade = grade_of(outcome)
-        if grade.score is not None:
-            self.scores[grade.score] += 1
-        else:
-            self.reasons[str(grade.reason)] += 1
-        self.parts.add(n, row.id, grade)
-
-    def write(self) -> None:
-        """Write the grades that were added since."""
-        self.parts.write()
-
-
 class Grading:
-    """Grades the rows of an engine that meet the condition `only` (SQL on `n`)."""
+    """Grades the rows of an engine that meet the condition `only` (SQL on `n`): as a whole, or turn by turn for a TurnSink."""
 
     def __init__(
         self,
@@ -90,25 +54,34 @@ class Grading:
         plugin: GraderPlugin,
         client: InferenceClient,
         engine: Engine,
-        parts: GradeParts,
+        sink: GradeSink,
         only: str = "TRUE",
     ) -> None:
         self.name = name
         self.plugin = plugin
         self.client = client
         self.engine = engine
-        self.sink = GradeSink(parts)
+        self.sink = sink
         self.only = only
-        rows = int(engine.facts(f"SELECT COUNT(*) AS rows FROM rows WHERE {only}", name)[0]["rows"])
-        self.loop = InferenceLoop(f"grader {name}", RowTask(plugin), client, rows, items="rows")
+        self.turns = isinstance(sink, TurnSink)
+        if self.turns:
+            count = sum(1 for _ in stream(engine, only, turns=True))
+        else:
+            count = int(engine.facts(f"SELECT COUNT(*) AS rows FROM rows WHERE {only}", name)[0]["rows"])
+        self.loop = InferenceLoop(f"grader {name}", RowTask(plugin), client, count, items=self.items)
+
+    @property
+    def items(self) -> str:
+        """What is graded, in words."""
+        return "turns" if self.turns else "rows"
 
     @property
     def unscored(self) -> int:
-        """Number of rows without a score so far."""
+        """Number of items without a score so far."""
         return self.sink.reasons.total()
 
     def progress(self) -> Progress:
-        """Rows, calls, cost and time so far."""
+        """Items, calls, cost and time so far."""
         usage, loop = self.client.usage, self.loop
         return Progress(
             self.name,
@@ -119,10 +92,11 @@ class Grading:
             self.unscored,
             usage.cost_usd,
             self._seconds(),
+            self.items,
         )
 
     def facts(self) -> dict[str, Any]:
-        """Calls, tokens, cost and time for the seal of the stage; `again` identifies the rows that got no reply."""
+        """Calls, tokens, cost and time for the seal of the stage; `again` counts the items that got no reply."""
         usage, missing = self.client.usage, self.loop.without_reply
         return {
             "calls_made": usage.calls_made,
@@ -144,42 +118,25 @@ class Grading:
         Raises StageError where sending had to stop, StoreError where a reply cannot be kept, KeyboardInterrupt.
         """
         on_progress = None if watch is None else lambda: watch(self.progress())
-        await self.loop.process(self.stream(condition), self.sink, on_progress)
+        items = stream(self.engine, f"{self.only} AND {condition}", turns=self.turns, skipped=self.sink.skip)
+        await self.loop.process(items, self.sink, on_progress)
 
     async def grades(self, rows: Sequence[Row], repeat: int = 0) -> list[Grade]:
         """The grades of a few rows, in their order, without storing them. Raises what `grade_rows` does."""
-        outcomes = await self.loop.collect([(0, row) for row in rows], repeat)
+        outcomes = await self.loop.collect([Item(0, row) for row in rows], repeat)
         return [grade_of(outcome) for outcome in outcomes]
 
-    def stream(self, condition: str) -> Iterator[NumberedRow]:
-        """The rows to grade that meet a condition (SQL)."""
-        return stream(self.engine, f"{self.only} AND {condition}")
+    def stream(self, condition: str) -> Iterator[Item]:
+        """The rows, or turns of rows, to grade that meet a condition (SQL)."""
+        return stream(self.engine, f"{self.only} AND {condition}", turns=self.turns)
 
     def original_cost(self, extra: Iterable[Request] = ()) -> float:
         """Cost in US dollars of the ledger's replies about all rows, and to `extra` requests, when first bought."""
-        requests = (self.plugin.request(row) for _, row in stream(self.engine, self.only))
+        requests = (self.plugin.request(item.row) for item in self.stream("TRUE"))
         return self.loop.original_cost(itertools.chain(requests, extra))
 
     def _seconds(self) -> float:
         return time.monotonic() - self.loop.started
-
-
-def grade_of(outcome: Outcome[Grade]) -> Grade:
-    """The grade of an outcome; without a reply, the fault's reason."""
-    if outcome.result is None:
-        return Grade(None, outcome.fault.reason if outcome.fault else None, retry=outcome.retry)
-    return replace(outcome.result, retry=outcome.retry)
-
-
-def stream(engine: Engine, condition: str) -> Iterator[NumberedRow]:
-    """The rows that meet a condition (SQL), with their numbers; a few thousand are in memory."""
-    turns = "messages" if "turns" in engine.columns("rows") else "NULL"
-    for batch in engine.rows(f"{_ROWS.format(turns)} WHERE {condition}", _ROWS_PER_QUERY):
-        for n, *texts, messages in batch:
-            row = Row(*texts)
-            if messages is not None:
-                row = replace(row, conversation=transcript(Conversation(json.loads(messages))))
-            yield n, row
 
 
 def first_rows(only: str, count: int) -> str:

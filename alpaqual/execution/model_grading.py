@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 
 from alpaqual.contracts import BatchModel, Engine
 from alpaqual.execution.batches import fetch_batches
+from alpaqual.execution.graded_items import GradeSink, TurnSink
 from alpaqual.execution.grading import OTHER_ROWS, PILOT, PILOT_ROWS, Grading, first_rows
 from alpaqual.execution.models import open_client, open_model
 from alpaqual.execution.options import RunOptions
@@ -27,6 +28,7 @@ from alpaqual.execution.pilot import (
 from alpaqual.plan.grading import asked_rows
 from alpaqual.plan.plan import Plan
 from alpaqual.plan.prompts import grader_plugin, request_model
+from alpaqual.plan.tables import GRADED, TURNS_GRADED
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.store.grades import GradeParts
@@ -38,13 +40,17 @@ Result = TypeVar("Result")
 def grade_with_model(
     engine: Engine, plan: Plan, grader_name: str, folder: Path, options: RunOptions, ledger: Ledger
 ) -> Mapping[str, Any]:
-    """Grade every row with the grader's model, and write the grades as Parquet files into `folder`.
+    """Grade every row with the grader's model, and write Parquet files into the folders of GRADED and TURNS_GRADED.
 
-    Returns calls, tokens and cost. Raises StageError where sending had to stop, MachineError, RecipeError, StoreError.
+    Those are in `folder`; a grader of whole rows leaves the second out. Returns calls, tokens and cost. Raises StageError where sending had to stop, MachineError, RecipeError, StoreError.
     """
     grader = plan.recipe.graders[grader_name]
     plugin = grader_plugin(grader, plan.recipe.prompts.get(grader_name), request_model(str(grader.model), plan.digests))
-    parts = GradeParts(grader_name, folder, grader.scale.min, grader.scale.max)
+    low, high, how = grader.scale.min, grader.scale.max, grader.of_turns
+    parts = GradeParts(grader_name, folder / GRADED.name, low, high)
+    sink = GradeSink(parts)
+    if how is not None:
+        sink = TurnSink(parts, GradeParts(grader_name, folder / TURNS_GRADED.name, low, high, turns=True), how)
     only = asked_rows(grader, plan.recipe.dropping)
     engine.create(PILOT, first_rows(only, pilot_size(grader)), "choosing the pilot")
     golden = grader.health.golden if grader.live else None
@@ -53,7 +59,7 @@ def grade_with_model(
     async def work() -> dict[str, Any]:
         client = open_client(grader, plan.recipe, ("graders", grader_name), options, ledger)
         try:
-            grading = Grading(grader_name, plugin, client, engine, parts, only)
+            grading = Grading(grader_name, plugin, client, engine, sink, only)
             return await _grade(grading, grader, known, options, ledger.path / "batches")
         finally:
             await client.model.close()

@@ -10,7 +10,7 @@ from alpaqual.inference.budget import Limit
 
 @dataclass(frozen=True)
 class Progress:
-    """Progress of a grader: rows done `of` all, calls made, replies reused, US dollars, seconds since its start."""
+    """Progress of a grader: rows (or turns, as `items` says) done `of` all, calls made, replies reused, US dollars, seconds since its start."""
 
     grader: str
     rows: int
@@ -20,6 +20,7 @@ class Progress:
     unscored: int
     cost: float
     seconds: float
+    items: str = "rows"
 
     @property
     def rate(self) -> float:

@@ -9,7 +9,8 @@ from typing import Any
 from alpaqual.contracts import Engine
 from alpaqual.contracts import Grader as GraderPlugin
 from alpaqual.errors import RecipeError, StageError
-from alpaqual.execution.grading import OTHER_ROWS, Grading, first_rows, stream
+from alpaqual.execution.graded_items import stream
+from alpaqual.execution.grading import OTHER_ROWS, Grading, first_rows
 from alpaqual.execution.imported_scores import reading_table
 from alpaqual.execution.limits import share_beyond
 from alpaqual.recipe.graders import Golden, Grader, Repeats, ShareLimits
@@ -83,7 +84,7 @@ async def repeats_facts(grading: Grading, repeats: Repeats) -> dict[str, Any]:
 
     Raises StageError where sending had to stop, or the share of different scores exceeds its limit.
     """
-    rows = repeated_rows(grading.engine, grading.only, repeats)
+    rows = repeated_rows(grading.engine, grading.only, repeats, turns=grading.turns)
     before = replace(grading.client.usage)
     first = await grading.grades(rows)
     if grading.client.usage.calls_made == before.calls_made:
@@ -96,15 +97,15 @@ async def repeats_facts(grading: Grading, repeats: Repeats) -> dict[str, Any]:
     facts = {"rows": len(rows), "compared": len(both), "different": different}
     if _fails(repeats, different, len(both)):
         raise StageError(
-            f"grader {grading.name}: {different:,} of {len(both):,} rows got another score for the same request "
+            f"grader {grading.name}: {different:,} of {len(both):,} {grading.items} got another score for the same request "
             f"(fails above {repeats.fail}); stopped after the pilot"
         )
     return facts
 
 
-def repeated_rows(engine: Engine, only: str, repeats: Repeats) -> list[Row]:
-    """The rows that are graded twice; the pilot contains them."""
-    return [row for _, row in stream(engine, f"n IN ({first_rows(only, repeats.rows)})")]
+def repeated_rows(engine: Engine, only: str, repeats: Repeats, *, turns: bool) -> list[Row]:
+    """The rows, or all turns of the rows, that are graded twice; the pilot contains them."""
+    return [item.row for item in stream(engine, f"n IN ({first_rows(only, repeats.rows)})", turns=turns)]
 
 
 def extra_requests(
@@ -114,7 +115,7 @@ def extra_requests(
     for each in known:
         yield plugin.request(each.row)
     if grader.health.repeats is not None:
-        for row in repeated_rows(engine, only, grader.health.repeats):
+        for row in repeated_rows(engine, only, grader.health.repeats, turns=grader.each is not None):
             yield replace(plugin.request(row), repeat=1)
 
 
@@ -124,7 +125,7 @@ def check_pilot(grading: Grading, grader: Grader) -> None:
     if not done or not left or not grader.live or grading.client.offline or all_paid(grading):
         return
     scored = done - grading.unscored
-    so_far = f"grader {grading.name}: the pilot of {done:,} rows"
+    so_far = f"grader {grading.name}: the pilot of {done:,} {grading.items}"
     stop = f"stopped before the other {left:,}"
     if not scored:
         reason, rows = grading.sink.reasons.most_common(1)[0]

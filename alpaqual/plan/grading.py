@@ -18,7 +18,7 @@ from alpaqual.plan.facts import GradeFacts, StageFacts
 from alpaqual.plan.loading import LoadStage
 from alpaqual.plan.prompts import prompt_settings
 from alpaqual.plan.stage import Facts, KeptTable, Stage, Statement
-from alpaqual.plan.tables import FAILURES, GRADED, IMPORTED, INCOMPLETE, grades
+from alpaqual.plan.tables import FAILURES, GRADED, IMPORTED, INCOMPLETE, TURNS_GRADED, grades, turn_grades
 from alpaqual.quote import literal, number
 from alpaqual.recipe.crosscheck_graders import grader_order
 from alpaqual.recipe.graders import Cascade, Grader, Scale
@@ -175,7 +175,10 @@ def model_statements(grader_name: str, grader: Grader) -> list[Statement]:
             missing += f" AND n NOT IN (SELECT n FROM {certain})"
         none = f"CAST(NULL AS DOUBLE) AS score, {literal(NOT_ASKED)} AS reason, CAST(NULL AS VARCHAR) AS reply"
         select += f"\nUNION ALL\nSELECT {called} AS grader, n, id, {none} FROM rows WHERE {missing}"
-    return [KeptTable(grades(grader_name), f"SELECT * FROM ({select}) AS grades ORDER BY n"), *facts]
+    kept = [KeptTable(grades(grader_name), f"SELECT * FROM ({select}) AS grades ORDER BY n")]
+    if grader.each is not None:
+        kept.append(KeptTable(turn_grades(grader_name), f"SELECT * FROM {TURNS_GRADED} ORDER BY n, turn"))
+    return [*kept, *facts]
 
 
 def asked_rows(grader: Grader, dropping: Sequence[str], *, cascade: bool = True) -> str:

@@ -17,6 +17,8 @@ from alpaqual.values import Row
 SCORE_TOKENS = 16
 """Tokens of a reply that is a score: the paper's prompt asks for it on the first line, and the rest is not read."""
 RATIONALE_TOKENS = 512
+TURN_GRADES = 1
+"""Raised when the same conversation has other turns to grade, or their scores another combination: part of fingerprints."""
 
 
 def grader_plugin(grader: Grader, template: str | None, model: str) -> GraderPlugin:
@@ -73,6 +75,8 @@ def prompt_settings(grader: Grader, template: str | None, model: str) -> dict[st
     }
     if grader.live and grader.health.repeats is not None:
         settings["repeats"] = grader.health.repeats.rows
+    if grader.of_turns is not None:
+        settings["turns"] = [grader.of_turns, TURN_GRADES]
     if grader.cascade is not None:
         settings["cascade"] = msgspec.to_builtins(grader.cascade)
     return settings

@@ -18,7 +18,7 @@ from alpaqual.plan.grading import GradeStage, grade_stages
 from alpaqual.plan.loading import LoadStage, load_stages
 from alpaqual.plan.selecting import SelectStage, select_stages
 from alpaqual.plan.stage import Stage
-from alpaqual.plan.tables import FAILURES, QUARANTINE, ROW_CATEGORIES, ROWS, Table, fates, grades
+from alpaqual.plan.tables import FAILURES, QUARANTINE, ROW_CATEGORIES, ROWS, Table, fates, grades, turn_grades
 from alpaqual.plan.training import TrainStage, train_stages
 
 
@@ -32,8 +32,8 @@ class StageKind:
     """Where its result is, in the words of messages."""
     shown: tuple[Table, ...] = ()
     """Tables that the run folder has as tables/<table>.parquet."""
-    joined: tuple[str, Callable[[str], Table]] | None = None
-    """Table of the run folder that joins those of all stages of the kind, and the table of one subject."""
+    joined: tuple[tuple[str, Callable[[str], Table]], ...] = ()
+    """Each table of the run folder that joins those of the stages of the kind which keep one, and the table of one subject."""
     data: bool = field(default=True)
     """Whether it makes data. The verdict on the data decides whether the other stages run."""
 
@@ -47,9 +47,9 @@ STAGE_KINDS: tuple[StageKind, ...] = (
     StageKind(LoadStage, load_stages, shown=(ROWS, QUARANTINE)),
     StageKind(CheckStage, check_stages, shown=(FAILURES,)),
     StageKind(CategorizeStage, categorize_stages, shown=(ROW_CATEGORIES,)),
-    StageKind(GradeStage, grade_stages, joined=("grades", grades)),
+    StageKind(GradeStage, grade_stages, joined=(("grades", grades), ("turn_grades", turn_grades))),
     StageKind(AssessStage, assess_stages),
-    StageKind(SelectStage, select_stages, joined=("fates", fates)),
+    StageKind(SelectStage, select_stages, joined=(("fates", fates),)),
     StageKind(TrainStage, train_stages, place="the run folder", data=False),
 )
 

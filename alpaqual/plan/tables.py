@@ -42,6 +42,10 @@ GRADED = Table("graded")
 """Grades that a model gave in this stage, before the rows that no model graded are added."""
 
 
+TURNS_GRADED = Table("turns_graded")
+"""Grades of single turns that a model gave in this stage."""
+
+
 def scanned(source: str) -> Table:
     """Cells of a source's files: position, and a column for each column that is read."""
     return Table(f"scanned.{source}")
@@ -55,6 +59,11 @@ def turned(source: str) -> Table:
 def grades(grader: str) -> Table:
     """grader, n, id, score, reason, reply: one row for each row of `rows`."""
     return Table(f"grades.{grader}")
+
+
+def turn_grades(grader: str) -> Table:
+    """grader, n, id, turn, score, reason, reply: one row for each turn that the grader scored by itself."""
+    return Table(f"turn_grades.{grader}")
 
 
 def fates(dataset: str) -> Table:

@@ -20,7 +20,18 @@ from alpaqual.recipe.unknown import alternatives
 from alpaqual.recipe.yaml_nodes import Document, Path
 
 _ORIGINS = ("model", "column", "table", "of")
-_MODEL_KEYS = ("prompt", "examples", "structured", "cascade", "budget_usd", "price", "base_url", "keep_rationale")
+_MODEL_KEYS = (
+    "each",
+    "prompt",
+    "examples",
+    "structured",
+    "cascade",
+    "budget_usd",
+    "price",
+    "base_url",
+    "keep_rationale",
+)
+_OF_GRADERS, _OF_TURNS = ("mean", "median", "min", "agreement"), ("min", "mean", "last")
 _MAX_CHOICES = 201
 
 
@@ -53,6 +64,10 @@ def _origin(grader: Grader, document: Document, place: Path) -> Iterator[Problem
     kind = installed("graders", grader.kind)
     if kind is None:
         return
+    if grader.model is None:
+        for key in _MODEL_KEYS:
+            if getattr(grader, key):
+                yield document.problem((*place, key), f"'{key}' is for graders that ask a model")
     if kind.EXPRESSION is not None:
         if origins:
             message = f"a grader of the kind '{grader.kind}' computes the {kind.TITLE}: leave '{origins[0]}' out"
@@ -62,13 +77,22 @@ def _origin(grader: Grader, document: Document, place: Path) -> Iterator[Problem
         yield document.problem(
             place, f"a grader needs one of model, column, table and of, not {' and '.join(origins) or 'none'}"
         )
-    if (grader.of is None) != (grader.combine is None) and not document.was_removed(place):
-        present, missing = ("of", "combine") if grader.of is not None else ("combine", "of")
-        yield document.problem((*place, present), f"'{present}' needs '{missing}' beside it")
-    if grader.model is None:
-        for key in _MODEL_KEYS:
-            if getattr(grader, key):
-                yield document.problem((*place, key), f"'{key}' is for graders that ask a model")
+    if not document.was_removed(place):
+        yield from _combine(grader, document, place)
+
+
+def _combine(grader: Grader, document: Document, place: Path) -> Iterator[Problem]:
+    """Whether what is combined is there, and can be combined in this way."""
+    if grader.of is not None and grader.combine is None:
+        yield document.problem((*place, "of"), "'of' needs 'combine' beside it")
+    elif grader.combine is not None:
+        ways = _OF_GRADERS if grader.of is not None else _OF_TURNS
+        if grader.of is None and grader.each is None:
+            yield document.problem((*place, "combine"), "'combine' needs 'of' beside it, or 'each: turn'")
+        elif grader.combine not in ways:
+            what = "graders" if grader.of is not None else "turns"
+            message = f"scores of {what} are combined by {', '.join(ways)}, not by '{grader.combine}'"
+            yield document.problem((*place, "combine"), message)
 
 
 def _abilities(grader: Grader, document: Document, place: Path) -> Iterator[Problem]:

@@ -134,10 +134,18 @@ class Grader(ModelSettings, frozen=True, kw_only=True):
     of: Annotated[
         Annotated[list[Name], Meta(min_length=2)] | None, Meta(description="Graders whose scores are combined.")
     ] = None
-    combine: Annotated[
-        Literal["mean", "median", "min", "agreement"] | None,
+    each: Annotated[
+        Literal["turn"] | None,
         Meta(
-            description="How scores are combined; `agreement`: the mean of scores that differ by at most `within`, else no score."
+            description="`turn`: each assistant turn with a weight above 0 is scored by a request of its own; `combine` (`min`, "
+            "`mean` or `last`) makes the row's score of them. Left out, a row has one request."
+        ),
+    ] = None
+    combine: Annotated[
+        Literal["mean", "median", "min", "agreement", "last"] | None,
+        Meta(
+            description="How the scores of graders, or of turns, are combined; `agreement`: the mean of scores that differ by at "
+            "most `within`, else no score. Of turns: `min` where left out."
         ),
     ] = None
     within: Annotated[Annotated[float, Meta(ge=0)], Meta(description="Largest difference of scores that agree.")] = 0.5
@@ -195,6 +203,11 @@ class Grader(ModelSettings, frozen=True, kw_only=True):
                 force_setattr(self, "scale", Scale(min=low, max=high))
 
     @property
+    def of_turns(self) -> str | None:
+        """How the scores of turns are combined; None where a row has one request."""
+        return None if self.each is None else self.combine or "min"
+
+    @property
     def kind_plugin(self) -> Any:
         """The plug-in class of the kind (`contracts.Grader`). Raises MachineError where it is not installed."""
         return find("graders", self.kind)
@@ -209,7 +222,7 @@ class Grader(ModelSettings, frozen=True, kw_only=True):
     def scale_of_thresholds(self) -> Scale:
         """The scale without steps where scores are not multiples of it: an expectation, or combined scores."""
         step = self.scale.step
-        if self.scoring == "expectation":
+        if self.scoring == "expectation" or self.of_turns == "mean":
             step = None
         elif step is not None and self.of is not None and self.combine != "min":
             step /= len(self.of)

@@ -15,28 +15,24 @@ from alpaqual.errors import MachineError, StageError
 from alpaqual.quote import literal, name
 from alpaqual.values import Grade
 
-_COLUMNS = {
-    "grader": "VARCHAR",
-    "n": "BIGINT",
-    "id": "VARCHAR",
-    "score": "DOUBLE",
-    "reason": "VARCHAR",
-    "reply": "VARCHAR",
-}
+_KEY = {"grader": "VARCHAR", "n": "BIGINT", "id": "VARCHAR"}
+_GRADE = {"score": "DOUBLE", "reason": "VARCHAR", "reply": "VARCHAR"}
+_COLUMNS = {**_KEY, **_GRADE}
+_TURN_COLUMNS = {**_KEY, "turn": "BIGINT", **_GRADE}
 _IMPORTED = {
     "key: field_uniqueness": "COUNT(*) OVER (PARTITION BY key) > 1",
     "key: not_nullable": "key IS NULL",
 }
 
 
-def grade_checks(low: float, high: float) -> dict[str, str]:
-    """The SQL condition of an invalid grade, by the label of its check."""
+def grade_checks(low: float, high: float, key: str = "n") -> dict[str, str]:
+    """The SQL condition of an invalid grade, by the label of its check; `key` lists the columns that no two grades share."""
     return {
         "grader: not_nullable": "grader IS NULL",
         "grades: a score or a reason": "(score IS NULL) = (reason IS NULL)",
         "id: not_nullable": "id IS NULL",
         "id: str_length(16, None)": "LENGTH(id) < 16",
-        "n: field_uniqueness": "COUNT(*) OVER (PARTITION BY n) > 1",
+        f"{key}: field_uniqueness": f"COUNT(*) OVER (PARTITION BY {key}) > 1",
         "n: not_nullable": "n IS NULL",
         f"score: in_range({low}, {high})": f"NOT score BETWEEN {literal(low)} AND {literal(high)}",
         "score: is a number": "ISNAN(score)",
@@ -46,25 +42,27 @@ def grade_checks(low: float, high: float) -> dict[str, str]:
 class GradeParts:
     """Grades of one grader on their way into a folder of Parquet files, each validated before it is written.
 
-    A grade is (row number, row id, Grade). Grades that are not written yet are in memory.
+    A grade is (row number, row id, Grade), with `turns` of a turn of the row. Those that are not written yet are in memory.
     Raises MachineError where the environment switches validation off.
     """
 
-    def __init__(self, grader: str, folder: Path, low: float, high: float) -> None:
+    def __init__(self, grader: str, folder: Path, low: float, high: float, *, turns: bool = False) -> None:
         require_validation()
         self.grader = grader
         self.folder = folder
-        self.checks = grade_checks(low, high)
-        self.grades: list[tuple[str, int, str, float | None, str | None, str | None]] = []
+        self.turns = turns
+        self.checks = grade_checks(low, high, "n, turn" if turns else "n")
+        self.grades: list[tuple[str | int | float | None, ...]] = []
         self.files = 0
         folder.mkdir(parents=True, exist_ok=True)
 
     def __len__(self) -> int:
         return len(self.grades)
 
-    def add(self, n: int, row_id: str, grade: Grade) -> None:
+    def add(self, n: int, row_id: str, grade: Grade, turn: int = 0) -> None:
         """Take one grade."""
-        self.grades.append((self.grader, n, row_id, grade.score, grade.reason, grade.reply))
+        placed = (n, row_id, turn) if self.turns else (n, row_id)
+        self.grades.append((self.grader, *placed, grade.score, grade.reason, grade.reply))
 
     def write(self) -> None:
         """Validate the grades added since the last file, and write them; the first file is written even when it is empty.
@@ -73,7 +71,8 @@ class GradeParts:
         """
         if not self.grades and self.files:
             return
-        columns = ", ".join(f"CAST(NULL AS {kind}) AS {column}" for column, kind in _COLUMNS.items())
+        kinds = _TURN_COLUMNS if self.turns else _COLUMNS
+        columns = ", ".join(f"CAST(NULL AS {kind}) AS {column}" for column, kind in kinds.items())
         engine = open_engine(threads=1)
         try:
             engine.create("given", f"SELECT {columns} WHERE FALSE", "grades")

@@ -80,7 +80,7 @@ def read_rows(  # noqa: PLR0913 - one argument per filter
     """
     tables = {
         table: folder / "tables" / f"{table}.parquet"
-        for table in ("rows", "fates", "grades", "row_categories", "failures")
+        for table in ("rows", "fates", "grades", "turn_grades", "row_categories", "failures")
     }
     present = {table: path for table, path in tables.items() if path.is_file()}
     if not {"rows", "fates"} <= present.keys():
@@ -110,6 +110,11 @@ def _select(present: dict[str, Path], where: Sequence[str], limit: int | None) -
         columns.append(f"({scores}) AS scores")
         said = "SELECT MAP(LIST(grader ORDER BY grader), LIST(reply ORDER BY grader)) FROM grades WHERE grades.n = rows.n AND reply IS NOT NULL"
         columns.append(f"({said}) AS replies")
+    if "turn_grades" in present:
+        turn = "STRUCT_PACK(turn := turn, score := score, reason := reason)"
+        listed = f"SELECT grader, LIST({turn} ORDER BY turn) AS turns FROM turn_grades WHERE turn_grades.n = rows.n GROUP BY grader"
+        scores = f"SELECT MAP(LIST(grader ORDER BY grader), LIST(turns ORDER BY grader)) FROM ({listed}) AS listed"
+        columns.append(f"({scores}) AS turn_scores")
     if "row_categories" in present:
         columns.append(
             "(SELECT LIST(DISTINCT category ORDER BY category) FROM row_categories WHERE row_categories.n = rows.n) AS categories"

@@ -9,7 +9,7 @@ from typing import Any
 
 from alpaqual.execution.stored import REPLIES, StoredHandler, remove_folder
 from alpaqual.plan.grading import GradeStage
-from alpaqual.plan.tables import GRADED, IMPORTED
+from alpaqual.plan.tables import GRADED, IMPORTED, TURNS_GRADED
 
 
 class Handler(StoredHandler[GradeStage]):
@@ -52,17 +52,21 @@ class Handler(StoredHandler[GradeStage]):
 
     @contextmanager
     def graded(self, folder: Path) -> Iterator[dict[str, Any]]:
-        """The grades that the grader's model gives."""
+        """The grades that the grader's model gives: of rows, and of turns where it grades them."""
         # Requests need asyncio: only a run that grades imports it.
         from alpaqual.execution.model_grading import grade_with_model
 
-        execution, parts = self.execution, folder / GRADED.name
+        execution = self.execution
         facts = grade_with_model(
-            execution.engine, execution.plan, self.stage.grader, parts, execution.options, execution.ledger
+            execution.engine, execution.plan, self.stage.grader, folder, execution.options, execution.ledger
         )
-        execution.engine.view(GRADED.name, sorted(parts.glob("*.parquet")))
+        parts = {table.name: folder / table.name for table in (GRADED, TURNS_GRADED)}
+        made = {table: place for table, place in parts.items() if place.is_dir()}
+        for table, place in made.items():
+            execution.engine.view(table, sorted(place.glob("*.parquet")))
         try:
             yield {REPLIES: [facts]}
         finally:
-            execution.engine.drop(GRADED.name)
-            remove_folder(parts)
+            for table, place in made.items():
+                execution.engine.drop(table)
+                remove_folder(place)
