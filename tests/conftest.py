@@ -139,6 +139,14 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries after faults wait a tenth of the time; their order and number stay."""
+    from alpaqual.inference import rate_limiter
+
+    monkeypatch.setattr(rate_limiter, "_FIRST_BACKOFF", rate_limiter._FIRST_BACKOFF / 10)
+
+
 @pytest.fixture(scope="session")
 def paper_data() -> Path:
     """The folder of the real data; tests of it are skipped without."""

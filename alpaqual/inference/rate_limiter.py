@@ -50,6 +50,7 @@ class RateLimiter:
         self.paused_until = 0.0
         self.faults_in_a_row = 0
         self.throttled_in_a_row = 0
+        self.probes_failed = 0
         self.failing_since = 0.0
         self.slowed_at = 0.0
         self.closed = asyncio.Event()
@@ -116,7 +117,7 @@ class RateLimiter:
     def record_success(self) -> None:
         """Count an answered request, and raise the concurrency."""
         self.succeeded += 1
-        self.faults_in_a_row = self.throttled_in_a_row = 0
+        self.faults_in_a_row = self.throttled_in_a_row = self.probes_failed = 0
         if self.concurrency < self.max_concurrency:
             self.concurrency = self.max_concurrency
         elif self.max_concurrency < self.limits.concurrency:
@@ -146,12 +147,14 @@ class RateLimiter:
         """
         self._raise_after_patience(fault)
         self.concurrency = 1.0
-        excess = self.faults_in_a_row - self.limits.concurrency
-        self._pause(min(_MAX_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(10, max(0, excess))))
+        if _now() < self.paused_until:
+            return  # A request that was in flight when the circuit opened: it says nothing new.
+        self._pause(min(_MAX_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(10, self.probes_failed)))
+        self.probes_failed += 1
 
     def close_circuit(self) -> None:
         """The server is up: return to the concurrency from before."""
-        self.faults_in_a_row = 0
+        self.faults_in_a_row = self.probes_failed = 0
         self.concurrency = max(self.concurrency, self.max_concurrency if self.succeeded else 1.0)
 
     def _admit_waiting(self) -> None:

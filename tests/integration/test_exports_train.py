@@ -16,10 +16,11 @@ from training.talks import CALL, CALLS
 from alpaqual import registry
 from alpaqual.job import Job, Launch, Lora, Machine, Model, Steps, Text
 
-pytestmark = pytest.mark.slow
-
-# TRL's own configuration sets it, so TRL is not asked for anything that it does not do.
-pytestmark = pytest.mark.filterwarnings("ignore:`gradient_checkpointing` is deprecated:FutureWarning")
+pytestmark = [
+    pytest.mark.slow,
+    # TRL's own configuration sets it, so TRL is not asked for anything that it does not do.
+    pytest.mark.filterwarnings("ignore:`gradient_checkpointing` is deprecated:FutureWarning"),
+]
 
 ROWS = [
     {"id": str(n), "instruction": f"Add {{x}} to {n}", "input": "1 2" if n % 2 else "", "output": "three " * (n + 1)}

@@ -25,7 +25,7 @@ from alpaqual.execution.folder import MARKER
 from alpaqual.inference.client import clean
 from alpaqual.values import Reply
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("short_pauses")]
 
 KEY = "sk-very-secret"
 SCALE = "scale: {min: 0, max: 5, step: 0.5}"
@@ -468,6 +468,7 @@ def test_killed_at_some_moments_it_pays_again_at_most_for_what_was_in_flight(pro
             os.killpg(process.pid, signal.SIGKILL)
             kills += 1
         process.communicate()
+    server.settings(latency_ms=2)
     process = start(project)
     _, errors = process.communicate(timeout=100)
     assert (process.returncode, kills) == (0, len(rounds)), errors
@@ -489,6 +490,7 @@ def test_control_c_keeps_what_was_in_flight(project: Project, server: Server) ->
     paid = requests(server)
     kept = sum(len(path.read_text().splitlines()) for path in (project.folder / ".alpaqual/replies").glob("*.jsonl"))
     assert kept == paid
+    server.settings(latency_ms=2)
     again = start(project)
     again.communicate(timeout=100)
     assert again.returncode == 0
@@ -561,6 +563,7 @@ def test_requests_of_a_killed_process_are_sent_by_others(project: Project, serve
     assert first.poll() is None
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
+    server.settings(latency_ms=5)
     _, errors = second.communicate(timeout=60)
     assert second.returncode == 0, errors
     assert json.loads((project.folder / "two" / "results.json").read_text())["graders"]["g"]["scored"] == 80

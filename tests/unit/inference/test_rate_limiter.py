@@ -134,6 +134,22 @@ def test_a_server_that_is_down_is_tried_by_one_request_at_a_time_and_given_up() 
     assert run(work()) == (True, 1.0, "the last fault was: no connection")
 
 
+def test_pauses_of_an_outage_grow_with_failed_probes_and_not_with_requests_in_flight() -> None:
+    async def work() -> list[float]:
+        limiter = RateLimiter(RateLimits(64))
+        warm(limiter)
+        pauses = []
+        for _ in range(3):
+            for _ in range(64):
+                limiter.record_fault(DOWN)
+                limiter.open_circuit(DOWN)
+            pauses.append(limiter.paused_until - asyncio.get_running_loop().time())
+            limiter.paused_until = 0.0
+        return pauses
+
+    assert run(work()) == pytest.approx([0.5, 1, 2], abs=0.1)
+
+
 def test_a_server_that_is_there_after_all_gets_as_much_as_before() -> None:
     async def work() -> float:
         limiter = RateLimiter(RateLimits(8))
