@@ -204,8 +204,10 @@ def execute(
     A run that fails or is stopped by `until` leaves a finished run in the folder as it is: its own files are in `unfinished/`
     of that folder, which is then the folder of the returned run.
 
-    Raises StageError where a stage fails: results so far are kept, and the next run resumes there.
+    Raises RecipeError, before anything is touched, where `until` is no kind of stage; StageError where a stage fails: results
+    so far are kept, and the next run resumes there.
     """
+    stages_until((), until)
     folder = RunFolder.open(out or run_folder(plan, store))
     execution = Execution(plan, store, folder, options=options, listen=listen)
     try:
