@@ -23,7 +23,7 @@ FAST, NIGHTLY = TIER == "fast", TIER == "nightly"
 EXAMPLES = int(os.environ.get("ALPAQUAL_EXAMPLES") or 0)
 
 _PARTS = {"fast": 0.1, "full": 0.4, "nightly": 1.0}
-_MARKED = re.compile(r"^pytestmark = .*\bslow\b", re.MULTILINE)
+_MARKED = re.compile(r"^pytestmark = (?:\[\s*)?pytest\.mark\.slow\b|^pytestmark = .*\bslow\b", re.MULTILINE)
 
 
 def examples(nightly: int) -> int:

@@ -366,6 +366,7 @@ def test_the_last_of_two_equal_keys_counts(project: Project) -> None:
     assert texts(run) == [("b", "", "c")]
 
 
+@pytest.mark.slow
 def test_one_bad_line_in_a_hundred_thousand(project: Project) -> None:
     good = [line({"instruction": f"q{i}", "output": "a"}) for i in range(100_000)]
     run = loaded(project, "d.jsonl", "".join([*good[:77_777], "{oops\n", *good[77_777:]]), 100_001)

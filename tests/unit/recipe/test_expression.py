@@ -11,6 +11,7 @@ import pytest
 import sqlglot
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tiers import examples
 
 from alpaqual.quote import name as quoted
 from alpaqual.recipe.allowed_sql import check_tree
@@ -226,7 +227,7 @@ def read_by_duckdb(rendered):
 @example("a between symmetric 1 and 2")
 @example("a is not unknown")
 @example("a = 'x' 'y'")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_what_is_accepted_holds_its_columns_and_nothing_else(expression):
     logging.getLogger("sqlglot").setLevel(logging.ERROR)
     try:

@@ -187,6 +187,7 @@ def test_no_text_forges_a_workflow_command(text: str) -> None:
     assert decoded(properties).startswith(f"error file={text}") or "%" in text
 
 
+@pytest.mark.slow
 @pytest.mark.paper
 @pytest.mark.skipif(not os.environ.get("ALPAQUAL_DATA"), reason="needs ALPAQUAL_DATA, the folder of the real data")
 def test_every_nasty_row_of_alpaca_stays_text() -> None:

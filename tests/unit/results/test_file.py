@@ -16,6 +16,7 @@ from conftest import Project
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
+from tiers import examples
 
 from alpaqual import api
 from alpaqual.cli.report import report as report_command
@@ -242,7 +243,7 @@ def damaged_at_random(content: str, chance: Random) -> bytes:
     return json.dumps(document).encode()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 def test_random_damage_never_gives_a_traceback(
     finished: Path, content: str, seed: int, monkeypatch: pytest.MonkeyPatch

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiers import examples
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
 from training import rows, tiny_job, write_rows, write_tokenizer
@@ -77,7 +78,7 @@ TURNS = st.lists(
 
 
 @pytest.mark.parametrize("template", [None, GENERATION])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(100), deadline=None)
 @given(turns=TURNS, last=st.text("ab \n", min_size=1, max_size=8), loss_on=st.sampled_from(["response", "last", "all"]))
 def test_loss_is_on_the_characters_that_plain_python_states(tokenizer, template, turns, last, loss_on):
     from hypothesis import assume
