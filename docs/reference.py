@@ -12,6 +12,7 @@ import click
 
 from alpaqual import errors
 from alpaqual.cli.main import cli
+from alpaqual.conversation.json_schema import SCHEMA
 from alpaqual.recipe.expression import FUNCTIONS, TYPES
 from alpaqual.recipe.schema import KINDS, json_schema, references
 from alpaqual.results.results import results_schema
@@ -42,6 +43,7 @@ def pages() -> dict[str, str]:
     """Return path -> text of every generated page."""
     generated = {f"schema/{kind}.json": _json(json_schema(kind, installed=False)) for kind in KINDS}
     generated["schema/results.json"] = _json(results_schema())
+    generated["schema/conversation.json"] = _json(SCHEMA)
     generated["recipe.md"] = recipe_page()
     generated["cli.md"] = cli_page()
     generated["errors.md"] = f"# Errors and exit codes\n\n{NOTICE}\n\n```\n{(errors.__doc__ or '').strip()}\n```\n"

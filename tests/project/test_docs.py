@@ -26,7 +26,7 @@ def test_the_pages_are_found() -> None:
 def test_generated_pages_are_up_to_date() -> None:
     generated = _reference().pages()
 
-    assert len(generated) == 7
+    assert len(generated) == 8
     for path, text in generated.items():
         assert (DOCS / path).read_text(encoding="utf-8") == text, f"{path}: run python docs/reference.py"
 
