@@ -37,12 +37,17 @@ class Tokens:
     loss: Spans
     needed: int
 
-    def cut(self, max_length: int) -> Tokens | None:
-        """The first `max_length` tokens; None where nothing is left to learn."""
+    def kept(self, max_length: int, too_long: str) -> Tokens | None:
+        """The tokens that are trained on: the first `max_length`, or None where the row is dropped.
+
+        It is dropped where nothing is left to learn, or where it is longer and `too_long` is drop.
+        """
         if len(self.ids) <= max_length:
-            return self
+            return self if self.loss else None
         loss = tuple((start, min(end, max_length)) for start, end in self.loss if start < max_length)
-        return None if max_length <= self.needed or not loss else replace(self, ids=self.ids[:max_length], loss=loss)
+        if too_long == "drop" or max_length <= self.needed or not loss:
+            return None
+        return replace(self, ids=self.ids[:max_length], loss=loss)
 
 
 def name_of(row: Row) -> str:
@@ -77,8 +82,8 @@ def labelled(
     """The rows as input_ids, attention_mask and labels, which are -100 without loss; rows too long are cut or dropped."""
     found = []
     for whole in tokenize_chat(rows, tokenizer, loss_on):
-        tokens = whole.cut(max_length)
-        if tokens is None or not tokens.loss or (tokens is not whole and too_long == "drop"):
+        tokens = whole.kept(max_length, too_long)
+        if tokens is None:
             continue
         labels = [-100] * len(tokens.ids)
         for start, end in tokens.loss:

@@ -134,6 +134,10 @@ def test_a_kind_of_stage_that_is_unknown_is_refused(project: Project) -> None:
     with pytest.raises(RecipeError, match="there is no kind of stage 'grade'; there are: loading, checking, "):
         alpaqual.run(project.recipe, until="grade")
     assert not (project.folder / "runs").exists()
+    # Before the folder is opened: this one would be refused too.
+    plan, store = alpaqual.plan_recipe(project.recipe), Store(project.folder)
+    with pytest.raises(RecipeError, match="there is no kind of stage 'grade'"):
+        alpaqual.execute(plan, store, project.folder, until="grade")
 
 
 def test_datasets_as_frames_of_every_kind(finished: alpaqual.Run) -> None:

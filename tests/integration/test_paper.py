@@ -145,6 +145,32 @@ def test_the_order_of_the_rows_makes_no_difference(paper_data: Path, alpaca: Run
         assert (run.folder / file).read_bytes() == (alpaca.folder / file).read_bytes()
 
 
+def test_conversations_of_the_rows_are_selected_as_the_rows_are(
+    paper_data: Path, alpaca: Run, project: Project
+) -> None:
+    """One user turn, one assistant turn: the same rows by each threshold; without an input, the same ids."""
+    frame = pl.read_parquet(paper_data / "alpaca_52k.parquet")
+    asked = pl.when(pl.col("input") == "").then("instruction").otherwise(pl.format("{}\n\n{}", "instruction", "input"))
+    turns = [
+        pl.struct(pl.lit(role).alias("role"), text.alias("content"))
+        for role, text in (("user", asked), ("assistant", pl.col("output")))
+    ]
+    messages = pl.concat_list(*turns).alias("messages")
+    frame.with_columns(messages).drop("instruction", "input", "output").write_parquet(project.folder / "d.parquet")
+    project.write("recipe.yaml", RECIPE.format(path="d.parquet"))
+    run = project.run()
+    rows, triples = (pl.read_parquet(each.folder / "tables/rows.parquet").sort("n") for each in (run, alpaca))
+    assert rows["messages"].null_count() == 0 and rows.height == triples.height == 52_002
+    alone = frame["input"] == ""
+    assert rows.filter(alone)["id"].to_list() == triples.filter(alone)["id"].to_list()
+    for dataset, kept in (("accurate", 5_305), ("helpful", 2_022), ("published-control", 9_229)):
+        found = [
+            set(each.datasets[dataset].polars().join(table, on="id")["n"])
+            for each, table in ((run, rows), (alpaca, triples))
+        ]
+        assert found[0] == found[1] and len(found[0]) == run.results["datasets"][dataset]["rows"] == kept
+
+
 def test_dolly_loads_with_its_categories(paper_data: Path, project: Project) -> None:
     shutil.copy(paper_data / "dolly_3k.json", project.folder / "dolly.json")
     project.ask("dolly.json", "categories: [coding, {column: category}]")

@@ -143,7 +143,7 @@ def environment(tool: str, folder: Path) -> Path:
     found = importlib.util.find_spec("torch")
     if found is None or found.origin is None:
         sys.exit("this Python has no torch")
-    ours = Path(found.origin).parents[1]
+    ours = Path(found.origin).resolve().parents[1]
     for path in (ours / "torch", ours / "torchgen", ours / "functorch", *ours.glob("torch-*.dist-info")):
         (site / path.name).symlink_to(path)
     torchrun = folder / "bin" / "torchrun"
@@ -320,16 +320,25 @@ def read_axolotl(folder: Path) -> int:
         learned = [token for token, label in zip(made["input_ids"], made["labels"], strict=True) if label != -100]
         if (text, tokenizer.decode(learned)) != (f"<s>{stanford(row)}{row['output']}</s>", f"{row['output']}</s>"):
             problems.append(f"the prompt is {text!r}, learned {tokenizer.decode(learned)!r}")
-    os.chdir(folder / "train-lora-chat")
+    return report("axolotl", problems + different_talks(axolotl_rows(folder / "train-lora-chat")), read)
+
+
+def axolotl_rows(folder: Path) -> Any:
+    """The rows that axolotl trains on by an export of chat rows."""
+    import yaml
+    from axolotl.utils.config import normalize_config, validate_config
+    from axolotl.utils.data import prepare_datasets
+    from axolotl.utils.dict import DictDefault
+    from transformers import AutoTokenizer
+
+    os.chdir(folder)
     subprocess.run([sys.executable, "prepare.py"], check=True)
     values = yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8"))
+    gpu = {"bf16": True, "fp8": False, "n_gpu": 1, "n_node": 1, "compute_capability": "sm_90"}
     cfg = validate_config(DictDefault(values), capabilities=gpu, env_capabilities={"torch_version": "2.13.0"})
-    from axolotl.utils.config import normalize_config
-    from axolotl.utils.data import prepare_datasets
-
     normalize_config(cfg)
-    rows, *_ = prepare_datasets(cfg, tokenizer)
-    return report("axolotl", problems + different_talks(rows), read)
+    rows, *_ = prepare_datasets(cfg, AutoTokenizer.from_pretrained(values["base_model"]))
+    return rows
 
 
 def read_llama_factory(folder: Path) -> int:
@@ -384,11 +393,12 @@ def read_llama_factory(folder: Path) -> int:
         # Its own newline behind the prompt, two behind the end, and no <s>: as the export's comment says.
         if (text, learned) != (f"{stanford(row)}\n{row['output']}</s>\n\n", f"{row['output']}</s>\n\n"):
             problems.append(f"the prompt is {text!r}, learned {learned!r}")
-    return report("llama_factory", problems + talks_of_llama_factory(folder / "train-lora-chat"), read)
+    talks = llama_factory_rows(folder / "train-lora-chat")
+    return report("llama_factory", problems + different_talks(talks), read)
 
 
-def talks_of_llama_factory(folder: Path) -> list[str]:
-    """What is wrong with the chat rows that LLaMA-Factory trains on."""
+def llama_factory_rows(folder: Path) -> Any:
+    """The rows that LLaMA-Factory trains on by an export of chat rows."""
     from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
     from llamafactory.hparams.parser import get_train_args
     from omegaconf import OmegaConf
@@ -399,8 +409,7 @@ def talks_of_llama_factory(folder: Path) -> list[str]:
     model, data, training, *_ = get_train_args(OmegaConf.to_container(OmegaConf.load("config.yaml")))
     tokenizer = AutoTokenizer.from_pretrained(model.model_name_or_path)
     template = get_template_and_fix_tokenizer(tokenizer, data)
-    rows = get_dataset(template, model, data, training, stage="sft", tokenizer=tokenizer)["train_dataset"]
-    return different_talks(rows)
+    return get_dataset(template, model, data, training, stage="sft", tokenizer=tokenizer)["train_dataset"]
 
 
 def stanford(row: dict[str, str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from alpaqual.job import JobError, Text
 from alpaqual.trainers._alpaca import WITH_INPUT, WITHOUT_INPUT
-from alpaqual.trainers._chat import Row, RowError, Tokens, is_conversation, name_of, notes_on, tokenize_chat
+from alpaqual.trainers._chat import Row, RowError, Tokens, name_of, notes_on, tokenize_chat
 from alpaqual.trainers._rows import as_triple
 
 _ROWS_PER_CALL = 1_000
@@ -78,13 +78,8 @@ def tokenize(rows: Sequence[Row], tokenizer: Any, text: Text) -> Examples:
     except RowError as error:
         raise JobError(str(error)) from None
     for row, whole in zip(rows, found, strict=True):
-        tokens = whole.cut(text.max_length)
-        # A row has nothing to learn where its prompt alone fills max_length, or where no turn of it carries weight.
-        if (
-            tokens is None
-            or (not tokens.loss and is_conversation(row))
-            or (tokens is not whole and text.too_long == "drop")
-        ):
+        tokens = whole.kept(text.max_length, text.too_long)
+        if tokens is None:
             dropped.append(name_of(row))
             continue
         if tokens is not whole:
