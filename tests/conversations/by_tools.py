@@ -33,6 +33,7 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     options.add_argument("folder", type=Path)
     options.add_argument("--keep", type=Path, help="folder of the environments, kept and used again")
+    options.add_argument("--program", choices=PROGRAMS, action="append", help="this program alone; repeatable")
     options.add_argument("--inside", choices=PROGRAMS, help=argparse.SUPPRESS)
     asked = options.parse_args()
     if asked.inside:
@@ -41,7 +42,7 @@ def main() -> int:
     exports = write(folder)
     with tempfile.TemporaryDirectory() as temporary:
         environments = (asked.keep or Path(temporary)).resolve()
-        failed = [name for name in PROGRAMS if not tried(name, exports / name, environments)]
+        failed = [name for name in asked.program or PROGRAMS if not tried(name, exports / name, environments)]
     print(f"NOT GOOD: {', '.join(failed)}" if failed else "good")
     return bool(failed)
 
