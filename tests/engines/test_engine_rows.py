@@ -129,6 +129,7 @@ def test_positions_continue_over_files(engine: Engine, tmp_path: Path, kind: str
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FORMATS)
 def test_many_rows_keep_their_positions(engine: Engine, tmp_path: Path, kind: str) -> None:
     """Enough rows for several threads to read one file."""

@@ -66,6 +66,7 @@ def test_the_file_is_as_it_was(case, file):
     assert found == path.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 4])
 def test_neither_another_run_nor_threads_change_a_byte(case, threads):
     other = case.again(f"threads{threads}", f"engine.threads={threads}")

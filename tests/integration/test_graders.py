@@ -137,6 +137,7 @@ def test_a_table_is_joined_by_a_key_column_in_any_order(project: Project, kind: 
     assert found == [[(1, None), ABSENT, (4.5, None), ABSENT]] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["0", "0.0", 0, 0.0])
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_a_numeric_key_matches_in_every_notation(project: Project, kind: str, key: Any) -> None:

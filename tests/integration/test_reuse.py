@@ -229,6 +229,7 @@ def test_plan_prints_which_stages_run_and_why(fresh: Project) -> None:
     assert set(explained(fresh).values()) == {"its result is no longer in the store"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [
@@ -274,6 +275,7 @@ DAMAGE: dict[str, tuple[str, str, Callable[[Path], None]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_result_is_an_error_that_says_what_to_delete(built: Project, damage: str) -> None:
     finished = contents(built.run().folder)

@@ -163,6 +163,7 @@ def test_positions_continue_over_parquet_files(project: Project) -> None:
     assert [row[0] for row in texts(run)] == [f"q{part}-{i}" for part in range(3) for i in range(5)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", ["a[1]", "b*c", "q?z", "it's a {b}", 'uni "ü" 100%'])
 def test_glob_characters_in_the_name_of_a_folder_are_plain(tmp_path: Path, odd: str) -> None:
     """The neighbours are what the names would match as globs."""
@@ -538,6 +539,7 @@ BAD_CSV: dict[str, tuple[bytes | str, list[tuple[int, str]], list[str]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", BAD_CSV)
 def test_broken_csv_rows_are_quarantined(project: Project, trouble: str) -> None:
     tail, aside, kept = BAD_CSV[trouble]

@@ -112,6 +112,7 @@ def test_no_line_above_a_header_is_skipped(project: Project) -> None:
         project.run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("broken", ["", "{oops\n"])
 def test_a_key_seen_once_among_20481_lines_is_a_column(project: Project, first: bool, broken: str) -> None:

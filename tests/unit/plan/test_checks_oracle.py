@@ -290,6 +290,7 @@ RECORDS = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(records=RECORDS)
 @settings(max_examples=examples(3), deadline=None)
 def test_the_pandera_schema_of_rules_finds_what_a_run_finds(tmp_path_factory, records):

@@ -424,6 +424,7 @@ def test_a_share_of_nothing_is_met_by_nothing(database):
     assert kept_by(database, rows, d=Dataset(threshold={"accuracy": 4.5}, quotas=quotas)) == {"d": set()}
 
 
+@pytest.mark.slow
 def test_many_rows_of_one_score_are_ordered_by_their_hash(database):
     chance = random.Random(7)
     rows = [
@@ -584,6 +585,7 @@ def floors_fit(datasets):
     return True
 
 
+@pytest.mark.slow
 @given(some_records(), renamed(), st.randoms(use_true_random=False), ORDERS)
 @settings(max_examples=examples(6), deadline=None)
 def test_a_run_keeps_what_the_design_keeps_however_it_gets_its_rows(tmp_path_factory, records, datasets, chance, order):

@@ -118,6 +118,7 @@ def test_a_column_takes_the_quoted_name_that_it_is_given():
         render_where("a = 1", lambda name: f"COALESCE({quoted(name)}, other)")
 
 
+@pytest.mark.slow
 def test_deep_and_long_expressions_are_rendered_or_refused():
     assert parse_where(" and ".join(["a > 1"] * 2000)) == ("a",)
     for deep in (" + ".join(["a"] * 5000) + " > 1", "not " * 5000 + "a", "(" * 5000 + "a" + ")" * 5000):

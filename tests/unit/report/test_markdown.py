@@ -200,6 +200,7 @@ def test_the_same_report_is_the_same_bytes() -> None:
         assert to_markdown(report(words)) == to_markdown(report(words))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["plain", HOSTILE[0], HOSTILE[3] * 20, "é🎉" * 100])
 @pytest.mark.parametrize(("rules", "categories"), [(500, 3), (3, 500), (500, 500), (4_000, 4_000)])
 def test_a_long_report_fits_a_comment_and_says_what_it_leaves_out(text: str, rules: int, categories: int) -> None:

@@ -245,6 +245,7 @@ def test_a_row_may_be_in_several(members: dict[str, set[Row]]) -> None:
     assert [name for name in NAMES if row in members[name]] == ["code_blocks", "coding"]
 
 
+@pytest.mark.slow
 @pytest.mark.paper
 @pytest.mark.skipif("ALPAQUAL_DATA" not in os.environ, reason="ALPAQUAL_DATA names no folder of real data")
 @pytest.mark.parametrize(
@@ -255,6 +256,7 @@ def test_rows_among_real_ones(tmp_path: Path, file: str, expected: dict[str, int
     assert {name: category["rows"] for name, category in found.items()} == expected
 
 
+@pytest.mark.slow
 @pytest.mark.paper
 @pytest.mark.skipif("ALPAQUAL_DATA" not in os.environ, reason="ALPAQUAL_DATA names no folder of real data")
 def test_coding_counts_as_the_paper_does(tmp_path: Path) -> None:

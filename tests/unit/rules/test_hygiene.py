@@ -321,6 +321,7 @@ def test_only_useless_rows_are_dropped(finished: alpaqual.Run) -> None:
     assert {row for _, good in CASES.values() for row in good if None not in row} <= kept | useless
 
 
+@pytest.mark.slow
 @pytest.mark.paper
 @pytest.mark.skipif("ALPAQUAL_DATA" not in os.environ, reason="ALPAQUAL_DATA names no folder of real data")
 @pytest.mark.parametrize(
