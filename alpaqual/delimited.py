@@ -32,7 +32,7 @@ def column_names(header: Sequence[str]) -> list[str]:
     for index, given in enumerate(header):
         wanted = unique = given.strip() or f"column{index}"
         again = 0
-        while unique.lower() in (name.lower() for name in names):
+        while unique in names:
             again += 1
             unique = f"{wanted}_{again}"
         names.append(unique)

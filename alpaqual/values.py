@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -13,8 +13,29 @@ ROW_FIELDS = ("instruction", "input", "response")
 CONVERSATION_FIELDS = frozenset({"messages", "completion", "history", "system", "tools"})
 """Fields of a source that make each of its rows a conversation."""
 
-RESERVED_COLUMNS = ("id", "n", "source", *ROW_FIELDS)
-"""Columns every `rows` table has. A source's own column of such a name is reached as `source.<name>`."""
+MAPPED_FIELDS = (*ROW_FIELDS, "messages", "tools")
+"""Names that always mean what a source maps to them; any other name in a recipe means a column of the data."""
+
+ROW_VALUES = ("id", "n", "source", "position", "turns")
+"""alpaqual's own values of a row; recipes write `row.` before them."""
+
+
+def distinct(names: Iterable[str], *, prefix: str = "", taken: Iterable[str] = ()) -> dict[str, str]:
+    """A name in SQL for each name: with the prefix, and with a number where SQL takes it for another one or for one of `taken`."""
+    found: dict[str, str] = {}
+    used = {each.lower() for each in taken}
+    for given in dict.fromkeys(names):
+        unique, again = f"{prefix}{given}", 1
+        while unique.lower() in used:
+            again += 1
+            unique = f"{prefix}{given} ({again})"
+        used.add(unique.lower())
+        found[given] = unique
+    return found
+
+
+SOURCE_STRIDE = 10**12
+"""Row numbers `n` of the source at position k start at k times this; what is left is the row's position in its source."""
 
 
 class State(StrEnum):
@@ -153,6 +174,14 @@ PLAIN = ReadOptions()
 """The options of a source that names none."""
 
 
+RESERVED_CELLS = (
+    "position",
+    "row bytes",
+    *(f"turned {column}" for column in ("problem", *ROW_FIELDS, "messages", "tools", "turns", "findings", "identity")),
+)
+"""Columns that the table of a scan has besides cells."""
+
+
 @dataclass(frozen=True)
 class Scan:
     """The files of a source and what is read of them, as data: engines turn it into a table.
@@ -172,6 +201,13 @@ class Scan:
     copied: bool = True
     """Whether the cells are copied into a table before anything else reads them; otherwise they are read in place."""
     options: ReadOptions = PLAIN
+    numbered: bool = True
+    """Whether a reader of Parquet may number the rows: no column of the files is called as its numbers are."""
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """The name in the table of each of `columns`. SQL does not distinguish `A` from `a`."""
+        return distinct(self.columns, taken=RESERVED_CELLS)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,8 @@ def described_csv(scan: Scan, head: Head, rows: Rows) -> FilesFound:
     asked = [column for column in scan.columns if column in columns]
     if asked:
         relation = CsvReader().query(scan)
-        measured = ", ".join(_kind(column) for column in asked)
+        cells = scan.names
+        measured = ", ".join(_kind(cells[column]) for column in asked)
         ((*kinds,),) = rows(f"SELECT {measured} FROM ({relation}) AS cells", "describing")
         columns.update(zip(asked, kinds, strict=True))
     return FilesFound(columns, empty=head.empty)

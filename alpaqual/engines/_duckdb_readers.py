@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from alpaqual.compression import compression_of
 from alpaqual.delimited import Head, read_head
 from alpaqual.quote import literal, name
-from alpaqual.values import PLAIN, ReadOptions, Scan
+from alpaqual.values import PLAIN, ReadOptions, Scan, distinct
 
 _SMALL = 64 * 1024
 _FEW = 64
@@ -44,9 +44,13 @@ class ParquetReader(Reader):
     def query(self, scan: Scan) -> str | None:
         partitions = dict.fromkeys(column for file in scan.files for column, _ in file.partitions)
         named = "".join(
-            f", {_partition(scan, column) if column in partitions else name(column)}" for column in scan.columns
+            f", {_partition(scan, column)} AS {name(cell)}" if column in partitions else f", {_as(column, cell)}"
+            for column, cell in scan.names.items()
         )
         files = [file.path for file in scan.files]
+        if not scan.numbered:
+            read = call("read_parquet", files, {"union_by_name": "true"})
+            return f"SELECT ROW_NUMBER() OVER () AS position{named} FROM {read}"
         options = {"file_row_number": "true"}
         if len(files) == 1:
             return f"SELECT file_row_number + 1 AS position{named} FROM {call('read_parquet', files, options)}"
@@ -59,12 +63,17 @@ class ParquetReader(Reader):
         return f"SELECT {position} AS position{named} FROM {call('read_parquet', files, options)}"
 
 
+def _as(column: str, cell: str) -> str:
+    """SQL: a column of a file under the name of its cell."""
+    return name(column) if column == cell else f"{name(column)} AS {name(cell)}"
+
+
 def _partition(scan: Scan, column: str) -> str:
     """SQL: the value that the folder of a row's file gives to a column."""
     values = [dict(file.partitions).get(column) for file in scan.files]
     cases = " ".join(f"WHEN {index} THEN {literal(value)}" for index, value in enumerate(values) if value is not None)
     found = f"CASE file_index {cases} END" if cases else "NULL"
-    return f"CAST({found} AS VARCHAR) AS {name(column)}"
+    return f"CAST({found} AS VARCHAR)"
 
 
 class JsonReader(Reader):
@@ -92,7 +101,7 @@ class JsonReader(Reader):
         if not _is_plain(scan) or (options := _options(self.options, files)) is None:
             return None
         options["columns"] = _typed(scan.columns, "JSON")
-        named = "".join(f", {name(column)}" for column in scan.columns)
+        named = "".join(f", {_as(column, cell)}" for column, cell in scan.names.items())
         return f"SELECT ROW_NUMBER() OVER () AS position{named} FROM {call('read_json', files, options)}"
 
 
@@ -106,7 +115,7 @@ class CsvReader(Reader):
     def with_bytes(self, scan: Scan, head: Head, counted: str) -> str | None:
         """The query of a scan, with another column of the bytes of each row's values, but quotes, as `counted`."""
         files = [file.path for file in scan.files]
-        given = scan.options
+        given, cells = scan.options, distinct(head.columns)
         options = {
             "auto_detect": "false",
             "header": "true",
@@ -117,22 +126,22 @@ class CsvReader(Reader):
             "null_padding": "false",
             "ignore_errors": "false",
             "strict_mode": "true",
-            "columns": _typed(head.columns, "VARCHAR"),
+            "columns": _typed(list(cells.values()), "VARCHAR"),
         }
         found = _options(options, files)
         if found is None:
             return None
         named = "".join(
-            f", {name(column) if column in head.columns else 'CAST(NULL AS VARCHAR) AS ' + name(column)}"
-            for column in scan.columns
+            f", {_as(cells[column], cell)}" if column in cells else f", CAST(NULL AS VARCHAR) AS {name(cell)}"
+            for column, cell in scan.names.items()
         )
         if counted:
             quote = literal(given.quote)
             sizes = (
-                f"COALESCE(STRLEN(REPLACE({name(column)}, {quote}, '')), 0)"
+                f"COALESCE(STRLEN(REPLACE({name(cell)}, {quote}, '')), 0)"
                 if given.quote
-                else f"COALESCE(STRLEN({name(column)}), 0)"
-                for column in head.columns
+                else f"COALESCE(STRLEN({name(cell)}), 0)"
+                for cell in cells.values()
             )
             named += f", {' + '.join(sizes)} AS {name(counted)}"
         return f"SELECT ROW_NUMBER() OVER () AS position{named} FROM {call('read_csv', files, found)}"

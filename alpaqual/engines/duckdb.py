@@ -101,7 +101,7 @@ class Plugin:
         """Whether a row of JSON has no value: DuckDB reads a `null` in place of an object as such a row."""
         if not isinstance(READERS[scan.format], JsonReader) or not scan.columns:
             return False
-        empty = " AND ".join(f"{name(column)} IS NULL" for column in scan.columns)
+        empty = " AND ".join(f"{name(cell)} IS NULL" for cell in scan.names.values())
         return bool(self.all_rows(f"SELECT 1 FROM {name(scan.table)} WHERE {empty} LIMIT 1", what))
 
     def _load_csv(self, scan: Scan, what: str) -> bool:
@@ -321,5 +321,5 @@ def _cells_query(scan: Scan, file: Path) -> str:
     lines = f"SELECT json AS line FROM read_json_objects({literal(one_file(str(file)))}, {options}, hive_partitioning = false)"
     # The text "null" of CSV is a text: ->> gives NULL for JSON's null alone.
     cell = "line ->> {0}" if scan.cells == "text" else "NULLIF(line -> {0}, 'null')"
-    picked = "".join(f", {cell.format(index)} AS {name(column)}" for index, column in enumerate(scan.columns, 1))
+    picked = "".join(f", {cell.format(index)} AS {name(called)}" for index, called in enumerate(scan.names.values(), 1))
     return f"SELECT CAST(line ->> 0 AS BIGINT) AS position{picked} FROM ({lines})"

@@ -10,10 +10,11 @@ from pathlib import Path
 from alpaqual.compression import verify_compressed_file
 from alpaqual.contracts import Engine, Source
 from alpaqual.errors import QueryError, RecipeError
+from alpaqual.plan.grading import GradeStage
 from alpaqual.plan.loading import cell_text
-from alpaqual.plan.source_columns import stored_column
-from alpaqual.plan.tables import ROWS, Table
-from alpaqual.recipe.graders import Grader
+from alpaqual.plan.source_columns import ROW, SOURCE
+from alpaqual.plan.tables import Table
+from alpaqual.quote import name
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.recipe.schema_errors import suggest
 from alpaqual.recipe.yaml_nodes import Path as Place
@@ -22,16 +23,17 @@ from alpaqual.store.grades import write_imported
 from alpaqual.values import Scan, SourceFile
 
 
-def import_scores(engine: Engine, recipe: Recipe, grader_name: str, target: Path) -> None:
+def import_scores(engine: Engine, recipe: Recipe, stage: GradeStage, target: Path) -> None:
     """Read a grader's file of scores, validate it and write it to `target` as (key, score).
 
     Raises RecipeError where it cannot be read or lacks a column, StageError where a check fails.
     """
-    grader = recipe.graders[grader_name]
-    place: Place = ("graders", grader_name, "table")
-    with reading_table(engine, recipe, str(grader.table), place, (grader.key, grader.score)) as texts:
-        key, score = texts[grader.key], texts[grader.score]
-        query = f"SELECT {_key(engine, grader, key)} AS key, {_number(score)} AS score FROM {_TABLE}"
+    grader = recipe.graders[stage.grader]
+    place: Place = ("graders", stage.grader, "table")
+    keys = key_columns(grader.key)
+    with reading_table(engine, recipe, str(grader.table), place, ((*keys,), (grader.score,))) as texts:
+        key, score = next(texts[each] for each in keys if each in texts), texts[grader.score]
+        query = f"SELECT {_key(key, stage.key_type)} AS key, {_number(score)} AS score FROM {_TABLE}"
         write_imported(engine, query, target, str(grader.table))
 
 
@@ -40,11 +42,16 @@ _TABLE = Table("table_file")
 
 @contextmanager
 def reading_table(
-    engine: Engine, recipe: Recipe, file: str, place: Place, wanted: Sequence[str], optional: Sequence[str] = ()
+    engine: Engine,
+    recipe: Recipe,
+    file: str,
+    place: Place,
+    wanted: Sequence[Sequence[str]],
+    optional: Sequence[str] = (),
 ) -> Iterator[Mapping[str, str]]:
     """Load a small file that a recipe names as the table `table_file`; yields SQL of the text of each column.
 
-    Raises RecipeError, at `place` of the recipe, where it cannot be read or lacks a column that is wanted.
+    Of each sequence of `wanted`, the first column that is there is read. Raises RecipeError, at `place` of the recipe, where it cannot be read or lacks a column that is wanted.
     """
     path = str(recipe.folder / file)
     kind = format_of(path)
@@ -57,17 +64,19 @@ def reading_table(
         scan = Scan(_TABLE.name, file, kind, plugin.CELLS, (SourceFile(path, "", 0),), ())
         columns = _columns(engine, scan, plugin)
         missing = [
-            f"{file} has no column '{column}'{suggest(column, columns) or '; there are: ' + ', '.join(columns)}"
-            for column in wanted
-            if column not in columns
+            f"{file} has no column '{either[0]}'{suggest(either[0], columns) or '; there are: ' + ', '.join(columns)}"
+            for either in wanted
+            if not set(either) & set(columns)
         ]
         if missing:
             raise RecipeError([recipe.problem(place, message) for message in missing])
-        read = tuple(dict.fromkeys(column for column in (*wanted, *optional) if column in columns))
-        unreadable = engine.load(replace(scan, columns=read), plugin.rows)
+        found = [next(column for column in either if column in columns) for either in wanted]
+        found += [column for column in optional if column in columns]
+        scan = replace(scan, columns=tuple(dict.fromkeys(found)))
+        unreadable = engine.load(scan, plugin.rows)
         if unreadable:
             raise RecipeError([recipe.problem(place, f"{file} cannot be read: {unreadable[0][1]}")])
-        yield {column: cell_text(plugin.CELLS, column) for column in read}
+        yield {column: cell_text(plugin.CELLS, name(cell)) for column, cell in scan.names.items()}
     except QueryError as error:
         raise RecipeError([recipe.problem(place, f"{file} cannot be read: {error.reason}")]) from None
     except ValueError as error:
@@ -88,10 +97,17 @@ def _columns(engine: Engine, scan: Scan, plugin: Source) -> list[str]:
     return list(dict.fromkeys(column for row in rows for column in row or ()))
 
 
-def _key(engine: Engine, grader: Grader, key: str) -> str:
+def key_columns(key: str) -> tuple[str, ...]:
+    """The columns of a table that may have the key of a recipe; the first that is there is read."""
+    if key == f"{ROW}id":
+        return (key, "row_id", "id")
+    plain = next((key.removeprefix(prefix) for prefix in (ROW, SOURCE) if key.startswith(prefix)), key)
+    return tuple(dict.fromkeys((key, plain)))
+
+
+def _key(key: str, kind: str) -> str:
     """SQL: the key in the format of `rows`: the 7.0 of a table is the 7 of a column of whole numbers."""
     text = f"CAST({key} AS VARCHAR)"
-    kind = engine.columns(ROWS.name).get(stored_column(grader.key.removeprefix("source.")), "VARCHAR")
     if kind == "VARCHAR":
         return text
     fits = f"REGEXP_FULL_MATCH({text}, '[+-]?[0-9]+([.]0*)?')" if kind in ("BIGINT", "HUGEINT") else "TRUE"

@@ -21,7 +21,7 @@ from alpaqual.engines import open_engine
 from alpaqual.errors import MachineError, Problem, QueryError, RecipeError
 from alpaqual.execution.layouts import OPTIONAL, PREFERENCES, are_preferences, layout_of
 from alpaqual.llm.local import is_hub_name, model_digest
-from alpaqual.plan.source_columns import named_columns
+from alpaqual.plan.source_columns import data_columns, named_columns
 from alpaqual.recipe.model import Fields, Source
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.recipe.schema_errors import suggest
@@ -60,7 +60,7 @@ class _SourceInspector:
         self.offline = offline
         self.problems: list[Problem] = []
         self.opened: Engine | None = None
-        self.named = {column.removeprefix("source.") for column, _ in named_columns(recipe)}
+        self.named = {own for column, _ in named_columns(recipe) for own in data_columns(column)}
 
     @property
     def engine(self) -> Engine:

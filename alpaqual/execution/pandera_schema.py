@@ -9,12 +9,13 @@ from typing import Any
 
 from alpaqual.engines import viewing
 from alpaqual.plan.checks import Columns, failing
+from alpaqual.plan.source_columns import ROW, SOURCE, computed_values, own_value
 from alpaqual.quote import name as quoted
 from alpaqual.recipe.check_plugins import check_plugins
 from alpaqual.recipe.crosscheck import checks_of
 from alpaqual.recipe.model import Rule
 from alpaqual.store.frames import pandera_polars, polars
-from alpaqual.values import ROW_FIELDS
+from alpaqual.values import ROW_FIELDS, distinct
 
 
 def pandera_schema(rules: Sequence[Rule]) -> Any:
@@ -49,8 +50,8 @@ def pandera_schema(rules: Sequence[Rule]) -> Any:
 
 
 _WITH_IDS = (
-    "SELECT *, CONCAT(n, CASE WHEN copy > 1 THEN CONCAT('-', copy) ELSE '' END) AS id FROM (SELECT *, "
-    "ROW_NUMBER() OVER (PARTITION BY instruction, input, response ORDER BY n) AS copy FROM frame) AS numbered"
+    "SELECT *, CONCAT(n, CASE WHEN ordinal > 1 THEN CONCAT('-', ordinal) ELSE '' END) AS id FROM (SELECT *, "
+    "ROW_NUMBER() OVER (PARTITION BY instruction, input, response ORDER BY n) AS ordinal FROM frame) AS numbered"
 )
 """The rows of a frame with ids: as in a run, the id of an exact copy has a hyphen."""
 
@@ -61,13 +62,21 @@ def _holding(rule: Rule) -> Any:
     def holds(data: Any) -> Any:
         frame = data.lazyframe.collect()
         pl = polars()
-        absent = [pl.lit(None, pl.String).alias(field) for field in ROW_FIELDS if field not in frame.columns]
-        numbered = frame.with_columns(*absent).with_row_index("n").with_columns(pl.col("n").cast(pl.Int64))
-        found = failing(rule, 0, Columns(quoted))
+        stored = distinct(frame.columns, prefix=SOURCE)
+        stored |= {field: field for field in ROW_FIELDS if field in stored}
+        absent = [pl.lit(None, pl.String).alias(field) for field in ROW_FIELDS if field not in stored]
+        numbered = (
+            frame.rename(stored).with_columns(*absent).with_row_index("n").with_columns(pl.col("n").cast(pl.Int64))
+        )
+        columns = Columns(
+            lambda column: quoted(f"{ROW}{own}" if (own := own_value(column)) else stored.get(column, column)),
+            computed=computed_values(conversations=False),
+        )
+        found = failing(rule, 0, columns)
         parts = [f"rows AS ({_WITH_IDS})"] + ([f"{found.helper[0]} AS ({found.helper[1]})"] if found.helper else [])
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "frame.parquet"
-            numbered.drop("id", strict=False).write_parquet(path)
+            numbered.write_parquet(path)
             with viewing({"frame": path}) as database:
                 query = f"WITH {', '.join(parts)} SELECT NOT ({found.predicate}) AS holds FROM rows ORDER BY n"
                 rows = database.facts(query, rule.id)

@@ -38,7 +38,9 @@ def read_golden(engine: Engine, recipe: Recipe, grader_name: str, golden: Golden
     """
     place = ("graders", grader_name, "health", "golden", "file")
     scale = recipe.graders[grader_name].scale
-    with reading_table(engine, recipe, golden.file, place, ("instruction", "score"), ("input", *_RESPONSE)) as texts:
+    with reading_table(
+        engine, recipe, golden.file, place, (("instruction",), ("score",)), ("input", *_RESPONSE)
+    ) as texts:
         response = next((texts[column] for column in _RESPONSE if column in texts), None)
         if response is None:
             raise RecipeError([recipe.problem(place, f"{golden.file} has no column 'response'")])

@@ -15,7 +15,6 @@ from alpaqual.plan.loading import LoadStage
 from alpaqual.plan.stage import Facts, KeptTable, Stage
 from alpaqual.plan.tables import ROW_CATEGORIES
 from alpaqual.quote import literal, texts
-from alpaqual.recipe.expression import render_where
 from alpaqual.recipe.model import Category
 from alpaqual.sql import among
 from alpaqual.values import ROW_FIELDS
@@ -94,8 +93,8 @@ def _rows_of(category: Category, columns: Columns, declared: Sequence[str]) -> s
     if category.pattern is not None:
         return f"{chosen} REGEXP_MATCHES({_joined(category.over or ROW_FIELDS)}, {literal(category.pattern)})"
     if category.where is not None:
-        return f"{chosen} {render_where(category.where, columns.quoted, columns.fractions)}"
-    own = columns.quoted(str(category.column))
+        return f"{chosen} {columns.where(category.where)}"
+    own = columns.sql(str(category.column))
     if category.values is not None:
         return f"{chosen} {among(own, category.values)}"
     # A category from a whole number in a column of numbers is named 1, not 1.0.

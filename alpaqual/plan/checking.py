@@ -83,8 +83,8 @@ def failures(rules: Sequence[Rule], columns: Columns) -> str:
 
     A row's failures are the bits of one number, so that its texts are read once for all rules.
     """
-    parts = [rules[start : start + _MASK_BITS] for start in range(0, len(rules), _MASK_BITS)]
-    return "\nUNION ALL\n".join(_failures(part, start * _MASK_BITS, columns) for start, part in enumerate(parts))
+    parts = [_failures(rules[start : start + _MASK_BITS], start, columns) for start in range(0, len(rules), _MASK_BITS)]
+    return parts[0] if len(parts) == 1 else "\nUNION ALL\n".join(f"SELECT * FROM ({part}) AS part" for part in parts)
 
 
 def _failures(rules: Sequence[Rule], start: int, columns: Columns) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from alpaqual import sql
 from alpaqual.recipe.check_plugins import check_plugins
@@ -16,11 +16,22 @@ from alpaqual.recipe.model import Rule
 class Columns:
     """The columns of `rows` that rules and categories name.
 
-    `quoted` gives the quoted column for a name of a recipe; `fractions` are the quoted columns that may hold NaN.
+    `quoted` gives the quoted column for a name of a recipe; `fractions` are the quoted columns that may hold NaN; `computed`
+    has the SQL of quoted names that are no columns of `rows`.
     """
 
     quoted: Callable[[str], str]
     fractions: frozenset[str] = frozenset()
+    computed: Mapping[str, str] = field(default_factory=dict)
+
+    def sql(self, column: str) -> str:
+        """SQL of the value that a name of a recipe means."""
+        quoted = self.quoted(column)
+        return self.computed.get(quoted, quoted)
+
+    def where(self, expression: str) -> str:
+        """A `where:` of a recipe as SQL over `rows`."""
+        return render_where(expression, self.quoted, self.fractions, self.computed)
 
 
 @dataclass(frozen=True)
@@ -41,10 +52,10 @@ class Failing:
 def failing(rule: Rule, position: int, columns: Columns) -> Failing:
     """The SQL of one rule; `position` makes the helper's name."""
     if rule.where is not None:
-        predicate = f"NOT ({render_where(rule.where, columns.quoted, columns.fractions)})"
+        predicate = f"NOT ({columns.where(rule.where)})"
         return Failing(rule.id, "", sql.or_false(predicate), sql.text("NULL"))
     check, argument = checks_of(rule)[0]
-    named = columns.quoted(rule.column) if rule.column is not None else ""
+    named = columns.sql(rule.column) if rule.column is not None else ""
     found = check_plugins()[check].failing(argument, named)
     shown, value = found.column or str(rule.column), found.value or sql.text(named)
     if not found.query:

@@ -42,8 +42,8 @@ class ConversationReading:
     """Characters of the largest row."""
 
 
-def conversation_reading(facts: SourceFacts, cells: str) -> ConversationReading | None:
-    """How the conversations of a source are read; None for a source of three texts."""
+def conversation_reading(facts: SourceFacts, cells: str, names: Mapping[str, str]) -> ConversationReading | None:
+    """How the conversations of a source are read, with the `names` of its cells; None for a source of three texts."""
     if not facts.is_conversation:
         return None
     as_json = {
@@ -52,8 +52,8 @@ def conversation_reading(facts: SourceFacts, cells: str) -> ConversationReading 
         if cells == "json" or (cells == "typed" and facts.columns.get(column) != "VARCHAR")
     }
     picked = "".join(
-        f", CAST({f'TO_JSON({name(column)})' if cells == 'typed' and field in as_json else name(column)} AS VARCHAR) AS {name(field)}"
-        for field, column in facts.fields.items()
+        f", CAST({f'TO_JSON({cell})' if cells == 'typed' and field in as_json else cell} AS VARCHAR) AS {name(field)}"
+        for field, cell in ((field, name(names[column])) for field, column in facts.fields.items())
     )
     return ConversationReading(
         table=turned(facts.name),

@@ -31,6 +31,8 @@ class GradeStage(Stage):
     kind: ClassVar[str] = "grading"
     facts: ClassVar[type[StageFacts]] = GradeFacts
     grader: str
+    key_type: str = "VARCHAR"
+    """SQL type of what the key of a table of scores means."""
 
     @property
     def subject(self) -> str:
@@ -47,6 +49,7 @@ def grade_stages(compilation: Compilation) -> Iterator[GradeStage]:
             settings=settings,
             inputs=compilation.inputs(*inputs),
             statements=tuple(statements),
+            key_type="VARCHAR" if grader.table is None else compilation.columns.key(grader.key)[1],
         )
 
 
@@ -59,14 +62,14 @@ def _compiled(
 ) -> tuple[dict[str, Any], _Inputs, list[Statement]]:
     """Settings, inputs and statements of one grader."""
     scale = msgspec.to_builtins(grader.scale)
-    column = compilation.columns.quoted
+    columns = compilation.columns
     if grader.column is not None:
-        statements = column_statements(grader_name, grader, column(grader.column))
+        statements = column_statements(grader_name, grader, columns.sql(grader.column))
         return {"column": grader.column, "scale": scale}, _LOADING, statements
     if grader.table is not None:
         digest = compilation.digests.get(grader.table, "")
         settings = {"table": digest, "key": grader.key, "score": grader.score, "scale": scale}
-        return settings, _LOADING, table_statements(grader_name, grader, column(grader.key))
+        return settings, _LOADING, table_statements(grader_name, grader, columns.key(grader.key)[0])
     if grader.of is not None:
         settings = {"of": grader.of, "combine": grader.combine, "within": grader.within, "scale": scale}
         return settings, [(GradeStage, other) for other in grader.of], combined_statements(grader_name, grader)
@@ -100,17 +103,16 @@ def _model_inputs(compilation: Compilation, grader: Grader) -> _Inputs:
     return inputs
 
 
-def column_statements(grader_name: str, grader: Grader, column: str) -> list[Statement]:
-    """Grades from a column of the source; `column` is its quoted name in `rows`. A boolean counts as 0 and 1."""
-    value = f"rows.{column}"
+def column_statements(grader_name: str, grader: Grader, value: str) -> list[Statement]:
+    """Grades from a column of the source; `value` is its SQL over `rows`. A boolean counts as 0 and 1."""
     quoted = f"CONCAT({literal(f'{NOT_A_NUMBER}: ')}, LEFT(CAST({value} AS VARCHAR), {_MOST_CHARACTERS}))"
     select = _grades(grader_name, value, grader, "rows", "no score in the column", quoted)
     return [KeptTable(grades(grader_name), select), *grade_facts(grader_name, grader)]
 
 
-def table_statements(grader_name: str, grader: Grader, column: str) -> list[Statement]:
-    """Grades from a table, joined by `column`: the quoted column of `rows` that its key holds."""
-    joined = f"rows LEFT JOIN {IMPORTED} ON CAST(rows.{column} AS VARCHAR) = {IMPORTED}.key"
+def table_statements(grader_name: str, grader: Grader, key: str) -> list[Statement]:
+    """Grades from a table, joined by `key`: SQL over `rows` of the text that its key holds."""
+    joined = f"rows LEFT JOIN {IMPORTED} ON {key} = {IMPORTED}.key"
     select = _grades(grader_name, f"{IMPORTED}.score", grader, joined, "no score in the table")
     return [KeptTable(grades(grader_name), select), *grade_facts(grader_name, grader)]
 

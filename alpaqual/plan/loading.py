@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -18,16 +18,13 @@ from alpaqual.plan.conversations import (
     values,
 )
 from alpaqual.plan.facts import LoadFacts, StageFacts
-from alpaqual.plan.source_columns import stored_column
+from alpaqual.plan.source_columns import SourceColumns
 from alpaqual.plan.stage import Facts, KeptTable, Stage, Statement
 from alpaqual.plan.tables import INCOMPLETE, LOADED, PLACES, QUARANTINE, ROWS, UNREADABLE, scanned
 from alpaqual.quote import literal, name
 from alpaqual.sources import open_source
 from alpaqual.sql import joined_key
-from alpaqual.values import ROW_FIELDS, ReadOptions, Scan, SourceFacts
-
-SOURCE_STRIDE = 10**12
-"""Row numbers `n` of the source at position k start at k times this; what is left is the row's position in its source."""
+from alpaqual.values import RESERVED_CELLS, ROW_FIELDS, SOURCE_STRIDE, ReadOptions, Scan, SourceFacts, distinct
 
 ID_CHARACTERS = 16
 """Characters of a row's id: 64 bits of an md5. Rows that share them by chance, one pair in 3 * 10^5 sets of 10^7 rows, get
@@ -75,7 +72,7 @@ def load_stages(compilation: Compilation) -> Iterator[LoadStage]:
         for facts, plugin in zip(compilation.sources, plugins, strict=True)
     ]
     readings = [
-        _Reading(facts, plugin, carried[facts.name], types, index)
+        _Reading(facts, plugin, compilation.columns, index)
         for index, (facts, plugin) in enumerate(zip(compilation.sources, plugins, strict=True))
     ]
     yield LoadStage(
@@ -83,7 +80,7 @@ def load_stages(compilation: Compilation) -> Iterator[LoadStage]:
         scans=tuple(reading.scan for reading in readings),
         refused=tuple(reading.refused() if reading.scan.copied else "" for reading in readings),
         conversations=tuple(reading.conversation for reading in readings),
-        statements=tuple(_statements(readings, types)),
+        statements=tuple(_statements(readings, compilation.columns)),
     )
 
 
@@ -99,25 +96,22 @@ def _options(facts: SourceFacts) -> dict[str, Any]:
     return {**({"options": options} if options else {}), **({"partitions": partitions} if any(partitions) else {})}
 
 
-def _statements(readings: Sequence[_Reading], types: Mapping[str, str]) -> Iterator[Statement]:
-    every = list(types)
+def _statements(readings: Sequence[_Reading], own: SourceColumns) -> Iterator[Statement]:
+    carried = [name(stored) for stored in own.stored.values()]
     unique = joined_key(["COALESCE(instruction, '')", "COALESCE(input, '')", "COALESCE(response, '')"])
     # A null is not an empty text: a row without a response is another row than one with an empty response.
     with_nulls = f"MD5(CONCAT({unique}, instruction IS NULL, response IS NULL))"
     key = (
         f"LEFT(CASE WHEN instruction IS NULL OR response IS NULL THEN {with_nulls} ELSE {unique} END, {ID_CHARACTERS})"
     )
-    talks = any(reading.conversation is not None for reading in readings)
-    if talks:
+    if own.conversations:
         key = f"CASE WHEN identity IS NULL THEN {key} ELSE LEFT(MD5(CONCAT({unique}, identity)), {ID_CHARACTERS}) END"
-    named = "".join(f", {column}" for column in COLUMNS) if talks else ""
-    named += "".join(f", {name(stored_column(column))}" for column in every)
-    columns = f"n, source, instruction, input, response{named}"
-    union = _union(reading.rows(every, talks=talks) for reading in readings)
+    columns = ", ".join(["n", "source", *ROW_FIELDS, *(COLUMNS if own.conversations else ()), *carried])
+    union = _union(reading.rows() for reading in readings)
     loaded = f"SELECT {key} AS id, {columns}\nFROM ({union}) AS loaded"
     yield KeptTable(LOADED, loaded)
     copies = "SELECT COUNT(*) FROM (SELECT id FROM loaded GROUP BY id HAVING COUNT(*) > 1) AS copied"
-    yield KeptTable(ROWS, _with_ordinals(columns, every), unless=(LOADED, copies))
+    yield KeptTable(ROWS, _with_ordinals(columns, carried), unless=(LOADED, copies))
     yield KeptTable(INCOMPLETE, _INCOMPLETE)
     aside = [f"SELECT source, position, reason, text FROM {UNREADABLE}"]
     aside += [reading.quarantine() for reading in readings if reading.scan.copied]
@@ -137,7 +131,7 @@ def _union(queries: Iterable[str]) -> str:
 
 def _with_ordinals(columns: str, carried: Sequence[str]) -> str:
     """Give exact copies of a row an ordinal, decided by their content and not by their order."""
-    order = ", ".join([name(stored_column(column)) for column in carried] + ["source", "n"])
+    order = ", ".join([*carried, "source", "n"])
     return (
         "WITH copies AS (\n"
         f"  SELECT n, ROW_NUMBER() OVER (PARTITION BY id ORDER BY {order}) AS ordinal FROM loaded\n"
@@ -148,9 +142,9 @@ def _with_ordinals(columns: str, carried: Sequence[str]) -> str:
     )
 
 
-def cell_text(cells: str, column: str) -> str:
-    """SQL: the text of a cell of a scan; NULL where the cell is null or missing."""
-    return f"({name(column)} ->> '$')" if cells == "json" else name(column)
+def cell_text(cells: str, cell: str) -> str:
+    """SQL: the text of a quoted cell of a scan; NULL where the cell is null or missing."""
+    return f"({cell} ->> '$')" if cells == "json" else cell
 
 
 class _Reading:
@@ -160,37 +154,40 @@ class _Reading:
         self,
         facts: SourceFacts,
         plugin: SourcePlugin,
-        carried: Sequence[str],
-        types: Mapping[str, str],
+        own: SourceColumns,
         index: int,
     ) -> None:
         self.facts = facts
         self.cells = plugin.CELLS
-        self.carried = carried
-        self.types = types
+        self.own = own
+        self.carried = own.carried[facts.name]
+        self.types = own.types
         self.index = index
-        self.conversation = conversation_reading(facts, plugin.CELLS)
         self.table = scanned(facts.name)
+        columns = tuple(dict.fromkeys([*facts.fields.values(), *self.carried]))
+        self.names = distinct(columns, taken=RESERVED_CELLS)
+        self.conversation = conversation_reading(facts, plugin.CELLS, self.names)
         self.scan = Scan(
             table=self.table.name,
             source=facts.name,
             format=facts.format,
             cells=plugin.CELLS,
             files=facts.files,
-            columns=tuple(dict.fromkeys([*facts.fields.values(), *carried])),
+            columns=columns,
             file_rows=facts.file_rows or (),
             options=facts.options,
             # Cells without a type are read twice: for the rows, and for the reasons of those in quarantine.
+            numbered={"file_row_number", "file_index"}.isdisjoint(map(str.lower, facts.columns)),
             copied=plugin.CELLS != "typed" or self.conversation is not None,
         )
 
-    def rows(self, every: Sequence[str], *, talks: bool) -> str:
-        """SQL: the rows of the source; with `talks`, with the columns that conversations have."""
+    def rows(self) -> str:
+        """SQL: the rows of the source, with the columns that `rows` has for any source."""
         kept = "".join(
-            f", {self.carry(column) if column in self.carried else f'CAST(NULL AS {self.types[column]})'} AS {name(stored_column(column))}"
-            for column in every
+            f", {self.carry(column) if column in self.carried else f'CAST(NULL AS {self.types[column]})'} AS {name(stored)}"
+            for column, stored in self.own.stored.items()
         )
-        columns = {**self.texts(), **(values(self.conversation is not None) if talks else {})}
+        columns = {**self.texts(), **(values(self.conversation is not None) if self.own.conversations else {})}
         texts = ", ".join(f"{expression} AS {field}" for field, expression in columns.items())
         select = (
             f"SELECT {self.index * SOURCE_STRIDE} + position AS n, {literal(self.facts.name)} AS source, {texts}{kept}"
@@ -213,7 +210,11 @@ class _Reading:
         return str(self.table) if self.conversation is None else relation(self.facts.name)
 
     def shown(self) -> list[str]:
-        return [f"CAST({name(column)} AS VARCHAR)" for column in self.facts.fields.values()]
+        return [f"CAST({self.cell(column)} AS VARCHAR)" for column in self.facts.fields.values()]
+
+    def cell(self, column: str) -> str:
+        """SQL: the cell of a column of the data."""
+        return name(self.names[column])
 
     def texts(self) -> dict[str, str]:
         if self.conversation is not None:
@@ -222,12 +223,13 @@ class _Reading:
         return {field: self.text(fields[field]) if field in fields else "''" for field in ROW_FIELDS}
 
     def text(self, column: str) -> str:
-        return cell_text(self.cells, column)
+        return cell_text(self.cells, self.cell(column))
 
     def carry(self, column: str) -> str:
         kind = self.types[column]
         if self.cells == "typed":
-            return f"CAST({name(column)} AS {kind})" if self.facts.columns[column] != kind else name(column)
+            cell = self.cell(column)
+            return f"CAST({cell} AS {kind})" if self.facts.columns[column] != kind else cell
         return self.text(column) if kind == "VARCHAR" else f"TRY_CAST({self.text(column)} AS {kind})"
 
     def problem(self) -> str:
@@ -237,8 +239,8 @@ class _Reading:
             cases.append(f"WHEN {name('turned problem')} IS NOT NULL THEN {name('turned problem')}")
         elif self.cells == "json":
             cases += [
-                f"WHEN JSON_TYPE({name(column)}) NOT IN ('VARCHAR', 'NULL') "
-                f"THEN CONCAT({literal(f'{column}: ')}, {_JSON_KINDS.format(name(column))}, ' where a text should be')"
+                f"WHEN JSON_TYPE({self.cell(column)}) NOT IN ('VARCHAR', 'NULL') "
+                f"THEN CONCAT({literal(f'{column}: ')}, {_JSON_KINDS.format(self.cell(column))}, ' where a text should be')"
                 for column in self.facts.fields.values()
             ]
         if self.scan.copied and self.conversation is None:
@@ -253,7 +255,7 @@ class _Reading:
 
     def good(self) -> str:
         """SQL: whether a row is good at first sight. No JSON is parsed for it, and nearly all rows are."""
-        texts = [f"CAST({name(column)} AS VARCHAR)" for column in self.facts.fields.values()]
+        texts = self.shown()
         parts = [
             f"{' + '.join(f'COALESCE(STRLEN({text}), 0)' for text in texts)} <= {self.facts.options.max_row_bytes}"
         ]

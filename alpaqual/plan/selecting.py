@@ -20,7 +20,7 @@ from alpaqual.plan.compilation import Compilation
 from alpaqual.plan.dataset_columns import DatasetColumn, are_plain, dataset_columns, line, selected
 from alpaqual.plan.facts import SelectFacts, StageFacts
 from alpaqual.plan.grading import GradeStage, bucket
-from alpaqual.plan.loading import SOURCE_STRIDE, LoadStage
+from alpaqual.plan.loading import LoadStage
 from alpaqual.plan.stage import Export, Facts, KeptTable, Stage, Statement, TemporaryTable
 from alpaqual.plan.tables import FAILURES, INCOMPLETE, ROW_CATEGORIES, Table, exported, fates, grades
 from alpaqual.quote import literal, number
@@ -28,7 +28,7 @@ from alpaqual.recipe.graders import Grader, Scale
 from alpaqual.recipe.measures import QuotaLimit
 from alpaqual.recipe.model import Dataset, Like, Quota
 from alpaqual.recipe.recipe import dataset_order, parents
-from alpaqual.values import ROW_FIELDS, Fate
+from alpaqual.values import ROW_FIELDS, SOURCE_STRIDE, Fate
 
 QUOTED_FROM = 200_000
 """Rows quoted near a threshold are among this many first rows of each source."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from alpaqual.patterns import pattern_problem
+from alpaqual.values import ROW_VALUES
 
 Parts = dict[str, str]
 """Part of a node -> what it holds: `value`, `values`, `branches`, `type`, `text` (a string literal) or `side`."""
@@ -159,8 +160,11 @@ def _check_parts(node: Any, allowed: set[str]) -> None:
 
 
 def _check_column(node: Any) -> None:
-    if len(node.parts) > 1 and (len(node.parts) > 2 or node.parts[0].name != "source"):
-        raise ExpressionError(f"'{plain(node.sql())}': write a column's name, or source.<name>")
+    if len(node.parts) > 1 and (len(node.parts) > 2 or node.parts[0].name not in ("source", "row")):
+        hint = "write a column's name, or source.<name>"
+        raise ExpressionError(f"'{plain(node.sql())}': {hint}")
+    if len(node.parts) > 1 and node.parts[0].name == "row" and node.name not in ROW_VALUES:
+        raise ExpressionError(f"'{plain(node.sql())}': the values of a row are row.{', row.'.join(ROW_VALUES)}")
     _check_parts(node, {"this", "table"})
     for part in node.parts:
         if kind(part) != "Identifier":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from alpaqual.quote import name as quoted
@@ -14,7 +15,7 @@ __all__ = ["FUNCTIONS", "TYPES", "ExpressionError", "parse_where", "render_where
 
 @cache
 def parse_where(text: str) -> tuple[str, ...]:
-    """The columns that the expression names, in order; `source.<name>` for a source's own column of a reserved name.
+    """The columns that the expression names, in order; `source.<name>` and `row.<name>` with what is before the dot.
 
     Raises ExpressionError.
     """
@@ -22,18 +23,25 @@ def parse_where(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_name(node) for node in _columns(_tree(text))))
 
 
-def render_where(text: str, column: Callable[[str], str], fractions: Collection[str] = ()) -> str:
+def render_where(
+    text: str,
+    column: Callable[[str], str],
+    fractions: Collection[str] = (),
+    computed: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """The expression as SQL, each column name replaced by what `column` gives for it: a quoted name.
 
     `fractions` are the quoted names of columns that may hold NaN. A NaN is neither greater nor less than a number; DuckDB
-    takes it for the greatest. The expression with its columns is parsed and checked again: it holds allowed SQL and the given
+    takes it for the greatest. `computed` has the SQL of quoted names that are no columns. The expression with its columns is parsed and checked again: it holds allowed SQL and the given
     columns alone. Raises ExpressionError.
     """
     names = dict.fromkeys(_name(node) for node in _columns(_tree(text)))
     pairs = tuple((name, column(name)) for name in names)
     rendered = _rendered(text, pairs)
     wide = frozenset(sql for _, sql in pairs if sql in fractions)
-    return _without_nan(rendered, wide) if wide else rendered
+    rendered = _without_nan(rendered, wide) if wide else rendered
+    expressions = tuple((sql, computed[sql]) for _, sql in pairs if sql in computed)
+    return _with_computed(rendered, expressions) if expressions else rendered
 
 
 @cache
@@ -78,6 +86,22 @@ def _without_nan(rendered: str, fractions: frozenset[str]) -> str:
         return exp.Paren(this=exp.and_(node.copy(), *sure)) if sure else node
 
     return str(_parsed(rendered).copy().transform(compared).sql(dialect="duckdb", identify=True, comments=False))
+
+
+@cache
+def _with_computed(rendered: str, expressions: tuple[tuple[str, str], ...]) -> str:
+    """A rendered expression, in which (quoted name, SQL) pairs are put in for columns."""
+    import sqlglot
+
+    given = {name: sqlglot.parse_one(f"({sql})", dialect="duckdb") for name, sql in expressions}
+
+    def replaced(node: Any) -> Any:
+        if kind(node) != "Column":
+            return node
+        found = given.get(node.sql(dialect="duckdb", identify=True))
+        return node if found is None else found.copy()
+
+    return str(_parsed(rendered).copy().transform(replaced).sql(dialect="duckdb", identify=True, comments=False))
 
 
 _ORDERS = ("GT", "GTE", "LT", "LTE")

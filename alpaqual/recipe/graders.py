@@ -158,7 +158,10 @@ class Grader(ModelSettings, frozen=True, kw_only=True):
     ] = "model"
     key: Annotated[
         Text,
-        Meta(description="Column of the table that holds row ids, or a column of the source with the same values."),
+        Meta(
+            description="Column of the table, and the column of the data that has the same values; `id`: the data's own id, or "
+            "the row's id where the data has none; `row.id`: the row's id (in the table `row.id`, `row_id` or `id`)."
+        ),
     ] = "id"
     score: Annotated[Text, Meta(description="Column of the table that holds the score.")] = "score"
     dimension: Annotated[Text, Meta(description="What is rated: accuracy, helpfulness, …")] = "accuracy"

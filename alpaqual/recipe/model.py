@@ -138,7 +138,9 @@ class Rule(StrictStruct, frozen=True, kw_only=True):
     description: Annotated[str, Meta(description="Why: one sentence for the reader of the report.")] = ""
     column: Annotated[
         Text | None,
-        Meta(description="Checked column: instruction, input, response, or one of the source's own."),
+        Meta(
+            description="Checked column: instruction, input, response, messages, tools, or any column of the data; `row.id` and others are alpaqual's own values."
+        ),
     ] = None
     check: Annotated[
         Check | CheckName | None,

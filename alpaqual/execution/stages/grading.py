@@ -43,7 +43,7 @@ class Handler(StoredHandler[GradeStage]):
         from alpaqual.execution.imported_scores import import_scores
 
         engine, path = self.execution.engine, folder / f"{IMPORTED.name}.parquet"
-        import_scores(engine, self.execution.plan.recipe, self.stage.grader, path)
+        import_scores(engine, self.execution.plan.recipe, self.stage, path)
         engine.view(IMPORTED.name, [path])
         try:
             yield

@@ -315,7 +315,8 @@ def test_the_pandera_schema_of_rules_finds_what_a_run_finds(tmp_path_factory, re
     found = defaultdict(set)
     for rule, n in failures.select("rule", "n").iter_rows():
         found[rule].add(position[n])
-    frame = rows.select("instruction", "input", "response", "score", "topic")
+    own = {f"source.{column}": column for column in ("score", "topic")}
+    frame = rows.select("instruction", "input", "response", *own).rename(own)
     rules = yaml.safe_load(RULES)
     for words in rules:
         path = folder / "rules" / "one.yaml"

@@ -540,12 +540,12 @@ def rows_of(run):
     """The rows as the run identified them, each as the reference wants it."""
     rows = []
     for row in pl.read_parquet(run.folder / "tables" / "rows.parquet").iter_rows(named=True):
-        scores = {grader: row[grader] for grader in GRADERS}
+        scores = {grader: row[f"source.{grader}"] for grader in GRADERS}
         dropped = ["rule some_output"] if row["response"] == "" else []
         dropped += ["response is null"] if row["response"] is None else []
         categories = {"long"} if len(row["response"] or "") > 6 else set()
         categories |= {"odd"} if int(row["instruction"][-1]) % 2 else set()
-        categories |= {"a"} if row["topic"] == "a" else set()
+        categories |= {"a"} if row["source.topic"] == "a" else set()
         rows.append(
             {
                 "id": row["id"],

@@ -13,15 +13,15 @@ CREATE OR REPLACE TABLE "scanned.main" AS
 SELECT ROW_NUMBER() OVER () AS position, "instruction", "input", "output", "accuracy" FROM read_json(['/project/rows.jsonl'], format = 'newline_delimited', records = true, compression = 'none', columns = {'instruction': 'JSON', 'input': 'JSON', 'output': 'JSON', 'accuracy': 'JSON'}, hive_partitioning = false);
 
 CREATE OR REPLACE TABLE "loaded" AS
-SELECT LEFT(CASE WHEN instruction IS NULL OR response IS NULL THEN MD5(CONCAT(MD5(CONCAT(LENGTH(COALESCE(instruction, '')), ':', COALESCE(instruction, ''), LENGTH(COALESCE(input, '')), ':', COALESCE(input, ''), LENGTH(COALESCE(response, '')), ':', COALESCE(response, ''))), instruction IS NULL, response IS NULL)) ELSE MD5(CONCAT(LENGTH(COALESCE(instruction, '')), ':', COALESCE(instruction, ''), LENGTH(COALESCE(input, '')), ':', COALESCE(input, ''), LENGTH(COALESCE(response, '')), ':', COALESCE(response, ''))) END, 16) AS id, n, source, instruction, input, response, "accuracy"
-FROM (SELECT 0 + position AS n, 'main' AS source, ("instruction" ->> '$') AS instruction, ("input" ->> '$') AS input, ("output" ->> '$') AS response, TRY_CAST(("accuracy" ->> '$') AS DOUBLE) AS "accuracy" FROM "scanned.main" WHERE CASE WHEN COALESCE(STRLEN(CAST("instruction" AS VARCHAR)), 0) + COALESCE(STRLEN(CAST("input" AS VARCHAR)), 0) + COALESCE(STRLEN(CAST("output" AS VARCHAR)), 0) <= 16777216 AND COALESCE(STARTS_WITH(CAST("instruction" AS VARCHAR), '"'), TRUE) AND COALESCE(STARTS_WITH(CAST("input" AS VARCHAR), '"'), TRUE) AND COALESCE(STARTS_WITH(CAST("output" AS VARCHAR), '"'), TRUE) AND NOT (("accuracy" ->> '$') IS NOT NULL AND TRY_CAST(("accuracy" ->> '$') AS DOUBLE) IS NULL) THEN NULL WHEN JSON_TYPE("instruction") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('instruction: ', CASE JSON_TYPE("instruction") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN JSON_TYPE("input") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('input: ', CASE JSON_TYPE("input") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN JSON_TYPE("output") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('output: ', CASE JSON_TYPE("output") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN COALESCE(LENGTH(("instruction" ->> '$')), 0) + COALESCE(LENGTH(("input" ->> '$')), 0) + COALESCE(LENGTH(("output" ->> '$')), 0) > 16777216 THEN 'more than 16 million characters' WHEN ("accuracy" ->> '$') IS NOT NULL AND TRY_CAST(("accuracy" ->> '$') AS DOUBLE) IS NULL THEN 'accuracy: not a number' END IS NULL) AS loaded;
+SELECT LEFT(CASE WHEN instruction IS NULL OR response IS NULL THEN MD5(CONCAT(MD5(CONCAT(LENGTH(COALESCE(instruction, '')), ':', COALESCE(instruction, ''), LENGTH(COALESCE(input, '')), ':', COALESCE(input, ''), LENGTH(COALESCE(response, '')), ':', COALESCE(response, ''))), instruction IS NULL, response IS NULL)) ELSE MD5(CONCAT(LENGTH(COALESCE(instruction, '')), ':', COALESCE(instruction, ''), LENGTH(COALESCE(input, '')), ':', COALESCE(input, ''), LENGTH(COALESCE(response, '')), ':', COALESCE(response, ''))) END, 16) AS id, n, source, instruction, input, response, "source.accuracy"
+FROM (SELECT 0 + position AS n, 'main' AS source, ("instruction" ->> '$') AS instruction, ("input" ->> '$') AS input, ("output" ->> '$') AS response, TRY_CAST(("accuracy" ->> '$') AS DOUBLE) AS "source.accuracy" FROM "scanned.main" WHERE CASE WHEN COALESCE(STRLEN(CAST("instruction" AS VARCHAR)), 0) + COALESCE(STRLEN(CAST("input" AS VARCHAR)), 0) + COALESCE(STRLEN(CAST("output" AS VARCHAR)), 0) <= 16777216 AND COALESCE(STARTS_WITH(CAST("instruction" AS VARCHAR), '"'), TRUE) AND COALESCE(STARTS_WITH(CAST("input" AS VARCHAR), '"'), TRUE) AND COALESCE(STARTS_WITH(CAST("output" AS VARCHAR), '"'), TRUE) AND NOT (("accuracy" ->> '$') IS NOT NULL AND TRY_CAST(("accuracy" ->> '$') AS DOUBLE) IS NULL) THEN NULL WHEN JSON_TYPE("instruction") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('instruction: ', CASE JSON_TYPE("instruction") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN JSON_TYPE("input") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('input: ', CASE JSON_TYPE("input") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN JSON_TYPE("output") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('output: ', CASE JSON_TYPE("output") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN COALESCE(LENGTH(("instruction" ->> '$')), 0) + COALESCE(LENGTH(("input" ->> '$')), 0) + COALESCE(LENGTH(("output" ->> '$')), 0) > 16777216 THEN 'more than 16 million characters' WHEN ("accuracy" ->> '$') IS NOT NULL AND TRY_CAST(("accuracy" ->> '$') AS DOUBLE) IS NULL THEN 'accuracy: not a number' END IS NULL) AS loaded;
 
 CREATE OR REPLACE TABLE "rows" AS
 WITH copies AS (
-  SELECT n, ROW_NUMBER() OVER (PARTITION BY id ORDER BY "accuracy", source, n) AS ordinal FROM loaded
+  SELECT n, ROW_NUMBER() OVER (PARTITION BY id ORDER BY "source.accuracy", source, n) AS ordinal FROM loaded
   WHERE id IN (SELECT id FROM loaded GROUP BY id HAVING COUNT(*) > 1)
 )
-SELECT CASE WHEN ordinal > 1 THEN CONCAT(id, '-', ordinal) ELSE id END AS id, n, source, instruction, input, response, "accuracy"
+SELECT CASE WHEN ordinal > 1 THEN CONCAT(id, '-', ordinal) ELSE id END AS id, n, source, instruction, input, response, "source.accuracy"
 FROM loaded LEFT JOIN copies USING (n);
 
 CREATE OR REPLACE TABLE "incomplete" AS
@@ -51,7 +51,7 @@ SELECT source, position, reason FROM quarantine ORDER BY source, position LIMIT 
 CREATE OR REPLACE TABLE "grades.accuracy" AS
 SELECT 'accuracy' AS grader, n, id, CASE WHEN found BETWEEN CAST(0.0 AS DOUBLE) AND CAST(5.0 AS DOUBLE) THEN found END AS score,
   CASE WHEN empty THEN 'no score in the column' WHEN found IS NULL OR ISNAN(found) THEN other WHEN NOT (found BETWEEN CAST(0.0 AS DOUBLE) AND CAST(5.0 AS DOUBLE)) THEN 'out of scale' END AS reason, CAST(NULL AS VARCHAR) AS reply
-FROM (SELECT rows.n AS n, rows.id AS id, rows."accuracy" IS NULL OR CAST(rows."accuracy" AS VARCHAR) = '' AS empty, CASE LOWER(CAST(rows."accuracy" AS VARCHAR)) WHEN 'true' THEN 1 WHEN 'false' THEN 0 ELSE TRY_CAST(rows."accuracy" AS DOUBLE) END AS found, CONCAT('not a number: ', LEFT(CAST(rows."accuracy" AS VARCHAR), 40)) AS other FROM rows) AS graded;
+FROM (SELECT rows.n AS n, rows.id AS id, "source.accuracy" IS NULL OR CAST("source.accuracy" AS VARCHAR) = '' AS empty, CASE LOWER(CAST("source.accuracy" AS VARCHAR)) WHEN 'true' THEN 1 WHEN 'false' THEN 0 ELSE TRY_CAST("source.accuracy" AS DOUBLE) END AS found, CONCAT('not a number: ', LEFT(CAST("source.accuracy" AS VARCHAR), 40)) AS other FROM rows) AS graded;
 
 -- counts: scores
 SELECT score, COUNT(*) AS rows FROM (SELECT score AS score FROM "grades.accuracy" WHERE score IS NOT NULL) AS scored GROUP BY score ORDER BY score;
@@ -67,7 +67,7 @@ FROM (SELECT g0.n AS n, g0.id AS id, g0.score AS score0, CASE WHEN dropped.n IS 
 FROM "grades.accuracy" AS g0 LEFT JOIN (SELECT n, LIST(DISTINCT reason ORDER BY reason) AS reasons FROM (SELECT n, reason FROM "incomplete") AS taken_out GROUP BY n) AS dropped ON dropped.n = g0.n) AS pool;
 
 CREATE OR REPLACE TABLE "dataset.quality" AS
-SELECT rows.id AS id, instruction, COALESCE(input, '') AS input, response AS output
+SELECT rows.id AS "id", instruction AS "instruction", COALESCE(input, '') AS "input", response AS "output"
 FROM rows JOIN (SELECT n FROM "fates.quality" WHERE fate = 'kept') AS kept USING (n) ORDER BY rows.id;
 
 -- counts: fates
@@ -93,7 +93,7 @@ SELECT 'random' AS dataset, pool.n AS n, pool.id AS id, CASE WHEN pool.n IN (SEL
 FROM pool;
 
 CREATE OR REPLACE TABLE "dataset.random" AS
-SELECT rows.id AS id, instruction, COALESCE(input, '') AS input, response AS output
+SELECT rows.id AS "id", instruction AS "instruction", COALESCE(input, '') AS "input", response AS "output"
 FROM rows JOIN (SELECT n FROM "fates.random" WHERE fate = 'kept') AS kept USING (n) ORDER BY rows.id;
 
 -- counts: fates
@@ -113,7 +113,7 @@ SELECT 'small' AS dataset, pool.n AS n, pool.id AS id, CASE WHEN pool.n IN (SELE
 FROM pool;
 
 CREATE OR REPLACE TABLE "dataset.small" AS
-SELECT rows.id AS id, instruction, COALESCE(input, '') AS input, response AS output
+SELECT rows.id AS "id", instruction AS "instruction", COALESCE(input, '') AS "input", response AS "output"
 FROM rows JOIN (SELECT n FROM "fates.small" WHERE fate = 'kept') AS kept USING (n) ORDER BY rows.id;
 
 -- counts: fates
@@ -133,7 +133,7 @@ SELECT 'smaller' AS dataset, pool.n AS n, pool.id AS id, CASE WHEN pool.n IN (SE
 FROM pool;
 
 CREATE OR REPLACE TABLE "dataset.smaller" AS
-SELECT rows.id AS id, instruction, COALESCE(input, '') AS input, response AS output
+SELECT rows.id AS "id", instruction AS "instruction", COALESCE(input, '') AS "input", response AS "output"
 FROM rows JOIN (SELECT n FROM "fates.smaller" WHERE fate = 'kept') AS kept USING (n) ORDER BY rows.id;
 
 -- counts: fates
@@ -147,7 +147,7 @@ FROM (SELECT parent.n AS n, parent.id AS id, g0.score AS score0, CASE WHEN paren
 FROM "fates.quality" AS parent JOIN "grades.accuracy" AS g0 ON g0.n = parent.n) AS pool;
 
 CREATE OR REPLACE TABLE "dataset.better" AS
-SELECT rows.id AS id, instruction, COALESCE(input, '') AS input, response AS output
+SELECT rows.id AS "id", instruction AS "instruction", COALESCE(input, '') AS "input", response AS "output"
 FROM rows JOIN (SELECT n FROM "fates.better" WHERE fate = 'kept') AS kept USING (n) ORDER BY rows.id;
 
 -- counts: fates
@@ -167,7 +167,7 @@ SELECT 'too-many' AS dataset, pool.n AS n, pool.id AS id, CASE WHEN pool.n IN (S
 FROM pool;
 
 CREATE OR REPLACE TABLE "dataset.too-many" AS
-SELECT rows.id AS id, instruction, COALESCE(input, '') AS input, response AS output
+SELECT rows.id AS "id", instruction AS "instruction", COALESCE(input, '') AS "input", response AS "output"
 FROM rows JOIN (SELECT n FROM "fates.too-many" WHERE fate = 'kept') AS kept USING (n) ORDER BY rows.id;
 
 -- counts: fates

@@ -13,15 +13,15 @@ CREATE OR REPLACE TABLE "scanned.source" AS
 SELECT ROW_NUMBER() OVER () AS position, "instruction", "input", "output", "accuracy", "key", "licence", "topic" FROM read_json(['/project/rows.jsonl'], format = 'newline_delimited', records = true, compression = 'none', columns = {'instruction': 'JSON', 'input': 'JSON', 'output': 'JSON', 'accuracy': 'JSON', 'key': 'JSON', 'licence': 'JSON', 'topic': 'JSON'}, hive_partitioning = false);
 
 CREATE OR REPLACE TABLE "loaded" AS
-SELECT LEFT(CASE WHEN instruction IS NULL OR response IS NULL THEN MD5(CONCAT(MD5(CONCAT(LENGTH(COALESCE(instruction, '')), ':', COALESCE(instruction, ''), LENGTH(COALESCE(input, '')), ':', COALESCE(input, ''), LENGTH(COALESCE(response, '')), ':', COALESCE(response, ''))), instruction IS NULL, response IS NULL)) ELSE MD5(CONCAT(LENGTH(COALESCE(instruction, '')), ':', COALESCE(instruction, ''), LENGTH(COALESCE(input, '')), ':', COALESCE(input, ''), LENGTH(COALESCE(response, '')), ':', COALESCE(response, ''))) END, 16) AS id, n, source, instruction, input, response, "accuracy", "key", "licence", "topic"
-FROM (SELECT 0 + position AS n, 'source' AS source, ("instruction" ->> '$') AS instruction, ("input" ->> '$') AS input, ("output" ->> '$') AS response, TRY_CAST(("accuracy" ->> '$') AS DOUBLE) AS "accuracy", ("key" ->> '$') AS "key", ("licence" ->> '$') AS "licence", ("topic" ->> '$') AS "topic" FROM "scanned.source" WHERE CASE WHEN COALESCE(STRLEN(CAST("instruction" AS VARCHAR)), 0) + COALESCE(STRLEN(CAST("input" AS VARCHAR)), 0) + COALESCE(STRLEN(CAST("output" AS VARCHAR)), 0) <= 16777216 AND COALESCE(STARTS_WITH(CAST("instruction" AS VARCHAR), '"'), TRUE) AND COALESCE(STARTS_WITH(CAST("input" AS VARCHAR), '"'), TRUE) AND COALESCE(STARTS_WITH(CAST("output" AS VARCHAR), '"'), TRUE) AND NOT (("accuracy" ->> '$') IS NOT NULL AND TRY_CAST(("accuracy" ->> '$') AS DOUBLE) IS NULL) THEN NULL WHEN JSON_TYPE("instruction") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('instruction: ', CASE JSON_TYPE("instruction") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN JSON_TYPE("input") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('input: ', CASE JSON_TYPE("input") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN JSON_TYPE("output") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('output: ', CASE JSON_TYPE("output") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN COALESCE(LENGTH(("instruction" ->> '$')), 0) + COALESCE(LENGTH(("input" ->> '$')), 0) + COALESCE(LENGTH(("output" ->> '$')), 0) > 16777216 THEN 'more than 16 million characters' WHEN ("accuracy" ->> '$') IS NOT NULL AND TRY_CAST(("accuracy" ->> '$') AS DOUBLE) IS NULL THEN 'accuracy: not a number' END IS NULL) AS loaded;
+SELECT LEFT(CASE WHEN instruction IS NULL OR response IS NULL THEN MD5(CONCAT(MD5(CONCAT(LENGTH(COALESCE(instruction, '')), ':', COALESCE(instruction, ''), LENGTH(COALESCE(input, '')), ':', COALESCE(input, ''), LENGTH(COALESCE(response, '')), ':', COALESCE(response, ''))), instruction IS NULL, response IS NULL)) ELSE MD5(CONCAT(LENGTH(COALESCE(instruction, '')), ':', COALESCE(instruction, ''), LENGTH(COALESCE(input, '')), ':', COALESCE(input, ''), LENGTH(COALESCE(response, '')), ':', COALESCE(response, ''))) END, 16) AS id, n, source, instruction, input, response, "source.accuracy", "source.key", "source.licence", "source.topic"
+FROM (SELECT 0 + position AS n, 'source' AS source, ("instruction" ->> '$') AS instruction, ("input" ->> '$') AS input, ("output" ->> '$') AS response, TRY_CAST(("accuracy" ->> '$') AS DOUBLE) AS "source.accuracy", ("key" ->> '$') AS "source.key", ("licence" ->> '$') AS "source.licence", ("topic" ->> '$') AS "source.topic" FROM "scanned.source" WHERE CASE WHEN COALESCE(STRLEN(CAST("instruction" AS VARCHAR)), 0) + COALESCE(STRLEN(CAST("input" AS VARCHAR)), 0) + COALESCE(STRLEN(CAST("output" AS VARCHAR)), 0) <= 16777216 AND COALESCE(STARTS_WITH(CAST("instruction" AS VARCHAR), '"'), TRUE) AND COALESCE(STARTS_WITH(CAST("input" AS VARCHAR), '"'), TRUE) AND COALESCE(STARTS_WITH(CAST("output" AS VARCHAR), '"'), TRUE) AND NOT (("accuracy" ->> '$') IS NOT NULL AND TRY_CAST(("accuracy" ->> '$') AS DOUBLE) IS NULL) THEN NULL WHEN JSON_TYPE("instruction") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('instruction: ', CASE JSON_TYPE("instruction") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN JSON_TYPE("input") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('input: ', CASE JSON_TYPE("input") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN JSON_TYPE("output") NOT IN ('VARCHAR', 'NULL') THEN CONCAT('output: ', CASE JSON_TYPE("output") WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END, ' where a text should be') WHEN COALESCE(LENGTH(("instruction" ->> '$')), 0) + COALESCE(LENGTH(("input" ->> '$')), 0) + COALESCE(LENGTH(("output" ->> '$')), 0) > 16777216 THEN 'more than 16 million characters' WHEN ("accuracy" ->> '$') IS NOT NULL AND TRY_CAST(("accuracy" ->> '$') AS DOUBLE) IS NULL THEN 'accuracy: not a number' END IS NULL) AS loaded;
 
 CREATE OR REPLACE TABLE "rows" AS
 WITH copies AS (
-  SELECT n, ROW_NUMBER() OVER (PARTITION BY id ORDER BY "accuracy", "key", "licence", "topic", source, n) AS ordinal FROM loaded
+  SELECT n, ROW_NUMBER() OVER (PARTITION BY id ORDER BY "source.accuracy", "source.key", "source.licence", "source.topic", source, n) AS ordinal FROM loaded
   WHERE id IN (SELECT id FROM loaded GROUP BY id HAVING COUNT(*) > 1)
 )
-SELECT CASE WHEN ordinal > 1 THEN CONCAT(id, '-', ordinal) ELSE id END AS id, n, source, instruction, input, response, "accuracy", "key", "licence", "topic"
+SELECT CASE WHEN ordinal > 1 THEN CONCAT(id, '-', ordinal) ELSE id END AS id, n, source, instruction, input, response, "source.accuracy", "source.key", "source.licence", "source.topic"
 FROM loaded LEFT JOIN copies USING (n);
 
 CREATE OR REPLACE TABLE "incomplete" AS
@@ -49,7 +49,7 @@ SELECT source, position, reason FROM quarantine ORDER BY source, position LIMIT 
 -- checking
 
 CREATE OR REPLACE TABLE "failures" AS
-WITH group1 AS (SELECT n FROM rows WHERE "key" IN (SELECT "key" FROM rows WHERE "key" IS NOT NULL GROUP BY "key" HAVING COUNT(*) > 1)),
+WITH group1 AS (SELECT n FROM rows WHERE "source.key" IN (SELECT "source.key" FROM rows WHERE "source.key" IS NOT NULL GROUP BY "source.key" HAVING COUNT(*) > 1)),
 group18 AS (WITH keyed AS MATERIALIZED (SELECT n, id, MD5(CONCAT(LENGTH(TRIM(REGEXP_REPLACE(LOWER(NFC_NORMALIZE(COALESCE(instruction, ''))), '[^\p{L}\p{M}\p{N}\p{S}#@%&*\x{200c}\x{200d}]+', ' ', 'g'))), ':', TRIM(REGEXP_REPLACE(LOWER(NFC_NORMALIZE(COALESCE(instruction, ''))), '[^\p{L}\p{M}\p{N}\p{S}#@%&*\x{200c}\x{200d}]+', ' ', 'g')))) AS k FROM rows) SELECT n FROM keyed JOIN (SELECT k, MIN(id) AS first FROM keyed GROUP BY k HAVING COUNT(*) > 1) AS repeated USING (k) WHERE id <> first),
 group19 AS (WITH keyed AS MATERIALIZED (SELECT n, MD5(CONCAT(LENGTH(COALESCE(instruction, '')), ':', COALESCE(instruction, ''), LENGTH(COALESCE(input, '')), ':', COALESCE(input, ''))) AS k, MD5(COALESCE(response, '')) AS said FROM rows) SELECT n FROM keyed WHERE k IN (SELECT k FROM keyed GROUP BY k HAVING MIN(said) <> MAX(said))),
 marked AS (SELECT *, CASE WHEN "input" IS NULL THEN 1 ELSE 0 END
@@ -58,22 +58,22 @@ marked AS (SELECT *, CASE WHEN "input" IS NULL THEN 1 ELSE 0 END
   + CASE WHEN COALESCE(NOT REGEXP_MATCHES(CAST("instruction" AS VARCHAR), '^(?:[A-Z])'), FALSE) THEN 8 ELSE 0 END
   + CASE WHEN COALESCE(NOT REGEXP_MATCHES(CAST("response" AS VARCHAR), 'nswer'), FALSE) THEN 16 ELSE 0 END
   + CASE WHEN COALESCE(REGEXP_MATCHES(CAST("response" AS VARCHAR), '(?i)\bas an AI\b'), FALSE) THEN 32 ELSE 0 END
-  + CASE WHEN COALESCE(NOT STARTS_WITH(CAST("key" AS VARCHAR), 'k'), FALSE) THEN 64 ELSE 0 END
-  + CASE WHEN COALESCE(NOT ENDS_WITH(CAST("key" AS VARCHAR), '1'), FALSE) THEN 128 ELSE 0 END
-  + CASE WHEN COALESCE(TRY_CAST("accuracy" AS DOUBLE) < CAST(0.0 AS DOUBLE) OR TRY_CAST("accuracy" AS DOUBLE) > CAST(5.0 AS DOUBLE) OR (TRY_CAST("accuracy" AS DOUBLE) IS NULL AND "accuracy" IS NOT NULL) OR ISNAN(TRY_CAST("accuracy" AS DOUBLE)), FALSE) THEN 256 ELSE 0 END
-  + CASE WHEN COALESCE("licence" IS NOT NULL AND NOT (COALESCE(CAST("licence" AS VARCHAR) IN ('MIT'), FALSE)), FALSE) THEN 512 ELSE 0 END
-  + CASE WHEN COALESCE(COALESCE(CAST("licence" AS VARCHAR) IN ('GPL'), FALSE), FALSE) THEN 1024 ELSE 0 END
-  + CASE WHEN COALESCE(NOT (TRY_CAST("accuracy" AS DOUBLE) > CAST(2.0 AS DOUBLE)) OR (TRY_CAST("accuracy" AS DOUBLE) IS NULL AND "accuracy" IS NOT NULL) OR ISNAN(TRY_CAST("accuracy" AS DOUBLE)), FALSE) THEN 2048 ELSE 0 END
-  + CASE WHEN COALESCE(NOT (TRY_CAST("accuracy" AS DOUBLE) >= CAST(2.0 AS DOUBLE)) OR (TRY_CAST("accuracy" AS DOUBLE) IS NULL AND "accuracy" IS NOT NULL) OR ISNAN(TRY_CAST("accuracy" AS DOUBLE)), FALSE) THEN 4096 ELSE 0 END
-  + CASE WHEN COALESCE(NOT (TRY_CAST("accuracy" AS DOUBLE) < CAST(5.0 AS DOUBLE)) OR (TRY_CAST("accuracy" AS DOUBLE) IS NULL AND "accuracy" IS NOT NULL) OR ISNAN(TRY_CAST("accuracy" AS DOUBLE)), FALSE) THEN 8192 ELSE 0 END
-  + CASE WHEN COALESCE(NOT (TRY_CAST("accuracy" AS DOUBLE) <= CAST(5.0 AS DOUBLE)) OR (TRY_CAST("accuracy" AS DOUBLE) IS NULL AND "accuracy" IS NOT NULL) OR ISNAN(TRY_CAST("accuracy" AS DOUBLE)), FALSE) THEN 16384 ELSE 0 END
-  + CASE WHEN COALESCE("topic" IS NOT NULL AND NOT (COALESCE(CAST("topic" AS VARCHAR) IN ('math', 'code', 'prose'), FALSE)), FALSE) THEN 32768 ELSE 0 END
-  + CASE WHEN COALESCE(COALESCE(CAST("topic" AS VARCHAR) IN ('prose'), FALSE), FALSE) THEN 65536 ELSE 0 END
+  + CASE WHEN COALESCE(NOT STARTS_WITH(CAST("source.key" AS VARCHAR), 'k'), FALSE) THEN 64 ELSE 0 END
+  + CASE WHEN COALESCE(NOT ENDS_WITH(CAST("source.key" AS VARCHAR), '1'), FALSE) THEN 128 ELSE 0 END
+  + CASE WHEN COALESCE(TRY_CAST("source.accuracy" AS DOUBLE) < CAST(0.0 AS DOUBLE) OR TRY_CAST("source.accuracy" AS DOUBLE) > CAST(5.0 AS DOUBLE) OR (TRY_CAST("source.accuracy" AS DOUBLE) IS NULL AND "source.accuracy" IS NOT NULL) OR ISNAN(TRY_CAST("source.accuracy" AS DOUBLE)), FALSE) THEN 256 ELSE 0 END
+  + CASE WHEN COALESCE("source.licence" IS NOT NULL AND NOT (COALESCE(CAST("source.licence" AS VARCHAR) IN ('MIT'), FALSE)), FALSE) THEN 512 ELSE 0 END
+  + CASE WHEN COALESCE(COALESCE(CAST("source.licence" AS VARCHAR) IN ('GPL'), FALSE), FALSE) THEN 1024 ELSE 0 END
+  + CASE WHEN COALESCE(NOT (TRY_CAST("source.accuracy" AS DOUBLE) > CAST(2.0 AS DOUBLE)) OR (TRY_CAST("source.accuracy" AS DOUBLE) IS NULL AND "source.accuracy" IS NOT NULL) OR ISNAN(TRY_CAST("source.accuracy" AS DOUBLE)), FALSE) THEN 2048 ELSE 0 END
+  + CASE WHEN COALESCE(NOT (TRY_CAST("source.accuracy" AS DOUBLE) >= CAST(2.0 AS DOUBLE)) OR (TRY_CAST("source.accuracy" AS DOUBLE) IS NULL AND "source.accuracy" IS NOT NULL) OR ISNAN(TRY_CAST("source.accuracy" AS DOUBLE)), FALSE) THEN 4096 ELSE 0 END
+  + CASE WHEN COALESCE(NOT (TRY_CAST("source.accuracy" AS DOUBLE) < CAST(5.0 AS DOUBLE)) OR (TRY_CAST("source.accuracy" AS DOUBLE) IS NULL AND "source.accuracy" IS NOT NULL) OR ISNAN(TRY_CAST("source.accuracy" AS DOUBLE)), FALSE) THEN 8192 ELSE 0 END
+  + CASE WHEN COALESCE(NOT (TRY_CAST("source.accuracy" AS DOUBLE) <= CAST(5.0 AS DOUBLE)) OR (TRY_CAST("source.accuracy" AS DOUBLE) IS NULL AND "source.accuracy" IS NOT NULL) OR ISNAN(TRY_CAST("source.accuracy" AS DOUBLE)), FALSE) THEN 16384 ELSE 0 END
+  + CASE WHEN COALESCE("source.topic" IS NOT NULL AND NOT (COALESCE(CAST("source.topic" AS VARCHAR) IN ('math', 'code', 'prose'), FALSE)), FALSE) THEN 32768 ELSE 0 END
+  + CASE WHEN COALESCE(COALESCE(CAST("source.topic" AS VARCHAR) IN ('prose'), FALSE), FALSE) THEN 65536 ELSE 0 END
   + CASE WHEN CONTAINS(id, '-') THEN 131072 ELSE 0 END
   + CASE WHEN n IN (SELECT n FROM group18) THEN 262144 ELSE 0 END
   + CASE WHEN n IN (SELECT n FROM group19) THEN 524288 ELSE 0 END
   + CASE WHEN COALESCE(NOT (LENGTH("response") > 4 AND NOT (LOWER("response") LIKE '%http%')), FALSE) THEN 1048576 ELSE 0 END AS mask FROM rows)
-SELECT r.rule AS rule, m.n AS n, m.id AS id, r.checked AS "column", LEFT(CASE r.bit WHEN 1 THEN CAST("input" AS VARCHAR) WHEN 2 THEN CAST("key" AS VARCHAR) WHEN 4 THEN CAST("response" AS VARCHAR) WHEN 8 THEN CAST("instruction" AS VARCHAR) WHEN 16 THEN CAST("response" AS VARCHAR) WHEN 32 THEN CAST("response" AS VARCHAR) WHEN 64 THEN CAST("key" AS VARCHAR) WHEN 128 THEN CAST("key" AS VARCHAR) WHEN 256 THEN CAST("accuracy" AS VARCHAR) WHEN 512 THEN CAST("licence" AS VARCHAR) WHEN 1024 THEN CAST("licence" AS VARCHAR) WHEN 2048 THEN CAST("accuracy" AS VARCHAR) WHEN 4096 THEN CAST("accuracy" AS VARCHAR) WHEN 8192 THEN CAST("accuracy" AS VARCHAR) WHEN 16384 THEN CAST("accuracy" AS VARCHAR) WHEN 32768 THEN CAST("topic" AS VARCHAR) WHEN 65536 THEN CAST("topic" AS VARCHAR) WHEN 131072 THEN instruction WHEN 262144 THEN instruction WHEN 524288 THEN instruction WHEN 1048576 THEN CAST(NULL AS VARCHAR) END, 200) AS value
+SELECT r.rule AS rule, m.n AS n, m.id AS id, r.checked AS "column", LEFT(CASE r.bit WHEN 1 THEN CAST("input" AS VARCHAR) WHEN 2 THEN CAST("source.key" AS VARCHAR) WHEN 4 THEN CAST("response" AS VARCHAR) WHEN 8 THEN CAST("instruction" AS VARCHAR) WHEN 16 THEN CAST("response" AS VARCHAR) WHEN 32 THEN CAST("response" AS VARCHAR) WHEN 64 THEN CAST("source.key" AS VARCHAR) WHEN 128 THEN CAST("source.key" AS VARCHAR) WHEN 256 THEN CAST("source.accuracy" AS VARCHAR) WHEN 512 THEN CAST("source.licence" AS VARCHAR) WHEN 1024 THEN CAST("source.licence" AS VARCHAR) WHEN 2048 THEN CAST("source.accuracy" AS VARCHAR) WHEN 4096 THEN CAST("source.accuracy" AS VARCHAR) WHEN 8192 THEN CAST("source.accuracy" AS VARCHAR) WHEN 16384 THEN CAST("source.accuracy" AS VARCHAR) WHEN 32768 THEN CAST("source.topic" AS VARCHAR) WHEN 65536 THEN CAST("source.topic" AS VARCHAR) WHEN 131072 THEN instruction WHEN 262144 THEN instruction WHEN 524288 THEN instruction WHEN 1048576 THEN CAST(NULL AS VARCHAR) END, 200) AS value
 FROM (SELECT * FROM marked WHERE mask <> 0) AS m JOIN (VALUES (1, 'input_there', 'input'), (2, 'key_once', 'key'), (4, 'length', 'response'), (8, 'starts', 'instruction'), (16, 'says', 'response'), (32, 'refuses', 'response'), (64, 'begins', 'key'), (128, 'ends', 'key'), (256, 'on_scale', 'accuracy'), (512, 'is_mit', 'licence'), (1024, 'no_gpl', 'licence'), (2048, 'above', 'accuracy'), (4096, 'at_least', 'accuracy'), (8192, 'under', 'accuracy'), (16384, 'at_most', 'accuracy'), (32768, 'known_topic', 'topic'), (65536, 'no_prose', 'topic'), (131072, 'copies', 'instruction, input, response'), (262144, 'near_copies', 'instruction'), (524288, 'conflicts', 'response'), (1048576, 'words', '')) AS r (bit, rule, checked) ON (m.mask & r.bit) <> 0;
 
 -- counts: failing
@@ -91,11 +91,11 @@ SELECT 'lone_keyword' AS category, n, id, hits FROM (SELECT n, id, CAST(CASE WHE
 UNION ALL
 SELECT 'pattern' AS category, n, id, CAST(0 AS BIGINT) AS hits FROM rows WHERE REGEXP_MATCHES(CONCAT_WS(CHR(10), instruction, input, response), '^[A-Z][a-z]+ ')
 UNION ALL
-SELECT 'values' AS category, n, id, CAST(0 AS BIGINT) AS hits FROM rows WHERE COALESCE(CAST("licence" AS VARCHAR) IN ('MIT'), FALSE)
+SELECT 'values' AS category, n, id, CAST(0 AS BIGINT) AS hits FROM rows WHERE COALESCE(CAST("source.licence" AS VARCHAR) IN ('MIT'), FALSE)
 UNION ALL
-SELECT 'where' AS category, n, id, CAST(0 AS BIGINT) AS hits FROM rows WHERE ("accuracy" >= 4.5 AND NOT ISNAN("accuracy"))
+SELECT 'where' AS category, n, id, CAST(0 AS BIGINT) AS hits FROM rows WHERE ("source.accuracy" >= 4.5 AND NOT ISNAN("source.accuracy"))
 UNION ALL
-SELECT REGEXP_REPLACE(CAST("topic" AS VARCHAR), '^(-?[0-9]+)[.]0$', '\1') AS category, n, id, CAST(0 AS BIGINT) AS hits FROM rows WHERE REGEXP_REPLACE(CAST("topic" AS VARCHAR), '^(-?[0-9]+)[.]0$', '\1') IS NOT NULL AND REGEXP_REPLACE(CAST("topic" AS VARCHAR), '^(-?[0-9]+)[.]0$', '\1') <> '' AND REGEXP_REPLACE(CAST("topic" AS VARCHAR), '^(-?[0-9]+)[.]0$', '\1') NOT IN ('keywords', 'lone_keyword', 'pattern', 'values', 'where');
+SELECT REGEXP_REPLACE(CAST("source.topic" AS VARCHAR), '^(-?[0-9]+)[.]0$', '\1') AS category, n, id, CAST(0 AS BIGINT) AS hits FROM rows WHERE REGEXP_REPLACE(CAST("source.topic" AS VARCHAR), '^(-?[0-9]+)[.]0$', '\1') IS NOT NULL AND REGEXP_REPLACE(CAST("source.topic" AS VARCHAR), '^(-?[0-9]+)[.]0$', '\1') <> '' AND REGEXP_REPLACE(CAST("source.topic" AS VARCHAR), '^(-?[0-9]+)[.]0$', '\1') NOT IN ('keywords', 'lone_keyword', 'pattern', 'values', 'where');
 
 -- counts: category_rows
 SELECT category, COUNT(*) AS rows FROM "row_categories" GROUP BY category ORDER BY category;
@@ -120,7 +120,7 @@ FROM (SELECT base.n AS n, base.id AS id, CASE WHEN dropped.n IS NOT NULL THEN 'r
 FROM rows AS base LEFT JOIN (SELECT n, LIST(DISTINCT reason ORDER BY reason) AS reasons FROM (SELECT n, reason FROM "incomplete" UNION ALL SELECT n, CONCAT('rule ', rule) AS reason FROM "failures" WHERE rule IN ('copies', 'no_prose', 'refuses')) AS taken_out GROUP BY n) AS dropped ON dropped.n = base.n) AS pool;
 
 CREATE OR REPLACE TABLE "dataset.clean" AS
-SELECT rows.id AS id, instruction, COALESCE(input, '') AS input, response AS output
+SELECT rows.id AS "id", instruction AS "instruction", COALESCE(input, '') AS "input", response AS "output"
 FROM rows JOIN (SELECT n FROM "fates.clean" WHERE fate = 'kept') AS kept USING (n) ORDER BY rows.id;
 
 -- counts: fates
@@ -152,7 +152,7 @@ SELECT 'some' AS dataset, pool.n AS n, pool.id AS id, CASE WHEN pool.n IN (SELEC
 FROM pool LEFT JOIN (SELECT n, LIST(reason ORDER BY reason) AS reasons FROM (SELECT n, 'added' AS did, reason FROM quota1) AS changed GROUP BY n) AS quotas ON quotas.n = pool.n;
 
 CREATE OR REPLACE TABLE "dataset.some" AS
-SELECT rows.id AS id, instruction, COALESCE(input, '') AS input, response AS output
+SELECT rows.id AS "id", instruction AS "instruction", COALESCE(input, '') AS "input", response AS "output"
 FROM rows JOIN (SELECT n FROM "fates.some" WHERE fate = 'kept') AS kept USING (n) ORDER BY rows.id;
 
 -- counts: fates
