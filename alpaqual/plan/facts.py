@@ -225,6 +225,28 @@ class SelectFacts(StageFacts, frozen=True, kw_only=True):
     near: tuple[RowNearThreshold, ...] = ()
 
 
+class WrittenFile(msgspec.Struct, frozen=True):
+    """A file of a dataset: its name in the folder of datasets, and in the store."""
+
+    name: str
+    stored: str
+
+
+class SplitRows(msgspec.Struct, frozen=True):
+    """Rows of a split, with the file in the store that training reads."""
+
+    split: str
+    rows: int
+    lines: str
+
+
+class WriteFacts(StageFacts, frozen=True, kw_only=True):
+    """Of `writing.<dataset>`."""
+
+    files: tuple[WrittenFile, ...]
+    splits: tuple[SplitRows, ...] = ()
+
+
 class GraderFacts(msgspec.Struct, frozen=True):
     """Of one grader: its grades, and what was measured of them where it was assessed."""
 

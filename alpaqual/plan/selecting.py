@@ -59,7 +59,7 @@ def select_stages(compilation: Compilation) -> Iterator[SelectStage]:
         inputs += [(SelectStage, parent) for parent in parents(dataset)]
         inputs += [(CheckStage, "")] if recipe.dropping else []
         inputs += [(CategorizeStage, "")] if recipe.categories else []
-        settings = {key: value for key, value in msgspec.to_builtins(dataset).items() if key != "strict"}
+        settings = {key: value for key, value in msgspec.to_builtins(dataset).items() if key not in _UNUSED}
         # Quotas and their limits are met in the order written, so the order is part of the settings.
         limits = recipe.limits(dataset_name)
         settings["quotas"] = [
@@ -355,6 +355,8 @@ class _Selecting:
         )
 
 
+_UNUSED = ("strict", "format", "file", "split")
+"""Keys of a dataset that change none of its rows."""
 _QUOTED = 1200
 _IN_V = f"fate <> '{Fate.REMOVED_BY_RULE}'"
 _FATE_OF = {"added": Fate.KEPT, "removed": Fate.REMOVED_BY_QUOTA}

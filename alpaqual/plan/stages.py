@@ -20,6 +20,7 @@ from alpaqual.plan.selecting import SelectStage, select_stages
 from alpaqual.plan.stage import Stage
 from alpaqual.plan.tables import FAILURES, QUARANTINE, ROW_CATEGORIES, ROWS, Table, fates, grades, turn_grades
 from alpaqual.plan.training import TrainStage, train_stages
+from alpaqual.plan.writing import WriteStage, write_stages
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ STAGE_KINDS: tuple[StageKind, ...] = (
     StageKind(GradeStage, grade_stages, joined=(("grades", grades), ("turn_grades", turn_grades))),
     StageKind(AssessStage, assess_stages),
     StageKind(SelectStage, select_stages, joined=(("fates", fates),)),
+    StageKind(WriteStage, write_stages),
     StageKind(TrainStage, train_stages, place="the run folder", data=False),
 )
 

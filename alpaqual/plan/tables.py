@@ -41,6 +41,9 @@ IMPORTED = Table("imported")
 GRADED = Table("graded")
 """Grades that a model gave in this stage, before the rows that no model graded are added."""
 
+RECORDS = Table("records")
+"""n, record (its JSON text), grouped, stratum of rows as their files have them; filled while a dataset is written."""
+
 
 TURNS_GRADED = Table("turns_graded")
 """Grades of single turns that a model gave in this stage."""
@@ -74,3 +77,8 @@ def fates(dataset: str) -> Table:
 def exported(dataset: str) -> Table:
     """The rows of a dataset as training reads them: id, instruction, input, output."""
     return Table(f"dataset.{dataset}")
+
+
+def splits(dataset: str) -> Table:
+    """n, id, split of each row of a dataset; split is NULL where it has none."""
+    return Table(f"splits.{dataset}")

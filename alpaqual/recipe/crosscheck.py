@@ -10,6 +10,7 @@ from alpaqual.patterns import pattern_problem
 from alpaqual.recipe.check_plugins import check_plugins
 from alpaqual.recipe.crosscheck_graders import check_graders
 from alpaqual.recipe.crosscheck_training import check_training
+from alpaqual.recipe.dataset_files import check_dataset_files
 from alpaqual.recipe.expression import ExpressionError, parse_where
 from alpaqual.recipe.measures import LIMITS, MEASURES, SUBJECT_KINDS, SUBJECTS, subject
 from alpaqual.recipe.model import Bounds, Category, Dataset, Expectation, Like, Quota, RecipeText, Rule, Source
@@ -117,6 +118,7 @@ def check_recipe(
     context = _Names(recipe, document, rules, categories, unread)
     for name, dataset in recipe.datasets.items():
         yield from _dataset(name, dataset, document, context)
+    yield from check_dataset_files(recipe.datasets, document)
     try:
         dataset_order(recipe.datasets)
     except ValueError as error:
@@ -295,7 +297,7 @@ def _crossed(bounds: Bounds) -> bool:
 
 
 def _later_stages(recipe: RecipeText, document: Document, names: _Names) -> Iterator[Problem]:
-    yield from check_training(recipe.training, document, names.unknown)
+    yield from check_training(recipe.training, recipe.datasets, document, names.unknown)
     pairs = (recipe.evaluation or {}).get("pairs", [])
     for index, pair in enumerate(pairs if isinstance(pairs, list) else []):
         for position, name in enumerate(pair if isinstance(pair, list) else []):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from alpaqual.errors import Problem
+from alpaqual.recipe.dataset_files import TRAIN
+from alpaqual.recipe.model import Dataset
 from alpaqual.recipe.training import Lora, Training
 from alpaqual.recipe.unknown import unknown_plugin
 from alpaqual.recipe.yaml_nodes import Document, Path
@@ -12,7 +14,10 @@ from alpaqual.registry import find, names
 
 
 def check_training(
-    training: Training | None, document: Document, unknown: Callable[[str, str], str]
+    training: Training | None,
+    datasets: Mapping[str, Dataset],
+    document: Document,
+    unknown: Callable[[str, str], str],
 ) -> Iterator[Problem]:
     """Yield the problems of a recipe's training. `unknown` gives the message for a name that nothing defines, or nothing."""
     if training is None:
@@ -23,6 +28,9 @@ def check_training(
             yield document.problem(place, message)
         elif name in training.datasets[:index]:
             yield document.problem(place, f"the dataset '{name}' is named twice")
+        elif name in datasets and datasets[name].split and TRAIN not in datasets[name].split:
+            message = f"the dataset '{name}' has splits, and none of them is '{TRAIN}', which is the one to train on"
+            yield document.problem(place, message)
     if training.held_out is not None:
         message = unknown("dataset", training.held_out)
         if not message and training.held_out in training.datasets:

@@ -235,7 +235,28 @@ class Dataset(StrictStruct, frozen=True, kw_only=True):
     )
     sample: Annotated[Positive | Like | None, Meta(description="Draw this many rows at random.")] = None
     seed: Annotated[int, Meta(description="Seed for samples and ties.")] = 0
-    strict: Annotated[bool, Meta(description="A shortfall of a quota or sample fails the run.")] = True
+    strict: Annotated[
+        bool, Meta(description="A shortfall of a quota or sample, or a split without a row, fails the run.")
+    ] = True
+    format: Annotated[
+        Literal["alpaca", "messages", "source"] | None,
+        Meta(
+            description="What a row of the file holds. alpaca: instruction, input, output; messages: messages, tools; source: the "
+            "record of the source as it was read. By default alpaca for three texts, messages for conversations."
+        ),
+    ] = None
+    file: Annotated[
+        Literal["jsonl", "parquet", "datasets"],
+        Meta(description="Kind of file; datasets: a folder that `load_from_disk` of the datasets library opens."),
+    ] = "jsonl"
+    split: Annotated[
+        dict[Name, float | str],
+        Meta(
+            description="Split the rows: name -> share, which add up to 1; `by`: a column or a category whose values keep these "
+            "shares; `group`: a column whose values stay whole (default: rows of one prompt); `seed` (default 0).",
+            examples=[{"train": 0.9, "test": 0.1, "by": "category"}],
+        ),
+    ] = field(default_factory=dict)
 
 
 class Expectation(StrictStruct, frozen=True, kw_only=True):
