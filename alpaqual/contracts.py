@@ -23,7 +23,8 @@ class Source(Protocol):
     """Reads one file format: `alpaqual/sources/<format>.py` with a class `Plugin`.
 
     A reader that takes options of a recipe's source names them in `OPTIONS` and is made with `ReadOptions`. A method
-    `places(file)` with the place of each row ("line 7"), in the order of `rows`, serves the messages of quarantine.
+    `places(file)` with the place of each row ("line 7"), in the order of `rows`, serves the messages of quarantine; a method
+    `records(file)` with the JSON text of each row serves datasets of `format: source`.
     """
 
     VERSION: int

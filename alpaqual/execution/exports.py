@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from alpaqual.execution.training import file_mode, job_beside
 from alpaqual.job import Job
 from alpaqual.plan.plan import Plan
 from alpaqual.registry import find
-from alpaqual.trainers._rows import TRAINING_ROWS, write_training_rows
+from alpaqual.trainers._rows import HELD_OUT_ROWS, TRAINING_ROWS, write_training_rows
 
 
-def write_exports(plan: Plan, job: Job, folder: RunFolder) -> None:
+def write_exports(plan: Plan, job: Job, folder: RunFolder, rows: Mapping[str, Path]) -> None:
     """Write what other trainers read of a job whose rows are selected: exports/<trainer>/<dataset>/ of the run folder.
 
+    `rows` has the JSON Lines by the names of jobs.
     Raises StageError where every row of the dataset is held out.
     """
     training = plan.recipe.text.training
@@ -27,21 +29,38 @@ def write_exports(plan: Plan, job: Job, folder: RunFolder) -> None:
         plugin: Trainer = find("trainers", name)()
         target = f"exports/{name}/{job.dataset}"
         exported = job_beside(job, plan, folder.path, folder.path / target)
-        files = plugin.files(dataclasses.replace(exported, **_training_rows(job, folder, target)))
+        excluded = training is not None and training.held_out is not None
+        exported = dataclasses.replace(exported, **_rows_beside(job, folder, target, rows, excluded=excluded))
+        files = plugin.files(exported)
         for file, text in files.items():
             folder.write(f"{target}/{file}", text, file_mode(file))
 
 
-def _training_rows(job: Job, folder: RunFolder, target: str) -> dict[str, Any]:
-    """Write the rows that are trained on beside an export, where some are held out. Returns the fields of its job that differ."""
-    copy = f"{target}/{TRAINING_ROWS}"
-    if job.held_out is None:
-        return {}
-    data, held_out = (folder.prepared(f"{DATASETS}/{name}") for name in (job.data, job.held_out))
+def _rows_beside(
+    job: Job, folder: RunFolder, target: str, rows: Mapping[str, Path], *, excluded: bool
+) -> dict[str, Any]:
+    """Write rows beside an export that the run folder shows in no file of their own. Returns the fields of its job that differ.
+
+    With `excluded`, rows that are held out are left out of those that are trained on.
+    """
+    differs: dict[str, Any] = {}
+    if job.held_out is not None and not _is_shown(job.held_out, folder, rows):
+        folder.place(rows[job.held_out], f"{target}/{HELD_OUT_ROWS}")
+        differs["held_out"] = HELD_OUT_ROWS
+    if job.held_out is None or not excluded:
+        if not _is_shown(job.data, folder, rows):
+            folder.place(rows[job.data], f"{target}/{TRAINING_ROWS}")
+            differs["data"] = TRAINING_ROWS
+        return differs
     with tempfile.TemporaryDirectory(dir=folder.path) as temporary:
         path = Path(temporary, TRAINING_ROWS)
-        rows, digest = write_training_rows(data, held_out, path)
-        if not rows:
+        count, digest = write_training_rows(rows[job.data], rows[job.held_out], path)
+        if not count:
             raise StageError(f"{target}: no row of {job.dataset} is left to train on: all are in training.held_out")
-        folder.place(path, copy)
-    return {"data": TRAINING_ROWS, "data_sha256": digest}
+        folder.place(path, f"{target}/{TRAINING_ROWS}")
+    return {**differs, "data": TRAINING_ROWS, "data_sha256": digest}
+
+
+def _is_shown(name: str, folder: RunFolder, rows: Mapping[str, Path]) -> bool:
+    """Whether the run folder has the rows under their name: a dataset of another format has others there."""
+    return folder.prepared(f"{DATASETS}/{name}") == rows[name]

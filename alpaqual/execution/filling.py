@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from alpaqual.engines import viewing
-from alpaqual.execution.folder import DATASETS, STAGES, TABLES, RunFolder
+from alpaqual.execution.dataset_files import shown_files
+from alpaqual.execution.folder import STAGES, TABLES, RunFolder
 from alpaqual.execution.plan_sql import plan_sql
-from alpaqual.execution.training import exported_file
 from alpaqual.plan.explain import record_text
 from alpaqual.plan.plan import Plan
-from alpaqual.plan.selecting import SelectStage
 from alpaqual.plan.stage import Stage, fingerprint
 from alpaqual.plan.stages import STAGE_KINDS
 from alpaqual.plan.tables import Table
@@ -29,9 +28,7 @@ def fill_folder(plan: Plan, results: Mapping[str, Result], store: Store, folder:
             keeping = [stage for stage in stages if table_of(stage.subject) in stage.tables]
             if keeping:
                 placed[f"{TABLES}/{name}.parquet"] = _joined(plan, store, name, table_of, keeping, results)
-    for selecting in plan.of(SelectStage):
-        if selecting.name in results:
-            placed[f"{DATASETS}/{selecting.dataset}.jsonl"] = exported_file(selecting, results[selecting.name])
+    placed |= shown_files(plan, results)
     for name, stored in placed.items():
         folder.place(stored, name)
     folder.write("plan.sql", plan_sql(plan))

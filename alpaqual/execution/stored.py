@@ -70,6 +70,10 @@ class StoredHandler(Generic[S]):
         """Work before the statements: yields facts to keep, and cleans up afterwards. `folder` is the stage's own."""
         yield {}
 
+    def finish(self, folder: Path) -> dict[str, Any]:
+        """Work after the statements, while their tables are there: returns facts to keep."""
+        return {}
+
     def explain_failure(self, error: QueryError) -> NoReturn:
         """Raise what a person needs to know of a statement that failed.
 
@@ -102,6 +106,7 @@ class _Statements:
             with self.handler.prepare(self.folder) as facts:
                 for statement in self.stage.statements:
                     self.run(statement, facts)
+                facts.update(self.handler.finish(self.folder))
         finally:
             for statement in self.stage.statements:
                 # Views on this folder's files end with it: later stages view the sealed files.

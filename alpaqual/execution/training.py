@@ -20,17 +20,19 @@ import msgspec
 from alpaqual import job_folder
 from alpaqual.contracts import Trainer
 from alpaqual.errors import EXIT_MACHINE, AlpaqualError, MachineError, StageError
+from alpaqual.execution.dataset_files import exported_file, split_files
 from alpaqual.execution.folder import DATASETS, TABLES, RunFolder
 from alpaqual.execution.options import TrainingProgress, Watcher
 from alpaqual.job import Job
 from alpaqual.plan.grading import GradeStage
 from alpaqual.plan.plan import Plan
 from alpaqual.plan.selecting import SelectStage
-from alpaqual.plan.stage import Export, fingerprint
+from alpaqual.plan.stage import fingerprint
 from alpaqual.plan.training import TrainStage
+from alpaqual.plan.writing import WriteStage
 from alpaqual.recipe.training import Training
 from alpaqual.registry import find
-from alpaqual.store.store import Result, Store
+from alpaqual.store.store import Store
 from alpaqual.trainers._chat import RowError
 from alpaqual.trainers._packages import extra_of
 from alpaqual.trainers._rows import refuse_conversations
@@ -79,26 +81,25 @@ def check_packages(training: Training) -> None:
 
 def is_trained(folder: Path, stage: TrainStage, store: Store) -> bool:
     """Whether a run folder has the stage's model of the rows that the store has for its datasets."""
-    data = _stored_data(stage, stage.dataset, store)
-    held_out = None if stage.held_out is None else _stored_data(stage, stage.held_out, store)
-    if data is None or (held_out is None and stage.held_out is not None):
+    data = stored_rows(stage, stage.job.data, store)
+    held_out = None if stage.job.held_out is None else stored_rows(stage, stage.job.held_out, store)
+    if data is None or (held_out is None and stage.job.held_out is not None):
         return False
     key = _key_of(stage, store.digest(data), None if held_out is None else store.digest(held_out))
     places = (folder / "training" / stage.dataset, _earlier(folder, stage.dataset, key))
     return any(job_folder.manifest_in(place, key) is not None for place in places)
 
 
-def _stored_data(stage: TrainStage, dataset: str, store: Store) -> Path | None:
-    """The JSON Lines of a dataset in the store; None where the dataset is not selected yet."""
-    selecting = next(each for each in stage.inputs if isinstance(each, SelectStage) and each.dataset == dataset)
-    result = store.find(selecting.fingerprint)
-    return None if result is None else exported_file(selecting, result)
-
-
-def exported_file(stage: SelectStage, result: Result) -> Path:
-    """The JSON Lines that a selection left in the store."""
-    export = next(statement for statement in stage.statements if isinstance(statement, Export))
-    return result.folder / f"{export.table.name}.jsonl"
+def stored_rows(stage: TrainStage, name: str, store: Store) -> Path | None:
+    """The JSON Lines of a name of the job in the store; None where its dataset is not selected, or not split, yet."""
+    found: dict[str, Path] = {}
+    for each in stage.inputs:
+        result = store.find(each.fingerprint)
+        if isinstance(each, SelectStage) and result is not None:
+            found[f"{each.dataset}.jsonl"] = exported_file(each, result)
+        elif isinstance(each, WriteStage) and result is not None:
+            found |= split_files(each, result)
+    return found.get(name)
 
 
 def _key_of(stage: TrainStage, data: str | None, held_out: str | None) -> str:
@@ -113,7 +114,9 @@ def _earlier(run: Path, dataset: str, key: str) -> Path:
 class TrainingRun:
     """One job in the run folder: its files, the process that trains, and what became of it."""
 
-    def __init__(self, plan: Plan, job: Job, folder: RunFolder, watch: Watcher | None) -> None:
+    def __init__(
+        self, plan: Plan, job: Job, folder: RunFolder, rows: Mapping[str, Path], watch: Watcher | None
+    ) -> None:
         training = plan.recipe.text.training
         assert training is not None
         self.training = training
@@ -122,6 +125,7 @@ class TrainingRun:
         self.place = f"training/{job.dataset}"
         self.plan = plan
         self.filled = job
+        self.rows = rows
         self.watch = watch
         self.plugin: Trainer = find("trainers", training.trainer)()
         self.path = self._waiting_place() if self._keeps_model() else self.place
@@ -162,7 +166,7 @@ class TrainingRun:
 
     def _write(self) -> None:
         for name in filter(None, (self.filled.data, self.filled.held_out)):
-            self.run.place_job_data(self.run.prepared(f"{DATASETS}/{name}"), f"{self.path}/{_DATA}/{name}")
+            self.run.place_job_data(self.rows[name], f"{self.path}/{_DATA}/{name}")
         for name, text in self.plugin.files(self.job).items():
             self.run.write_job(f"{self.path}/{name}", text, file_mode(name))
 
@@ -290,12 +294,15 @@ def trains_elsewhere(training: Training) -> bool:
     return launch.start == "elsewhere" or launch.nodes > 1 or launch.slurm is not None or launch.kubernetes is not None
 
 
-def fill_job(plan: Plan, stage: TrainStage, store: Store, folder: RunFolder) -> Job:
-    """The stage's job with what is known once its rows are selected: digests, key and lineage."""
+def fill_job(plan: Plan, stage: TrainStage, store: Store, folder: RunFolder, rows: Mapping[str, Path]) -> Job:
+    """The stage's job with what is known once its rows are selected: digests, key and lineage.
+
+    `rows` has the JSON Lines by the names of jobs.
+    """
     job = stage.job
-    _check_prompt(job, plan, folder)
-    digest = store.digest(folder.prepared(f"{DATASETS}/{job.data}"))
-    held_out = None if job.held_out is None else store.digest(folder.prepared(f"{DATASETS}/{job.held_out}"))
+    _check_prompt(job, plan, rows)
+    digest = store.digest(rows[job.data])
+    held_out = None if job.held_out is None else store.digest(rows[job.held_out])
     # Every score, with the reply of the ledger that it was read from where the grader keeps it.
     grades = folder.prepared(f"{TABLES}/grades.parquet")
     lineage = {
@@ -311,13 +318,13 @@ def fill_job(plan: Plan, stage: TrainStage, store: Store, folder: RunFolder) -> 
     return dataclasses.replace(job, key=key, data_sha256=digest, held_out_sha256=held_out or "", lineage=lineage)
 
 
-def _check_prompt(job: Job, plan: Plan, folder: RunFolder) -> None:
+def _check_prompt(job: Job, plan: Plan, rows: Mapping[str, Path]) -> None:
     """Raises StageError for a row that the job's prompt, or that of its exports, cannot render."""
     training = plan.recipe.text.training
     exported = training is not None and bool(training.exports)
     for data in filter(None, (job.data, job.held_out)):
         try:
-            refuse_conversations(job, folder.prepared(f"{DATASETS}/{data}"), exported=exported)
+            refuse_conversations(job, rows[data], exported=exported)
         except RowError as error:
             raise StageError(f"{data}: {error}") from None
 

@@ -15,11 +15,10 @@ import msgspec
 
 from alpaqual import job_folder
 from alpaqual.amounts import duration
-from alpaqual.execution.training import exported_file, is_trained
+from alpaqual.execution.training import is_trained, stored_rows
 from alpaqual.job import Job
 from alpaqual.llm.local import count_weights
 from alpaqual.plan.plan import Plan
-from alpaqual.plan.selecting import SelectStage
 from alpaqual.plan.training import TrainStage
 from alpaqual.store.store import Store
 from alpaqual.trainers._devices import peak_of
@@ -67,11 +66,10 @@ def _of(plan: Plan, store: Store, folder: Path, stage: TrainStage) -> TrainingEs
     weights = _weights(plan, job)
     devices = job.launch.nodes * (job.launch.processes or max(_gpus()[0], 1))
     held = None if weights is None else _held(job, weights, devices)
-    selecting = plan.find(SelectStage, job.dataset)
-    result = None if selecting is None else store.find(selecting.fingerprint)
-    if selecting is None or result is None:
+    data = stored_rows(stage, job.data, store)
+    if data is None:
         return TrainingEstimate(job.dataset, None, None, None, weights, None, None, held, "")
-    rows, tokens = _size(exported_file(selecting, result), job)
+    rows, tokens = _size(data, job)
     steps = math.ceil(rows / job.steps.batch_size) * job.steps.epochs
     seconds, basis = _time(job, folder, tokens, weights, devices)
     price = job.machine.price_per_gpu_hour

@@ -71,7 +71,9 @@ def _stratified(split: Split, kept: str) -> str:
     The cuts are moved by a part of a row that the stratum's hash decides, so that many small strata have the shares together.
     """
     groups = "SELECT hash, MIN(stratum) AS stratum, COUNT(*) AS size FROM kept GROUP BY hash"
-    before = "SUM(size) OVER (PARTITION BY stratum ORDER BY hash ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) - size"
+    before = (
+        "SUM(size) OVER (PARTITION BY stratum ORDER BY hash ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) - size"
+    )
     named = "CASE WHEN stratum IS NULL THEN 'no stratum' ELSE CONCAT('stratum ', stratum) END"
     placed = (
         f"SELECT hash, CAST({before} AS HUGEINT) AS before, CAST(SUM(size) OVER (PARTITION BY stratum) AS HUGEINT) AS size, "

@@ -12,6 +12,8 @@ from alpaqual.job import Job, Launch, Lora, Machine, Model, Steps, Text
 from alpaqual.plan.compilation import Compilation
 from alpaqual.plan.selecting import SelectStage
 from alpaqual.plan.stage import Stage
+from alpaqual.plan.writing import WriteStage
+from alpaqual.recipe.dataset_files import EVALUATED, TRAIN
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.recipe.training import RandomModel, Training
 from alpaqual.registry import find
@@ -23,7 +25,6 @@ class TrainStage(Stage):
 
     kind: ClassVar[str] = "training"
     dataset: str
-    held_out: str | None
     job: Job
 
     @property
@@ -37,14 +38,14 @@ def train_stages(compilation: Compilation) -> Iterator[TrainStage]:
     for dataset in training.datasets if training is not None else ():
         assert training is not None
         job = training_job(compilation.recipe, training, dataset, compilation.digests)
+        split = [(WriteStage, dataset)] if compilation.recipe.datasets[dataset].split else []
         _check_trainers(compilation, training, job)
         held_out = [(SelectStage, training.held_out)] if training.held_out else []
         yield TrainStage(
             dataset=dataset,
-            held_out=training.held_out,
             job=job,
             settings=training_settings(job, training.trainer, find("trainers", training.trainer).VERSION),
-            inputs=compilation.inputs((SelectStage, dataset), *held_out),
+            inputs=compilation.inputs((SelectStage, dataset), *split, *held_out),
         )
 
 
@@ -65,11 +66,12 @@ def training_job(recipe: Recipe, training: Training, dataset: str, digests: Mapp
     hyperparameters = training.hyperparameters
     launch, checkpoints = training.launch, training.checkpoints
     targets = training.lora.targets
+    data, held_out = _rows_of(recipe, training, dataset)
     return Job(
         recipe=recipe.name,
         dataset=dataset,
-        data=f"{dataset}.jsonl",
-        held_out=None if training.held_out is None else f"{training.held_out}.jsonl",
+        data=data,
+        held_out=held_out,
         model=_model(training, digests),
         method=training.method,
         lora=Lora(
@@ -112,6 +114,16 @@ def training_job(recipe: Recipe, training: Training, dataset: str, digests: Mapp
             kubernetes=None if launch.kubernetes is None else _all_keys(launch.kubernetes),
         ),
     )
+
+
+def _rows_of(recipe: Recipe, training: Training, dataset: str) -> tuple[str, str | None]:
+    """The names of the rows that a job trains on, and of those whose loss it measures: of splits where a dataset has them."""
+    splits = recipe.datasets[dataset].split
+    measured = next((split for split in EVALUATED if split in splits), None)
+    held_out = None if measured is None else f"{dataset}.{measured}.jsonl"
+    if training.held_out is not None:
+        held_out = f"{training.held_out}.jsonl"
+    return f"{dataset}.{TRAIN}.jsonl" if splits else f"{dataset}.jsonl", held_out
 
 
 def training_settings(job: Job, trainer: str, version: int) -> dict[str, Any]:

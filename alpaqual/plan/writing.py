@@ -27,10 +27,21 @@ _SOURCE = "row.source"
 
 
 @dataclass(frozen=True)
+class RecordScan:
+    """A source that is read again."""
+
+    scan: Scan
+    columns: tuple[str, ...]
+    """Columns of a record of typed files."""
+    binary: frozenset[str]
+    """Those of them that hold bytes."""
+
+
+@dataclass(frozen=True)
 class RecordReading:
     """What is read of the sources again, for the rows of a dataset: their records as they are, or single columns."""
 
-    scans: tuple[Scan, ...]
+    sources: tuple[RecordScan, ...]
     whole: bool
     group: str | None
     stratum: str | None
@@ -129,7 +140,7 @@ class _Writing:
     def records(self, whole: bool) -> RecordReading:
         columns = tuple(dict.fromkeys(self.columns.values()))
         return RecordReading(
-            scans=tuple(_scan(facts, None if whole else columns) for facts in self.compilation.sources),
+            sources=tuple(_record_scan(facts, columns, whole) for facts in self.compilation.sources),
             whole=whole,
             group=self.columns.get("grouped"),
             stratum=self.columns.get("stratum"),
@@ -137,17 +148,18 @@ class _Writing:
         )
 
 
-def _scan(facts: SourceFacts, columns: tuple[str, ...] | None) -> Scan:
-    """The files of a source with these columns; with all of their own for None."""
+def _record_scan(facts: SourceFacts, columns: tuple[str, ...], whole: bool) -> RecordScan:
+    """The files of a source with these columns; with `whole`, also with all that its files have."""
     given = {column for file in facts.files for column, _ in file.partitions}
-    wanted = [column for column in facts.columns if column not in given] if columns is None else columns
-    return Scan(
+    own = tuple(column for column in facts.columns if column not in given) if whole else ()
+    scan = Scan(
         table="",
         source=facts.name,
         format=facts.format,
         cells=open_source(facts.format, facts.options).CELLS,
         files=facts.files,
-        columns=tuple(column for column in wanted if column in facts.columns),
+        columns=tuple(column for column in dict.fromkeys((*own, *columns)) if column in facts.columns),
         file_rows=facts.file_rows or (),
         options=facts.options,
     )
+    return RecordScan(scan, own, frozenset(column for column in own if facts.columns[column] == "BLOB"))

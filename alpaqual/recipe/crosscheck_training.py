@@ -22,15 +22,7 @@ def check_training(
     """Yield the problems of a recipe's training. `unknown` gives the message for a name that nothing defines, or nothing."""
     if training is None:
         return
-    for index, name in enumerate(training.datasets):
-        place: Path = ("training", "datasets", index)
-        if message := unknown("dataset", name):
-            yield document.problem(place, message)
-        elif name in training.datasets[:index]:
-            yield document.problem(place, f"the dataset '{name}' is named twice")
-        elif name in datasets and datasets[name].split and TRAIN not in datasets[name].split:
-            message = f"the dataset '{name}' has splits, and none of them is '{TRAIN}', which is the one to train on"
-            yield document.problem(place, message)
+    yield from _datasets(training, datasets, document, unknown)
     if training.held_out is not None:
         message = unknown("dataset", training.held_out)
         if not message and training.held_out in training.datasets:
@@ -45,6 +37,20 @@ def check_training(
     if launch.processes is not None and launch.nodes * launch.processes % launch.replicas:
         message = f"{launch.nodes * launch.processes} processes cannot be split into {launch.replicas} replicas of the same size"
         yield document.problem(("training", "launch", "replicas"), message)
+
+
+def _datasets(
+    training: Training, datasets: Mapping[str, Dataset], document: Document, unknown: Callable[[str, str], str]
+) -> Iterator[Problem]:
+    for index, name in enumerate(training.datasets):
+        place: Path = ("training", "datasets", index)
+        if message := unknown("dataset", name):
+            yield document.problem(place, message)
+        elif name in training.datasets[:index]:
+            yield document.problem(place, f"the dataset '{name}' is named twice")
+        elif name in datasets and datasets[name].split and TRAIN not in datasets[name].split:
+            message = f"the dataset '{name}' has splits, and none of them is '{TRAIN}', which is the one to train on"
+            yield document.problem(place, message)
 
 
 def _trainers(training: Training, document: Document) -> Iterator[Problem]:

@@ -57,11 +57,11 @@ def is_written(dataset: Dataset) -> bool:
     return bool(dataset.format or dataset.file != "jsonl" or dataset.split)
 
 
-def file_name(dataset_name: str, dataset: Dataset, split: str | None = None) -> str:
-    """The name of a dataset's file, or of that of a split. A folder has all splits."""
-    if dataset.file == "datasets":
+def file_name(dataset_name: str, kind: str, split: str | None = None) -> str:
+    """The name of a dataset's file of a kind, or of that of a split. A folder has a folder of each split."""
+    if kind == "datasets":
         return dataset_name if split is None else f"{dataset_name}/{split}"
-    return f"{dataset_name}.{split}.{dataset.file}" if split is not None else f"{dataset_name}.{dataset.file}"
+    return f"{dataset_name}.{split}.{kind}" if split is not None else f"{dataset_name}.{kind}"
 
 
 def check_dataset_files(datasets: Mapping[str, Dataset], document: Document) -> Iterator[Problem]:
@@ -70,7 +70,7 @@ def check_dataset_files(datasets: Mapping[str, Dataset], document: Document) -> 
     for name, dataset in datasets.items():
         yield from _split(dataset, document, ("datasets", name, "split"))
         splits = [each for each in dataset.split if each not in _OPTIONS] if dataset.file != "datasets" else []
-        files = [file_name(name, dataset, each) for each in splits or (None,)]
+        files = [file_name(name, dataset.file, each) for each in splits or (None,)]
         for file in files:
             if (other := places.setdefault(file, name)) != name:
                 message = f"the datasets '{other}' and '{name}' would both have the file {file}: rename one"
@@ -88,7 +88,9 @@ def _split(dataset: Dataset, document: Document, place: Path) -> Iterator[Proble
             message = f"'{name}' is no name of a split: use letters, digits and _, and start with a letter"
             yield document.problem((*place, name), message, at_key=True)
         elif isinstance(value, str) or not 0 < value <= 1:
-            yield document.problem((*place, name), f"the share of '{name}' is a number above 0 and up to 1, not {value}")
+            yield document.problem(
+                (*place, name), f"the share of '{name}' is a number above 0 and up to 1, not {value}"
+            )
             return
         else:
             total += exact(value)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from alpaqual.compression import open_bytes
+from alpaqual.conversation.json_members import members, on_one_line
 from alpaqual.conversation.json_values import kind_of
 from alpaqual.sources import jsonl
 from alpaqual.values import PLAIN, ReadOptions
@@ -28,6 +29,15 @@ class Plugin:
     def places(self, file: str) -> Iterator[str]:
         """The place of each row that `rows` yields."""
         return (place for place, _, _ in self.placed_rows(file))
+
+    def records(self, file: str) -> Iterator[str | None]:
+        """The JSON text of each row, in the order of `rows`."""
+        with open_bytes(file) as stream:
+            text = stream.read().decode("utf-8-sig")
+        try:
+            yield from map(on_one_line, _records(text))
+        except json.JSONDecodeError:
+            yield from jsonl.Plugin(self.options).records(file)
 
     def placed_rows(self, file: str) -> Iterator[tuple[str, dict[str, Any] | None, str]]:
         with open_bytes(file) as stream:
@@ -57,17 +67,44 @@ class Plugin:
                 yield place, None, f"{place}: {kind_of(row)} where a row (an object) should be"
 
 
-def _rows(value: Any) -> Iterator[tuple[str, Any]]:
-    """The rows of a document: its items; or, of an object, the items of the one list it holds, its objects, or itself."""
+def _records(text: str) -> Iterator[str]:
+    """The texts of the rows of a document, in the order of `_rows`."""
+    value = json.loads(text)
+    layout = _layout(value)
+    if layout == "row":
+        return iter((text.strip(" \t\r\n"),))
+    parts = {key: part for key, _, part in members(text)} if isinstance(value, dict) else {}
+    if layout == "members":
+        return iter(parts.values())
+    inside = text if layout == "list" else parts[_list_key(value)]
+    return (part for _, _, part in members(inside))
+
+
+def _layout(value: Any) -> Literal["list", "list inside", "members", "row"]:
+    """Where the rows of a document are: the items of the list that it is or holds, its members, or itself."""
     if isinstance(value, list):
-        yield from ((f"item {index}", row) for index, row in enumerate(value, 1))
-        return
+        return "list"
     if not isinstance(value, dict):
         raise ValueError(f"{kind_of(value)} where a list of rows should be")
-    lists = [(key, items) for key, items in value.items() if isinstance(items, list)]
-    if len(lists) == 1 and all(isinstance(item, dict) for item in lists[0][1]) and not _is_conversation(lists[0][1]):
-        yield from ((f"item {index} of '{lists[0][0]}'", row) for index, row in enumerate(lists[0][1], 1))
-    elif value and all(isinstance(item, dict) for item in value.values()):
+    lists = [items for items in value.values() if isinstance(items, list)]
+    if len(lists) == 1 and all(isinstance(item, dict) for item in lists[0]) and not _is_conversation(lists[0]):
+        return "list inside"
+    return "members" if value and all(isinstance(item, dict) for item in value.values()) else "row"
+
+
+def _list_key(value: dict[str, Any]) -> str:
+    return next(key for key, items in value.items() if isinstance(items, list))
+
+
+def _rows(value: Any) -> Iterator[tuple[str, Any]]:
+    """The rows of a document with their places."""
+    layout = _layout(value)
+    if layout == "list":
+        yield from ((f"item {index}", row) for index, row in enumerate(value, 1))
+    elif layout == "list inside":
+        key = _list_key(value)
+        yield from ((f"item {index} of '{key}'", row) for index, row in enumerate(value[key], 1))
+    elif layout == "members":
         yield from ((f"'{key}'", row) for key, row in value.items())
     else:
         yield "the object", value

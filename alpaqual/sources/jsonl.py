@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from alpaqual.conversation.json_members import on_one_line
 from alpaqual.sources._reading import json_row, lines, size_of
 from alpaqual.values import PLAIN, ReadOptions
 
@@ -26,3 +27,8 @@ class Plugin:
     def places(self, file: str) -> Iterator[str]:
         """The place of each row that `rows` yields."""
         return (f"line {number}" for number, _ in lines(file, self.most))
+
+    def records(self, file: str) -> Iterator[str | None]:
+        """The JSON text of each row, in the order of `rows`; None for one that is too long."""
+        for _, line in lines(file, self.most):
+            yield None if line is None else on_one_line(line.decode("utf-8-sig", "replace").strip(" \t\r\n"))

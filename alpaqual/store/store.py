@@ -209,7 +209,7 @@ def clear_partial_files(folder: Path) -> None:
             left.unlink(missing_ok=True)
 
 
-_OURS = (".json", ".jsonl", ".parquet", ".md", ".html", ".xml", ".sql")
+_OURS = (".json", ".jsonl", ".parquet", ".arrow", ".md", ".html", ".xml", ".sql")
 
 
 def is_alive(process: str) -> bool:

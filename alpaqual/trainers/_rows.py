@@ -12,6 +12,8 @@ from alpaqual.trainers._chat import Row, RowError, is_conversation, name_of
 
 TRAINING_ROWS = "training_rows.jsonl"
 """In the folder of an export: the rows of the dataset that are trained on."""
+HELD_OUT_ROWS = "held_out_rows.jsonl"
+"""The same for held-out rows that the run folder shows in no file of their own."""
 
 
 def read_rows(path: Path) -> Iterator[Row]:

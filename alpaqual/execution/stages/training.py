@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from alpaqual.execution.dataset_files import training_files
 from alpaqual.execution.execution import Execution
 from alpaqual.execution.exports import write_exports
 from alpaqual.execution.folder import RunFolder
@@ -41,9 +42,10 @@ class Handler:
     @cached_property
     def run(self) -> TrainingRun:
         """The job with the digests of its rows."""
-        job = fill_job(self.execution.plan, self.stage, self.execution.store, self.folder)
-        write_exports(self.execution.plan, job, self.folder)
-        return TrainingRun(self.execution.plan, job, self.folder, self.execution.options.watch)
+        rows = training_files(self.execution.plan, self.execution.stored_results)
+        job = fill_job(self.execution.plan, self.stage, self.execution.store, self.folder, rows)
+        write_exports(self.execution.plan, job, self.folder, rows)
+        return TrainingRun(self.execution.plan, job, self.folder, rows, self.execution.options.watch)
 
     def check(self) -> None:
         """Raise MachineError where a job is to run here and a package is missing."""
