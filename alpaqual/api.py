@@ -33,6 +33,7 @@ from alpaqual.report.html import to_html
 from alpaqual.report.junit import to_junit
 from alpaqual.report.markdown import to_markdown
 from alpaqual.report.report import Report
+from alpaqual.results.datasets import DatasetResult
 from alpaqual.results.file import read_results
 from alpaqual.results.results import Results
 from alpaqual.store.store import Store, project_folder
@@ -80,8 +81,14 @@ class Run(FinishedRun):
 
     @property
     def datasets(self) -> Mapping[str, Rows]:
-        """The selected rows of each dataset: id, instruction, input, output."""
-        return {name: Rows(self._own / "datasets" / f"{name}.jsonl") for name in self.results.datasets}
+        """The selected rows of each dataset, as its file has them; `.split("train")` has those of a split."""
+        return {name: self._rows_of(name, dataset) for name, dataset in self.results.datasets.items()}
+
+    def _rows_of(self, name: str, dataset: DatasetResult) -> Rows:
+        splits = {split: self._own / found.file for split, found in (dataset.splits or {}).items()}
+        return Rows(
+            self._own / "datasets" if splits else self._own / (dataset.file or f"datasets/{name}.jsonl"), splits
+        )
 
     @property
     def fates(self) -> Rows:

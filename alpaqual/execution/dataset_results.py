@@ -9,7 +9,8 @@ from fractions import Fraction
 import msgspec
 
 from alpaqual.amounts import exact, rate
-from alpaqual.plan.facts import FateRows, RowNearThreshold, SelectFacts
+from alpaqual.plan.facts import FateRows, RowNearThreshold, SelectFacts, WriteFacts
+from alpaqual.recipe.dataset_files import file_name
 from alpaqual.recipe.measures import QuotaLimit
 from alpaqual.recipe.model import Dataset, Quota
 from alpaqual.results.datasets import (
@@ -21,6 +22,7 @@ from alpaqual.results.datasets import (
     QuotaResult,
     ScoreCount,
     Selection,
+    SplitResult,
 )
 from alpaqual.values import Fate, State
 
@@ -65,6 +67,21 @@ def dataset_result(
         ],
         near=[_near(row) for row in facts.near],
     )
+
+
+def with_files(result: DatasetResult, name: str, dataset: Dataset, facts: WriteFacts) -> DatasetResult:
+    """Add the file of a dataset, or its splits with their files."""
+    if not facts.splits:
+        return msgspec.structs.replace(result, file=f"datasets/{file_name(name, dataset.file)}")
+    splits = {
+        each.split: SplitResult(
+            rows=each.rows,
+            share=rate(each.rows, result.rows),
+            file=f"datasets/{file_name(name, dataset.file, each.split)}",
+        )
+        for each in facts.splits
+    }
+    return msgspec.structs.replace(result, splits=splits)
 
 
 def _near(row: RowNearThreshold) -> NearRow:

@@ -11,6 +11,7 @@ from alpaqual.plan.loading import NO_PLACES, NOTHING_UNREADABLE, LoadStage
 from alpaqual.plan.plan import Plan
 from alpaqual.plan.stage import Facts, Stage
 from alpaqual.plan.tables import PLACES, ROWS, UNREADABLE, Table, grades
+from alpaqual.plan.writing import WriteStage
 from alpaqual.quote import literal
 
 _STORED_ROWS = "SELECT * FROM read_parquet('tables/rows.parquet')"
@@ -46,6 +47,9 @@ def _stage_sql(plan: Plan, stage: Stage) -> Iterator[str]:
             yield f"-- A plug-in reads a source: these are the rows that it gave.\n{_create(ROWS, _STORED_ROWS)}"
             return
         yield from scans
+    if isinstance(stage, WriteStage) and stage.records is not None:
+        yield f"-- Python reads records of the sources again to write the files of {stage.dataset}."
+        return
     for statement in stage.statements:
         if isinstance(statement, Facts):
             yield f"-- counts: {statement.name}\n{statement.sql};"

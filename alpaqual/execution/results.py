@@ -10,7 +10,7 @@ import msgspec
 
 from alpaqual.amounts import counted_rows, rate
 from alpaqual.errors import AlpaqualError, StageError, StoreError
-from alpaqual.execution.dataset_results import dataset_result
+from alpaqual.execution.dataset_results import dataset_result, with_files
 from alpaqual.execution.expectations import expectation_result
 from alpaqual.execution.grader_results import grader_reasons, grader_result
 from alpaqual.execution.limits import beyond
@@ -29,6 +29,7 @@ from alpaqual.plan.facts import (
     GraderFacts,
     LoadFacts,
     SelectFacts,
+    WriteFacts,
     convert_facts,
 )
 from alpaqual.plan.grading import GradeStage
@@ -38,6 +39,7 @@ from alpaqual.plan.selecting import SelectStage
 from alpaqual.plan.stage import Stage, fingerprint
 from alpaqual.plan.stages import stages_until
 from alpaqual.plan.training import TrainStage
+from alpaqual.plan.writing import WriteStage
 from alpaqual.recipe.model import Dataset, Expectation, Like, Rule
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.results.datasets import DatasetResult
@@ -315,6 +317,9 @@ class _Builder:
     def dataset(self, name: str, facts: SelectFacts, categories: Mapping[str, CategoryCount]) -> DatasetResult:
         dataset = self.recipe.datasets[name]
         result = dataset_result(dataset, self.recipe.limits(name), facts, categories, self.rows_like(dataset))
+        written = self.facts(WriteStage, WriteFacts, name)
+        if written is not None:
+            result = with_files(result, name, dataset, written)
         place = self.recipe.place(("datasets", name))
         decided = sum(result.fates.values())
         if decided != self.rows:
@@ -328,6 +333,10 @@ class _Builder:
             self.reason(State.FAIL if dataset.strict else State.WARN, text, place)
         if result.rows == 0:
             self.reason(State.FAIL, f"dataset {name}: no row is selected", place)
+        for split, found in (result.splits or {}).items() if result.rows else ():
+            if not found.rows:
+                text = f"dataset {name}: no row is in the split {split}"
+                self.reason(State.FAIL if dataset.strict else State.WARN, text, place)
         return result
 
     def rows_like(self, dataset: Dataset) -> int | None:

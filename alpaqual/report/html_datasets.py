@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from alpaqual.report.markup import NOTHING, Child, Html, count, join, note, percent, records, shortfall_cell, tag
 from alpaqual.results.datasets import DatasetResult
 from alpaqual.results.results import Results
@@ -32,7 +34,17 @@ def datasets_section(results: Results) -> Html:
         "columns on the right, or removed by quota. Rows added by quota are below the threshold and kept. "
         "The keep rate is of the rows that no rule removed. A shortfall counts the rows short of a quota or a sample."
     )
-    return join([records(rows, words=("dataset", "selects"), label="Datasets"), note(meaning)])
+    return join([records(rows, words=("dataset", "selects"), label="Datasets"), note(meaning), _splits(datasets)])
+
+
+def _splits(datasets: Mapping[str, DatasetResult]) -> Html:
+    """Return a table of the splits of datasets; nothing where none is split."""
+    rows: list[dict[str, Child]] = [
+        {"dataset": name, "split": split, "rows": count(found.rows), "share": percent(found.rows, dataset.rows)}
+        for name, dataset in datasets.items()
+        for split, found in (dataset.splits or {}).items()
+    ]
+    return records(rows, words=("dataset", "split"), label="Splits")
 
 
 def dataset_numbers(dataset: DatasetResult) -> dict[str, str]:

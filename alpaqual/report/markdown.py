@@ -5,7 +5,7 @@ The same data, recipe and commit give the same bytes, so that a comment changes 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from alpaqual.report.escape import code, markdown, plain_markdown
 from alpaqual.report.markdown_graders import graders_table, health, histograms
@@ -122,7 +122,17 @@ def _datasets(report: Report) -> str:
                 *map(count, counts),
             ]
         )
-    return "### Datasets\n\n" + table(header, body)
+    return "### Datasets\n\n" + table(header, body) + _splits(datasets)
+
+
+def _splits(datasets: Mapping[str, DatasetResult]) -> str:
+    """Return a table of the splits of datasets; empty where none is split."""
+    body = [
+        [plain_markdown(name), plain_markdown(split), count(found.rows), percent(found.share)]
+        for name, dataset in datasets.items()
+        for split, found in (dataset.splits or {}).items()
+    ]
+    return "\n" + table(["dataset", "split", "rows", "share"], body, words=(0, 1)) if body else ""
 
 
 _BALANCE = [

@@ -90,11 +90,19 @@ class NearRow(Record, frozen=True, kw_only=True):
     reply: str | None
 
 
+class SplitResult(Record, frozen=True, kw_only=True):
+    """The rows of a split, and its file (or folder) in the run folder."""
+
+    rows: Count
+    share: Share
+    file: str
+
+
 class DatasetResult(Selection, frozen=True, kw_only=True, omit_defaults=True):
     """What a dataset keeps.
 
     `shortfall` adds up the rows that quotas and sample are missed by. `scores`, `category_scores` and `near` are there for a dataset with
-    one threshold.
+    one threshold; `file` is there for one whose file is not datasets/<name>.jsonl, or `splits` in its place.
     """
 
     threshold: dict[str, Number]
@@ -106,3 +114,5 @@ class DatasetResult(Selection, frozen=True, kw_only=True, omit_defaults=True):
     scores: list[ScoreCount]
     category_scores: list[CategoryScoreCount]
     near: list[NearRow]
+    file: str | None = None
+    splits: dict[str, SplitResult] | None = None

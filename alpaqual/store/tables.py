@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,8 @@ from alpaqual.engines import viewing
 from alpaqual.errors import StageError
 from alpaqual.quote import literal
 from alpaqual.store import frames
+from alpaqual.store.typed_rows import pyarrow as pyarrow_package
+from alpaqual.store.typed_rows import table_of
 
 if TYPE_CHECKING:
     import pandas
@@ -20,24 +22,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rows:
-    """A table in a file."""
+    """A table in a file; a dataset that is split has a file for each split, and `path` is the folder of all."""
 
     path: Path
+    splits: Mapping[str, Path] = field(default_factory=dict)
+
+    def split(self, name: str) -> Rows:
+        """The rows of one split of a dataset.
+
+        Raises KeyError where there is none of that name.
+        """
+        return Rows(self.splits[name])
 
     def polars(self) -> polars.DataFrame:
-        """As a polars frame.
+        """As a polars frame. Of a dataset with splits, it has the rows of all.
 
         Raises MachineError without polars.
         """
         frames.require("polars")
         import polars as pl
 
-        if self.path.suffix == ".jsonl":
-            columns = dict.fromkeys(("id", "instruction", "input", "output"), pl.String)
-            # The file, not its path: polars would read a glob into that.
-            with self.path.open("rb") as stream:
-                return pl.read_ndjson(stream, schema=columns)
-        return pl.read_parquet(self.path, glob=False)
+        files = self._files
+        if files[0].suffix == ".parquet":
+            return pl.concat([pl.read_parquet(file, glob=False) for file in files])
+        frames.require("pyarrow")
+        frame = pl.from_arrow(_table(files))
+        assert isinstance(frame, pl.DataFrame)
+        return frame
 
     def arrow(self) -> pyarrow.Table:
         """As an Arrow table.
@@ -56,11 +67,37 @@ class Rows:
         return self.polars().to_pandas()
 
     def __len__(self) -> int:
-        if self.path.suffix == ".jsonl":
-            with self.path.open("rb") as lines:
-                return sum(1 for _ in lines)
-        with viewing({"counted": self.path}) as engine:
+        files = self._files
+        if files[0].suffix == ".jsonl":
+            return sum(_lines_of(file) for file in files)
+        if files[0].suffix == ".arrow":
+            return int(_table(files).num_rows)
+        with viewing({}) as engine:
+            engine.view("counted", files)
             return int(engine.facts("SELECT COUNT(*) AS rows FROM counted", "counting")[0]["rows"])
+
+    @property
+    def _files(self) -> list[Path]:
+        """The files; a folder that the datasets library opens has Arrow files."""
+        places = list(self.splits.values()) or [self.path]
+        return [file for place in places for file in (sorted(place.glob("*.arrow")) if place.is_dir() else [place])]
+
+
+def _lines_of(file: Path) -> int:
+    with file.open("rb") as lines:
+        return sum(1 for _ in lines)
+
+
+def _table(files: Sequence[Path]) -> Any:
+    """The rows of files of JSON Lines or of Arrow as one Arrow table."""
+    if files[0].suffix == ".jsonl":
+        return table_of(files)
+    arrow = pyarrow_package()
+    tables = []
+    for file in files:
+        with file.open("rb") as stream, arrow.ipc.open_stream(stream) as reader:
+            tables.append(reader.read_all())
+    return arrow.concat_tables(tables)
 
 
 def read_rows(  # noqa: PLR0913 - one argument per filter
