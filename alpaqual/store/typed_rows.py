@@ -60,8 +60,8 @@ def kind_of_value(value: Any, levels: int = 0) -> Kind:
         return "json"
     if isinstance(value, list):
         return ListKind(common_kind_of(kind_of_value(each, levels + 1) for each in value))
-    # A struct without fields cannot be written.
-    if not value or len(value) > _MOST_KEYS:
+    # A struct without fields cannot be written, and NUL ends a name in Arrow's C interface.
+    if not value or len(value) > _MOST_KEYS or any("\0" in key for key in value):
         return "json"
     return StructKind({key: kind_of_value(each, levels + 1) for key, each in value.items()})
 

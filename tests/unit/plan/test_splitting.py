@@ -13,6 +13,7 @@ import sqlglot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlglot import ErrorLevel
+from tiers import examples
 
 from alpaqual.plan.splitting import group_text, split_rows
 from alpaqual.recipe.dataset_files import Split
@@ -118,7 +119,7 @@ def sql_of(split):
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(rows=ROWS, shares=SHARES, by=st.booleans(), group=st.booleans(), seed=st.integers(0, 3), data=st.data())
 def test_every_row_is_in_the_split_that_plain_python_gives_it(rows, shares, by, group, seed, data):
     split = Split(shares, "stratum" if by else None, "grouped" if group else None, seed)
