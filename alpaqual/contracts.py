@@ -336,6 +336,8 @@ class Check(Protocol):
     """Whether `true` and `false` are arguments: `false` switches the check off, and a rule may name the check alone."""
     WHOLE_ROWS: bool = False
     """Whether it compares whole rows: the rule then names no column."""
+    NUMBERS: bool = False
+    """Whether it compares numbers: texts, such as those of turns, are not for it."""
     PANDERA: str = ""
     """What pandera calls it: a check, or `nullable` or `unique` of a column. Empty where pandera has none."""
     PANDERA_ARGUMENT: str = "value"

@@ -12,6 +12,7 @@ class Comparison(Check):
     """The column is a number that compares to the bound by `OPERATOR`. A value that is no number fails."""
 
     ARGUMENT = float
+    NUMBERS = True
     OPERATOR: str
 
     def failing(self, argument: float, column: str) -> FailingRows:

@@ -25,6 +25,7 @@ class Plugin(Check):
 
     DESCRIPTION = "The number is in the range."
     ARGUMENT = Range
+    NUMBERS = True
     PANDERA = "in_range"
 
     def problem(self, argument: Range) -> str:

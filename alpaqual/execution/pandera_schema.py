@@ -33,7 +33,7 @@ def pandera_schema(rules: Sequence[Rule]) -> Any:
             "error": rule.description or rule.id,
             "raise_warning": rule.warn is not None and rule.fail is None,
         }
-        check, argument = checks_of(rule)[0] if rule.where is None else ("", None)
+        check, argument = checks_of(rule)[0] if rule.where is None and rule.turns is None else ("", None)
         plugin = check_plugins().get(check)
         arguments = None if plugin is None else plugin.to_pandera(argument)
         if plugin is None or (arguments is None and plugin.PANDERA != "nullable"):
@@ -63,7 +63,9 @@ def _holding(rule: Rule) -> Any:
         frame = data.lazyframe.collect()
         pl = polars()
         stored = distinct(frame.columns, prefix=SOURCE)
-        stored |= {field: field for field in ROW_FIELDS if field in stored}
+        conversations = frame.schema.get("messages") == pl.String
+        fields = [*ROW_FIELDS, "messages"] if conversations else ROW_FIELDS
+        stored |= {field: field for field in fields if field in stored}
         absent = [pl.lit(None, pl.String).alias(field) for field in ROW_FIELDS if field not in stored]
         numbered = (
             frame.rename(stored).with_columns(*absent).with_row_index("n").with_columns(pl.col("n").cast(pl.Int64))
@@ -71,9 +73,10 @@ def _holding(rule: Rule) -> Any:
         columns = Columns(
             lambda column: quoted(f"{ROW}{own}" if (own := own_value(column)) else stored.get(column, column)),
             computed=computed_values(conversations=False),
+            conversations=conversations,
         )
         found = failing(rule, 0, columns)
-        parts = [f"rows AS ({_WITH_IDS})"] + ([f"{found.helper[0]} AS ({found.helper[1]})"] if found.helper else [])
+        parts = [f"rows AS ({_WITH_IDS})", *(f"{helper} AS ({query})" for helper, query in found.helpers)]
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "frame.parquet"
             numbered.write_parquet(path)

@@ -268,7 +268,7 @@ class _Builder:
             warn=warn,
             fail=fail,
             description=rule.description,
-            column=rule.column or "",
+            column=rule.checked,
             drop=rule.drop,
             place=place,
         )

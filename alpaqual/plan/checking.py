@@ -89,7 +89,8 @@ def failures(rules: Sequence[Rule], columns: Columns) -> str:
 
 def _failures(rules: Sequence[Rule], start: int, columns: Columns) -> str:
     found = [failing(rule, start + position, columns) for position, rule in enumerate(rules)]
-    helpers = "".join(f"{fail.helper[0]} AS ({fail.helper[1]}),\n" for fail in found if fail.helper)
+    queries = {helper: query for fail in found for helper, query in fail.helpers}
+    helpers = "".join(f"{helper} AS ({query}),\n" for helper, query in queries.items())
     mask = "\n  + ".join(f"CASE WHEN {fail.predicate} THEN {1 << bit} ELSE 0 END" for bit, fail in enumerate(found))
     listed = ", ".join(f"({1 << bit}, {literal(fail.rule)}, {literal(fail.column)})" for bit, fail in enumerate(found))
     values = " ".join(f"WHEN {1 << bit} THEN {fail.value}" for bit, fail in enumerate(found))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from alpaqual import sql
+from alpaqual.plan.turns import TURN_TEXTS, failing_turns, turn_texts
 from alpaqual.recipe.check_plugins import check_plugins
 from alpaqual.recipe.crosscheck import checks_of
 from alpaqual.recipe.expression import render_where
@@ -18,11 +19,13 @@ class Columns:
 
     `quoted` gives the quoted column for a name of a recipe; `fractions` are the quoted columns that may hold NaN; `computed`
     has the SQL of quoted names that are no columns of `rows`.
+    `conversations`: whether `rows` has turns.
     """
 
     quoted: Callable[[str], str]
     fractions: frozenset[str] = frozenset()
     computed: Mapping[str, str] = field(default_factory=dict)
+    conversations: bool = False
 
     def sql(self, column: str) -> str:
         """SQL of the value that a name of a recipe means."""
@@ -38,15 +41,16 @@ class Columns:
 class Failing:
     """When a row fails a rule.
 
-    `predicate` is boolean SQL over `rows`, never null. A rule that needs other rows has a `helper`, the name and text of a
-    query of the row numbers `n` that fail, and its predicate looks `n` up there. `value` is what a report shows of the row.
+    `predicate` is boolean SQL over `rows`, never null. A rule that needs other rows, or turns, has `helpers`, the names and texts
+    of queries. The last one is of the row numbers `n` that fail, and its predicate looks `n` up there. `value` is what a report
+    shows of the row `m`.
     """
 
     rule: str
     column: str
     predicate: str
     value: str
-    helper: tuple[str, str] | None = None
+    helpers: tuple[tuple[str, str], ...] = ()
 
 
 def failing(rule: Rule, position: int, columns: Columns) -> Failing:
@@ -54,11 +58,17 @@ def failing(rule: Rule, position: int, columns: Columns) -> Failing:
     if rule.where is not None:
         predicate = f"NOT ({columns.where(rule.where)})"
         return Failing(rule.id, "", sql.or_false(predicate), sql.text("NULL"))
+    helper = f"group{position}"
+    among = f"n IN (SELECT n FROM {helper})"
+    if (turns := rule.checked_turns) is not None:
+        made = ((TURN_TEXTS, turn_texts(conversations=columns.conversations)), (helper, failing_turns(rule, turns)))
+        return Failing(
+            rule.id, rule.checked, among, f"(SELECT value FROM {helper} AS turned WHERE turned.n = m.n)", made
+        )
     check, argument = checks_of(rule)[0]
     named = columns.sql(rule.column) if rule.column is not None else ""
     found = check_plugins()[check].failing(argument, named)
     shown, value = found.column or str(rule.column), found.value or sql.text(named)
     if not found.query:
         return Failing(rule.id, shown, found.predicate, value)
-    helper = f"group{position}"
-    return Failing(rule.id, shown, f"n IN (SELECT n FROM {helper})", value, (helper, found.query))
+    return Failing(rule.id, shown, among, value, ((helper, found.query),))

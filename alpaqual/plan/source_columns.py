@@ -45,7 +45,8 @@ class SourceColumns:
     def named(self) -> Columns:
         """The columns of `rows` by the names of the recipe. A column of fractions may hold NaN."""
         fractions = (name(self.stored[column]) for column, kind in self.types.items() if kind == "DOUBLE")
-        return Columns(self.quoted, frozenset(fractions), computed_values(conversations=self.conversations))
+        computed = computed_values(conversations=self.conversations)
+        return Columns(self.quoted, frozenset(fractions), computed, self.conversations)
 
     def sql(self, column: str) -> str:
         """SQL, over `rows`, of the value that a name of the recipe means."""

@@ -46,6 +46,8 @@ def check_rule(rule: Rule, document: Document, place: Path) -> Iterator[Problem]
         yield document.problem(place, f"rule '{rule.id}' needs one of 'check' and 'where'")
         return
     if rule.where is not None:
+        if rule.turns is not None:
+            yield document.problem((*place, "turns"), "'turns' goes with 'check', not with 'where'")
         yield from _where(rule.where, document, (*place, "where"))
         return
     if len(checks) > 1:
@@ -54,11 +56,24 @@ def check_rule(rule: Rule, document: Document, place: Path) -> Iterator[Problem]
     plugin = check_plugins()[name]
     if plugin.WHOLE_ROWS and rule.column is not None:
         yield document.problem((*place, "column"), f"'{name}' compares whole rows: leave 'column' out")
-    if not plugin.WHOLE_ROWS and rule.column is None and not document.was_removed(place):
-        yield document.problem(place, f"rule '{rule.id}' checks '{name}': name its 'column'")
+    if rule.turns is not None:
+        yield from _turns(rule, name, argument, document, place)
+    elif not plugin.WHOLE_ROWS and rule.column is None and not document.was_removed(place):
+        yield document.problem(place, f"rule '{rule.id}' checks '{name}': name its 'column', or 'turns'")
     spot: Path = (*place, "check", name)
     if (problem := plugin.problem(argument)) and not document.was_removed(spot):
         yield document.problem(spot, problem)
+
+
+def _turns(rule: Rule, name: str, argument: object, document: Document, place: Path) -> Iterator[Problem]:
+    """Yield what is wrong with a rule on turns: their texts are checked one by one."""
+    plugin = check_plugins()[name]
+    if rule.column is not None:
+        yield document.problem((*place, "turns"), "'turns' are checked in place of a column: leave one of both out")
+    if plugin.NUMBERS:
+        yield document.problem((*place, "turns"), f"'{name}' compares numbers, and turns are texts")
+    elif plugin.WHOLE_ROWS or (not plugin.problem(argument) and plugin.failing(argument, "content").query):
+        yield document.problem((*place, "turns"), f"'{name}' compares rows: it cannot be asked of single turns")
 
 
 def _pattern(pattern: str, document: Document, place: Path) -> Iterator[Problem]:

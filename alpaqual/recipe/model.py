@@ -131,6 +131,27 @@ else:
     CheckName = Literal[tuple(name for name, plugin in check_plugins().items() if plugin.SWITCH)]
 
 
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+
+
+class Turns(StrictStruct, frozen=True, kw_only=True):
+    """Turns of a conversation: those of a role, or one of them."""
+
+    role: Annotated[Role | None, Meta(description="Turns of this role; left out, of every role.")] = None
+    at: Annotated[
+        Literal["first", "last"] | Positive | None,
+        Meta(
+            description="One of these turns: the first, the last, or the one with this number; left out, each of them."
+        ),
+    ] = None
+
+    def __str__(self) -> str:
+        words: list[str] = [self.at] if isinstance(self.at, str) else []
+        words += [self.role] if self.role else []
+        number = [str(self.at)] if isinstance(self.at, int) else []
+        return " ".join([*words, "turns" if self.at is None else "turn", *number])
+
+
 class Rule(StrictStruct, frozen=True, kw_only=True):
     """A check on rows; limits say how many failing rows warn and how many fail."""
 
@@ -140,6 +161,13 @@ class Rule(StrictStruct, frozen=True, kw_only=True):
         Text | None,
         Meta(
             description="Checked column: instruction, input, response, messages, tools, or any column of the data; `row.id` and others are alpaqual's own values."
+        ),
+    ] = None
+    turns: Annotated[
+        Turns | Literal["all", "system", "developer", "user", "assistant", "tool"] | None,
+        Meta(
+            description="Check the text of turns in place of a column: `all`, a role, or `{role: assistant, at: last}`. A triple "
+            "is a user turn and an assistant turn."
         ),
     ] = None
     check: Annotated[
@@ -162,6 +190,18 @@ class Rule(StrictStruct, frozen=True, kw_only=True):
         Meta(description="More failing rows than this fail. A rule that names neither limit fails at the first row."),
     ] = None
     drop: Annotated[bool, Meta(description="Failing rows leave the data.")] = False
+
+    @property
+    def checked_turns(self) -> Turns | None:
+        """The turns that are checked; None for a rule on a column or on whole rows."""
+        if self.turns is None or isinstance(self.turns, Turns):
+            return self.turns
+        return Turns() if self.turns == "all" else Turns(role=self.turns)
+
+    @property
+    def checked(self) -> str:
+        """What is checked, in words: a column or turns; empty for whole rows."""
+        return self.column or ("" if self.turns is None else str(self.checked_turns))
 
 
 class Category(StrictStruct, frozen=True, kw_only=True):
