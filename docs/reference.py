@@ -62,6 +62,7 @@ def recipe_page() -> str:
         "Source",
         "Fields",
         "Rule",
+        "Turns",
         "Check",
         *references(definitions["Check"]),
         "Category",

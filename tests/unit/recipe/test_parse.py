@@ -349,7 +349,7 @@ RULES_AND_CATEGORIES = {
     ),
     "rule without a column": (
         rule("{id: r, check: {str_length: {min: 1}}}"),
-        "14:5: rule 'r' checks 'str_length': name its 'column'",
+        "14:5: rule 'r' checks 'str_length': name its 'column', or 'turns'",
     ),
     "rule with a column too many": (
         rule("{id: r, column: response, check: no_duplicates}"),
@@ -718,7 +718,7 @@ expect:
         "recipe.yaml:23:41: 'max' is '5 %': write a number or a percentage such as 5%, 100% at most",
         "rules/categories/own.yaml:2:1: unknown key 'keyword', did you mean 'keywords'?",
         "rules/own.yaml:1:54: unknown key 'mn', did you mean 'min'?",
-        "rules/own.yaml:2:3: rule 'other' checks 'str_matches': name its 'column'",
+        "rules/own.yaml:2:3: rule 'other' checks 'str_matches': name its 'column', or 'turns'",
         "rules/own.yaml:2:36: '(?=': RE2 has no look-around, no conditions and no back-references",
         "rules/own.yaml:3:8: duplicate rule 'short', first defined at rules/own.yaml:1",
     ]
