@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from alpaqual.contracts import Engine, Source
-from alpaqual.plan.loading import SOURCE_STRIDE
 from alpaqual.plan.tables import RECORDS, Table
 from alpaqual.plan.writing import RecordReading
 from alpaqual.quote import literal, name
 from alpaqual.sources import open_source
-from alpaqual.values import Scan, SourceFile, replace_surrogates
+from alpaqual.values import SOURCE_STRIDE, Scan, SourceFile, replace_surrogates
 
 _NO_RECORDS = "SELECT CAST(0 AS BIGINT) AS n, '' AS record, '' AS grouped, '' AS stratum WHERE FALSE"
 _READ = Table("records that Python read")
