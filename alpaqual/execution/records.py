@@ -40,7 +40,8 @@ def _typed(engine: Engine, reading: RecordReading, index: int) -> str:
     """SQL: the records of a source of typed files."""
     source = reading.sources[index]
     scan = source.scan
-    values = (f"BASE64({name(column)})" if column in source.binary else name(column) for column in source.columns)
+    cells = {column: name(cell) for column, cell in scan.names.items()}
+    values = (f"BASE64({cells[column]})" if column in source.binary else cells[column] for column in source.columns)
     pairs = ", ".join(f"{literal(column)}, {value}" for column, value in zip(source.columns, values, strict=True))
     picked = {
         "record": f"CAST(JSON_OBJECT({pairs}) AS VARCHAR)" if reading.whole else "CAST(NULL AS VARCHAR)",
@@ -53,9 +54,8 @@ def _typed(engine: Engine, reading: RecordReading, index: int) -> str:
 
 
 def _text(scan: Scan, column: str | None) -> str:
-    return (
-        f"CAST({name(column) if column in scan.columns else 'NULL'} AS VARCHAR)" if column else "CAST(NULL AS VARCHAR)"
-    )
+    cell = None if column is None else scan.names.get(column)
+    return f"CAST({'NULL' if cell is None else name(cell)} AS VARCHAR)"
 
 
 def _records(engine: Engine, reading: RecordReading) -> Iterator[tuple[int, str | None, str | None, str | None]]:

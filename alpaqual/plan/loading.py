@@ -142,6 +142,24 @@ def _with_ordinals(columns: str, carried: Sequence[str]) -> str:
     )
 
 
+def scan_of(
+    facts: SourceFacts, plugin: SourcePlugin, columns: tuple[str, ...], *, table: str = "", copied: bool = True
+) -> Scan:
+    """The scan of these columns of a source."""
+    return Scan(
+        table=table,
+        source=facts.name,
+        format=facts.format,
+        cells=plugin.CELLS,
+        files=facts.files,
+        columns=columns,
+        file_rows=facts.file_rows or (),
+        copied=copied,
+        options=facts.options,
+        numbered={"file_row_number", "file_index"}.isdisjoint(map(str.lower, facts.columns)),
+    )
+
+
 def cell_text(cells: str, cell: str) -> str:
     """SQL: the text of a quoted cell of a scan; NULL where the cell is null or missing."""
     return f"({cell} ->> '$')" if cells == "json" else cell
@@ -167,19 +185,9 @@ class _Reading:
         columns = tuple(dict.fromkeys([*facts.fields.values(), *self.carried]))
         self.names = distinct(columns, taken=RESERVED_CELLS)
         self.conversation = conversation_reading(facts, plugin.CELLS, self.names)
-        self.scan = Scan(
-            table=self.table.name,
-            source=facts.name,
-            format=facts.format,
-            cells=plugin.CELLS,
-            files=facts.files,
-            columns=columns,
-            file_rows=facts.file_rows or (),
-            options=facts.options,
-            # Cells without a type are read twice: for the rows, and for the reasons of those in quarantine.
-            numbered={"file_row_number", "file_index"}.isdisjoint(map(str.lower, facts.columns)),
-            copied=plugin.CELLS != "typed" or self.conversation is not None,
-        )
+        # Cells without a type are read twice: for the rows, and for the reasons of those in quarantine.
+        copied = plugin.CELLS != "typed" or self.conversation is not None
+        self.scan = scan_of(facts, plugin, columns, table=self.table.name, copied=copied)
 
     def rows(self) -> str:
         """SQL: the rows of the source, with the columns that `rows` has for any source."""

@@ -16,8 +16,8 @@ _HEX = "0123456789abcdef"
 
 
 def kept_rows(dataset: str) -> str:
-    """SQL: n and id of the rows of a dataset."""
-    return f"SELECT n, id FROM {fates(dataset)} WHERE fate = '{Fate.KEPT}'"
+    """SQL: n of the rows of a dataset."""
+    return f"SELECT n FROM {fates(dataset)} WHERE fate = '{Fate.KEPT}'"
 
 
 def split_rows(dataset: str, split: Split, *, group: str, stratum: str | None, records: bool) -> str:
@@ -29,7 +29,7 @@ def split_rows(dataset: str, split: Split, *, group: str, stratum: str | None, r
     joined = f" LEFT JOIN {RECORDS} AS records USING (n)" if records else ""
     named = "" if stratum is None else f", {stratum} AS stratum"
     kept = (
-        f"SELECT chosen.n AS n, chosen.id AS id, MD5(CONCAT({literal(f'{split.seed} split ')}, {group})) AS hash{named}\n"
+        f"SELECT rows.n AS n, rows.id AS id, MD5(CONCAT({literal(f'{split.seed} split ')}, {group})) AS hash{named}\n"
         f"FROM ({kept_rows(dataset)}) AS chosen JOIN rows USING (n){joined}"
     )
     if stratum is None:

@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 from alpaqual.plan.categorizing import CategorizeStage
 from alpaqual.plan.compilation import Compilation
 from alpaqual.plan.facts import StageFacts, WriteFacts
-from alpaqual.plan.loading import LoadStage
+from alpaqual.plan.loading import LoadStage, scan_of
 from alpaqual.plan.selecting import SelectStage
+from alpaqual.plan.source_columns import own_value
 from alpaqual.plan.splitting import group_text, in_category, kept_rows, split_rows
 from alpaqual.plan.stage import Stage, TemporaryTable
 from alpaqual.plan.tables import splits
-from alpaqual.quote import name
 from alpaqual.recipe.dataset_files import Split, is_written, split_of
 from alpaqual.recipe.model import Dataset
 from alpaqual.recipe.schema_errors import suggest
@@ -23,7 +23,6 @@ from alpaqual.values import ROW_FIELDS, Scan, SourceFacts
 
 _VERSION = 1
 """Raised when the same rows give another file: part of fingerprints."""
-_SOURCE = "row.source"
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ class _Writing:
         sql = None if split is None else self.split_sql(split)
         whole = dataset.format == "source"
         if sql is None and whole:
-            sql = f"SELECT n, id, CAST(NULL AS VARCHAR) AS split FROM ({kept_rows(self.called)}) AS kept"
+            sql = f"SELECT n, id, CAST(NULL AS VARCHAR) AS split FROM ({kept_rows(self.called)}) AS kept JOIN rows USING (n)"
         settings: dict[str, Any] = {"version": _VERSION, "format": dataset.format, "file": dataset.file}
         inputs: list[tuple[type[Stage], str]] = [(SelectStage, self.called)]
         inputs += [(LoadStage, "")] if sql is not None else []
@@ -119,19 +118,20 @@ class _Writing:
 
     def column(self, option: str, column: str) -> str | None:
         """SQL of the text of a column, or of a category; notes the problem where the data has no such column."""
-        if column in (*ROW_FIELDS, _SOURCE):
-            return f"rows.{name(column.removeprefix('row.'))}"
-        plain = column.removeprefix("source.")
-        known = dict.fromkeys(each for facts in self.compilation.sources for each in facts.columns)
-        if plain in known:
+        columns = self.compilation.columns
+        if own_value(column) is not None or columns.is_mapped(column):
+            return f"CAST({columns.sql(column)} AS VARCHAR)"
+        data = columns.data_column(column)
+        if data is not None:
             stored = "grouped" if option == "group" else "stratum"
-            self.columns[stored] = plain
+            self.columns[stored] = data
             return f"records.{stored}"
         categories = [each.category for each in self.compilation.recipe.categories if each.category]
         if option == "by" and column in categories:
             self.category = True
             return in_category(column)
         what = "no source has a column, and nothing defines a category," if option == "by" else "no source has a column"
+        known = dict.fromkeys(each for facts in self.compilation.sources for each in facts.columns)
         hint = suggest(column, [*known, *categories]) or f"; there are: {', '.join([*ROW_FIELDS, *known])}"
         place = ("datasets", self.called, "split", option)
         self.compilation.problems.append(self.compilation.recipe.problem(place, f"{what} '{column}'{hint}"))
@@ -152,14 +152,6 @@ def _record_scan(facts: SourceFacts, columns: tuple[str, ...], whole: bool) -> R
     """The files of a source with these columns; with `whole`, also with all that its files have."""
     given = {column for file in facts.files for column, _ in file.partitions}
     own = tuple(column for column in facts.columns if column not in given) if whole else ()
-    scan = Scan(
-        table="",
-        source=facts.name,
-        format=facts.format,
-        cells=open_source(facts.format, facts.options).CELLS,
-        files=facts.files,
-        columns=tuple(column for column in dict.fromkeys((*own, *columns)) if column in facts.columns),
-        file_rows=facts.file_rows or (),
-        options=facts.options,
-    )
+    wanted = tuple(column for column in dict.fromkeys((*own, *columns)) if column in facts.columns)
+    scan = scan_of(facts, open_source(facts.format, facts.options), wanted)
     return RecordScan(scan, own, frozenset(column for column in own if facts.columns[column] == "BLOB"))

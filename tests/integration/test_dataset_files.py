@@ -406,3 +406,30 @@ def test_numbers_and_objects_of_several_kinds_lose_nothing(project):
     all_same(rows, found)
     assert duckdb.sql(f"SELECT COUNT(*) FROM '{path}'").fetchall() == [(2,)]
     assert not math.isnan(found[1]["v"])
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+def test_a_split_may_be_by_what_alpaqual_or_a_folder_says_of_a_row(project, ending):
+    for kind, count in (("a", 40), ("b", 20)):
+        rows = [{"instruction": f"{kind}{n}", "output": "x"} for n in range(count)]
+        path = project.folder / f"kind={kind}" / f"d.{ending}"
+        path.parent.mkdir()
+        if ending == "jsonl":
+            project.jsonl(str(path), rows)
+        elif ending == "csv":
+            path.write_text("instruction,output\n" + "".join(f"{row['instruction']},x\n" for row in rows))
+        else:
+            pa.parquet.write_table(pa.Table.from_pylist(rows), path)
+    sources = f"[{{path: kind=*/d.{ending}, name: both, partitions: true}}, {{path: kind=b/d.{ending}, name: more}}]"
+    by = {"folder": "kind", "source": "row.source"}
+    splits = ", ".join(f"{name}: {{split: {{train: 0.75, test: 0.25, by: {column}}}}}" for name, column in by.items())
+    whole = "record: {format: source, split: {train: 0.5, test: 0.5, by: kind}}"
+    project.write("recipe.yaml", f"version: 1\nname: r\nsources: {sources}\ndatasets: {{{splits}, {whole}}}\n")
+    run = project.run()
+    tests = {name: read(run.folder / run.results.datasets[name].splits["test"].file) for name in by}
+    # The rows of the source `more` are copies of those of `b`, so each of their prompts has two rows.
+    assert abs(sum(row["instruction"].startswith("a") for row in tests["folder"]) - 10) == 0
+    assert 18 <= len(tests["folder"]) <= 22
+    assert 18 <= len(tests["source"]) <= 22
+    records = [read(run.folder / found.file) for found in run.results.datasets["record"].splits.values()]
+    assert [set(row) for rows in records for row in rows] == [{"instruction", "output"}] * 80
