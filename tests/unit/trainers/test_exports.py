@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiers import examples
 
@@ -250,7 +250,7 @@ TREES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st
 
 
 @given(tree=st.dictionaries(st.text(), TREES), comment=st.lists(st.text()))
-@settings(max_examples=examples(100))
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_yaml_reads_what_was_written(tree: dict[str, Any], comment: list[str]) -> None:
     text = document([quoted(line) for line in comment], tree)
 
