@@ -32,12 +32,13 @@ from alpaqual.report.github import to_github
 from alpaqual.report.html import to_html
 from alpaqual.report.junit import to_junit
 from alpaqual.report.markdown import to_markdown
+from alpaqual.report.notebook_rows import Rows
 from alpaqual.report.report import Report
 from alpaqual.results.datasets import DatasetResult
 from alpaqual.results.file import read_results
 from alpaqual.results.results import Results
 from alpaqual.store.store import Store, project_folder
-from alpaqual.store.tables import Rows, read_rows
+from alpaqual.store.tables import read_rows
 from alpaqual.values import Fate
 
 if TYPE_CHECKING:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +34,7 @@ class Rows:
 
         Raises KeyError where there is none of that name.
         """
-        return Rows(self.splits[name])
+        return type(self)(self.splits[name])
 
     def polars(self) -> polars.DataFrame:
         """As a polars frame. Of a dataset with splits, it has the rows of all.
@@ -66,6 +68,24 @@ class Rows:
         frames.require("pandas", "pyarrow")
         return self.polars().to_pandas()
 
+    def first(self, count: int) -> list[dict[str, Any]]:
+        """The first rows, `count` at most, in the order of the file."""
+        files = self._files
+        if files[0].suffix == ".jsonl":
+            return [json.loads(line) for line in itertools.islice(_all_lines(files), count)]
+        if files[0].suffix == ".arrow":
+            found: list[dict[str, Any]] = _table(files).slice(0, count).to_pylist()
+            return found
+        with viewing({}) as engine:
+            engine.view("shown", files)
+            return engine.facts(f"SELECT * FROM shown LIMIT {count}", "first rows")
+
+    @property
+    def exists(self) -> bool:
+        """Whether its files are there."""
+        files = self._files
+        return bool(files) and all(file.is_file() for file in files)
+
     def __len__(self) -> int:
         files = self._files
         if files[0].suffix == ".jsonl":
@@ -81,6 +101,12 @@ class Rows:
         """The files; a folder that the datasets library opens has Arrow files."""
         places = list(self.splits.values()) or [self.path]
         return [file for place in places for file in (sorted(place.glob("*.arrow")) if place.is_dir() else [place])]
+
+
+def _all_lines(files: Sequence[Path]) -> Iterator[bytes]:
+    for file in files:
+        with file.open("rb") as lines:
+            yield from lines
 
 
 def _lines_of(file: Path) -> int:

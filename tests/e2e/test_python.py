@@ -153,6 +153,23 @@ def test_datasets_as_frames_of_every_kind(finished: alpaqual.Run) -> None:
     assert len(quality) == 10
 
 
+def test_a_table_is_a_line_and_its_first_rows_in_a_notebook(finished: alpaqual.Run, project: Project) -> None:
+    quality, path = finished.datasets["quality"], finished.folder / "datasets/quality.jsonl"
+    assert repr(quality) == f"<Rows {path}: 10 rows of id, instruction, input, output>"
+    assert repr(finished.datasets["none"]) == f"<Rows {path.with_name('none.jsonl')}: 0 rows>"
+    assert repr(finished.fates).endswith("fates.parquet: 90 rows of dataset, n, id, fate, reasons>")
+    assert [row["id"] for row in quality.first(3)] == quality.polars()["id"].to_list()[:3]
+    assert finished.fates.first(2) == finished.fates.polars().head(2).to_dicts()
+    tags = _Tags()
+    tags.feed(shown := quality._repr_html_())
+    assert tags.tags.count("tr") == 6 and "… and 5 more" in shown
+    assert not {"script", "style", "link", "iframe", "img"} & set(tags.tags) and set(tags.attributes) <= {"style"}
+    hostile = Rows(project.jsonl("d.jsonl", [{"id": "1", "messages": [{"content": "<script>" + "x" * 99 + "\u202e"}]}]))
+    assert "&lt;script&gt;xx" in (shown := hostile._repr_html_()) and "x" * 80 not in shown
+    hostile.path.unlink()
+    assert repr(hostile) == f"<Rows {hostile.path}: it is no longer there>" and "no longer" in hostile._repr_html_()
+
+
 def test_an_empty_dataset_is_an_empty_frame(finished: alpaqual.Run) -> None:
     none = finished.datasets["none"]
     assert (len(none), none.polars().height, len(none.pandas()), none.arrow().num_rows) == (0, 0, 0, 0)
