@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import polars
     import pyarrow
 
+_COLUMNS = ("id", "instruction", "input", "output")
+"""Columns of a dataset without rows."""
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -50,7 +53,8 @@ class Rows:
         frames.require("pyarrow")
         frame = pl.from_arrow(_table(files))
         assert isinstance(frame, pl.DataFrame)
-        return frame
+        # A file without rows names no columns.
+        return frame if frame.columns else pl.DataFrame(schema=dict.fromkeys(_COLUMNS, pl.String))
 
     def arrow(self) -> pyarrow.Table:
         """As an Arrow table.
