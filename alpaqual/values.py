@@ -19,6 +19,9 @@ MAPPED_FIELDS = (*ROW_FIELDS, "messages", "tools")
 ROW_VALUES = ("id", "n", "source", "position", "turns")
 """alpaqual's own values of a row; recipes write `row.` before them."""
 
+TURN_VALUES = ("text", "role", "number")
+"""alpaqual's own values of a turn, for rules on turns; recipes write `turn.` before them."""
+
 
 def distinct(names: Iterable[str], *, prefix: str = "", taken: Iterable[str] = ()) -> dict[str, str]:
     """A name in SQL for each name: with the prefix, and with a number where SQL takes it for another one or for one of `taken`."""

@@ -55,9 +55,6 @@ class Failing:
 
 def failing(rule: Rule, position: int, columns: Columns) -> Failing:
     """The SQL of one rule; `position` makes the helper's name."""
-    if rule.where is not None:
-        predicate = f"NOT ({columns.where(rule.where)})"
-        return Failing(rule.id, "", sql.or_false(predicate), sql.text("NULL"))
     helper = f"group{position}"
     among = f"n IN (SELECT n FROM {helper})"
     if (turns := rule.checked_turns) is not None:
@@ -65,6 +62,9 @@ def failing(rule: Rule, position: int, columns: Columns) -> Failing:
         return Failing(
             rule.id, rule.checked, among, f"(SELECT value FROM {helper} AS turned WHERE turned.n = m.n)", made
         )
+    if rule.where is not None:
+        predicate = f"NOT ({columns.where(rule.where)})"
+        return Failing(rule.id, "", sql.or_false(predicate), sql.text("NULL"))
     check, argument = checks_of(rule)[0]
     named = columns.sql(rule.column) if rule.column is not None else ""
     found = check_plugins()[check].failing(argument, named)

@@ -209,6 +209,8 @@ def _kept(kind: str) -> str:
 
 
 def _columns_of(part: Rule | Category) -> list[str]:
+    if isinstance(part, Rule) and part.turns is not None:
+        return []
     if part.where is not None:
         return list(parse_where(part.where))
     if isinstance(part, Rule) and check_plugins()[checks_of(part)[0][0]].WHOLE_ROWS:

@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from alpaqual.patterns import pattern_problem
-from alpaqual.values import ROW_VALUES
+from alpaqual.values import ROW_VALUES, TURN_VALUES
+
+_OWN = {"row": ROW_VALUES, "turn": TURN_VALUES}
+"""alpaqual's own values, by what is before the dot."""
 
 Parts = dict[str, str]
 """Part of a node -> what it holds: `value`, `values`, `branches`, `type`, `text` (a string literal) or `side`."""
@@ -160,11 +163,13 @@ def _check_parts(node: Any, allowed: set[str]) -> None:
 
 
 def _check_column(node: Any) -> None:
-    if len(node.parts) > 1 and (len(node.parts) > 2 or node.parts[0].name not in ("source", "row")):
+    if len(node.parts) > 1 and (len(node.parts) > 2 or node.parts[0].name not in ("source", *_OWN)):
         hint = "write a column's name, or source.<name>"
         raise ExpressionError(f"'{plain(node.sql())}': {hint}")
-    if len(node.parts) > 1 and node.parts[0].name == "row" and node.name not in ROW_VALUES:
-        raise ExpressionError(f"'{plain(node.sql())}': the values of a row are row.{', row.'.join(ROW_VALUES)}")
+    prefix = node.parts[0].name if len(node.parts) > 1 else ""
+    if prefix in _OWN and node.name not in _OWN[prefix]:
+        values = f", {prefix}.".join(_OWN[prefix])
+        raise ExpressionError(f"'{plain(node.sql())}': the values of a {prefix} are {prefix}.{values}")
     _check_parts(node, {"this", "table"})
     for part in node.parts:
         if kind(part) != "Identifier":

@@ -21,7 +21,7 @@ from alpaqual.recipe.unknown import unknown_plugin
 from alpaqual.recipe.yaml_nodes import Document, Path
 from alpaqual.registry import names
 from alpaqual.sources import format_of, options_of
-from alpaqual.values import ROW_FIELDS
+from alpaqual.values import ROW_FIELDS, TURN_VALUES
 
 
 def checks_of(rule: Rule) -> list[tuple[str, object]]:
@@ -46,9 +46,9 @@ def check_rule(rule: Rule, document: Document, place: Path) -> Iterator[Problem]
         yield document.problem(place, f"rule '{rule.id}' needs one of 'check' and 'where'")
         return
     if rule.where is not None:
-        if rule.turns is not None:
-            yield document.problem((*place, "turns"), "'turns' goes with 'check', not with 'where'")
-        yield from _where(rule.where, document, (*place, "where"))
+        if rule.turns is not None and rule.column is not None:
+            yield document.problem((*place, "turns"), _ONE_OF_BOTH)
+        yield from _where(rule.where, document, (*place, "where"), turns=rule.turns is not None)
         return
     if len(checks) > 1:
         yield document.problem((*place, "check"), f"rule '{rule.id}' has {len(checks)} checks: write one rule for each")
@@ -65,11 +65,14 @@ def check_rule(rule: Rule, document: Document, place: Path) -> Iterator[Problem]
         yield document.problem(spot, problem)
 
 
+_ONE_OF_BOTH = "'turns' are checked in place of a column: leave one of both out"
+
+
 def _turns(rule: Rule, name: str, argument: object, document: Document, place: Path) -> Iterator[Problem]:
     """Yield what is wrong with a rule on turns: their texts are checked one by one."""
     plugin = check_plugins()[name]
     if rule.column is not None:
-        yield document.problem((*place, "turns"), "'turns' are checked in place of a column: leave one of both out")
+        yield document.problem((*place, "turns"), _ONE_OF_BOTH)
     if plugin.NUMBERS:
         yield document.problem((*place, "turns"), f"'{name}' compares numbers, and turns are texts")
     elif plugin.WHOLE_ROWS or (not plugin.problem(argument) and plugin.failing(argument, "content").query):
@@ -81,11 +84,19 @@ def _pattern(pattern: str, document: Document, place: Path) -> Iterator[Problem]
         yield document.problem(place, problem)
 
 
-def _where(text: str, document: Document, place: Path) -> Iterator[Problem]:
+def _where(text: str, document: Document, place: Path, *, turns: bool = False) -> Iterator[Problem]:
+    """Yield the problem of an expression; `turns`: of a rule on turns, which reads the values of a turn alone."""
     try:
-        parse_where(text)
+        columns = parse_where(text)
     except ExpressionError as error:
         yield document.problem(place, str(error))
+        return
+    own = [f"turn.{value}" for value in TURN_VALUES]
+    if turns and (other := next((column for column in columns if column not in own), None)) is not None:
+        message = f"'{other}' is a column, and a rule on turns reads {', '.join(own)}"
+        yield document.problem(place, message)
+    if not turns and (named := next((column for column in columns if column in own), None)) is not None:
+        yield document.problem(place, f"'{named}' is for rules that name their 'turns'")
 
 
 def check_category(category: Category, document: Document, place: Path) -> Iterator[Problem]:

@@ -57,6 +57,12 @@ CHECKS: dict[str, Callable[[str], bool]] = {
 }
 
 
+WHERES: dict[str, Callable[[int, Turn], bool | None]] = {
+    "turn.number <= 2 or turn.role = 'assistant'": lambda number, turn: number <= 2 or turn["role"] == "assistant",
+    "length(turn.text) < 3": lambda number, turn: None if turn["content"] is None else len(turn["content"]) < 3,
+}
+
+
 def turns_of(row: Any) -> list[tuple[int, Turn]]:
     if isinstance(row, list):
         return list(enumerate(row, 1))
@@ -67,7 +73,10 @@ def turns_of(row: Any) -> list[tuple[int, Turn]]:
 def failing(row: Any, pick: Callable[..., Any], check: str) -> str | None:
     """What the report shows of the first failing turn; None where the row passes."""
     for each in pick(turns_of(row)):
-        if each is None or each[1]["content"] is None:
+        if check in WHERES:
+            if each is not None and WHERES[check](*each) is False:
+                return f"turn {each[0]}: {each[1]['content'] or ''}"
+        elif each is None or each[1]["content"] is None:
             if check.startswith("not_nullable"):
                 return "none" if each is None else f"turn {each[0]}: "
         elif not CHECKS[check](each[1]["content"]):
@@ -75,10 +84,14 @@ def failing(row: Any, pick: Callable[..., Any], check: str) -> str | None:
     return None
 
 
+def _rule(check: str) -> str:
+    return f"where: {json.dumps(check)}" if check in WHERES else f"check: {{{check}}}"
+
+
 @given(
     talks=st.lists(TALKS, min_size=1, max_size=4),
     triples=st.lists(TRIPLES, max_size=3),
-    rules=st.lists(st.tuples(st.sampled_from(PICKS), st.sampled_from(list(CHECKS))), min_size=1, max_size=12),
+    rules=st.lists(st.tuples(st.sampled_from(PICKS), st.sampled_from([*CHECKS, *WHERES])), min_size=1, max_size=12),
 )
 @settings(max_examples=examples(20), deadline=None)
 def test_a_rule_on_turns_finds_what_plain_python_finds(
@@ -88,7 +101,7 @@ def test_a_rule_on_turns_finds_what_plain_python_finds(
     project.jsonl("talks.jsonl", [{"messages": turns} for turns in talks])
     project.jsonl("triples.jsonl", triples)
     listed = "".join(
-        f"  - {{id: r{number}, turns: {turns}, check: {{{check}}}, warn: 0}}\n"
+        f"  - {{id: r{number}, turns: {turns}, {_rule(check)}, warn: 0}}\n"
         for number, ((turns, _), check) in enumerate(rules)
     )
     sources = "[{path: talks.jsonl, name: talks}" + (", {path: triples.jsonl, name: triples}]" if triples else "]")
@@ -146,7 +159,10 @@ def test_triples_alone_have_two_turns(project: Project) -> None:
 
 WRONG = {
     "turns: assistant, column: response, check: {str_length: {min: 1}}": "leave one of both out",
-    "turns: assistant, where: length(response) > 1": "'turns' goes with 'check'",
+    "turns: assistant, column: response, where: turn.text <> 'a'": "leave one of both out",
+    "turns: assistant, where: length(response) > 1": "'response' is a column, and a rule on turns reads turn.text, turn.role, turn.number",
+    "where: turn.number > 1": "'turn.number' is for rules that name their 'turns'",
+    "turns: all, where: turn.content > 'a'": "the values of a turn are turn.text, turn.role, turn.number",
     "turns: user, check: {greater_than: 3}": "'greater_than' compares numbers, and turns are texts",
     "turns: user, check: {in_range: {min: 3}}": "'in_range' compares numbers, and turns are texts",
     "turns: user, check: unique": "'unique' compares rows",
