@@ -20,6 +20,8 @@ def as_alpaca(line: str) -> str:
 
     Raises FormatError for a conversation with more than a question and its answer, or with a column of such a name.
     """
+    if '"messages"' not in line:
+        return line
     found = {key: value for key, value, _ in members(line)}
     if not _is_conversation(found):
         return line

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from alpaqual.amounts import counted_rows
-from alpaqual.errors import RecipeError
+from alpaqual.errors import RecipeError, StageError
 from alpaqual.execution.dataset_files import exported_file, files_of
 from alpaqual.execution.dataset_lines import FORMATS, REFUSED, FormatError
 from alpaqual.execution.records import fill_records
@@ -102,6 +102,8 @@ class Handler(StoredHandler[WriteStage]):
             placed = (row for batch in engine.rows(query, _BATCH) for row in batch)
         with exported_file(selecting, self.execution.stored(selecting)).open(encoding="utf-8", newline="\n") as lines:
             for line, (split, record) in zip(lines, placed, strict=bool(stage.statements)):
+                if record is None and stage.records is not None and stage.records.whole:
+                    raise StageError(f"{stage.name}: a file of the sources has changed since its rows were read; run again")
                 yield split or _WHOLE, line, record
 
     def refusal(self, count: int, line: str) -> RecipeError:

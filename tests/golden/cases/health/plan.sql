@@ -103,7 +103,8 @@ SELECT COUNT(*) AS rows FROM "grades.accuracy" WHERE NOT (score IS NULL OR score
 CREATE OR REPLACE TABLE "fates.quality" AS
 SELECT 'quality' AS dataset, pool.n AS n, pool.id AS id, pool.fate AS fate, pool.reasons AS reasons
 FROM (SELECT g0.n AS n, g0.id AS id, g0.score AS score0, CASE WHEN dropped.n IS NOT NULL THEN 'removed_by_rule' WHEN g0.score IS NULL THEN 'unscored' WHEN g0.score < CAST(4.5 AS DOUBLE) THEN 'below_threshold' ELSE 'kept' END AS fate, CASE WHEN dropped.n IS NULL THEN CASE WHEN g0.score IS NULL THEN [CONCAT('careful unscored: ', g0.reason)] WHEN g0.score < CAST(4.5 AS DOUBLE) THEN ['careful below 4.5'] ELSE CAST([] AS VARCHAR[]) END ELSE LIST_CONCAT(dropped.reasons, CASE WHEN g0.score IS NULL THEN [CONCAT('careful unscored: ', g0.reason)] WHEN g0.score < CAST(4.5 AS DOUBLE) THEN ['careful below 4.5'] ELSE CAST([] AS VARCHAR[]) END) END AS reasons
-FROM "grades.careful" AS g0 LEFT JOIN (SELECT n, LIST(DISTINCT reason ORDER BY reason) AS reasons FROM (SELECT n, reason FROM "incomplete") AS taken_out GROUP BY n) AS dropped ON dropped.n = g0.n) AS pool;
+FROM "grades.careful" AS g0 LEFT JOIN (SELECT n, LIST(DISTINCT reason ORDER BY reason) AS reasons FROM (SELECT n, reason FROM "incomplete") AS taken_out GROUP BY n) AS dropped ON dropped.n = g0.n) AS pool
+ORDER BY n;
 
 CREATE OR REPLACE TABLE "dataset.quality" AS
 SELECT rows.id AS "id", instruction AS "instruction", COALESCE(input, '') AS "input", response AS "output"

@@ -64,7 +64,8 @@ SELECT reason, COUNT(*) AS rows FROM (SELECT CASE WHEN STARTS_WITH(reason, 'not 
 CREATE OR REPLACE TABLE "fates.quality" AS
 SELECT 'quality' AS dataset, pool.n AS n, pool.id AS id, pool.fate AS fate, pool.reasons AS reasons
 FROM (SELECT g0.n AS n, g0.id AS id, g0.score AS score0, CASE WHEN dropped.n IS NOT NULL THEN 'removed_by_rule' WHEN g0.score IS NULL THEN 'unscored' WHEN g0.score < CAST(4.0 AS DOUBLE) THEN 'below_threshold' ELSE 'kept' END AS fate, CASE WHEN dropped.n IS NULL THEN CASE WHEN g0.score IS NULL THEN [CONCAT('accuracy unscored: ', g0.reason)] WHEN g0.score < CAST(4.0 AS DOUBLE) THEN ['accuracy below 4'] ELSE CAST([] AS VARCHAR[]) END ELSE LIST_CONCAT(dropped.reasons, CASE WHEN g0.score IS NULL THEN [CONCAT('accuracy unscored: ', g0.reason)] WHEN g0.score < CAST(4.0 AS DOUBLE) THEN ['accuracy below 4'] ELSE CAST([] AS VARCHAR[]) END) END AS reasons
-FROM "grades.accuracy" AS g0 LEFT JOIN (SELECT n, LIST(DISTINCT reason ORDER BY reason) AS reasons FROM (SELECT n, reason FROM "incomplete") AS taken_out GROUP BY n) AS dropped ON dropped.n = g0.n) AS pool;
+FROM "grades.accuracy" AS g0 LEFT JOIN (SELECT n, LIST(DISTINCT reason ORDER BY reason) AS reasons FROM (SELECT n, reason FROM "incomplete") AS taken_out GROUP BY n) AS dropped ON dropped.n = g0.n) AS pool
+ORDER BY n;
 
 CREATE OR REPLACE TABLE "dataset.quality" AS
 SELECT rows.id AS "id", instruction AS "instruction", COALESCE(input, '') AS "input", response AS "output"
@@ -90,7 +91,8 @@ SELECT n FROM (SELECT n, ROW_NUMBER() OVER (ORDER BY MD5(CONCAT('42', id)) ASC, 
 
 CREATE OR REPLACE TABLE "fates.random" AS
 SELECT 'random' AS dataset, pool.n AS n, pool.id AS id, CASE WHEN pool.n IN (SELECT n FROM unsampled) THEN 'not_sampled' ELSE pool.fate END AS fate, CASE WHEN pool.n IN (SELECT n FROM unsampled) THEN LIST_APPEND(pool.reasons, 'not sampled') ELSE pool.reasons END AS reasons
-FROM pool;
+FROM pool
+ORDER BY n;
 
 CREATE OR REPLACE TABLE "dataset.random" AS
 SELECT rows.id AS "id", instruction AS "instruction", COALESCE(input, '') AS "input", response AS "output"
@@ -110,7 +112,8 @@ SELECT n FROM (SELECT n, ROW_NUMBER() OVER (ORDER BY MD5(CONCAT('42', id)) ASC, 
 
 CREATE OR REPLACE TABLE "fates.small" AS
 SELECT 'small' AS dataset, pool.n AS n, pool.id AS id, CASE WHEN pool.n IN (SELECT n FROM unsampled) THEN 'not_sampled' ELSE pool.fate END AS fate, CASE WHEN pool.n IN (SELECT n FROM unsampled) THEN LIST_APPEND(pool.reasons, 'not sampled') ELSE pool.reasons END AS reasons
-FROM pool;
+FROM pool
+ORDER BY n;
 
 CREATE OR REPLACE TABLE "dataset.small" AS
 SELECT rows.id AS "id", instruction AS "instruction", COALESCE(input, '') AS "input", response AS "output"
@@ -130,7 +133,8 @@ SELECT n FROM (SELECT n, ROW_NUMBER() OVER (ORDER BY MD5(CONCAT('42', id)) ASC, 
 
 CREATE OR REPLACE TABLE "fates.smaller" AS
 SELECT 'smaller' AS dataset, pool.n AS n, pool.id AS id, CASE WHEN pool.n IN (SELECT n FROM unsampled) THEN 'not_sampled' ELSE pool.fate END AS fate, CASE WHEN pool.n IN (SELECT n FROM unsampled) THEN LIST_APPEND(pool.reasons, 'not sampled') ELSE pool.reasons END AS reasons
-FROM pool;
+FROM pool
+ORDER BY n;
 
 CREATE OR REPLACE TABLE "dataset.smaller" AS
 SELECT rows.id AS "id", instruction AS "instruction", COALESCE(input, '') AS "input", response AS "output"
@@ -144,7 +148,8 @@ SELECT fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE pool.fate = 
 CREATE OR REPLACE TABLE "fates.better" AS
 SELECT 'better' AS dataset, pool.n AS n, pool.id AS id, pool.fate AS fate, pool.reasons AS reasons
 FROM (SELECT parent.n AS n, parent.id AS id, g0.score AS score0, CASE WHEN parent.fate <> 'kept' THEN parent.fate WHEN g0.score IS NULL THEN 'unscored' WHEN g0.score < CAST(4.5 AS DOUBLE) THEN 'below_threshold' ELSE 'kept' END AS fate, LIST_CONCAT(parent.reasons, CASE WHEN g0.score IS NULL THEN [CONCAT('accuracy unscored: ', g0.reason)] WHEN g0.score < CAST(4.5 AS DOUBLE) THEN ['accuracy below 4.5'] ELSE CAST([] AS VARCHAR[]) END) AS reasons, parent.fate = 'kept' AS open
-FROM "fates.quality" AS parent JOIN "grades.accuracy" AS g0 ON g0.n = parent.n) AS pool;
+FROM "fates.quality" AS parent JOIN "grades.accuracy" AS g0 ON g0.n = parent.n) AS pool
+ORDER BY n;
 
 CREATE OR REPLACE TABLE "dataset.better" AS
 SELECT rows.id AS "id", instruction AS "instruction", COALESCE(input, '') AS "input", response AS "output"
@@ -164,7 +169,8 @@ SELECT n FROM (SELECT n, ROW_NUMBER() OVER (ORDER BY MD5(CONCAT('0', id)) ASC, i
 
 CREATE OR REPLACE TABLE "fates.too-many" AS
 SELECT 'too-many' AS dataset, pool.n AS n, pool.id AS id, CASE WHEN pool.n IN (SELECT n FROM unsampled) THEN 'not_sampled' ELSE pool.fate END AS fate, CASE WHEN pool.n IN (SELECT n FROM unsampled) THEN LIST_APPEND(pool.reasons, 'not sampled') ELSE pool.reasons END AS reasons
-FROM pool;
+FROM pool
+ORDER BY n;
 
 CREATE OR REPLACE TABLE "dataset.too-many" AS
 SELECT rows.id AS "id", instruction AS "instruction", COALESCE(input, '') AS "input", response AS "output"

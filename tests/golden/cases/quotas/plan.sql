@@ -135,7 +135,8 @@ SELECT n, 'added' AS did, reason FROM quota3
 UNION ALL
 SELECT n, 'added' AS did, reason FROM quota4
 UNION ALL
-SELECT n, 'removed' AS did, reason FROM quota5) AS changed GROUP BY n) AS quotas ON quotas.n = pool.n;
+SELECT n, 'removed' AS did, reason FROM quota5) AS changed GROUP BY n) AS quotas ON quotas.n = pool.n
+ORDER BY n;
 
 CREATE OR REPLACE TABLE "dataset.quality" AS
 SELECT rows.id AS "id", instruction AS "instruction", COALESCE(input, '') AS "input", response AS "output"
@@ -172,7 +173,8 @@ CREATE OR REPLACE TABLE "fates.capped" AS
 SELECT 'capped' AS dataset, pool.n AS n, pool.id AS id, CASE WHEN pool.n IN (SELECT n FROM quota2) THEN 'kept' WHEN pool.n IN (SELECT n FROM quota1) THEN 'removed_by_quota' ELSE pool.fate END AS fate, CASE WHEN quotas.n IS NULL THEN pool.reasons ELSE LIST_CONCAT(pool.reasons, quotas.reasons) END AS reasons
 FROM pool LEFT JOIN (SELECT n, LIST(reason ORDER BY reason) AS reasons FROM (SELECT n, 'removed' AS did, reason FROM quota1
 UNION ALL
-SELECT n, 'added' AS did, reason FROM quota2) AS changed GROUP BY n) AS quotas ON quotas.n = pool.n;
+SELECT n, 'added' AS did, reason FROM quota2) AS changed GROUP BY n) AS quotas ON quotas.n = pool.n
+ORDER BY n;
 
 CREATE OR REPLACE TABLE "dataset.capped" AS
 SELECT rows.id AS "id", instruction AS "instruction", COALESCE(input, '') AS "input", response AS "output"

@@ -117,7 +117,8 @@ ORDER BY category, keyword;
 CREATE OR REPLACE TABLE "fates.clean" AS
 SELECT 'clean' AS dataset, pool.n AS n, pool.id AS id, pool.fate AS fate, pool.reasons AS reasons
 FROM (SELECT base.n AS n, base.id AS id, CASE WHEN dropped.n IS NOT NULL THEN 'removed_by_rule' ELSE 'kept' END AS fate, CASE WHEN dropped.n IS NULL THEN CAST([] AS VARCHAR[]) ELSE LIST_CONCAT(dropped.reasons, CAST([] AS VARCHAR[])) END AS reasons
-FROM rows AS base LEFT JOIN (SELECT n, LIST(DISTINCT reason ORDER BY reason) AS reasons FROM (SELECT n, reason FROM "incomplete" UNION ALL SELECT n, CONCAT('rule ', rule) AS reason FROM "failures" WHERE rule IN ('copies', 'no_prose', 'refuses')) AS taken_out GROUP BY n) AS dropped ON dropped.n = base.n) AS pool;
+FROM rows AS base LEFT JOIN (SELECT n, LIST(DISTINCT reason ORDER BY reason) AS reasons FROM (SELECT n, reason FROM "incomplete" UNION ALL SELECT n, CONCAT('rule ', rule) AS reason FROM "failures" WHERE rule IN ('copies', 'no_prose', 'refuses')) AS taken_out GROUP BY n) AS dropped ON dropped.n = base.n) AS pool
+ORDER BY n;
 
 CREATE OR REPLACE TABLE "dataset.clean" AS
 SELECT rows.id AS "id", instruction AS "instruction", COALESCE(input, '') AS "input", response AS "output"
@@ -149,7 +150,8 @@ SELECT n FROM (SELECT n, ROW_NUMBER() OVER (ORDER BY MD5(CONCAT('0', id)) ASC, i
 
 CREATE OR REPLACE TABLE "fates.some" AS
 SELECT 'some' AS dataset, pool.n AS n, pool.id AS id, CASE WHEN pool.n IN (SELECT n FROM unsampled) THEN 'not_sampled' ELSE CASE WHEN pool.n IN (SELECT n FROM quota1) THEN 'kept' ELSE pool.fate END END AS fate, CASE WHEN pool.n IN (SELECT n FROM unsampled) THEN LIST_APPEND(CASE WHEN quotas.n IS NULL THEN pool.reasons ELSE LIST_CONCAT(pool.reasons, quotas.reasons) END, 'not sampled') ELSE CASE WHEN quotas.n IS NULL THEN pool.reasons ELSE LIST_CONCAT(pool.reasons, quotas.reasons) END END AS reasons
-FROM pool LEFT JOIN (SELECT n, LIST(reason ORDER BY reason) AS reasons FROM (SELECT n, 'added' AS did, reason FROM quota1) AS changed GROUP BY n) AS quotas ON quotas.n = pool.n;
+FROM pool LEFT JOIN (SELECT n, LIST(reason ORDER BY reason) AS reasons FROM (SELECT n, 'added' AS did, reason FROM quota1) AS changed GROUP BY n) AS quotas ON quotas.n = pool.n
+ORDER BY n;
 
 CREATE OR REPLACE TABLE "dataset.some" AS
 SELECT rows.id AS "id", instruction AS "instruction", COALESCE(input, '') AS "input", response AS "output"

@@ -82,7 +82,8 @@ SELECT reason, COUNT(*) AS rows FROM (SELECT CASE WHEN STARTS_WITH(reason, 'not 
 CREATE OR REPLACE TABLE "fates.quality" AS
 SELECT 'quality' AS dataset, pool.n AS n, pool.id AS id, pool.fate AS fate, pool.reasons AS reasons
 FROM (SELECT g0.n AS n, g0.id AS id, g0.score AS score0, CASE WHEN dropped.n IS NOT NULL THEN 'removed_by_rule' WHEN g0.score IS NULL THEN 'unscored' WHEN g0.score < CAST(4.5 AS DOUBLE) THEN 'below_threshold' ELSE 'kept' END AS fate, CASE WHEN dropped.n IS NULL THEN CASE WHEN g0.score IS NULL THEN [CONCAT('accuracy unscored: ', g0.reason)] WHEN g0.score < CAST(4.5 AS DOUBLE) THEN ['accuracy below 4.5'] ELSE CAST([] AS VARCHAR[]) END ELSE LIST_CONCAT(dropped.reasons, CASE WHEN g0.score IS NULL THEN [CONCAT('accuracy unscored: ', g0.reason)] WHEN g0.score < CAST(4.5 AS DOUBLE) THEN ['accuracy below 4.5'] ELSE CAST([] AS VARCHAR[]) END) END AS reasons
-FROM "grades.accuracy" AS g0 LEFT JOIN (SELECT n, LIST(DISTINCT reason ORDER BY reason) AS reasons FROM (SELECT n, reason FROM "incomplete") AS taken_out GROUP BY n) AS dropped ON dropped.n = g0.n) AS pool;
+FROM "grades.accuracy" AS g0 LEFT JOIN (SELECT n, LIST(DISTINCT reason ORDER BY reason) AS reasons FROM (SELECT n, reason FROM "incomplete") AS taken_out GROUP BY n) AS dropped ON dropped.n = g0.n) AS pool
+ORDER BY n;
 
 CREATE OR REPLACE TABLE "dataset.quality" AS
 SELECT rows.id AS "id", instruction AS "instruction", COALESCE(input, '') AS "input", response AS "output"
@@ -108,7 +109,8 @@ SELECT category, fates.fate AS fate, COUNT(*) AS rows, COUNT(*) FILTER (WHERE fa
 CREATE OR REPLACE TABLE "fates.full" AS
 SELECT 'full' AS dataset, pool.n AS n, pool.id AS id, pool.fate AS fate, pool.reasons AS reasons
 FROM (SELECT base.n AS n, base.id AS id, CASE WHEN dropped.n IS NOT NULL THEN 'removed_by_rule' ELSE 'kept' END AS fate, CASE WHEN dropped.n IS NULL THEN CAST([] AS VARCHAR[]) ELSE LIST_CONCAT(dropped.reasons, CAST([] AS VARCHAR[])) END AS reasons
-FROM rows AS base LEFT JOIN (SELECT n, LIST(DISTINCT reason ORDER BY reason) AS reasons FROM (SELECT n, reason FROM "incomplete") AS taken_out GROUP BY n) AS dropped ON dropped.n = base.n) AS pool;
+FROM rows AS base LEFT JOIN (SELECT n, LIST(DISTINCT reason ORDER BY reason) AS reasons FROM (SELECT n, reason FROM "incomplete") AS taken_out GROUP BY n) AS dropped ON dropped.n = base.n) AS pool
+ORDER BY n;
 
 CREATE OR REPLACE TABLE "dataset.full" AS
 SELECT rows.id AS "id", instruction AS "instruction", COALESCE(input, '') AS "input", response AS "output"
