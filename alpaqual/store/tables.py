@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     import polars
     import pyarrow
 
-_COLUMNS = ("id", "instruction", "input", "output")
-"""Columns of a dataset without rows."""
-
 
 @dataclass(frozen=True)
 class Rows:
@@ -53,8 +50,7 @@ class Rows:
         frames.require("pyarrow")
         frame = pl.from_arrow(_table(files))
         assert isinstance(frame, pl.DataFrame)
-        # A file without rows names no columns.
-        return frame if frame.columns else pl.DataFrame(schema=dict.fromkeys(_COLUMNS, pl.String))
+        return frame
 
     def arrow(self) -> pyarrow.Table:
         """As an Arrow table.
@@ -104,7 +100,9 @@ class Rows:
     def _files(self) -> list[Path]:
         """The files; a folder that the datasets library opens has Arrow files."""
         places = list(self.splits.values()) or [self.path]
-        return [file for place in places for file in (sorted(place.glob("*.arrow")) if place.is_dir() else [place])]
+        return [
+            file for place in places for file in (sorted(place.glob("data-*.arrow")) if place.is_dir() else [place])
+        ]
 
 
 def _all_lines(files: Sequence[Path]) -> Iterator[bytes]:

@@ -17,6 +17,8 @@ from alpaqual.values import replace_surrogates
 
 JSON_COLUMNS = ("tools",)
 """Columns that always hold JSON texts: JSON Schemas of tools lose their meaning when each has the keys of all."""
+_WITHOUT_ROWS = ("id", "instruction", "input", "output")
+"""Columns of files without rows, which name none."""
 _MOST_KEYS = 64
 _MOST_LEVELS = 12
 _EXACT = 2**53
@@ -106,6 +108,8 @@ class Columns:
         for file in files:
             for row in rows_of(file):
                 columns.add(row)
+        # A table needs a column.
+        columns.kinds = columns.kinds or dict.fromkeys(_WITHOUT_ROWS, "text")
         return columns
 
     def add(self, row: dict[str, Any]) -> None:

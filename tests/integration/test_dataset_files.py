@@ -433,3 +433,13 @@ def test_a_split_may_be_by_what_alpaqual_or_a_folder_says_of_a_row(project, endi
     assert 18 <= len(tests["source"]) <= 22
     records = [read(run.folder / found.file) for found in run.results.datasets["record"].splits.values()]
     assert [set(row) for rows in records for row in rows] == [{"instruction", "output"}] * 80
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_dataset_without_rows_fails_the_run_and_has_files_that_can_be_read(project, file):
+    project.jsonl("data.jsonl", [{"instruction": "q", "output": "a", "score": 1}])
+    grader = "graders: {g: {column: score, scale: {min: 0, max: 5}}}"
+    project.ask(more=grader, datasets=f"{{d: {{threshold: {{g: 5}}, format: source, file: {file}}}}}")
+    run = project.run()
+    assert run.verdict == "fail"
+    assert read(path_of(run, "d")) == [] and len(run.datasets["d"]) == 0 == run.datasets["d"].polars().height

@@ -103,7 +103,9 @@ class Handler(StoredHandler[WriteStage]):
         with exported_file(selecting, self.execution.stored(selecting)).open(encoding="utf-8", newline="\n") as lines:
             for line, (split, record) in zip(lines, placed, strict=bool(stage.statements)):
                 if record is None and stage.records is not None and stage.records.whole:
-                    raise StageError(f"{stage.name}: a file of the sources has changed since its rows were read; run again")
+                    raise StageError(
+                        f"{stage.name}: a file of the sources has changed since its rows were read; run again"
+                    )
                 yield split or _WHOLE, line, record
 
     def refusal(self, count: int, line: str) -> RecipeError:
