@@ -147,6 +147,7 @@ class Turns(StrictStruct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         words: list[str] = [self.at] if isinstance(self.at, str) else []
+        words += ["all"] if self.at is None and self.role is None else []
         words += [self.role] if self.role else []
         number = [str(self.at)] if isinstance(self.at, int) else []
         return " ".join([*words, "turns" if self.at is None else "turn", *number])

@@ -348,6 +348,21 @@ def test_the_pandera_schema_of_a_rule_reads_it_as_a_run_does(tmp_path, check, va
     assert by_pandera(pl.DataFrame({"c": values}), alpaqual.pandera_schema(path)) == fails
 
 
+def test_the_pandera_schema_of_a_rule_on_turns(tmp_path):
+    turns = [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": "no"},
+        {"role": "assistant", "content": "fine"},
+    ]
+    frame = pl.DataFrame({"instruction": ["q"] * 4, "response": ["fine", "no", "", ""]})
+    messages = [None, None, json.dumps(turns), json.dumps(turns[:1])]
+    path = tmp_path / "rules.yaml"
+    path.write_text("- {id: r, turns: assistant, check: {str_length: {min: 3}}}", encoding="utf-8")
+    schema = alpaqual.pandera_schema(path)
+    assert by_pandera(frame, schema) == {1, 2, 3}
+    assert by_pandera(frame.with_columns(messages=pl.Series(messages)), schema) == {1, 2}
+
+
 def test_the_pandera_schema_of_rules_warns_where_a_rule_warns(tmp_path):
     path = tmp_path / "rules.yaml"
     path.write_text(
