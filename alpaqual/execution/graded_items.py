@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from alpaqual.contracts import Engine
 from alpaqual.conversation.normal_form import Conversation
 from alpaqual.conversation.rendering import instruction_of, response_of, transcript
-from alpaqual.conversation.turns import learned_turns
+from alpaqual.conversation.turns import learned_indexes, learned_turns
 from alpaqual.inference.loop import Outcome
 from alpaqual.store.grades import GradeParts
 from alpaqual.values import Grade, Row
@@ -62,6 +62,15 @@ def stream(
                 yield from items
                 if not items and skipped is not None:
                     skipped(Item(n, row))
+
+
+def count_items(engine: Engine, condition: str, *, turns: bool = False) -> int:
+    """How many items `stream` yields."""
+    if not turns or "turns" not in engine.columns("rows"):
+        return int(engine.facts(f"SELECT COUNT(*) AS rows FROM rows WHERE {condition}", "counting")[0]["rows"])
+    batches = engine.rows(f"SELECT messages FROM rows WHERE {condition}", _ROWS_PER_QUERY)
+    found = (messages for batch in batches for (messages,) in batch)
+    return sum(1 if each is None else len(learned_indexes(json.loads(each))) for each in found)
 
 
 def _turns(n: int, row_id: str, conversation: Conversation) -> Iterator[Item]:

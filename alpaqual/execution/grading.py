@@ -10,7 +10,7 @@ from typing import Any
 
 from alpaqual.contracts import Engine
 from alpaqual.contracts import Grader as GraderPlugin
-from alpaqual.execution.graded_items import GradeSink, Item, TurnSink, grade_of, stream
+from alpaqual.execution.graded_items import GradeSink, Item, TurnSink, count_items, grade_of, stream
 from alpaqual.execution.options import Progress, Watcher
 from alpaqual.inference.client import InferenceClient
 from alpaqual.inference.loop import InferenceLoop
@@ -64,11 +64,8 @@ class Grading:
         self.sink = sink
         self.only = only
         self.turns = isinstance(sink, TurnSink)
-        if self.turns:
-            count = sum(1 for _ in stream(engine, only, turns=True))
-        else:
-            count = int(engine.facts(f"SELECT COUNT(*) AS rows FROM rows WHERE {only}", name)[0]["rows"])
-        self.loop = InferenceLoop(f"grader {name}", RowTask(plugin), client, count, items=self.items)
+        total = count_items(engine, only, turns=self.turns)
+        self.loop = InferenceLoop(f"grader {name}", RowTask(plugin), client, total, items=self.items)
 
     @property
     def items(self) -> str:

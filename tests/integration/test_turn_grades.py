@@ -128,6 +128,7 @@ def test_each_turn_is_scored_and_replies_serve_every_combination(project: Projec
         assert turn_scores(run) == {response: turns for response, turns in wanted.items() if turns}
         found = run.results["graders"]["g"]
         assert (found["calls_made"], found["calls_reused"]) == ((count, 0) if how == "min" else (0, count))
+        assert found["source"] == f"openai/gpt-4o-mini, {how} of the turns"
         assert found["unscored_reasons"] == {"no assistant turn with a weight above 0": 1}
         assert run.results["datasets"]["good"]["rows"] == sum(
             bool(turns) and combine(list(turns.values())) >= 2.5 for turns in wanted.values()

@@ -9,8 +9,9 @@ import jsonschema
 import polars as pl
 import pytest
 from conftest import Project
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from test_reading_properties import TEXTS
 from test_talk_properties import TOOL, WRITERS
 from tiers import examples
 
@@ -68,3 +69,39 @@ def _conversations(run: Any) -> list[tuple[Any, ...]]:
 def _own(row: dict[str, Any]) -> dict[str, Any]:
     """The row without `row_id`, which a dataset has beside an id of the data."""
     return {key: value for key, value in row.items() if key != "row_id"}
+
+
+ODD = {"Bing": "assistant", "asker": "user", "context": "system"}
+PART = st.sampled_from(
+    [({"type": "text", "text": "a"}, "a"), ("b", "b"), ({"type": "image_url", "image_url": {}}, "[image_url]")]
+)
+ODD_TURNS = st.tuples(st.sampled_from([*ODD, "bing", "User", "GPT", "unknown"]), TEXTS | st.lists(PART, max_size=3))
+MEANT = {**ODD, "bing": "assistant", "User": "user", "GPT": "assistant"}
+
+
+@given(talks=st.lists(st.lists(ODD_TURNS, max_size=4), min_size=1, max_size=6), sharegpt=st.booleans())
+@settings(max_examples=examples(12), deadline=None)
+def test_odd_roles_and_parts_mean_what_the_recipe_says(
+    tmp_path_factory: pytest.TempPathFactory, talks: list[list[Any]], sharegpt: bool
+) -> None:
+    role_key, text_key = ("from", "value") if sharegpt else ("role", "content")
+    records, wanted = [], []
+    for turns in talks:
+        written, meant = [], []
+        for role, content in turns:
+            parts = isinstance(content, list)
+            written.append({role_key: role, text_key: [part for part, _ in content] if parts else content})
+            text = "".join(shown for _, shown in content) if parts else content
+            meant.append({"role": MEANT.get(role), "content": text})
+        records.append({"conversations" if sharegpt else "messages": written})
+        roles = [turn["role"] for turn in meant]
+        wanted.append(meant if None not in roles and "assistant" in roles else None)
+    assume(any(wanted))
+    project = Project(tmp_path_factory.mktemp("odd"))
+    project.jsonl("d.jsonl", records)
+    roles = json.dumps({**ODD, "bing": "assistant"})
+    project.ask("d.jsonl", source=f"max_quarantined: 100%\nroles: {roles}\nother_parts: placeholder")
+    run = project.run()
+    rows = pl.read_parquet(run.folder / "tables" / "rows.parquet").sort("n")["messages"].to_list()
+    assert [json.loads(turns) for turns in rows] == [turns for turns in wanted if turns is not None]
+    assert run.results.source.quarantined == wanted.count(None)
