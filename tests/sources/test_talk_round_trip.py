@@ -71,7 +71,7 @@ def _own(row: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key != "row_id"}
 
 
-ODD = {"Bing": "assistant", "asker": "user", "context": "system"}
+ODD = {"Bing": "assistant", "person": "user", "context": "system"}
 PART = st.sampled_from(
     [({"type": "text", "text": "a"}, "a"), ("b", "b"), ({"type": "image_url", "image_url": {}}, "[image_url]")]
 )
