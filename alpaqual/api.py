@@ -128,7 +128,7 @@ class Run(FinishedRun):
             category: Rows in this category.
             fate: Rows with this fate, such as "below_threshold".
             rule: Rows that fail this rule.
-            row_id: The row with this id, or rows whose ids start with it.
+            row_id: Rows with this id of the data, the row with this row id, or rows whose row ids start with it.
             limit: The most rows to return; None for all.
 
         Raises RecipeError where the run has no dataset, category, rule or fate of a name, and StageError where the files of the

@@ -228,7 +228,8 @@ class SourceFacts:
 
     `fields` maps instruction, input and response, or those of a conversation, to the source's columns; `columns` maps each
     column to its SQL type; `file_rows` has the rows of each file where the format has them in its metadata. `roles` maps odd
-    names of roles; with `placeholder`, parts that are no text become a text.
+    names of roles; with `placeholder`, parts that are no text become a text. `own_id` is the column of the data's own ids;
+    `keep` are the columns that datasets carry along.
     """
 
     name: str
@@ -240,6 +241,8 @@ class SourceFacts:
     options: ReadOptions = PLAIN
     roles: Mapping[str, str] = field(default_factory=dict)
     placeholder: bool = False
+    own_id: str | None = None
+    keep: tuple[str, ...] = ()
 
     @property
     def is_conversation(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -45,7 +46,9 @@ def _by_row(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 def _card(entries: Sequence[dict[str, Any]], width: int) -> Iterator[str]:
     row = entries[0]
-    yield from _wrap(f"row {_one_line(row['id'])}", width, "", "    ")
+    own = row.get("own_id")
+    shown = "" if own is None else f", id {own if isinstance(own, str) else json.dumps(own, ensure_ascii=False)}"
+    yield from _wrap(f"row {_one_line(row['id'] + shown)}", width, "", "    ")
     for entry in entries:
         # The one reason of a row that is not sampled is its fate.
         said = entry["fate"].replace("_", " ")

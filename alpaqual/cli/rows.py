@@ -24,7 +24,11 @@ def _fates() -> Sequence[str]:
 @click.option("--category", help="Rows in this category.")
 @click.option("--fate", type=CheckedLater(_fates), help="Rows with this fate.")
 @click.option("--rule", help="Rows that fail this rule.")
-@click.option("--id", "row_id", help="The row with this id, or rows whose ids start with it.")
+@click.option(
+    "--id",
+    "row_id",
+    help="Rows with this id of the data, the row with this row id, or rows whose row ids start with it.",
+)
 @click.option("--limit", type=int, default=20, show_default=True, help="Most rows to show; 0 shows all.")
 @click.option("--format", "kind", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 def rows(  # noqa: PLR0913 - one argument for each option of the command

@@ -19,7 +19,7 @@ from alpaqual.contracts import Source as SourcePlugin
 from alpaqual.delimited import common_kind, kind_of_text
 from alpaqual.engines import open_engine
 from alpaqual.errors import MachineError, Problem, QueryError, RecipeError
-from alpaqual.execution.layouts import OPTIONAL, PREFERENCES, are_preferences, layout_of
+from alpaqual.execution.layouts import OPTIONAL, PREFERENCES, are_preferences, kept_columns, layout_of, own_id
 from alpaqual.llm.local import is_hub_name, model_digest
 from alpaqual.plan.source_columns import data_columns, named_columns
 from alpaqual.recipe.model import Fields, Source
@@ -89,11 +89,17 @@ class _SourceInspector:
             return None
         options = read_options(source)
         plugin = open_source(kind, options)
-        scan = Scan("", source_name, kind, plugin.CELLS, tuple(files), tuple(sorted(self.named)), options=options)
+        own = {"id", *(source.keep if isinstance(source.keep, list) else ())}
+        own |= {source.fields.id} if isinstance(source.fields, Fields) and source.fields.id else set()
+        scan = Scan("", source_name, kind, plugin.CELLS, tuple(files), tuple(sorted(self.named | own)), options=options)
         found = self.describe(index, source, scan, plugin)
         if found is None:
             return None
         found = self.with_partitions(index, source, found, files)
+        if source.keep == "all" and scan.cells == "text":
+            # Of texts, the columns that a scan names have types.
+            every = self.describe(index, source, replace(scan, columns=tuple(found.columns)), plugin)
+            found = self.with_partitions(index, source, every or found, files)
         if found.empty or (found.file_rows is not None and sum(found.file_rows) == 0):
             self.problem(index, "path", f"{source.path} has no rows")
             return None
@@ -110,6 +116,8 @@ class _SourceInspector:
             options,
             source.roles,
             source.other_parts == "placeholder",
+            own_id(source, found.columns, fields),
+            kept_columns(source, found.columns, fields),
         )
 
     def files(self, index: int, source: Source) -> list[SourceFile]:
@@ -185,7 +193,7 @@ class _SourceInspector:
             try:
                 if file.compressed:
                     verify_compressed_file(file.path)
-                refused = _add_kinds(kinds, plugin.rows(file.path), plugin.CELLS, self.named)
+                refused = _add_kinds(kinds, plugin.rows(file.path), plugin.CELLS, scan.columns)
                 reason = refused or reason
             except ValueError as error:
                 shown = Path(file.path).name
@@ -200,6 +208,7 @@ class _SourceInspector:
     def fields(
         self, index: int, source: Source, columns: Mapping[str, str], plugin: SourcePlugin
     ) -> Mapping[str, str] | None:
+        self.check_own_columns(index, source, columns)
         if are_preferences(source.fields, columns):
             self.problem(index, "path", f"{source.path}: {PREFERENCES}")
             return None
@@ -232,6 +241,18 @@ class _SourceInspector:
                 self.problems.append(self.recipe.problem(("sources", index, "fields", field), message))
                 good = False
         return fields if good else None
+
+    def check_own_columns(self, index: int, source: Source, columns: Mapping[str, str]) -> None:
+        """Note a problem for each column of `keep` and of `fields.id` that is not there."""
+        kept = source.keep if isinstance(source.keep, list) else []
+        wanted: list[tuple[tuple[str | int, ...], str]] = [(("keep", each), column) for each, column in enumerate(kept)]
+        if isinstance(source.fields, Fields) and source.fields.id is not None:
+            wanted.append((("fields", "id"), source.fields.id))
+        for place, column in wanted:
+            if column not in columns:
+                hint = suggest(column, columns) or f"; there are: {', '.join(list(columns)[:20])}"
+                message = f"{source.path} has no column '{column}'{hint}"
+                self.problems.append(self.recipe.problem(("sources", index, *place), message))
 
     def other_files(self) -> dict[str, str]:
         """Digests of tables of scores and of recorded replies."""

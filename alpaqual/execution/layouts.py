@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from alpaqual.recipe.model import Fields
+from alpaqual.recipe.model import Fields, Source
 from alpaqual.values import ROW_FIELDS
 
 FIELDS: Final = (*ROW_FIELDS, "messages", "completion", "history", "system", "tools")
@@ -40,8 +40,10 @@ def are_preferences(fields: Fields | str | None, columns: Mapping[str, str]) -> 
 def layout_of(fields: Fields | str | None, columns: Mapping[str, str]) -> dict[str, str] | None:
     """The column of each field; None where the names do not say. `columns` have their types."""
     if isinstance(fields, Fields):
-        return {field: column for field in FIELDS if (column := getattr(fields, field)) is not None}
-    if fields is not None:
+        named = {field: column for field in FIELDS if (column := getattr(fields, field)) is not None}
+        if named or fields.id is None:
+            return named
+    elif fields is not None:
         return _named(fields, columns)
     alpaca = _TRIPLES["alpaca"]
     if _has(alpaca, columns):
@@ -58,6 +60,21 @@ def layout_of(fields: Fields | str | None, columns: Mapping[str, str]) -> dict[s
         return found
     own = {field: field for field in ROW_FIELDS if field in columns}
     return own if {"instruction", "response"} <= own.keys() else None
+
+
+def own_id(source: Source, columns: Mapping[str, str], fields: Mapping[str, str]) -> str | None:
+    """The column of the data's own ids; None where it has none."""
+    if isinstance(source.fields, Fields) and source.fields.id is not None:
+        return source.fields.id
+    return "id" if "id" in columns and "id" not in fields.values() else None
+
+
+def kept_columns(source: Source, columns: Mapping[str, str], fields: Mapping[str, str]) -> tuple[str, ...]:
+    """The columns that datasets carry along, in the order written or in that of the data. `all`: those not in the row yet."""
+    if source.keep != "all":
+        return tuple(dict.fromkeys(source.keep))
+    there = {*fields.values(), own_id(source, columns, fields)}
+    return tuple(column for column in columns if column not in there)
 
 
 def _named(layout: str, columns: Mapping[str, str]) -> dict[str, str]:

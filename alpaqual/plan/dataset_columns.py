@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from alpaqual.quote import literal, name
 
@@ -29,17 +30,40 @@ class DatasetColumn:
         return f"CASE WHEN {self.only} THEN {found} END" if self.only else found
 
 
+OWN_ID, OWN_ID_JSON = "own_id", "own_id_json"
+"""Columns of `rows` where a source has ids of its own: the id as text, and as JSON."""
 ROW_ID = DatasetColumn("id", "rows.id")
 _TRIPLE = (("instruction", "instruction"), ("input", "COALESCE(input, '')"), ("output", "response"))
 
 
-def dataset_columns(*, conversations: bool = False) -> tuple[DatasetColumn, ...]:
-    """The columns of datasets; with `conversations`, some rows may be conversations."""
+_OWN_IDS = (
+    DatasetColumn("id", f"COALESCE({OWN_ID_JSON}, CAST(TO_JSON(rows.id) AS VARCHAR))", json=True),
+    DatasetColumn("row_id", "rows.id"),
+)
+FIXED_KEYS = ("id", "row_id", "instruction", "input", "output", "messages", "tools")
+"""Keys of a dataset's rows that alpaqual gives; a column of the data with such a name is there as `source.<name>`."""
+
+
+def dataset_columns(
+    *, conversations: bool = False, own_ids: bool = False, kept: Mapping[str, str] = MappingProxyType({})
+) -> tuple[DatasetColumn, ...]:
+    """The columns of datasets.
+
+    With `conversations`, some rows may be conversations; with `own_ids`, some have ids of the data. `kept` are the data's columns
+    that are carried along, each with its name in `rows`.
+    """
     only = "messages IS NULL" if conversations else ""
-    found = [ROW_ID, *(DatasetColumn(key, value, only=only) for key, value in _TRIPLE)]
+    found = [*(_OWN_IDS if own_ids else (ROW_ID,)), *(DatasetColumn(key, value, only=only) for key, value in _TRIPLE)]
     if conversations:
         found.append(DatasetColumn("messages", "messages", json=True, only="messages IS NOT NULL"))
         found.append(DatasetColumn("tools", "tools", json=True, only="tools IS NOT NULL"))
+    used = set(FIXED_KEYS)
+    for column, stored in kept.items():
+        key = column
+        while key in used or (key != column and key in kept):
+            key = f"source.{key}"
+        used.add(key)
+        found.append(DatasetColumn(key, f"rows.{name(stored)}", json=True))
     return tuple(found)
 
 

@@ -17,6 +17,7 @@ from alpaqual.plan.conversations import (
     too_long,
     values,
 )
+from alpaqual.plan.dataset_columns import OWN_ID, OWN_ID_JSON
 from alpaqual.plan.facts import LoadFacts, StageFacts
 from alpaqual.plan.source_columns import SourceColumns
 from alpaqual.plan.stage import Facts, KeptTable, Stage, Statement
@@ -66,6 +67,8 @@ def load_stages(compilation: Compilation) -> Iterator[LoadStage]:
             "files": [file.digest for file in facts.files],
             "fields": dict(facts.fields),
             "columns": carried[facts.name],
+            **({"own_id": facts.own_id} if facts.own_id is not None else {}),
+            **({"keep": list(facts.keep)} if facts.keep else {}),
             **_options(facts),
             **conversation_settings(facts),
         }
@@ -97,7 +100,8 @@ def _options(facts: SourceFacts) -> dict[str, Any]:
 
 
 def _statements(readings: Sequence[_Reading], own: SourceColumns) -> Iterator[Statement]:
-    carried = [name(stored) for stored in own.stored.values()]
+    carried = [name(stored) for stored in (*own.stored.values(), *own.kept.values())]
+    ids = [OWN_ID, OWN_ID_JSON] if own.own_ids else []
     unique = joined_key(["COALESCE(instruction, '')", "COALESCE(input, '')", "COALESCE(response, '')"])
     # A null is not an empty text: a row without a response is another row than one with an empty response.
     with_nulls = f"MD5(CONCAT({unique}, instruction IS NULL, response IS NULL))"
@@ -106,12 +110,12 @@ def _statements(readings: Sequence[_Reading], own: SourceColumns) -> Iterator[St
     )
     if own.conversations:
         key = f"CASE WHEN identity IS NULL THEN {key} ELSE LEFT(MD5(CONCAT({unique}, identity)), {ID_CHARACTERS}) END"
-    columns = ", ".join(["n", "source", *ROW_FIELDS, *(COLUMNS if own.conversations else ()), *carried])
+    columns = ", ".join([*ids, "n", "source", *ROW_FIELDS, *(COLUMNS if own.conversations else ()), *carried])
     union = _union(reading.rows() for reading in readings)
     loaded = f"SELECT {key} AS id, {columns}\nFROM ({union}) AS loaded"
     yield KeptTable(LOADED, loaded)
     copies = "SELECT COUNT(*) FROM (SELECT id FROM loaded GROUP BY id HAVING COUNT(*) > 1) AS copied"
-    yield KeptTable(ROWS, _with_ordinals(columns, carried), unless=(LOADED, copies))
+    yield KeptTable(ROWS, _with_ordinals(columns, [*ids, *carried]), unless=(LOADED, copies))
     yield KeptTable(INCOMPLETE, _INCOMPLETE)
     aside = [f"SELECT source, position, reason, text FROM {UNREADABLE}"]
     aside += [reading.quarantine() for reading in readings if reading.scan.copied]
@@ -182,7 +186,8 @@ class _Reading:
         self.types = own.types
         self.index = index
         self.table = scanned(facts.name)
-        columns = tuple(dict.fromkeys([*facts.fields.values(), *self.carried]))
+        given = [*facts.fields.values(), *self.carried, *facts.keep, *([facts.own_id] if facts.own_id else [])]
+        columns = tuple(dict.fromkeys(given))
         self.names = distinct(columns, taken=RESERVED_CELLS)
         self.conversation = conversation_reading(facts, plugin.CELLS, self.names)
         # Cells without a type are read twice: for the rows, and for the reasons of those in quarantine.
@@ -195,6 +200,12 @@ class _Reading:
             f", {self.carry(column) if column in self.carried else f'CAST(NULL AS {self.types[column]})'} AS {name(stored)}"
             for column, stored in self.own.stored.items()
         )
+        kept += "".join(
+            f", {self.json(column, column in self.facts.keep)} AS {name(stored)}"
+            for column, stored in self.own.kept.items()
+        )
+        if self.own.own_ids:
+            kept += f", {self.own_id_text()} AS {OWN_ID}, {self.json(self.facts.own_id or '', self.facts.own_id is not None)} AS {OWN_ID_JSON}"
         columns = {**self.texts(), **(values(self.conversation is not None) if self.own.conversations else {})}
         texts = ", ".join(f"{expression} AS {field}" for field, expression in columns.items())
         select = (
@@ -239,6 +250,23 @@ class _Reading:
             cell = self.cell(column)
             return f"CAST({cell} AS {kind})" if self.facts.columns[column] != kind else cell
         return self.text(column) if kind == "VARCHAR" else f"TRY_CAST({self.text(column)} AS {kind})"
+
+    def own_id_text(self) -> str:
+        """SQL: the data's own id as text."""
+        if self.facts.own_id is None:
+            return "CAST(NULL AS VARCHAR)"
+        return f"CAST({self.text(self.facts.own_id)} AS VARCHAR)"
+
+    def json(self, column: str, there: bool) -> str:
+        """SQL: a cell as JSON text, with the type that the data gives it; NULL where it has none. JSON has no NaN."""
+        if not there:
+            return "CAST(NULL AS VARCHAR)"
+        cell, kind = self.cell(column), self.facts.columns[column]
+        if self.cells == "json":
+            return f"CASE WHEN CAST({cell} AS VARCHAR) NOT IN ('null', 'NaN', 'Infinity', '-Infinity') THEN CAST({cell} AS VARCHAR) END"
+        value = f"TRY_CAST({cell} AS {kind})" if self.cells == "text" and kind != "VARCHAR" else cell
+        there_is = f"ISFINITE({value})" if kind in ("DOUBLE", "FLOAT") else f"{cell} IS NOT NULL"
+        return f"CASE WHEN {there_is} THEN CAST(TO_JSON({value}) AS VARCHAR) END"
 
     def problem(self) -> str:
         """SQL: why a row cannot be used, or NULL."""

@@ -76,7 +76,11 @@ def select_stages(compilation: Compilation) -> Iterator[SelectStage]:
             graders=recipe.graders,
             has_categories=bool(recipe.categories),
             limits=limits,
-            columns=dataset_columns(conversations=any(facts.is_conversation for facts in compilation.sources)),
+            columns=dataset_columns(
+                conversations=compilation.columns.conversations,
+                own_ids=compilation.columns.own_ids,
+                kept=compilation.columns.kept,
+            ),
         )
         if sum(file.bytes for facts in compilation.sources for file in facts.files) <= ORDERED_BYTES:
             statements = [_in_order(each) if isinstance(each, KeptTable) else each for each in statements]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from alpaqual.errors import Problem
 from alpaqual.plan.checks import Columns
+from alpaqual.plan.dataset_columns import OWN_ID
 from alpaqual.quote import name
 from alpaqual.recipe.check_plugins import check_plugins
 from alpaqual.recipe.crosscheck import checks_of
@@ -26,7 +27,7 @@ class SourceColumns:
     """The sources' own columns that a recipe names.
 
     `carried` has those that `rows` keeps, by source; `types` the type of each; `stored` its name in `rows`; `problems` each name
-    that no source has.
+    that no source has. `kept` has the names in `rows` of the columns that datasets carry along, as JSON.
     """
 
     def __init__(self, recipe: Recipe, sources: Sequence[SourceFacts]) -> None:
@@ -40,6 +41,9 @@ class SourceColumns:
             for column in sorted({column for columns in self.carried.values() for column in columns})
         }
         self.stored: Mapping[str, str] = distinct(self.types, prefix=SOURCE)
+        self.own_ids = any(facts.own_id is not None for facts in sources)
+        kept = {column: None for facts in sources for column in facts.keep if not _is_there(facts, column)}
+        self.kept: Mapping[str, str] = distinct(kept, prefix="keep.")
 
     @property
     def named(self) -> Columns:
@@ -56,9 +60,11 @@ class SourceColumns:
         """SQL, as text, and the type of what the key of a table of scores means; `id` is the row's id where the data has none."""
         if column != "id":
             return f"CAST({self.sql(column)} AS VARCHAR)", self.type(column)
-        if self.data_column("id") is None:
-            return "rows.id", "VARCHAR"
-        return f"COALESCE(CAST({self.sql(column)} AS VARCHAR), rows.id)", self.type(column)
+        there = self.data_column("id") is not None
+        parts = [f"CAST({self.sql(column)} AS VARCHAR)"] if there else []
+        parts += [f"rows.{OWN_ID}"] if self.own_ids else []
+        kind = self.type(column) if there else "VARCHAR"
+        return (f"COALESCE({', '.join([*parts, 'rows.id'])})" if parts else "rows.id"), kind
 
     def type(self, column: str) -> str:
         """The SQL type of the value that a name of the recipe means."""
@@ -163,6 +169,14 @@ def computed_values(*, conversations: bool) -> dict[str, str]:
         "turns": "COALESCE(turns, 2)" if conversations else "CAST(2 AS BIGINT)",
     }
     return {name(f"{ROW}{value}"): sql for value, sql in values.items()}
+
+
+def _is_there(facts: SourceFacts, column: str) -> bool:
+    """Whether a dataset has a column under its own name anyway."""
+    keys = {"instruction": "instruction", "input": "input", "response": "output"}
+    if facts.is_conversation:
+        keys = {"messages": "messages", "tools": "tools"}
+    return (column == "id" and facts.own_id == "id") or column == keys.get(_field_of(facts, column) or "")
 
 
 def _field_of(facts: SourceFacts, column: str | None) -> str | None:

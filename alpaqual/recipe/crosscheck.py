@@ -208,6 +208,8 @@ def _sources(recipe: RecipeText, document: Document) -> Iterator[Problem]:
         fields = source.fields
         if fields is None or isinstance(fields, str):
             continue
+        if fields.id and fields == type(fields)(id=fields.id):
+            continue
         parts = [name for name in (*ROW_FIELDS, "history") if getattr(fields, name)]
         if fields.messages and parts:
             yield document.problem(

@@ -36,6 +36,13 @@ class Fields(StrictStruct, frozen=True, kw_only=True):
     tools: Annotated[
         str | None, Meta(description="Column of the tools that a conversation may call, a list or its JSON text.")
     ] = None
+    id: Annotated[
+        str | None,
+        Meta(
+            description="Column of the data's own id, which datasets have as `id`; by default `id`, where there is one. It may "
+            "stand alone: the other columns are then detected."
+        ),
+    ] = None
 
 
 class Source(StrictStruct, frozen=True, kw_only=True):
@@ -97,6 +104,13 @@ class Source(StrictStruct, frozen=True, kw_only=True):
     partitions: Annotated[
         bool, Meta(description="Folders named `column=value` give each of their rows that column.")
     ] = False
+    keep: Annotated[
+        list[Text] | Literal["all"],
+        Meta(
+            description="The data's columns that datasets carry along with their JSON values, or `all`. One with the name of a "
+            "dataset's own key (id, row_id, instruction, input, output, messages, tools) is there as `source.<name>`."
+        ),
+    ] = field(default_factory=list)
     max_quarantined: Annotated[Limit, Meta(description="Limit of unreadable rows: more fail the run, fewer warn.")] = (
         "1%"
     )

@@ -140,7 +140,7 @@ def read_rows(  # noqa: PLR0913 - one argument per filter
 ) -> list[dict[str, Any]]:
     """Rows of a run that match every given filter, with their fate, all reasons, scores and categories, in the order of ids.
 
-    `row_id` may be the start of an id. Without a `dataset`, a row is returned once for each dataset. `limit` is the most rows.
+    `row_id` may be the start of an id, or the data's own id. Without a `dataset`, a row is returned once for each dataset. `limit` is the most rows.
     Raises StageError where the run has no such tables.
     """
     tables = {
@@ -155,19 +155,42 @@ def read_rows(  # noqa: PLR0913 - one argument per filter
         for column, value in (("fates.dataset", dataset), ("fates.fate", fate))
         if value is not None
     ]
-    if row_id is not None:
-        where.append(f"STARTS_WITH(rows.id, {literal(row_id)})")
     for table, column, value in (("row_categories", "category", category), ("failures", "rule", rule)):
         if value is not None:
             where.append(
                 f"rows.n IN (SELECT n FROM {table} WHERE {column} = {literal(value)})" if table in present else "FALSE"
             )
     with viewing(present) as engine:
-        return engine.facts(_select(present, where, limit), "rows")
+        own = _OWN_ID in engine.columns("rows")
+        if row_id is not None:
+            where.append(_has_id(literal(row_id), own=own))
+        found = engine.facts(_select(present, where, limit, own=own), "rows")
+    for row in found if own else ():
+        row[_OWN_ID] = None if row[_OWN_ID] is None else json.loads(row[_OWN_ID])
+    return found
 
 
-def _select(present: dict[str, Path], where: Sequence[str], limit: int | None) -> str:
-    columns = ["rows.id", "fates.dataset", "fates.fate", "fates.reasons"]
+def _has_id(wanted: str, *, own: bool) -> str:
+    """SQL: whether a row has an id. The start of a row id counts where no row has the id itself."""
+    started = f"STARTS_WITH(rows.id, {wanted})"
+    if not own:
+        return started
+    exact = f"{_OWN_ID} = {wanted} OR id = {wanted}"
+    return f"(rows.{_OWN_ID} = {wanted} OR rows.id = {wanted} OR {started} AND NOT EXISTS (SELECT 1 FROM rows AS every WHERE {exact}))"
+
+
+_OWN_ID = "own_id"
+"""Column of `rows` with the data's own id as text, and its key in what is returned."""
+
+
+def _select(present: dict[str, Path], where: Sequence[str], limit: int | None, *, own: bool) -> str:
+    columns = [
+        "rows.id",
+        *([f"rows.{_OWN_ID}_json AS {_OWN_ID}"] if own else []),
+        "fates.dataset",
+        "fates.fate",
+        "fates.reasons",
+    ]
     if "grades" in present:
         scores = (
             "SELECT MAP(LIST(grader ORDER BY grader), LIST(score ORDER BY grader)) FROM grades WHERE grades.n = rows.n"
