@@ -337,7 +337,7 @@ class Check(Protocol):
     WHOLE_ROWS: bool = False
     """Whether it compares whole rows: the rule then names no column."""
     NUMBERS: bool = False
-    """Whether it compares numbers: texts, such as those of turns, are not for it."""
+    """Whether it compares numbers: a column that holds none, or the texts of turns, is an error in the recipe."""
     PANDERA: str = ""
     """What pandera calls it: a check, or `nullable` or `unique` of a column. Empty where pandera has none."""
     PANDERA_ARGUMENT: str = "value"

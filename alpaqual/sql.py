@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +35,20 @@ def among(column: str, values: Sequence[Any]) -> str:
     )
     parts = [or_false(f"{cast.format(column)} IN ({', '.join(alike)})") for cast, alike in kinds if alike]
     return " OR ".join(parts)
+
+
+def compared(column: str, operator: str, bound: float) -> str:
+    """SQL: whether the column's number compares to a bound. Whole numbers are compared exactly, also above 2^53."""
+    number, end = f"TRY_CAST({column} AS DOUBLE)", quote.number(bound)
+    plain = f"{number} {operator} {end}"
+    whole = int(bound) if math.isfinite(bound) and bound == int(bound) else 0
+    if not 2**53 <= abs(whole) < 2**127:
+        return plain
+    # Numbers of this size are whole; DuckDB rounds a negative HUGEINT to another double than the nearest.
+    exact = f"TRY_CAST({column} AS HUGEINT)"
+    return (
+        f"CASE WHEN ABS({number}) >= {2**52} AND {exact} IS NOT NULL THEN {exact} {operator} {whole} ELSE {plain} END"
+    )
 
 
 def outside(value: str, low: object, high: object) -> str:

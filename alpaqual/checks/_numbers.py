@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from alpaqual import quote, sql
+from alpaqual import sql
 from alpaqual.contracts import Check, FailingRows
 
 
 class Comparison(Check):
     """The column is a number that compares to the bound by `OPERATOR`. A value that is no number fails."""
 
-    ARGUMENT = float
+    ARGUMENT = int | float
     NUMBERS = True
     OPERATOR: str
 
@@ -19,7 +19,7 @@ class Comparison(Check):
         """Rows whose number does not compare so, or that hold no number."""
         value = f"TRY_CAST({column} AS DOUBLE)"
         wrong = (
-            f"NOT ({value} {self.OPERATOR} {quote.number(argument)}) OR ({value} IS NULL AND {column} IS NOT NULL) "
+            f"NOT ({sql.compared(column, self.OPERATOR, argument)}) OR ({value} IS NULL AND {column} IS NOT NULL) "
             f"OR ISNAN({value})"
         )
         return FailingRows(sql.or_false(wrong))

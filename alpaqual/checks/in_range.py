@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from alpaqual import quote, sql
+from alpaqual import sql
 from alpaqual.checks._bounds import bounds_problem
 from alpaqual.contracts import Check, FailingRows
 from alpaqual.types import StrictStruct
@@ -16,8 +16,8 @@ from alpaqual.types import StrictStruct
 class Range(StrictStruct, frozen=True, kw_only=True):
     """A range of numbers, both ends included."""
 
-    min: Annotated[float | None, Meta(description="Lowest number allowed.")] = None
-    max: Annotated[float | None, Meta(description="Highest number allowed.")] = None
+    min: Annotated[int | float | None, Meta(description="Lowest number allowed.")] = None
+    max: Annotated[int | float | None, Meta(description="Highest number allowed.")] = None
 
 
 class Plugin(Check):
@@ -35,8 +35,9 @@ class Plugin(Check):
     def failing(self, argument: Range, column: str) -> FailingRows:
         """Rows whose number is outside, or that hold no number."""
         value = f"TRY_CAST({column} AS DOUBLE)"
-        ends = [None if end is None else quote.number(end) for end in (argument.min, argument.max)]
-        wrong = f"{sql.outside(value, *ends)} OR ({value} IS NULL AND {column} IS NOT NULL) OR ISNAN({value})"
+        ends = (("<", argument.min), (">", argument.max))
+        outside = " OR ".join(sql.compared(column, operator, end) for operator, end in ends if end is not None)
+        wrong = f"{outside} OR ({value} IS NULL AND {column} IS NOT NULL) OR ISNAN({value})"
         return FailingRows(sql.or_false(wrong))
 
     def from_pandera(self, settings: Any) -> Iterable[tuple[str, str, Any]]:

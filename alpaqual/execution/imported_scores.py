@@ -12,6 +12,7 @@ from alpaqual.contracts import Engine, Source
 from alpaqual.errors import QueryError, RecipeError
 from alpaqual.plan.grading import GradeStage
 from alpaqual.plan.loading import cell_text
+from alpaqual.plan.needs import takes_truths, without_numbers
 from alpaqual.plan.source_columns import ROW, SOURCE
 from alpaqual.plan.tables import Table
 from alpaqual.quote import name
@@ -33,11 +34,17 @@ def import_scores(engine: Engine, recipe: Recipe, stage: GradeStage, target: Pat
     keys = key_columns(grader.key)
     with reading_table(engine, recipe, str(grader.table), place, ((*keys,), (grader.score,))) as texts:
         key, score = next(texts[each] for each in keys if each in texts), texts[grader.score]
-        query = f"SELECT {_key(key, stage.key_type)} AS key, {_number(score)} AS score FROM {_TABLE}"
+        truths = takes_truths(grader.scale)
+        for found in engine.facts(without_numbers(score, str(_TABLE), truths=truths), stage.name):
+            message = f"the column '{grader.score}' of {grader.table} holds no number, such as {found['sample']}"
+            hint = "; true and false are scores on a scale of 0 to 1" if found["sample"].lower() in _TRUTHS else ""
+            raise RecipeError([recipe.problem(("graders", stage.grader, "score"), message + hint)])
+        query = f"SELECT {_key(key, stage.key_type)} AS key, {_number(score, truths=truths)} AS score FROM {_TABLE}"
         write_imported(engine, query, target, str(grader.table))
 
 
 _TABLE = Table("table_file")
+_TRUTHS = ("'true'", "'false'")
 
 
 @contextmanager
@@ -114,9 +121,10 @@ def _key(key: str, kind: str) -> str:
     return f"COALESCE(CASE WHEN {fits} THEN CAST(TRY_CAST({text} AS {kind}) AS VARCHAR) END, {text})"
 
 
-def _number(score: str) -> str:
+def _number(score: str, *, truths: bool) -> str:
     """SQL: the score as a number. A value that is not a number becomes NaN: it is not the same as a missing one."""
     text = f"LOWER(TRIM(CAST({score} AS VARCHAR)))"
     number = f"COALESCE(TRY_CAST({text} AS DOUBLE), CAST('nan' AS DOUBLE))"
-    cases = f"WHEN {text} IS NULL OR {text} = '' THEN NULL WHEN {text} = 'true' THEN 1 WHEN {text} = 'false' THEN 0"
+    cases = f"WHEN {text} IS NULL OR {text} = '' THEN NULL"
+    cases += f" WHEN {text} = 'true' THEN 1 WHEN {text} = 'false' THEN 0" if truths else ""
     return f"CAST(CASE {cases} ELSE {number} END AS DOUBLE)"

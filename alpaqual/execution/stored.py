@@ -104,6 +104,7 @@ class _Statements:
         """Run all statements; returns the facts that they and the preparation leave."""
         try:
             with self.handler.prepare(self.folder) as facts:
+                self.check_needs()
                 for statement in self.stage.statements:
                     self.run(statement, facts)
                 facts.update(self.handler.finish(self.folder))
@@ -113,6 +114,18 @@ class _Statements:
                 if isinstance(statement, TemporaryTable | KeptTable):
                     self.engine.drop(statement.table.name)
         return facts
+
+    def check_needs(self) -> None:
+        """Raise RecipeError with every need that the data does not meet."""
+        problems = []
+        for need in self.stage.needs:
+            for found in self.engine.facts(need.query, f"{self.stage.name}: needs"):
+                message = need.problem.message
+                for key, value in found.items():
+                    message = message.replace(f"{{{key}}}", value)
+                problems.append(replace(need.problem, message=message))
+        if problems:
+            raise RecipeError(problems)
 
     def run(self, statement: Statement, facts: dict[str, Any]) -> None:
         """Run one statement."""

@@ -14,6 +14,7 @@ from alpaqual.plan.checks import Columns, failing
 from alpaqual.plan.compilation import Compilation
 from alpaqual.plan.facts import CheckFacts, StageFacts
 from alpaqual.plan.loading import LoadStage
+from alpaqual.plan.needs import rule_needs
 from alpaqual.plan.stage import Facts, KeptTable, Stage
 from alpaqual.plan.tables import FAILURES
 from alpaqual.quote import literal
@@ -59,6 +60,7 @@ def check_stages(compilation: Compilation) -> Iterator[CheckStage]:
     yield CheckStage(
         settings={"rules": described},
         inputs=compilation.inputs((LoadStage, "")),
+        needs=tuple(rule_needs(compilation)),
         statements=(KeptTable(FAILURES, failures(rules, columns)), Facts("failing", COUNTS)),
         rules=tuple(rules),
         places=tuple(places.get(rule.id, "") for rule in rules),

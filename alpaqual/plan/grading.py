@@ -16,6 +16,7 @@ from alpaqual.plan.checking import CheckStage
 from alpaqual.plan.compilation import Compilation
 from alpaqual.plan.facts import GradeFacts, StageFacts
 from alpaqual.plan.loading import LoadStage
+from alpaqual.plan.needs import grader_needs, takes_truths
 from alpaqual.plan.prompts import prompt_settings
 from alpaqual.plan.stage import Facts, KeptTable, Stage, Statement
 from alpaqual.plan.tables import FAILURES, GRADED, IMPORTED, INCOMPLETE, TURNS_GRADED, grades, turn_grades
@@ -49,6 +50,7 @@ def grade_stages(compilation: Compilation) -> Iterator[GradeStage]:
             settings=settings,
             inputs=compilation.inputs(*inputs),
             statements=tuple(statements),
+            needs=tuple(grader_needs(compilation, grader_name, grader)),
             key_type="VARCHAR" if grader.table is None else compilation.columns.key(grader.key)[1],
         )
 
@@ -104,7 +106,7 @@ def _model_inputs(compilation: Compilation, grader: Grader) -> _Inputs:
 
 
 def column_statements(grader_name: str, grader: Grader, value: str) -> list[Statement]:
-    """Grades from a column of the source; `value` is its SQL over `rows`. A boolean counts as 0 and 1."""
+    """Grades from a column of the source; `value` is its SQL over `rows`. On a scale of 0 to 1, a boolean counts as one of them."""
     quoted = f"CONCAT({literal(f'{NOT_A_NUMBER}: ')}, LEFT(CAST({value} AS VARCHAR), {_MOST_CHARACTERS}))"
     select = _grades(grader_name, value, grader, "rows", "no score in the column", quoted)
     return [KeptTable(grades(grader_name), select), *grade_facts(grader_name, grader)]
@@ -246,8 +248,9 @@ def _grades(
     grader_name: str, value: str, grader: Grader, source: str, missing: str, other: str = "'not a number'"
 ) -> str:
     text = f"LOWER(CAST({value} AS VARCHAR))"
-    score = f"CASE {text} WHEN 'true' THEN 1 WHEN 'false' THEN 0 ELSE TRY_CAST({value} AS DOUBLE) END"
-    scale = grader.scale
+    scale, score = grader.scale, f"TRY_CAST({value} AS DOUBLE)"
+    if takes_truths(scale):
+        score = f"CASE {text} WHEN 'true' THEN 1 WHEN 'false' THEN 0 ELSE {score} END"
     inside = f"found BETWEEN {number(scale.min)} AND {number(scale.max)}"
     return (
         f"SELECT {literal(grader_name)} AS grader, n, id, CASE WHEN {inside} THEN found END AS score,\n"

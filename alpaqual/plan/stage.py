@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
+from alpaqual.errors import Problem
 from alpaqual.plan.facts import StageFacts
 from alpaqual.plan.tables import Table
 
@@ -58,6 +59,14 @@ class Facts:
 Statement = TemporaryTable | KeptTable | Export | Facts
 
 
+@dataclass(frozen=True)
+class Need:
+    """What a stage needs of the data: `query` has a row where the data does not meet it, whose values fill the message."""
+
+    query: str
+    problem: Problem
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """A unit of work that runs again only when its fingerprint changes. Concrete stages are in `alpaqual.plan.stages`."""
@@ -72,6 +81,8 @@ class Stage:
     inputs: tuple[Stage, ...] = ()
     """The stages whose results this one reads."""
     statements: tuple[Statement, ...] = ()
+    needs: tuple[Need, ...] = ()
+    """Asked before the statements run; no part of the fingerprint, since they change no result."""
 
     @property
     def subject(self) -> str:

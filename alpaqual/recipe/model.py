@@ -39,8 +39,8 @@ class Fields(StrictStruct, frozen=True, kw_only=True):
     id: Annotated[
         str | None,
         Meta(
-            description="Column of the data's own id, which datasets have as `id`; by default `id`, where there is one. It may "
-            "stand alone: the other columns are then detected."
+            description="Column of the data's own id, which datasets have as `id`; by default `id`, where there is one. Without "
+            "other keys beside it, the columns of the row are detected."
         ),
     ] = None
 

@@ -69,7 +69,7 @@ ORDER BY category, keyword;
 CREATE OR REPLACE TABLE "grades.accuracy" AS
 SELECT 'accuracy' AS grader, n, id, CASE WHEN found BETWEEN CAST(0.0 AS DOUBLE) AND CAST(5.0 AS DOUBLE) THEN found END AS score,
   CASE WHEN empty THEN 'no score in the column' WHEN found IS NULL OR ISNAN(found) THEN other WHEN NOT (found BETWEEN CAST(0.0 AS DOUBLE) AND CAST(5.0 AS DOUBLE)) THEN 'out of scale' END AS reason, CAST(NULL AS VARCHAR) AS reply
-FROM (SELECT rows.n AS n, rows.id AS id, "source.accuracy" IS NULL OR CAST("source.accuracy" AS VARCHAR) = '' AS empty, CASE LOWER(CAST("source.accuracy" AS VARCHAR)) WHEN 'true' THEN 1 WHEN 'false' THEN 0 ELSE TRY_CAST("source.accuracy" AS DOUBLE) END AS found, CONCAT('not a number: ', LEFT(CAST("source.accuracy" AS VARCHAR), 40)) AS other FROM rows) AS graded;
+FROM (SELECT rows.n AS n, rows.id AS id, "source.accuracy" IS NULL OR CAST("source.accuracy" AS VARCHAR) = '' AS empty, TRY_CAST("source.accuracy" AS DOUBLE) AS found, CONCAT('not a number: ', LEFT(CAST("source.accuracy" AS VARCHAR), 40)) AS other FROM rows) AS graded;
 
 -- counts: scores
 SELECT score, COUNT(*) AS rows FROM (SELECT score AS score FROM "grades.accuracy" WHERE score IS NOT NULL) AS scored GROUP BY score ORDER BY score;
