@@ -61,7 +61,6 @@ def lines(rows: list[dict[str, Any]]) -> str:
 COLUMNS: dict[str, tuple[list[Any], Graded]] = {
     "floats": ([1.0, 2.5, 5.0, None], [(1, None), (2.5, None), (5, None), NONE]),
     "integers": ([0, 3, 5, None], [(0, None), (3, None), (5, None), NONE]),
-    "truth values": ([True, False, None], [(1, None), (0, None), NONE]),
     "out of scale": ([-0.01, 5.01, 6, 3], [OFF, OFF, OFF, (3, None)]),
     "not a number and endless": (
         [float("nan"), float("inf"), float("-inf"), 4.0],
@@ -92,6 +91,16 @@ def test_a_column_of(project: Project, values: str, kind: str) -> None:
     project.write(f"d.{kind}", content[kind]())
     project.ask(f"d.{kind}", "graders: {g: {column: s}}", datasets=KEPT_FROM_3)
     assert grades(project.run()) == wanted
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+def test_truth_values_are_scores_on_a_scale_of_0_to_1(project: Project, kind: str) -> None:
+    rows = [{"instruction": f"q{i}", "output": "a", "s": score} for i, score in enumerate([True, False, None])]
+    frame = pl.DataFrame(rows)
+    content = {"jsonl": lines(rows), "csv": frame.write_csv(), "parquet": parquet(frame)}
+    project.write(f"d.{kind}", content[kind])
+    project.ask(f"d.{kind}", "graders: {g: {column: s, scale: {min: 0, max: 1}}}")
+    assert grades(project.run()) == [(1, None), (0, None), NONE]
 
 
 def test_an_empty_text_is_no_score(project: Project) -> None:
@@ -164,7 +173,14 @@ def test_a_table_by_row_ids_follows_the_rows(project: Project) -> None:
 
 def test_invalid_scores_of_a_table_have_a_reason(project: Project) -> None:
     table = "uid,s\nu0,true\nu1,x\nu2,nan\nu3,9\n"
-    assert grades(with_table(project, "t.csv", table)) == [(1, None), NO_NUMBER, NO_NUMBER, OFF]
+    assert grades(with_table(project, "t.csv", table)) == [NO_NUMBER, NO_NUMBER, NO_NUMBER, OFF]
+
+
+def test_truth_values_of_a_table_are_scores_on_a_scale_of_0_to_1(project: Project) -> None:
+    project.jsonl("d.jsonl", ROWS)
+    project.write("t.csv", "uid,s\nu0,true\nu1,x\nu2,FALSE\nu3,9\n")
+    project.ask("d.jsonl", "graders: {g: {table: t.csv, key: uid, score: s, scale: {min: 0, max: 1}}}")
+    assert grades(project.run()) == [(1, None), NO_NUMBER, (0, None), OFF]
 
 
 def test_nan_in_a_table_whose_numbers_are_all_on_the_scale_is_kept_out(project: Project) -> None:
