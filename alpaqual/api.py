@@ -15,6 +15,7 @@ from alpaqual.execution.folder import STAGES as STAGE_RECORD
 from alpaqual.execution.folder import RunFolder, check_marker, recover, run_name
 from alpaqual.execution.inspection import inspect_sources
 from alpaqual.execution.options import RunOptions, Watcher
+from alpaqual.execution.publishing import card_of, push_datasets
 from alpaqual.execution.results import failed_results
 from alpaqual.execution.run import Run as FinishedRun
 from alpaqual.inference.budget import Limit
@@ -27,6 +28,7 @@ from alpaqual.recipe.parse import parse_recipe, read_recipe, read_rules
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.registry import find
 from alpaqual.report.build import build_report
+from alpaqual.report.dataset_card import dataset_card
 from alpaqual.report.formats import format_names, report_files, report_text
 from alpaqual.report.github import to_github
 from alpaqual.report.html import to_html
@@ -59,6 +61,7 @@ __all__ = [
     "pandera_schema",
     "parse_recipe",
     "plan_recipe",
+    "push",
     "read_recipe",
     "run",
     "to_github",
@@ -247,6 +250,9 @@ def _commit(folder: RunFolder, results: Results) -> Path:
     report = build_report(FinishedRun(folder.preparing, results))
     for name, file in report_files().items():
         folder.write(file, report_text(report, name))
+    for name, dataset in results.datasets.items():
+        if dataset.push_to_hub is not None:
+            folder.write(card_of(name), dataset_card(name, results))
     return folder.commit(results)
 
 
@@ -293,6 +299,17 @@ def open_run(folder: str | Path) -> Run:
     path = Path(folder)
     recover(path)
     return Run(path, read_results(path))
+
+
+def push(folder: str | Path, *, dataset: str | None = None) -> dict[str, str]:
+    """Push the datasets of a finished run that name `push_to_hub`, or one of them, to the Hugging Face Hub, with their cards.
+
+    Returns the address of each commit, by dataset. Raises RecipeError where the run is not good or names no repository,
+    MachineError without huggingface_hub or a token, StageError where the Hub refuses.
+    """
+    finished = open_run(folder)
+    check_names(finished, dataset=dataset)
+    return push_datasets(finished, dataset)
 
 
 def pandera_schema(rules: str | Path) -> Any:

@@ -13,6 +13,7 @@ from alpaqual import __version__
 from alpaqual.cli.check import check
 from alpaqual.cli.init import init
 from alpaqual.cli.plan import plan
+from alpaqual.cli.push import push
 from alpaqual.cli.replies import replies
 from alpaqual.cli.report import report
 from alpaqual.cli.rows import rows
@@ -53,7 +54,7 @@ def cli() -> None:
     """
 
 
-for _command in (init, check, plan, run, report, rows, replies, schema):
+for _command in (init, check, plan, run, report, rows, push, replies, schema):
     # On each command: click keeps the help option of the first context that a command is used in.
     for _each in (_command, *(_command.commands.values() if isinstance(_command, click.Group) else ())):
         _each.context_settings = {**_SETTINGS, **_each.context_settings}

@@ -66,6 +66,7 @@ def dataset_result(
             CategoryScoreCount(category=row.category, score=row.score, rows=row.rows) for row in facts.category_scores
         ],
         near=[_near(row) for row in facts.near],
+        push_to_hub=dataset.push_to_hub,
     )
 
 

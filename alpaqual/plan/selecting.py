@@ -368,7 +368,7 @@ class _Selecting:
         )
 
 
-_UNUSED = ("strict", "format", "file", "split")
+_UNUSED = ("strict", "format", "file", "split", "push_to_hub")
 """Keys of a dataset that change none of its rows."""
 _QUOTED = 1200
 _IN_V = f"fate <> '{Fate.REMOVED_BY_RULE}'"

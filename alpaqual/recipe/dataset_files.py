@@ -69,6 +69,11 @@ def check_dataset_files(datasets: Mapping[str, Dataset], document: Document) -> 
     places: dict[str, str] = {}
     for name, dataset in datasets.items():
         yield from _split(dataset, document, ("datasets", name, "split"))
+        if dataset.push_to_hub is not None and dataset.file == "datasets":
+            message = (
+                "`load_dataset` opens no folder of `save_to_disk` on the Hub: write file: parquet, or leave 'file' out"
+            )
+            yield document.problem(("datasets", name, "push_to_hub"), message)
         splits = [each for each in dataset.split if each not in _OPTIONS] if dataset.file != "datasets" else []
         files = [file_name(name, dataset.file, each) for each in splits or (None,)]
         for file in files:

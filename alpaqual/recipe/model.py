@@ -313,6 +313,14 @@ class Dataset(StrictStruct, frozen=True, kw_only=True):
         ),
     ] = field(default_factory=dict)
 
+    push_to_hub: Annotated[
+        Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*(?!\n)$", max_length=96)]
+        | None,
+        Meta(
+            description="Dataset repository of the Hugging Face Hub, owner/name. The run writes a dataset card; `alpaqual push` pushes."
+        ),
+    ] = None
+
 
 class Expectation(StrictStruct, frozen=True, kw_only=True):
     """Bounds on a number of the run, checked at its end."""

@@ -102,7 +102,8 @@ class DatasetResult(Selection, frozen=True, kw_only=True, omit_defaults=True):
     """What a dataset keeps.
 
     `shortfall` adds up the rows that quotas and sample are missed by. `scores`, `category_scores` and `near` are there for a dataset with
-    one threshold; `file` is there for one whose file is not datasets/<name>.jsonl, or `splits` in its place.
+    one threshold; `file` is there for one whose file is not datasets/<name>.jsonl, or `splits` in its place;
+    `push_to_hub` for one that names a repository.
     """
 
     threshold: dict[str, Number]
@@ -116,3 +117,14 @@ class DatasetResult(Selection, frozen=True, kw_only=True, omit_defaults=True):
     near: list[NearRow]
     file: str | None = None
     splits: dict[str, SplitResult] | None = None
+    push_to_hub: str | None = None
+
+    def files(self, name: str) -> dict[str, str]:
+        """Return the file of each split of the dataset of this name, in the run folder; the whole is the split `train`."""
+        splits = {split: found.file for split, found in (self.splits or {}).items()}
+        return splits or {"train": self.file or f"datasets/{name}.jsonl"}
+
+
+def hub_path(split: str, file: str) -> str:
+    """Return the path of a split's file in a repository of the Hugging Face Hub."""
+    return f"data/{split}.{file.rpartition('.')[2]}"

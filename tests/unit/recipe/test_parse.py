@@ -93,7 +93,7 @@ KEYS_AND_TYPES = {
     "unknown key": (changed("threshold:", "treshold:"), "11:5: unknown key 'treshold', did you mean 'threshold'?"),
     "unknown key, nothing near": (
         changed("threshold:", "zzz:"),
-        "11:5: unknown key 'zzz'; known keys: threshold, quotas, from, sample, seed, strict, format, file, split",
+        "11:5: unknown key 'zzz'; known keys: threshold, quotas, from, sample, seed, strict, format, file, split, push_to_hub",
     ),
     "duplicate key": (BASE + "  full: {}\n", "13:3: duplicate key 'full' (first on line 12)"),
     "duplicate top key": (BASE + "name: other\n", "13:1: duplicate key 'name' (first on line 2)"),
