@@ -236,6 +236,7 @@ def test_names_and_percentages_end_where_they_end(kind):
     }
     others = {r"^[a-z_][a-z0-9_-]*/.+", r"^[0-9]+(\.[0-9]+)? ?(MB|GB|MiB|GiB)(?!\n)$"}
     others |= {r"^[^\r\n](?!\n)$", r"^[^\r\n]?(?!\n)$"}
+    others |= {r"^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*(?!\n)$"}
     assert patterns <= {NAME, PERCENT, *others, *launching}
 
 
