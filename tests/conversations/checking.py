@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -153,6 +154,24 @@ def labels_of(row: Record, tokenizer: Any, system: str) -> tuple[list[int], list
         pending = ""
     new = tokenizer(pending, add_special_tokens=False)["input_ids"]
     return ids + new, labels + [-100] * len(new)
+
+
+def labels_in(text: str, row: Record, tokenizer: Any) -> tuple[list[int], list[int]]:
+    """Tokens and labels of a rendered conversation, whose assistant turns ChatML's marks delimit."""
+    found = list(re.finditer(r"<\|im_start\|>assistant\n(.*?<\|im_end\|>\n)", text, re.DOTALL))
+    answers = [turn for turn in row["messages"] if turn["role"] == "assistant"]
+    pieces, before = [], 0
+    for match, turn in zip(found, answers, strict=True):
+        if turn.get("weight", 1):
+            pieces += [(text[before : match.start(1)], False), (match[1], True)]
+            before = match.end(1)
+    ids: list[int] = []
+    labels: list[int] = []
+    for piece, learned in [*pieces, (text[before:], False)]:
+        new = tokenizer(piece, add_special_tokens=False)["input_ids"]
+        ids += new
+        labels += new if learned else [-100] * len(new)
+    return ids, labels
 
 
 def _json(value: Any) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from conversations import whole
+from conversations import checking, whole
 from conversations.making import make
 
 
@@ -39,7 +39,9 @@ def main() -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model)
-    print("loss masks:", whole.check_loss(whole.dataset(run, "full"), tokenizer, whole.SMOLLM))
+    rows = whole.dataset(run, "full")
+    found = whole.check_loss(rows, tokenizer, lambda row: checking.labels_of(row, tokenizer, whole.SMOLLM))
+    print("loss masks:", found)
     print("exports:", sorted(str(path.relative_to(run.folder)) for path in run.folder.glob("exports/*/*/*")))
     if not asked.no_training:
         check_training(run.results["training"]["few"])

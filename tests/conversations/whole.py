@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,15 +120,17 @@ def dataset(run: Run, name: str) -> list[Record]:
     return [json.loads(line) for line in lines]
 
 
-def check_loss(rows: Sequence[Record], tokenizer: Any, system: str) -> dict[str, int]:
-    """Compare tokens and loss of alpaqual's job with ChatML written down a second time. Returns figures."""
+def check_loss(
+    rows: Sequence[Record], tokenizer: Any, wanted: Callable[[Record], tuple[list[int], list[int]]]
+) -> dict[str, int]:
+    """Compare tokens and loss of alpaqual's job with those of `wanted`, a row's ids and labels. Returns figures."""
     from alpaqual.job import Text
     from alpaqual.trainers.fsdp_job.tokenization import tokenize
 
     examples = tokenize(rows, tokenizer, Text("chat", "response", 100_000, "drop")).all
     learned = 0
     for row, example in zip(rows, examples, strict=True):
-        ids, labels = checking.labels_of(row, tokenizer, system)
+        ids, labels = wanted(row)
         own = {at for start, end in example.loss for at in range(start, end)}
         assert list(example.tokens) == ids, row["id"]
         assert [token if at in own else -100 for at, token in enumerate(ids)] == labels, row["id"]

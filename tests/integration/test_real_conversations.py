@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import runpy
 import sys
@@ -16,7 +17,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
 from conversations import checking, whole
-from conversations.making import Made, Record, make
+from conversations.making import Made, Record, Turn, make
 from training import TINY, write_tokenizer
 from training.forking import run_ranks
 
@@ -27,6 +28,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.paper]
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+WITH_TOOLS = (
+    "{% if tools %}<|im_start|>tools\n{% for t in tools %}{{ t | tojson }}\n{% endfor %}<|im_end|>\n{% endif %}"
+    "{% for m in messages %}{% if m['role'] == 'tool' %}"
+    "{% if messages[loop.index0 - 1]['role'] != 'tool' %}<|im_start|>user\n{% endif %}<response>{{ m['content'] }}</response>\n"
+    "{% if loop.last or messages[loop.index0 + 1]['role'] != 'tool' %}<|im_end|>\n{% endif %}"
+    "{% else %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}{% for c in m['tool_calls'] or [] %}<call>{{ c['function']['name'] }}"
+    "{% for k, v in c['function']['arguments'].items() %} {{ k }}={{ v | tojson }}{% endfor %}</call>{% endfor %}<|im_end|>\n"
+    "{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
 
@@ -79,9 +89,27 @@ def test_each_record_is_a_row_in_its_normal_form_or_in_quarantine(run: Run, made
 
 def test_the_loss_of_the_job_is_on_the_turns_that_plain_python_states(run: Run, tokenizer: Any) -> None:
     rows = whole.dataset(run, "full")[::3]
-    found = whole.check_loss(rows, tokenizer, system="")
+    found = whole.check_loss(rows, tokenizer, lambda row: checking.labels_of(row, tokenizer, ""))
     assert 0.2 < found["with loss"] / found["tokens"] < 0.8
     assert any("tools" in row for row in rows)
+
+
+def test_the_loss_is_on_the_same_turns_where_the_template_has_tools(run: Run, tokenizer: Any) -> None:
+    """The template gets tools and arguments as objects, and puts the results of one turn's calls into one block."""
+    rows = [row for row in whole.dataset(run, "full") if "tools" in row]
+    knowing = copy.deepcopy(tokenizer)
+    knowing.chat_template = WITH_TOOLS
+    texts = {row["id"]: knowing.apply_chat_template(objects(row), tools=row["tools"], tokenize=False) for row in rows}
+    whole.check_loss(rows, knowing, lambda row: checking.labels_in(texts[row["id"]], row, tokenizer))
+    assert any("<response>1" in text and text.count("</response>\n<response>") for text in texts.values())
+
+
+def objects(row: Record) -> list[Turn]:
+    """The turns with the arguments of calls as objects."""
+    turns = copy.deepcopy(row["messages"])
+    for call in (call for turn in turns for call in turn.get("tool_calls", ())):
+        call["function"]["arguments"] = json.loads(call["function"]["arguments"])
+    return [{**turn, "content": turn["content"] or ""} for turn in turns]
 
 
 def expected(rows: Sequence[Record], tokenizer: Any) -> list[tuple[list[int], list[int]]]:
