@@ -39,13 +39,15 @@ def as_messages(line: str) -> str:
 
     Raises FormatError for three texts beside a column of the data named messages or tools.
     """
-    found = {key: value for key, value, _ in members(line)}
+    found = json.loads(line)
     if _is_conversation(found):
         return line
     if not found.keys().isdisjoint(("messages", "tools")):
         raise FormatError
     question = found["instruction"] + (f"\n\n{found['input']}" if found["input"] else "")
     turns = [{"role": "user", "content": question}, {"role": "assistant", "content": found["output"]}]
+    if found.keys() <= {*_TEXTS, "id"} and isinstance(found["id"], str):
+        return json.dumps({"id": found["id"], "messages": turns}, ensure_ascii=False, separators=(",", ":"))
     text = json.dumps(turns, ensure_ascii=False, separators=(",", ":"))
     return _replaced(line, "instruction", {"messages": text}, left_out=("input", "output"))
 

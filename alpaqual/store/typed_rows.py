@@ -116,7 +116,7 @@ class Columns:
         """Widen the columns to a row."""
         for key, value in row.items():
             known = self.kinds.get(key, "null")
-            if known != "json":
+            if not (key in self.kinds and _fits(known, value)):
                 kind = "json" if key in JSON_COLUMNS and value is not None else kind_of_value(value)
                 self.kinds[key] = common_kind(known, kind)
 
@@ -180,6 +180,21 @@ def pyarrow() -> Any:
     except ImportError:
         raise MachineError("this needs pyarrow: pip install 'alpaqual[arrow]'") from None
     return pyarrow
+
+
+def _fits(kind: Kind, value: Any) -> bool:
+    """Whether a value widens no kind. Nearly every value of a file is of this sort, and asking is cheap."""
+    if value is None or kind == "json":
+        return True
+    if isinstance(kind, StructKind):
+        return (
+            type(value) is dict
+            and bool(value)
+            and all(key in kind.fields and _fits(kind.fields[key], each) for key, each in value.items())
+        )
+    if isinstance(kind, ListKind):
+        return type(value) is list and all(_fits(kind.item, each) for each in value)
+    return kind == "text" and type(value) is str
 
 
 def _arrow_type(arrow: Any, kind: Kind) -> Any:
