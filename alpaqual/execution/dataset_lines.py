@@ -18,7 +18,7 @@ class FormatError(ValueError):
 def as_alpaca(line: str) -> str:
     """The line with instruction, input and output.
 
-    Raises FormatError for a conversation with more than a question and its answer, or with a column of such a name.
+    Raises FormatError for a conversation with more than a question and its answer.
     """
     if '"messages"' not in line:
         return line
@@ -28,22 +28,17 @@ def as_alpaca(line: str) -> str:
     turns = found["messages"]
     plain = all(turn.keys() <= {"role", "content", "weight"} and isinstance(turn["content"], str) for turn in turns)
     answered = plain and [turn["role"] for turn in turns] == ["user", "assistant"] and turns[1].get("weight", 1)
-    if not answered or not found.keys().isdisjoint((*_TEXTS, "tools")):
+    if not answered or "tools" in found:
         raise FormatError
     texts = {"instruction": turns[0]["content"], "input": "", "output": turns[1]["content"]}
     return _replaced(line, "messages", {key: json.dumps(text, ensure_ascii=False) for key, text in texts.items()})
 
 
 def as_messages(line: str) -> str:
-    """The line with messages: instruction and input are a user turn, the output is the assistant's.
-
-    Raises FormatError for three texts beside a column of the data named messages or tools.
-    """
+    """The line with messages: instruction and input are a user turn, the output is the assistant's."""
     found = json.loads(line)
     if _is_conversation(found):
         return line
-    if not found.keys().isdisjoint(("messages", "tools")):
-        raise FormatError
     question = found["instruction"] + (f"\n\n{found['input']}" if found["input"] else "")
     turns = [{"role": "user", "content": question}, {"role": "assistant", "content": found["output"]}]
     if found.keys() <= {*_TEXTS, "id"} and isinstance(found["id"], str):
@@ -69,9 +64,7 @@ def _replaced(line: str, key: str, new: Mapping[str, str], left_out: tuple[str, 
 
 FORMATS: Mapping[str, Callable[[str], str]] = {"alpaca": as_alpaca, "messages": as_messages}
 """By the name of the format in a recipe."""
-REFUSED: Mapping[str, str] = {
-    "alpaca": "are conversations that instruction, input and output cannot hold; "
-    "leave 'format' out, or write 'format: messages'",
-    "messages": "have columns of the data named messages or tools beside their texts; leave these out of 'keep'",
-}
-"""What is said of the rows that a format cannot hold."""
+REFUSED = (
+    "are conversations that instruction, input and output cannot hold; leave 'format' out, or write 'format: messages'"
+)
+"""What is said of rows that are refused."""

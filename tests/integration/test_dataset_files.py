@@ -27,7 +27,9 @@ VALUES = st.recursive(
     lambda inside: st.lists(inside, max_size=3) | st.dictionaries(TEXT, inside, max_size=3),
     max_leaves=5,
 )
-OTHERS = st.fixed_dictionaries({}, optional={"licence": VALUES, "meta": VALUES, "Meta": VALUES, "n": VALUES})
+OTHERS = st.fixed_dictionaries(
+    {}, optional={"id": st.integers() | TEXT, "licence": VALUES, "meta": VALUES, "Meta": VALUES, "n": VALUES}
+)
 TRIPLES = st.builds(
     lambda instruction, given, output, others: {"instruction": instruction, **given, "output": output, **others},
     TEXT,
@@ -87,6 +89,13 @@ def all_same(values: list[Any], cells: list[Any]) -> None:
         assert same(value, cell), (value, cell)
 
 
+def as_turns(row: dict[str, Any]) -> dict[str, Any]:
+    """Three texts as turns, beside the columns that are kept."""
+    question = f"{row['instruction']}\n\n{row['input']}" if row["input"] else row["instruction"]
+    turns = [{"role": "user", "content": question}, {"role": "assistant", "content": row["output"]}]
+    return {"messages": turns, **{key: row[key] for key in row if key not in ("instruction", "input", "output")}}
+
+
 def datasets(formats: tuple[str, ...]) -> str:
     listed = {
         f"{kind}-{file}": {**({} if kind == "default" else {"format": kind}), "file": file}
@@ -109,29 +118,14 @@ def test_every_format_in_every_file_reads_back(tmp_path_factory, triples, talks)
     project.jsonl("t.jsonl", triples)
     project.jsonl("c.jsonl", talks)
     names = ("default", "messages", "source")
-    sources = "[{path: t.jsonl, fields: {instruction: instruction, input: input, response: output}}, {path: c.jsonl}]"
+    sources = "[{path: t.jsonl, fields: {instruction: instruction, input: input, response: output}, keep: all}, {path: c.jsonl, keep: all}]"
     if not any("input" in row for row in triples):
         sources = sources.replace("input: input, ", "")
     project.write("recipe.yaml", f"version: 1\nname: r\nsources: {sources}\ndatasets: {datasets(names)}\n")
     run = project.run()
     lines = read(path_of(run, "default-jsonl"))
     assert len(lines) == len(triples) + len(talks)
-    turned = [
-        {
-            "id": row["id"],
-            "messages": [
-                {"role": "user", "content": "\n\n".join(filter(None, [row["instruction"], row["input"]]))},
-                {"role": "assistant", "content": row["output"]},
-            ],
-        }
-        if "messages" not in row
-        else row
-        for row in lines
-    ]
-    # An instruction may be empty, and is there all the same.
-    for row, line in zip(turned, lines, strict=True):
-        if "messages" not in line and line["input"]:
-            row["messages"][0]["content"] = f"{line['instruction']}\n\n{line['input']}"
+    turned = [row if "messages" in row else as_turns(row) for row in lines]
     for file in FILES:
         all_same(lines, read(path_of(run, f"default-{file}")))
         all_same(turned, read(path_of(run, f"messages-{file}")))

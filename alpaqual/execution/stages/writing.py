@@ -111,7 +111,7 @@ class Handler(StoredHandler[WriteStage]):
     def refusal(self, count: int, line: str) -> RecipeError:
         """The error of rows that the format cannot hold, with the beginning of one."""
         stage, recipe = self.stage, self.execution.plan.recipe
-        text = f"dataset {stage.dataset}: {counted_rows(count)} {REFUSED[str(stage.format)]}; the first is {line[:60].rstrip()}…"
+        text = f"dataset {stage.dataset}: {counted_rows(count)} {REFUSED}; the first is {line[:60].rstrip()}…"
         return RecipeError([recipe.problem(("datasets", stage.dataset, "format"), text)])
 
 
