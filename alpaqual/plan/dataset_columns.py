@@ -68,13 +68,15 @@ def dataset_columns(
 
 
 def are_plain(columns: Sequence[DatasetColumn]) -> bool:
-    """Whether every row has every column, of one type: a table holds them as they are."""
-    return not any(column.json or column.only for column in columns)
+    """Whether a table holds the columns: every row has every one, and SQL distinguishes their names."""
+    keys = {column.key.lower() for column in columns}
+    return len(keys) == len(columns) and not any(column.only for column in columns)
 
 
 def selected(columns: Sequence[DatasetColumn]) -> str:
     """SQL of the columns of a query, each under its key."""
-    return ", ".join(f"{column.value} AS {name(column.key)}" for column in columns)
+    values = (f"CAST({column.json_text} AS JSON)" if column.json else column.value for column in columns)
+    return ", ".join(f"{value} AS {name(column.key)}" for value, column in zip(values, columns, strict=True))
 
 
 def line(columns: Sequence[DatasetColumn]) -> str:

@@ -79,7 +79,7 @@ def test_published_selections_keep_what_was_published(alpaca: Run, dataset: str,
 
 def test_the_overall_quota_gives_helpfulness_fifteen_code_rows_and_nothing_else(alpaca: Run) -> None:
     assert counts(alpaca, "helpful-with-code") == (2_037, 22)
-    plain, more = (set(alpaca.datasets[name].polars()["id"]) for name in ("helpful", "helpful-with-code"))
+    plain, more = (set(alpaca.datasets[name].polars()["row_id"]) for name in ("helpful", "helpful-with-code"))
     assert plain < more
     assert len(more - plain) == 15
     added = [row for row in alpaca.rows(dataset="helpful-with-code", fate="kept", category="coding", limit=None) if row["id"] in more - plain]  # fmt: skip
@@ -117,7 +117,7 @@ FORMATS: dict[str, Callable[[pl.DataFrame, Path], Any]] = {
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_the_format_makes_no_difference(paper_data: Path, alpaca: Run, project: Project, kind: str) -> None:
-    frame = pl.read_parquet(paper_data / "alpaca_52k.parquet").drop("id")
+    frame = pl.read_parquet(paper_data / "alpaca_52k.parquet")
     FORMATS[kind](frame, project.folder / f"d.{kind}")
     project.write("recipe.yaml", RECIPE.format(path=f"d.{kind}"))
     run = project.run()
@@ -165,7 +165,7 @@ def test_conversations_of_the_rows_are_selected_as_the_rows_are(
     assert rows.filter(alone)["id"].to_list() == triples.filter(alone)["id"].to_list()
     for dataset, kept in (("accurate", 5_305), ("helpful", 2_022), ("published-control", 9_229)):
         found = [
-            set(each.datasets[dataset].polars().join(table, on="id")["n"])
+            set(each.datasets[dataset].polars().join(table, left_on="row_id", right_on="id")["n"])
             for each, table in ((run, rows), (alpaca, triples))
         ]
         assert found[0] == found[1] and len(found[0]) == run.results["datasets"][dataset]["rows"] == kept
