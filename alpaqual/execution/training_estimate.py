@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from alpaqual.llm.local import count_weights
 from alpaqual.plan.plan import Plan
 from alpaqual.plan.training import TrainStage
 from alpaqual.store.store import Store
+from alpaqual.trainers._chat import Row, is_conversation
 from alpaqual.trainers._devices import peak_of
 
 _BYTES_A_TOKEN = 4.0
@@ -105,10 +106,23 @@ def _size(file: Path, job: Job) -> tuple[int, int]:
     with file.open(encoding="utf-8") as lines:
         for line in lines:
             row = json.loads(line)
-            size = sum(len(row[word].encode()) for word in ("instruction", "input", "output"))
+            texts = (
+                _texts_of(row) if is_conversation(row) else (row[word] for word in ("instruction", "input", "output"))
+            )
+            size = sum(len(text.encode()) for text in texts)
             tokens += min(round(size / _BYTES_A_TOKEN) + _TEMPLATE, job.text.max_length)
             rows += 1
     return rows, tokens * job.steps.epochs
+
+
+def _texts_of(row: Row) -> Iterator[str]:
+    """The texts of a conversation: contents, calls and results, and its tools."""
+    for turn in row["messages"]:
+        yield turn["content"] or ""
+        if "tool_calls" in turn:
+            yield json.dumps(turn["tool_calls"], ensure_ascii=False)
+    if "tools" in row:
+        yield json.dumps(row["tools"], ensure_ascii=False)
 
 
 def _held(job: Job, weights: int, devices: int) -> int:

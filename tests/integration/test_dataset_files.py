@@ -437,3 +437,20 @@ def test_a_dataset_without_rows_fails_the_run_and_has_files_that_can_be_read(pro
     run = project.run()
     assert run.verdict == "fail"
     assert read(path_of(run, "d")) == [] and len(run.datasets["d"]) == 0 == run.datasets["d"].polars().height
+
+
+def test_the_sql_of_splits_pasted_into_duckdb_gives_the_same_splits(project, monkeypatch):
+    split_project(project)
+    project.ask(datasets="{d: {split: {train: 0.5, test: 0.5}}, e: {split: {a: 0.25, b: 0.75, by: row.source}}}")
+    run = project.run()
+    monkeypatch.chdir(run.folder)
+    with duckdb.connect() as connection:
+        connection.execute(Path("plan.sql").read_text(encoding="utf-8")).fetchall()
+        for name, result in run.results.datasets.items():
+            pasted = connection.execute(f'SELECT id, split FROM "splits.{name}"').fetchall()
+            written = [
+                (row["id"], split) for split, found in result.splits.items() for row in read(run.folder / found.file)
+            ]
+            assert sorted(pasted) == sorted(written)
+    page = (run.folder / "report.html").read_text(encoding="utf-8")
+    assert 'aria-label="Splits"' in page

@@ -49,6 +49,18 @@ def test_steps_tokens_time_and_cost_are_estimated(project: Project) -> None:
     assert "4 x H100 at 40% of its speed" in str(found)
 
 
+def test_the_tokens_of_conversations_are_those_of_all_turns(project: Project) -> None:
+    turns = [{"role": "user", "content": "i" * 400}, {"role": "assistant", "content": "o" * 400}]
+    project.jsonl("d.jsonl", [{"messages": [*turns, *turns], "n": n} for n in range(30)])
+    words = (
+        f"base_model: {{config: {LLAMA}}}, tokenizer: a/b, datasets: [full], prompt: chat, max_length: 4096, epochs: 1"
+    )
+    project.ask("d.jsonl", f"training: {{{words}}}", datasets="{full: {split: {train: 0.5, test: 0.5, by: n}}}")
+    alpaqual.run(project.recipe, until="writing")
+    (found,) = estimate_jobs(alpaqual.plan_recipe(project.recipe))
+    assert found.rows is not None and found.tokens == found.rows * (400 + 45)
+
+
 def test_without_a_gpu_no_time_is_estimated(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     plan = recipe(project)
