@@ -102,18 +102,19 @@ def check_rules(made: Sequence[Made], failures: Iterable[tuple[str, str, Any]]) 
 def check_dataset(
     made: Sequence[Made], dataset: Sequence[Record], dropped: set[str], threshold: float | None
 ) -> dict[str, int]:
-    """A dataset holds the normal forms, unchanged, of what the judge scored at least `threshold` and no rule removed.
+    """A dataset holds what the judge scored at least `threshold` and no rule removed: normal forms, ids and kept columns.
 
     `dropped` has the keys of conversations that rules removed.
     """
-    wanted: Counter[str] = Counter()
+    wanted = {}
     for each in made:
         if each.messages is None or key_of(each.messages, each.tools) in dropped:
             continue
         score = judged(each.messages)[1]
         if threshold is None or (score is not None and score >= threshold):
-            wanted[key_of(each.messages, each.tools)] += 1
-    found = Counter(key_of(row["messages"], row.get("tools")) for row in dataset)
+            wanted[each.record["uid"]] = (each.messages, each.tools, each.record["kind"], each.record["topic"])
+    found = {row["id"]: (row["messages"], row.get("tools"), row["kind"], row["topic"]) for row in dataset}
+    assert len(found) == len(dataset) == len({row["row_id"] for row in dataset})
     assert found == wanted
     assert all("tools" not in row or row["tools"] for row in dataset)
     return {"rows": len(dataset)}

@@ -23,8 +23,8 @@ _RECIPE = """\
 version: 1
 name: conversations
 sources:
-  - {path: openai.jsonl, max_quarantined: 10%}
-  - {path: sharegpt.jsonl, roles: {bing: assistant}}
+  - {path: openai.jsonl, fields: {id: uid}, keep: [kind, topic], max_quarantined: 10%}
+  - {path: sharegpt.jsonl, fields: {id: uid}, keep: [kind, topic], roles: {bing: assistant}}
 rules: [hygiene, conversations]
 categories: [{column: kind}]
 graders:
