@@ -15,7 +15,7 @@ from alpaqual.execution.training import file_mode, job_beside
 from alpaqual.job import Job
 from alpaqual.plan.plan import Plan
 from alpaqual.registry import find
-from alpaqual.trainers._rows import HELD_OUT_ROWS, TRAINING_ROWS, write_training_rows
+from alpaqual.trainers._rows import HELD_OUT_ROWS, TRAINING_ROWS, has_more, write_training_rows
 
 
 def write_exports(plan: Plan, job: Job, folder: RunFolder, rows: Mapping[str, Path]) -> None:
@@ -44,21 +44,31 @@ def _rows_beside(
     With `excluded`, rows that are held out are left out of those that are trained on.
     """
     differs: dict[str, Any] = {}
-    if job.held_out is not None and not _is_shown(job.held_out, folder, rows):
-        folder.place(rows[job.held_out], f"{target}/{HELD_OUT_ROWS}")
+    held_out = job.held_out
+    if held_out is not None and not _is_readable(held_out, folder, rows):
+        _write_rows(folder, f"{target}/{HELD_OUT_ROWS}", rows[held_out], None)
         differs["held_out"] = HELD_OUT_ROWS
-    if job.held_out is None or not excluded:
-        if not _is_shown(job.data, folder, rows):
-            folder.place(rows[job.data], f"{target}/{TRAINING_ROWS}")
-            differs["data"] = TRAINING_ROWS
+    left_out = rows[held_out] if held_out is not None and excluded else None
+    if left_out is None and _is_readable(job.data, folder, rows):
         return differs
-    with tempfile.TemporaryDirectory(dir=folder.path) as temporary:
-        path = Path(temporary, TRAINING_ROWS)
-        count, digest = write_training_rows(rows[job.data], rows[job.held_out], path)
-        if not count:
-            raise StageError(f"{target}: no row of {job.dataset} is left to train on: all are in training.held_out")
-        folder.place(path, f"{target}/{TRAINING_ROWS}")
+    count, digest = _write_rows(folder, f"{target}/{TRAINING_ROWS}", rows[job.data], left_out)
+    if not count and left_out is not None:
+        raise StageError(f"{target}: no row of {job.dataset} is left to train on: all are in training.held_out")
     return {**differs, "data": TRAINING_ROWS, "data_sha256": digest}
+
+
+def _write_rows(folder: RunFolder, name: str, data: Path, held_out: Path | None) -> tuple[int, str]:
+    """Write rows under a name of the run folder, without those that are held out. Returns their number and sha256."""
+    with tempfile.TemporaryDirectory(dir=folder.path) as temporary:
+        path = Path(temporary, "rows.jsonl")
+        found = write_training_rows(data, held_out, path)
+        folder.place(path, name)
+    return found
+
+
+def _is_readable(name: str, folder: RunFolder, rows: Mapping[str, Path]) -> bool:
+    """Whether another program can read the rows where the run folder shows them."""
+    return _is_shown(name, folder, rows) and not has_more(rows[name])
 
 
 def _is_shown(name: str, folder: RunFolder, rows: Mapping[str, Path]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -33,16 +34,33 @@ def ids_of(rows: Iterable[Row]) -> frozenset[str]:
     return frozenset(map(name_of, rows))
 
 
-def write_training_rows(data: Path, held_out: Path, target: Path) -> tuple[int, str]:
-    """Copy the rows of `data` that are trained on to `target`, byte for byte. Returns their number and sha256."""
-    held_out_ids = ids_of(read_rows(held_out))
-    rows, digest = 0, hashlib.sha256()
+_LEARNED = ("instruction", "input", "output", "messages", "tools")
+
+
+def has_more(data: Path) -> bool:
+    """Whether rows have more than their id and what is learned: the data's own ids and columns. All rows have the same."""
+    return any(not row.keys() <= {"id", *_LEARNED} for row in itertools.islice(read_rows(data), 1))
+
+
+def write_training_rows(data: Path, held_out: Path | None, target: Path) -> tuple[int, str]:
+    """Copy the rows of `data` that are trained on to `target`. Returns their number and sha256.
+
+    Lines are copied byte for byte, but without the data's own ids and columns: these may be of several types, which readers of
+    whole columns refuse, or have a name that a trainer takes for its own, such as `system`.
+    """
+    held_out_ids = frozenset() if held_out is None else ids_of(read_rows(held_out))
+    rows, digest, more = 0, hashlib.sha256(), has_more(data)
     with data.open("rb") as lines, target.open("wb") as copy:
         for line in lines:
-            if is_trained_on(json.loads(line), held_out_ids):
-                copy.write(line)
-                digest.update(line)
-                rows += 1
+            row = json.loads(line)
+            if not is_trained_on(row, held_out_ids):
+                continue
+            if more:
+                bare = {"id": name_of(row), **{key: row[key] for key in _LEARNED if key in row}}
+                line = json.dumps(bare, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+            copy.write(line)
+            digest.update(line)
+            rows += 1
     return rows, digest.hexdigest()
 
 

@@ -18,7 +18,7 @@ from alpaqual.job import from_json
 pytestmark = pytest.mark.slow
 
 TOOLS = ("axolotl", "llama_factory", "trl")
-ROWS = [{"id": f"r{n}", "instruction": f"Say \u2028{n}", "input": "", "output": "yes " * (n + 1)} for n in range(12)]
+ROWS = [{"instruction": f"Say \u2028{n}", "input": "", "output": "yes " * (n + 1)} for n in range(12)]
 
 
 def write(
@@ -83,6 +83,34 @@ def test_every_export_trains_on_the_rows_of_alpaquals_own_job(project: Project) 
             (run.folder / "datasets" / "full.jsonl").read_bytes().splitlines()
         )
         assert hashlib.sha256(file.read_bytes()).hexdigest() in (folder / "config.yaml").read_text(encoding="utf-8")
+
+
+def test_exports_have_no_columns_of_the_data(project: Project) -> None:
+    """Readers of whole columns refuse one of several types, and a trainer takes one such as `system` for its own."""
+    write(project)
+    own = [
+        {**row, "id": [n, f"r{n}", None][n % 3], "system": "be brief", "tag": [n] if n % 2 else n}
+        for n, row in enumerate(ROWS)
+    ]
+    project.jsonl("d.jsonl", own)
+    text = project.recipe.read_text(encoding="utf-8")
+    project.recipe.write_text(text.replace("path: d.jsonl", "path: d.jsonl\n    keep: [system, tag]"), encoding="utf-8")
+    text = project.recipe.read_text(encoding="utf-8").replace(
+        "    keep", "    fields: {instruction: instruction, input: input, response: output}\n    keep"
+    )
+    project.recipe.write_text(text, encoding="utf-8")
+    run = project.run()
+    held_out = {
+        json.loads(line)["row_id"]
+        for line in (run.folder / "datasets" / "test.jsonl").read_text(encoding="utf-8").split("\n")
+        if line
+    }
+    for tool in TOOLS:
+        file = trained_on(run.folder / "exports" / tool / "full")
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
+        assert all(row.keys() == {"id", "instruction", "input", "output"} for row in rows)
+        assert sorted(ids(file)) == own_rows(run.folder / "training" / "full")
+        assert len(rows) == 8 and not set(ids(file)) & held_out
 
 
 @pytest.mark.slow
