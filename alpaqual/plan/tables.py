@@ -21,7 +21,8 @@ class Table:
 
 
 ROWS = Table("rows")
-"""id, n, source, instruction, input, response, and the source's own columns that the recipe reads."""
+"""id, n, source, instruction, input, response, and what conversations have; own_id and own_id_json where the data has ids; columns
+of the data that the recipe reads as `source.<name>`, and those that datasets carry along as `keep.<name>`, in JSON."""
 QUARANTINE = Table("quarantine")
 """source, position, reason, text of each row that could not be read."""
 INCOMPLETE = Table("incomplete")

@@ -46,7 +46,7 @@ def with_ids(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     kind=st.sampled_from(["jsonl", "json"]),
     broken=st.booleans(),
 )
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 def test_ids_and_kept_columns_are_those_of_the_data(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Any], talks: bool, kind: str, broken: bool
 ) -> None:
