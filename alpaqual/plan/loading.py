@@ -265,6 +265,7 @@ class _Reading:
         if self.cells == "json":
             return f"CASE WHEN CAST({cell} AS VARCHAR) NOT IN ('null', 'NaN', 'Infinity', '-Infinity') THEN CAST({cell} AS VARCHAR) END"
         value = f"TRY_CAST({cell} AS {kind})" if self.cells == "text" and kind != "VARCHAR" else cell
+        value = f"BASE64({cell})" if kind == "BLOB" else value
         there_is = f"ISFINITE({value})" if kind in ("DOUBLE", "FLOAT") else f"{cell} IS NOT NULL"
         return f"CASE WHEN {there_is} THEN CAST(TO_JSON({value}) AS VARCHAR) END"
 

@@ -93,8 +93,8 @@ def parquet(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 COLUMNS = [
-    {"instruction": "i0", "output": "o0", "id": 3, "truth": True, "list": [1, 2], "struct": {"a": 1.5, "b": None}, "text": "x", "number": 2.0},
-    {"instruction": "i1", "output": "o1", "id": 4, "truth": None, "list": None, "struct": {"a": None, "b": "y"}, "text": None, "number": float("nan")},
+    {"instruction": "i0", "output": "o0", "id": 3, "truth": True, "list": [1, 2], "struct": {"a": 1.5, "b": None}, "text": "x", "number": 2.0, "bytes": b"\x00\xff"},
+    {"instruction": "i1", "output": "o1", "id": 4, "truth": None, "list": None, "struct": {"a": None, "b": "y"}, "text": None, "number": float("nan"), "bytes": None},
 ]  # fmt: skip
 
 
@@ -102,7 +102,7 @@ def test_kept_columns_of_typed_files(project: Project) -> None:
     parquet(project.folder / "d.parquet", COLUMNS)
     project.ask("d.parquet", source="keep: all")
     expected = [{**{"id": row["id"]}, **row, "input": ""} for row in COLUMNS]
-    expected[1]["number"] = None  # JSON has no NaN
+    expected[0]["bytes"], expected[1]["number"] = "AP8=", None  # JSON has neither bytes nor NaN
     found = sorted(lines_of(project.run()), key=lambda line: line["instruction"])
     assert with_ids(found) == expected
 
@@ -216,3 +216,16 @@ def test_a_number_that_json_does_not_have_is_null(project: Project, kind: str) -
         )
     project.ask(f"d.{kind}", source="keep: [x]")
     assert {line["instruction"]: line["x"] for line in lines_of(project.run())} == {"i": None, "j": None, "k": 1}
+
+
+def test_the_datas_own_id_and_columns_as_the_public_report_has_them(project: Project) -> None:
+    row = {"id": "mine-3", "instruction": "a", "output": "b", "category": "x", "n": 4}
+    project.jsonl("d.jsonl", [row])
+    project.ask(
+        "d.jsonl", "rules: [{id: r, where: \"id = 'mine-3' AND n = 4 AND row.n = 1\"}]", source="keep: [category, n]"
+    )
+    run = project.run()
+    (line,) = lines_of(run)
+    assert line == {**row, "row_id": line["row_id"], "input": ""}
+    assert run.results.rules[0].failing_rows == 0
+    assert "id mine-3" in project.command("rows", run.folder, "--id", "mine-3").stdout
