@@ -36,7 +36,8 @@ def write(
 
 
 def ids(path: Path) -> list[str]:
-    return [json.loads(line)["id"] for line in path.read_text(encoding="utf-8").split("\n") if line]
+    """The names of rows: the data has ids of its own."""
+    return [json.loads(line)["row_id"] for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def trained_on(folder: Path) -> Path:
