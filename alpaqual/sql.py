@@ -21,14 +21,16 @@ def text(column: str) -> str:
 
 def among(column: str, values: Sequence[Any]) -> str:
     """SQL that is true where the column has one of the values, each compared by its own type: truth value, number or text."""
-    truths = [quote.literal(value) for value in values if isinstance(value, bool)]
+    truths = [quote.literal(str(value).lower()) for value in values if isinstance(value, bool)]
     given = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     # A DOUBLE holds whole numbers up to 2^53 exactly; above, all its values are whole.
     large = [value for value in given if isinstance(value, int) and 2**53 <= abs(value) < 2**127]
+    # A truth value is 1 or 0 among numbers; of texts it is its name alone.
     numbers = [quote.number(value) for value in given if value not in large]
+    numbers += [quote.number(value) for value in values if isinstance(value, bool)]
     texts = [quote.literal(value) for value in values if isinstance(value, str)]
     kinds = (
-        ("TRY_CAST({} AS BOOLEAN)", truths),
+        ("LOWER(CAST({} AS VARCHAR))", truths),
         ("TRY_CAST({} AS DOUBLE)", numbers),
         ("TRY_CAST({} AS HUGEINT)", [str(value) for value in large]),
         ("CAST({} AS VARCHAR)", texts),

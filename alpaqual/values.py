@@ -24,9 +24,12 @@ TURN_VALUES = ("text", "role", "number")
 
 
 def distinct(names: Iterable[str], *, prefix: str = "", taken: Iterable[str] = ()) -> dict[str, str]:
-    """A name in SQL for each name: with the prefix, and with a number where SQL takes it for another one or for one of `taken`."""
+    """A name in SQL for each name: with the prefix, and with a number where SQL takes it for another one or for one of `taken`.
+
+    SQL has no empty name.
+    """
     found: dict[str, str] = {}
-    used = {each.lower() for each in taken}
+    used = {"", *(each.lower() for each in taken)}
     for given in dict.fromkeys(names):
         unique, again = f"{prefix}{given}", 1
         while unique.lower() in used:

@@ -12,6 +12,9 @@ from alpaqual.values import PLAIN, ReadOptions, Scan, distinct
 
 _SMALL = 64 * 1024
 _FEW = 64
+_NOT_FINITE = "-?[nNiI][aAnN][nNfF]"
+_NOT_JSON = (rf",\s*(?:[}}\]]|{_NOT_FINITE})", rf":\s*{_NOT_FINITE}", rf"\[\s*{_NOT_FINITE}")
+"""Each starts with one character, which makes them three times as fast as one pattern."""
 
 
 def one_file(file: str) -> str:
@@ -96,6 +99,14 @@ class JsonReader(Reader):
         del options["records"]
         return f"SELECT json_group_structure(json) FROM {call('read_json_objects', files, options)}"
 
+    def doubtful(self, files: Sequence[str]) -> str | None:
+        """The query for the texts of objects that may not be JSON, though DuckDB reads them."""
+        if (options := _options(self.options, files)) is None:
+            return None
+        del options["records"]
+        found = " OR ".join(f"REGEXP_MATCHES(json, {literal(pattern)})" for pattern in _NOT_JSON)
+        return f"SELECT CAST(json AS VARCHAR) FROM {call('read_json_objects', files, options)} WHERE {found}"
+
     def query(self, scan: Scan) -> str | None:
         files = [file.path for file in scan.files]
         if not _is_plain(scan) or (options := _options(self.options, files)) is None:
@@ -172,10 +183,14 @@ def csv_head(scan: Scan) -> Head | None:
 
 
 def _is_plain(scan: Scan) -> bool:
-    """Whether DuckDB's reader has all that a scan asks for. It takes long to open thousands of small files."""
+    """Whether DuckDB's reader has all that a scan asks for. It takes long to open thousands of small files.
+
+    SQL cannot name a column whose name is empty.
+    """
     small = len(scan.files) > _FEW and sum(file.bytes for file in scan.files) < _SMALL * len(scan.files)
     limited = scan.options.max_row_bytes != PLAIN.max_row_bytes
-    return not small and not limited and not any(file.partitions for file in scan.files)
+    named = "" not in scan.columns
+    return named and not small and not limited and not any(file.partitions for file in scan.files)
 
 
 def _options(options: Mapping[str, str], files: Sequence[str]) -> dict[str, str] | None:

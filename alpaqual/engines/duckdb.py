@@ -87,7 +87,7 @@ class Plugin:
                         return ()
                 else:
                     self.create(scan.table, query, what)
-                    if not self._has_empty_row(scan, what):
+                    if not self._has_empty_row(scan, what) and self._is_strict(scan, what):
                         return ()
         if self.spill is not None:
             self.spill.mkdir(parents=True, exist_ok=True)
@@ -103,6 +103,17 @@ class Plugin:
             return False
         empty = " AND ".join(f"{name(cell)} IS NULL" for cell in scan.names.values())
         return bool(self.all_rows(f"SELECT 1 FROM {name(scan.table)} WHERE {empty} LIMIT 1", what))
+
+    def _is_strict(self, scan: Scan, what: str) -> bool:
+        """Whether the rows of JSON are JSON for other readers too: DuckDB takes commas before a bracket, and `nan` and `inf`."""
+        reader = READERS[scan.format]
+        query = reader.doubtful([file.path for file in scan.files]) if isinstance(reader, JsonReader) else None
+        for (row,) in self.all_rows(query, what) if query is not None else ():
+            try:
+                json.loads(row)
+            except ValueError:
+                return False
+        return True
 
     def _load_csv(self, scan: Scan, what: str) -> bool:
         """Whether the table of a scan was made and holds every byte of its files.

@@ -34,6 +34,8 @@ def import_scores(engine: Engine, recipe: Recipe, stage: GradeStage, target: Pat
     keys = key_columns(grader.key)
     with reading_table(engine, recipe, str(grader.table), place, ((*keys,), (grader.score,))) as texts:
         key, score = next(texts[each] for each in keys if each in texts), texts[grader.score]
+        if not list(engine.facts(f"SELECT 1 AS found FROM {_TABLE} LIMIT 1", stage.name)):
+            raise RecipeError([recipe.problem(place, f"{grader.table} has no rows")])
         truths = takes_truths(grader.scale)
         for found in engine.facts(without_numbers(score, str(_TABLE), truths=truths), stage.name):
             message = f"the column '{grader.score}' of {grader.table} holds no number, such as {found['sample']}"

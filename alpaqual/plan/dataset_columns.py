@@ -68,9 +68,9 @@ def dataset_columns(
 
 
 def are_plain(columns: Sequence[DatasetColumn]) -> bool:
-    """Whether a table holds the columns: every row has every one, and SQL distinguishes their names."""
+    """Whether a table holds the columns: every row has every one, and SQL has their names and distinguishes them."""
     keys = {column.key.lower() for column in columns}
-    return len(keys) == len(columns) and not any(column.only for column in columns)
+    return len(keys) == len(columns) and "" not in keys and not any(column.only for column in columns)
 
 
 def selected(columns: Sequence[DatasetColumn]) -> str:

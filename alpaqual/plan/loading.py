@@ -41,6 +41,9 @@ NO_PLACES = "SELECT '' AS source, CAST(0 AS BIGINT) AS position, '' AS place WHE
 _EXAMPLES = 20
 _JSON_KINDS = "CASE JSON_TYPE({0}) WHEN 'OBJECT' THEN 'an object' WHEN 'ARRAY' THEN 'a list' WHEN 'BOOLEAN' THEN 'true or false' ELSE 'a number' END"
 
+_JSON_PIECES = r'"(?:[^"\\]|\\.)*"|-?(?:NaN|Infinity)|-?[0-9][0-9.eE+-]*|[^"]'
+"""Texts, numbers, and single characters between them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoadStage(Stage):
@@ -169,6 +172,16 @@ def cell_text(cells: str, cell: str) -> str:
     return f"({cell} ->> '$')" if cells == "json" else cell
 
 
+def _finite_json(text: str) -> str:
+    """SQL: a JSON text with null in place of NaN, infinity and numbers that no DOUBLE holds; NULL where it is null itself."""
+    pieces = f"REGEXP_EXTRACT_ALL({text}, {literal(_JSON_PIECES)})"
+    infinite = "ISINF(TRY_CAST(CASE WHEN REGEXP_MATCHES(piece, '^-?[0-9]') THEN piece END AS DOUBLE))"
+    finite = f"CASE WHEN piece IN ('NaN', 'Infinity', '-Infinity') OR {infinite} THEN 'null' ELSE piece END"
+    changed = f"ARRAY_TO_STRING(LIST_TRANSFORM({pieces}, LAMBDA piece: {finite}), '')"
+    seldom = f"REGEXP_MATCHES({text}, 'NaN|Infinity|[eE][+]?[0-9][0-9][0-9]')"
+    return f"NULLIF(CASE WHEN {seldom} THEN {changed} ELSE {text} END, 'null')"
+
+
 class _Reading:
     """One source: its scan, and SQL that turns cells of the scan into columns of `rows`."""
 
@@ -263,7 +276,7 @@ class _Reading:
             return "CAST(NULL AS VARCHAR)"
         cell, kind = self.cell(column), self.facts.columns[column]
         if self.cells == "json":
-            return f"CASE WHEN CAST({cell} AS VARCHAR) NOT IN ('null', 'NaN', 'Infinity', '-Infinity') THEN CAST({cell} AS VARCHAR) END"
+            return _finite_json(f"CAST({cell} AS VARCHAR)")
         value = f"TRY_CAST({cell} AS {kind})" if self.cells == "text" and kind != "VARCHAR" else cell
         value = f"BASE64({cell})" if kind == "BLOB" else value
         there_is = f"ISFINITE({value})" if kind in ("DOUBLE", "FLOAT") else f"{cell} IS NOT NULL"
