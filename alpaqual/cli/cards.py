@@ -60,7 +60,12 @@ def _card(entries: Sequence[dict[str, Any]], width: int) -> Iterator[str]:
         f"{grader} {_score(score)}{_turns(turns.get(grader, ()))}"
         for grader, score in (row.get("scores") or {}).items()
     )
-    for label, line in (("scores", scores), ("categories", ", ".join(row.get("categories") or ()))):
+    fails = ", ".join(row.get("failed_rules") or ())
+    for label, line in (
+        ("scores", scores),
+        ("fails rules", fails),
+        ("categories", ", ".join(row.get("categories") or ())),
+    ):
         if line:
             yield from _wrap(f"{label}: {_one_line(line)}", width, "  ", "    ")
     for field in _TEXTS:

@@ -90,10 +90,12 @@ def _print_summary(finished: Run) -> None:
         place = f"{reason['place']}: " if reason["place"] else ""
         click.echo(visible(f"  {reason['state']}: {place}{' '.join(reason['text'].splitlines())}"))
     for name, grader in results.get("graders", {}).items():
+        calls = ""
         if grader["calls_made"] or grader["calls_reused"]:
             cost = f", {dollars(grader['cost_usd'])}" if grader["cost_usd"] else ""
-            calls = f"{grader['calls_made']:,} calls made, {grader['calls_reused']:,} replies reused{cost}"
-            click.echo(f"  grader {name}: {grader['scored']:,} of {grader['rows']:,} rows scored, {calls}")
+            calls = f", {grader['calls_made']:,} calls made, {grader['calls_reused']:,} replies reused{cost}"
+        if calls or grader["unscored"]:
+            click.echo(f"  grader {name}: {grader['scored']:,} of {grader['rows']:,} rows scored{calls}")
     for name, dataset in results["datasets"].items():
         added = f", {dataset['below_threshold']:,} of them added by quotas" if dataset["below_threshold"] else ""
         click.echo(

@@ -218,6 +218,7 @@ class _Builder:
         loading = self.loading
         rows = {row.source: row.rows for row in loading.source_rows}
         quarantined = {row.source: row.rows for row in loading.quarantined}
+        why = {row.source: row.reason for row in reversed(loading.quarantine_examples)}
         sources = []
         for index, (facts, (_, source)) in enumerate(zip(self.plan.sources, self.recipe.sources, strict=True)):
             unread, read = quarantined.get(facts.name, 0), rows.get(facts.name, 0)
@@ -227,6 +228,8 @@ class _Builder:
             if unread:
                 state = State.FAIL if beyond(unread, unread + read, source.max_quarantined) else State.WARN
                 text = f"{counted_rows(unread)} of {source.path} could not be read: in quarantine (limit {source.max_quarantined})"
+                if first := why.get(facts.name):
+                    text += f"; {'the first: ' if unread > 1 else ''}{first}"
                 self.reason(state, text, self.recipe.place(("sources", index)))
         for row in loading.incomplete:
             text = f"{counted_rows(row.rows)} cannot be trained on, in no dataset: {row.reason}"

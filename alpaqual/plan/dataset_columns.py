@@ -67,6 +67,11 @@ def dataset_columns(
     return tuple(found)
 
 
+def has_own_ids(columns: Sequence[DatasetColumn]) -> bool:
+    """Whether some rows have ids of the data."""
+    return tuple(columns[: len(_OWN_IDS)]) == _OWN_IDS
+
+
 def are_plain(columns: Sequence[DatasetColumn]) -> bool:
     """Whether a table holds the columns: every row has every one, and SQL has their names and distinguishes them."""
     keys = {column.key.lower() for column in columns}

@@ -213,6 +213,7 @@ class RowNearThreshold(msgspec.Struct, frozen=True):
     input: str | None
     response: str | None
     reply: str | None
+    own_id: str | None = None
 
 
 class SelectFacts(StageFacts, frozen=True, kw_only=True):

@@ -128,8 +128,10 @@ def _statements(readings: Sequence[_Reading], own: SourceColumns) -> Iterator[St
     yield Facts("source_rows", "SELECT source, COUNT(*) AS rows FROM rows GROUP BY source ORDER BY source")
     yield Facts("quarantined", "SELECT source, COUNT(*) AS rows FROM quarantine GROUP BY source ORDER BY source")
     yield Facts("incomplete", "SELECT reason, COUNT(*) AS rows FROM incomplete GROUP BY reason ORDER BY reason")
-    examples = f"SELECT source, position, reason FROM quarantine ORDER BY source, position LIMIT {_EXAMPLES}"
-    yield Facts("quarantine_examples", examples)
+    # The first row of each source, then the second of each: no source's rows hide those of another.
+    turn = "ROW_NUMBER() OVER (PARTITION BY source ORDER BY position)"
+    examples = f"SELECT source, position, reason FROM quarantine ORDER BY {turn}, source LIMIT {_EXAMPLES}"
+    yield Facts("quarantine_examples", f"SELECT * FROM ({examples}) AS examples ORDER BY source, position")
 
 
 def _union(queries: Iterable[str]) -> str:

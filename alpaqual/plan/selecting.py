@@ -17,7 +17,7 @@ from alpaqual.amounts import exact
 from alpaqual.plan.categorizing import CategorizeStage
 from alpaqual.plan.checking import CheckStage
 from alpaqual.plan.compilation import Compilation
-from alpaqual.plan.dataset_columns import DatasetColumn, are_plain, dataset_columns, line, selected
+from alpaqual.plan.dataset_columns import OWN_ID, DatasetColumn, are_plain, dataset_columns, has_own_ids, line, selected
 from alpaqual.plan.facts import SelectFacts, StageFacts
 from alpaqual.plan.grading import GradeStage, bucket
 from alpaqual.plan.loading import LoadStage
@@ -361,9 +361,10 @@ class _Selecting:
             else "[]"
         )
         texts = ", ".join(f"LEFT({field}, {_QUOTED}) AS {field}" for field in ROW_FIELDS)
+        own = f", LEFT(rows.{OWN_ID}, {_QUOTED}) AS {OWN_ID}" if has_own_ids(self.columns) else ""
         return (
             f"SELECT rows.id AS id, grades.score AS score, fates.fate AS fate, fates.reasons AS reasons, {categories} AS categories, {texts}, "
-            f"LEFT(grades.reply, {_QUOTED}) AS reply FROM (({above}) UNION ALL ({below})) AS chosen JOIN rows USING (n) "
+            f"LEFT(grades.reply, {_QUOTED}) AS reply{own} FROM (({above}) UNION ALL ({below})) AS chosen JOIN rows USING (n) "
             f"JOIN {graded} USING (n) JOIN {fates(self.called)} AS fates USING (n) ORDER BY score, id"
         )
 

@@ -107,7 +107,8 @@ def _field(ident: str, label: str, field: Html) -> Html:
 def _row(row: QuotedRow) -> Html:
     """Return a quoted row: one line that opens to everything that is known of it."""
     facts = [
-        *(tag("dt", "id"), tag("dd", tag("code", row.row.id))),
+        *(() if row.row.own_id is None else (tag("dt", "id"), quoted(row.row.own_id, "dd"))),
+        *(tag("dt", "id" if row.row.own_id is None else "row id"), tag("dd", tag("code", row.row.id))),
         *(tag("dt", "datasets"), tag("dd", tag("ul", *(_fate(dataset, each) for dataset, each in row.fates)))),
     ]
     for name, words in _texts(row):

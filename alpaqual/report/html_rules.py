@@ -21,16 +21,21 @@ from alpaqual.report.markup import (
 )
 from alpaqual.report.report import FailingRow, Report
 from alpaqual.results.results import ExpectationResult, Results, RuleResult
+from alpaqual.values import State
 
 _RULE_WORDS = ("rule", "state", "failing rows are", "checks", "why", "place")
 
 
 def rules_section(report: Report) -> Html:
-    """Return a table of all rules, and failing rows where the recipe asks for them."""
-    total = report.results.source.rows
-    rules = [_rule(rule, total) for rule in report.results.rules]
+    """Return a table of all rules, the worst first, and failing rows where the recipe asks for them."""
+    total, order = report.results.source.rows, list(State)
+    worst_first = sorted(report.results.rules, key=lambda rule: (-order.index(rule.state), not rule.failing_rows))
+    rules = [_rule(rule, total) for rule in worst_first]
     failing = (_failing(rule, rows) for rule, rows in report.examples.items()) if rules else ()
-    return join([records(rules, words=_RULE_WORDS, label="Rules"), *failing])
+    some = any(rule.failing_rows for rule in worst_first)
+    command = tag("code", "alpaqual rows RUN --rule NAME")
+    listed = tag("p", command, " lists the rows that fail a rule.", class_="note") if some else ""
+    return join([records(rules, words=_RULE_WORDS, label="Rules"), listed, *failing])
 
 
 def _rule(rule: RuleResult, rows: int) -> dict[str, Child]:
@@ -43,8 +48,8 @@ def _rule(rule: RuleResult, rows: int) -> dict[str, Child]:
         "fails above": _limit(rule.fail),
         "failing rows are": "removed" if rule.drop else "kept",
         "checks": rule.column or "the row",
-        "why": rule.description,
-        "place": tag("code", rule.place),
+        "why": tag("span", rule.description, class_="why") if rule.description else "",
+        "place": tag("code", rule.place, class_="place"),
     }
 
 
@@ -53,9 +58,13 @@ def _limit(limit: float | str | None) -> str:
 
 
 def _failing(rule: str, rows: Sequence[FailingRow]) -> Html:
-    body = [[tag("code", row.id), row.column, quoted(row.value or "")] for row in rows]
+    body = [[_row_name(row), row.column, quoted(row.value or "")] for row in rows]
     shown = table(["row", "column", "value"], body, words=(0, 1, 2), label=rule)
     return folded(join(["failing rows of ", named(rule)]), shown)
+
+
+def _row_name(row: FailingRow) -> Html:
+    return tag("code", row.id) if row.own_id is None else quoted(row.own_id)
 
 
 def expectations_section(results: Results) -> Html:

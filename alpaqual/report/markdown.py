@@ -12,7 +12,7 @@ from alpaqual.report.markdown_graders import graders_table, health, histograms
 from alpaqual.report.markdown_parts import MOST_LISTED, count, folded, percent, share, table
 from alpaqual.report.markdown_training import training_section
 from alpaqual.report.provenance import commit_text
-from alpaqual.report.report import Report, hardest_filtered
+from alpaqual.report.report import FailingRow, Report, hardest_filtered
 from alpaqual.results.datasets import CategoryResult, DatasetResult
 from alpaqual.values import State
 
@@ -182,9 +182,15 @@ def _difference(counts: CategoryResult, dataset: DatasetResult) -> str:
 def _examples(report: Report) -> str:
     parts: list[str] = []
     for rule, rows in report.examples.items():
-        body = [[code(row.id[:12]), markdown(row.column, 60), markdown(row.value or "", 120)] for row in rows]
-        parts.append(folded(f"Failing rows: {plain_markdown(rule)}", table(["row", "column", "value"], body)))
+        body = [[_row_name(row), markdown(row.column, 60), markdown(row.value or "", 120)] for row in rows]
+        shown = table(["row", "column", "value"], body, words=(0, 1, 2))
+        parts.append(folded(f"Failing rows: {plain_markdown(rule)}", shown))
     return "\n".join(parts)
+
+
+def _row_name(row: FailingRow) -> str:
+    """Return the data's own id of a row, or the start of its row id."""
+    return code(row.id[:12]) if row.own_id is None else markdown(row.own_id, 60)
 
 
 def _passes(report: Report) -> str:

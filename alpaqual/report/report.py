@@ -12,11 +12,12 @@ from alpaqual.values import State
 
 @dataclass(frozen=True)
 class FailingRow:
-    """A row that fails a rule: its id, and the column and value that the rule checks."""
+    """A row that fails a rule: its id, and the column and value that the rule checks; `own_id` is the data's own id as text."""
 
     id: str
     column: str
     value: str | None
+    own_id: str | None = None
 
 
 @dataclass(frozen=True)

@@ -76,8 +76,11 @@ class CategoryScoreCount(Record, frozen=True, kw_only=True):
     rows: Count
 
 
-class NearRow(Record, frozen=True, kw_only=True):
-    """A row whose score is near a threshold, with its texts (cut at 1,200 characters) and the grader's reply."""
+class NearRow(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A row whose score is near a threshold, with its texts (cut at 1,200 characters) and the grader's reply.
+
+    `own_id` is the data's own id as text.
+    """
 
     id: str
     score: Number
@@ -88,6 +91,7 @@ class NearRow(Record, frozen=True, kw_only=True):
     input: str | None
     response: str | None
     reply: str | None
+    own_id: str | None = None
 
 
 class SplitResult(Record, frozen=True, kw_only=True):

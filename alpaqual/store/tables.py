@@ -221,11 +221,13 @@ def _select(present: dict[str, Path], where: Sequence[str], limit: int | None, *
 
 
 def failing_examples(folder: Path, rules: Sequence[str], each: int) -> dict[str, list[dict[str, Any]]]:
-    """The first failing rows of each rule, in the order of ids: id, column, value."""
-    with viewing({"failures": folder / "tables" / "failures.parquet"}) as engine:
+    """The first failing rows of each rule, in the order of ids: id, column, value, and own_id where the data has ids of its own."""
+    with viewing({table: folder / "tables" / f"{table}.parquet" for table in ("failures", "rows")}) as engine:
+        own = f", (SELECT {_OWN_ID} FROM rows WHERE rows.n = failures.n) AS {_OWN_ID}"
+        columns = f'id, "column", value{own if _OWN_ID in engine.columns("rows") else ""}'
         return {
             rule: engine.facts(
-                f'SELECT id, "column", value FROM failures WHERE rule = {literal(rule)} ORDER BY id, "column" LIMIT {each}',
+                f'SELECT {columns} FROM failures WHERE rule = {literal(rule)} ORDER BY id, "column" LIMIT {each}',
                 "examples",
             )
             for rule in rules

@@ -44,7 +44,7 @@ SELECT source, COUNT(*) AS rows FROM quarantine GROUP BY source ORDER BY source;
 SELECT reason, COUNT(*) AS rows FROM incomplete GROUP BY reason ORDER BY reason;
 
 -- counts: quarantine_examples
-SELECT source, position, reason FROM quarantine ORDER BY source, position LIMIT 20;
+SELECT * FROM (SELECT source, position, reason FROM quarantine ORDER BY ROW_NUMBER() OVER (PARTITION BY source ORDER BY position), source LIMIT 20) AS examples ORDER BY source, position;
 
 -- checking
 
