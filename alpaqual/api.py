@@ -121,7 +121,7 @@ class Run(FinishedRun):
         category: str | None = None,
         fate: Fate | str | None = None,
         rule: str | None = None,
-        row_id: str | None = None,
+        row_id: str | int | None = None,
         limit: int | None = None,
     ) -> list[dict[str, Any]]:
         """Return the rows that match every filter, with fate, reasons, scores and categories; all of them without filters.
@@ -141,7 +141,13 @@ class Run(FinishedRun):
         if limit is not None and limit < 0:
             raise _wrong("limit", f"{limit} is below 0: give a number of rows")
         return read_rows(
-            self._own, dataset=dataset, category=category, fate=fate, rule=rule, row_id=row_id, limit=limit
+            self._own,
+            dataset=dataset,
+            category=category,
+            fate=fate,
+            rule=rule,
+            row_id=None if row_id is None else str(row_id),
+            limit=limit,
         )
 
     @property

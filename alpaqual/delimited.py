@@ -43,7 +43,7 @@ def kind_of_text(text: str) -> str:
     """SQL type of the value that a text writes."""
     kind = next((kind for kind, pattern in _KINDS if pattern.fullmatch(text)), "VARCHAR")
     if kind == "INTEGER":
-        return "BIGINT" if abs(int(text)) < _LONG else "HUGEINT" if abs(int(text)) < 2**127 else "VARCHAR"
+        return "BIGINT" if abs(int(text)) < _LONG else "HUGEINT" if abs(int(text)) < 10**38 else "VARCHAR"
     return kind
 
 

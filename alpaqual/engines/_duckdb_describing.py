@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from alpaqual.delimited import INTEGER, NUMBER, TRUTH, Head
 from alpaqual.engines._duckdb_readers import CsvReader, JsonReader
 from alpaqual.errors import QueryError
 from alpaqual.quote import literal, name
-from alpaqual.values import FilesFound, Scan
+from alpaqual.values import FilesFound, Scan, distinct
 
 Rows = Callable[[str, str], list[tuple[Any, ...]]]
 """Runs a query, described by a few words, and returns its rows."""
@@ -36,7 +36,26 @@ def described_json(reader: JsonReader, files: Sequence[str], rows: Rows) -> File
         columns = {
             key: _JSON_KINDS.get(kind, "VARCHAR") if isinstance(kind, str) else "JSON" for key, kind in keys.items()
         }
-    return FilesFound(columns)
+    return FilesFound({**columns, **_whole(reader, files, columns, rows)})
+
+
+def _whole(reader: JsonReader, files: Sequence[str], columns: Mapping[str, str], rows: Rows) -> dict[str, str]:
+    """The types of columns that hold whole numbers alone.
+
+    To DuckDB, numbers below and above 0 are HUGEINT together, and one above 2^64 makes a column DOUBLE.
+    """
+    doubtful = [column for column, kind in columns.items() if kind in ("HUGEINT", "DOUBLE") and column]
+    relation = reader.cells(files, doubtful)
+    if relation is None or not doubtful:
+        return {}
+    texts = [f"CAST({name(cell)} AS VARCHAR)" for cell in distinct(doubtful).values()]
+    digits = ", ".join(
+        f"CASE WHEN BOOL_AND(REGEXP_FULL_MATCH(NULLIF({text}, 'null'), '-?[0-9]+')) THEN MAX(LENGTH({text})) END"
+        for text in texts
+    )
+    ((*most,),) = rows(f"SELECT {digits} FROM {relation}", "describing")
+    kinds = (None if each is None else "BIGINT" if each < 19 else "HUGEINT" if each < 39 else None for each in most)
+    return {column: kind for column, kind in zip(doubtful, kinds, strict=True) if kind is not None}
 
 
 def described_csv(scan: Scan, head: Head, rows: Rows) -> FilesFound:
@@ -57,7 +76,7 @@ def _kind(column: str) -> str:
     text = name(column)
     every = "BOOL_AND(REGEXP_FULL_MATCH({0}, {1}))"
     integer, number, truth = (every.format(text, literal(pattern)) for pattern in (INTEGER, NUMBER, TRUTH))
-    whole = f"CASE WHEN MAX(LENGTH({text})) < 18 THEN 'BIGINT' WHEN COUNT({text}) = COUNT(TRY_CAST({text} AS HUGEINT)) THEN 'HUGEINT' ELSE 'VARCHAR' END"
+    whole = f"CASE WHEN MAX(LENGTH({text})) < 18 THEN 'BIGINT' WHEN COUNT({text}) = COUNT(TRY_CAST({text} AS DECIMAL(38,0))) THEN 'HUGEINT' ELSE 'VARCHAR' END"
     return (
         f"CASE WHEN {integer} THEN {whole} WHEN {number} THEN 'DOUBLE' WHEN {truth} THEN 'BOOLEAN' ELSE 'VARCHAR' END"
     )

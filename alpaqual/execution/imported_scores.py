@@ -13,7 +13,7 @@ from alpaqual.errors import QueryError, RecipeError
 from alpaqual.plan.grading import GradeStage
 from alpaqual.plan.loading import cell_text
 from alpaqual.plan.needs import takes_truths, without_numbers
-from alpaqual.plan.source_columns import ROW, SOURCE
+from alpaqual.plan.source_columns import LARGE_WHOLE, ROW, SOURCE
 from alpaqual.plan.tables import Table
 from alpaqual.quote import name
 from alpaqual.recipe.recipe import Recipe
@@ -119,7 +119,7 @@ def _key(key: str, kind: str) -> str:
     text = f"CAST({key} AS VARCHAR)"
     if kind == "VARCHAR":
         return text
-    fits = f"REGEXP_FULL_MATCH({text}, '[+-]?[0-9]+([.]0*)?')" if kind in ("BIGINT", "HUGEINT") else "TRUE"
+    fits = f"REGEXP_FULL_MATCH({text}, '[+-]?[0-9]+([.]0*)?')" if kind in ("BIGINT", LARGE_WHOLE) else "TRUE"
     return f"COALESCE(CASE WHEN {fits} THEN CAST(TRY_CAST({text} AS {kind}) AS VARCHAR) END, {text})"
 
 

@@ -365,5 +365,5 @@ def _add_kinds(
 def _kind(value: Any) -> str:
     """SQL type of a JSON value."""
     if isinstance(value, int) and not isinstance(value, bool):
-        return "BIGINT" if -(2**63) <= value < 2**63 else "HUGEINT" if abs(value) < 2**127 else "VARCHAR"
+        return "BIGINT" if -(2**63) <= value < 2**63 else "HUGEINT" if abs(value) < 10**38 else "VARCHAR"
     return {bool: "BOOLEAN", float: "DOUBLE", str: "VARCHAR"}.get(type(value), "JSON")

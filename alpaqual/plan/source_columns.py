@@ -205,20 +205,22 @@ def kept_type(kinds: Sequence[str]) -> str:
     found = {_kept(kind) for kind in kinds}
     if len(found) == 1:
         return found.pop()
-    return next((kind for kind in ("DOUBLE", "HUGEINT") if kind in found and found <= _NUMERIC), "VARCHAR")
+    return next((kind for kind in ("DOUBLE", LARGE_WHOLE) if kind in found and found <= _NUMERIC), "VARCHAR")
 
 
-_NUMERIC = {"BIGINT", "HUGEINT", "DOUBLE"}
+LARGE_WHOLE = "DECIMAL(38,0)"
+"""The kept type of whole numbers beyond BIGINT. Parquet has no HUGEINT: DuckDB writes it as DOUBLE."""
+_NUMERIC = {"BIGINT", LARGE_WHOLE, "DOUBLE"}
 
 
 def _kept(kind: str) -> str:
-    """The kept type of one source's column: BOOLEAN, BIGINT, HUGEINT, DOUBLE or VARCHAR."""
+    """The kept type of one source's column: BOOLEAN, BIGINT, DECIMAL(38,0), DOUBLE or VARCHAR."""
     if kind == "BOOLEAN":
         return kind
     if kind in _INTEGERS:
         return "BIGINT"
-    if kind in _LARGE_INTEGERS:
-        return "HUGEINT"
+    if kind in _LARGE_INTEGERS or re.fullmatch(r"DECIMAL\([0-9]+,0\)", kind):
+        return LARGE_WHOLE
     return "DOUBLE" if kind in _FRACTIONS or re.fullmatch(r"DECIMAL\([0-9]+,[0-9]+\)", kind) else "VARCHAR"
 
 

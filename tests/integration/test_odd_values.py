@@ -80,3 +80,40 @@ def test_a_table_of_scores_without_rows_is_an_error(project: Project) -> None:
     project.write("t.csv", "id,score\n")
     with pytest.raises(RecipeError, match=r"t\.csv has no rows"):
         run_of(project, '{"instruction": "q", "output": "a"}', more="graders: {g: {table: t.csv}}\n")
+
+
+@pytest.mark.parametrize("other", [1, -5, 2**63, 2**64 + 1, -(2**70), 10**37, None])
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_whole_numbers_are_exact_beside_any_others(project: Project, other: int | None, kind: str) -> None:
+    values = [2**53, 2**53 + 1, other]
+    if kind == "csv":
+        cells = ["" if value is None else str(value) for value in values]
+        project.write("d.csv", "instruction,output,k\n" + "".join(f"q{n},a,{cell}\n" for n, cell in enumerate(cells)))
+    else:
+        lines = [json.dumps({"instruction": f"q{n}", "output": "a", "k": value}) for n, value in enumerate(values)]
+        project.write("d.jsonl", "\n".join(lines))
+    project.ask(
+        f"d.{kind}",
+        more="categories: [{column: k}]\n"
+        "rules:\n"
+        "  - {id: equal, column: k, check: {equal_to: 9007199254740993}, warn: 9}\n"
+        "  - {id: unique, column: k, check: unique, warn: 9}\n"
+        "  - {id: where, where: k <> 9007199254740993, warn: 9}\n"
+        "  - {id: text, column: k, check: {str_matches: '9007199254740993$'}, warn: 9}\n",
+    )
+    run = project.run()
+    there = [value for value in values if value is not None]
+    assert {rule.id: rule.failing_rows for rule in run.results.rules} == {
+        "equal": len(there) - 1,
+        "unique": 0,
+        "where": 1,
+        "text": len(there) - 1,
+    }
+    assert sorted(run.results.categories) == sorted(str(value) for value in there)
+
+
+def test_rows_are_found_by_an_own_id_that_is_a_number(project: Project) -> None:
+    run = run_of(
+        project, '{"id": 7, "instruction": "q", "output": "a"}', '{"id": 8, "instruction": "r", "output": "a"}'
+    )
+    assert [row["instruction"] for row in run.rows(row_id=7)] == ["q"]
