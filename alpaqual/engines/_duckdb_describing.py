@@ -13,6 +13,7 @@ from alpaqual.errors import QueryError
 from alpaqual.quote import literal, name
 from alpaqual.values import FilesFound, Scan, distinct
 
+_FIRST_ROWS = 1000
 Rows = Callable[[str, str], list[tuple[Any, ...]]]
 """Runs a query, described by a few words, and returns its rows."""
 
@@ -44,18 +45,26 @@ def _whole(reader: JsonReader, files: Sequence[str], columns: Mapping[str, str],
 
     To DuckDB, numbers below and above 0 are HUGEINT together, and one above 2^64 makes a column DOUBLE.
     """
-    doubtful = [column for column, kind in columns.items() if kind in ("HUGEINT", "DOUBLE") and column]
-    relation = reader.cells(files, doubtful)
-    if relation is None or not doubtful:
-        return {}
-    texts = [f"CAST({name(cell)} AS VARCHAR)" for cell in distinct(doubtful).values()]
-    digits = ", ".join(
-        f"CASE WHEN BOOL_AND(REGEXP_FULL_MATCH(NULLIF({text}, 'null'), '-?[0-9]+')) THEN MAX(LENGTH({text})) END"
-        for text in texts
-    )
-    ((*most,),) = rows(f"SELECT {digits} FROM {relation}", "describing")
-    kinds = (None if each is None else "BIGINT" if each < 19 else "HUGEINT" if each < 39 else None for each in most)
-    return {column: kind for column, kind in zip(doubtful, kinds, strict=True) if kind is not None}
+    found: dict[str, str] = {column: kind for column, kind in columns.items() if kind in ("HUGEINT", "DOUBLE") and column}
+    # The first rows show nearly every column with fractions.
+    for limit in (_FIRST_ROWS, None):
+        relation = reader.cells(files, list(found), limit) if found else None
+        if relation is None:
+            return {}
+        measured = ", ".join(_digits(f"CAST({name(cell)} AS VARCHAR)") for cell in distinct(found).values())
+        ((*most,),) = rows(f"SELECT {measured} FROM {relation}", "describing")
+        found = {column: _whole_kind(digits) for column, digits in zip(found, most, strict=True) if digits is not None}
+    return {column: kind for column, kind in found.items() if kind}
+
+
+def _digits(text: str) -> str:
+    """SQL: characters of the longest whole number of a column of JSON; 0 where it is null, NULL where it has other values."""
+    whole = f"COALESCE(BOOL_AND(REGEXP_FULL_MATCH(NULLIF({text}, 'null'), '-?[0-9]+')), TRUE)"
+    return f"CASE WHEN {whole} THEN COALESCE(MAX(LENGTH({text})), 0) END"
+
+
+def _whole_kind(digits: int) -> str:
+    return "BIGINT" if digits < 19 else "HUGEINT" if digits < 39 else ""
 
 
 def described_csv(scan: Scan, head: Head, rows: Rows) -> FilesFound:

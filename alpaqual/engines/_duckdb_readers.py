@@ -99,13 +99,14 @@ class JsonReader(Reader):
         del options["records"]
         return f"SELECT json_group_structure(json) FROM {call('read_json_objects', files, options)}"
 
-    def cells(self, files: Sequence[str], columns: Sequence[str]) -> str | None:
-        """A relation with these columns as JSON, called as `distinct` calls them."""
+    def cells(self, files: Sequence[str], columns: Sequence[str], limit: int | None) -> str | None:
+        """A relation with these columns as JSON, called as `distinct` calls them; of the first `limit` rows."""
         if (options := _options(self.options, files)) is None:
             return None
         options["columns"] = _typed(columns, "JSON")
         named = ", ".join(_as(column, cell) for column, cell in distinct(columns).items())
-        return f"(SELECT {named} FROM {call('read_json', files, options)}) AS cells"
+        first = "" if limit is None else f" LIMIT {limit}"
+        return f"(SELECT {named} FROM {call('read_json', files, options)}{first}) AS cells"
 
     def doubtful(self, files: Sequence[str]) -> str | None:
         """The query for the texts of objects that may not be JSON, though DuckDB reads them."""
