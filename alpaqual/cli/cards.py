@@ -60,7 +60,8 @@ def _card(entries: Sequence[dict[str, Any]], width: int) -> Iterator[str]:
         f"{grader} {_score(score)}{_turns(turns.get(grader, ()))}"
         for grader, score in (row.get("scores") or {}).items()
     )
-    fails = ", ".join(row.get("failed_rules") or ())
+    given = {reason for entry in entries for reason in entry["reasons"] or ()}
+    fails = ", ".join(rule for rule in row.get("failed_rules") or () if f"rule {rule}" not in given)
     for label, line in (
         ("scores", scores),
         ("fails rules", fails),

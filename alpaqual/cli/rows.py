@@ -50,6 +50,10 @@ def rows(  # noqa: PLR0913 - one argument for each option of the command
     found = finished.rows(dataset=dataset, category=category, fate=fate, rule=rule, row_id=row_id, limit=asked)
     more = bool(limit) and len(found) > limit
     found = found[:limit] if more else found
+    unread = finished.results.source.quarantined
+    if row_id is not None and not found and unread:
+        text = f"no row has this id; {unread:,} rows could not be read: see {run / 'tables' / 'quarantine.parquet'}"
+        click.echo(text, err=True)
     {"table": _table, "csv": _csv, "json": _json}[kind](found)
     if more:
         click.echo(f"the first {limit:,} are shown: --limit 0 shows all", err=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +79,11 @@ def run(  # noqa: PLR0913 - one argument per option
     return finished.exit_code
 
 
+_MOST_REASONS = 3
+"""Reasons that are shown of a grader without a score."""
+
+
 def _print_summary(finished: Run) -> None:
-    from alpaqual.amounts import dollars
     from alpaqual.report.escape import shorten, visible
     from alpaqual.report.report import hardest_filtered
 
@@ -90,12 +93,8 @@ def _print_summary(finished: Run) -> None:
         place = f"{reason['place']}: " if reason["place"] else ""
         click.echo(visible(f"  {reason['state']}: {place}{' '.join(reason['text'].splitlines())}"))
     for name, grader in results.get("graders", {}).items():
-        calls = ""
-        if grader["calls_made"] or grader["calls_reused"]:
-            cost = f", {dollars(grader['cost_usd'])}" if grader["cost_usd"] else ""
-            calls = f", {grader['calls_made']:,} calls made, {grader['calls_reused']:,} replies reused{cost}"
-        if calls or grader["unscored"]:
-            click.echo(f"  grader {name}: {grader['scored']:,} of {grader['rows']:,} rows scored{calls}")
+        for line in _graded(name, grader):
+            click.echo(visible(line))
     for name, dataset in results["datasets"].items():
         added = f", {dataset['below_threshold']:,} of them added by quotas" if dataset["below_threshold"] else ""
         click.echo(
@@ -113,6 +112,22 @@ def _print_summary(finished: Run) -> None:
     for name, training in results.get("training", {}).items():
         click.echo(visible(f"  training {name}: {_trained(training)}"))
     click.echo(f"  {finished.folder / 'report.html'}")
+
+
+def _graded(name: str, grader: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of a grader that calls a model or leaves rows without a score; without any score, the reasons."""
+    from alpaqual.amounts import dollars
+    from alpaqual.report.escape import shorten
+
+    calls = ""
+    if grader["calls_made"] or grader["calls_reused"]:
+        cost = f", {dollars(grader['cost_usd'])}" if grader["cost_usd"] else ""
+        calls = f", {grader['calls_made']:,} calls made, {grader['calls_reused']:,} replies reused{cost}"
+    if calls or grader["unscored"]:
+        yield f"  grader {name}: {grader['scored']:,} of {grader['rows']:,} rows scored{calls}"
+    reasons = sorted(grader["unscored_reasons"].items(), key=lambda reason: -reason[1])
+    for why, rows in reasons[:_MOST_REASONS] if not grader["scored"] else ():
+        yield f"    {rows:,} unscored: {shorten(why, 200)}"
 
 
 def _trained(training: Mapping[str, Any]) -> str:

@@ -218,7 +218,7 @@ class _SourceInspector:
             self.problem(
                 index,
                 "path",
-                f"cannot tell which columns make a row; name them under 'fields'. {source.path} has: {known}",
+                f"cannot tell which columns make a row; name them, as in 'fields: {{instruction: question, response: answer}}' or 'fields: {{messages: turns}}'. {source.path} has: {known}",
             )
             return None
         good = True

@@ -188,10 +188,17 @@ class _Names:
 _LISTS = {"rule": "rules", "category": "categories"}
 
 
+_WRITE = {
+    "grader": " (for scores that the data has: 'graders: {NAME: {column: COLUMN}}')",
+    "category": " (for the values of a column: 'categories: [{column: COLUMN}]')",
+}
+"""What a recipe without any may lack, by kind."""
+
+
 def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
     known = list(known)
     none = "categories" if kind == "category" else f"{kind}s"
-    listed = f"; there are: {', '.join(known)}" if known else f"; the recipe has no {none}"
+    listed = f"; there are: {', '.join(known)}" if known else f"; the recipe has no {none}{_WRITE.get(kind, '')}"
     return f"nothing defines the {kind} '{name}'{suggest(name, known) or listed}"
 
 

@@ -159,7 +159,7 @@ class Grader(ModelSettings, frozen=True, kw_only=True):
     key: Annotated[
         Text,
         Meta(
-            description="Column of the table, and the column of the data that has the same values; `id`: the data's own id, or "
+            description="Name of a column of the table and of the data, by whose values they are joined; `id`: the data's own id, or "
             "the row's id where the data has none; `row.id`: the row's id (in the table `row.id`, `row_id` or `id`)."
         ),
     ] = "id"

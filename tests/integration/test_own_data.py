@@ -68,3 +68,21 @@ def test_the_command_line_says_what_a_kept_row_fails_and_how_many_rows_have_a_sc
     assert "good: kept" in shown
     assert "fails rules: short" in shown
     assert "  grader own: 2 of 3 rows scored\n" in project.command("run", project.folder / "recipe.yaml").stdout
+
+
+def test_a_grader_without_a_score_says_why_and_an_id_in_quarantine_is_named(project: Project) -> None:
+    run = run_of(project)
+    done = project.command("rows", run.folder, "--id", "w3")
+    assert done.stdout == "no rows\n"
+    assert f"26 rows could not be read: see {run.folder / 'tables' / 'quarantine.parquet'}" in done.stderr
+    recipe = project.write("recipe.yaml", RECIPE.replace("{column: score}}", "{column: score, scale: {max: 1}}}"))
+    shown = project.command("run", recipe, "--set", "datasets.good.threshold.own=1").stdout
+    assert "  grader own: 0 of 3 rows scored\n    2 unscored: " in shown
+    assert "    1 unscored: no score in the column\n" in shown
+
+
+def test_a_threshold_on_a_column_says_how_a_column_becomes_a_grader(project: Project) -> None:
+    project.jsonl("d.jsonl", [{"instruction": "a", "output": "b", "score": 4}])
+    project.ask("d.jsonl", datasets="{good: {threshold: {score: 4}}}")
+    hint = "the recipe has no graders (for scores that the data has: 'graders: {NAME: {column: COLUMN}}')"
+    assert hint in project.command("check", project.folder / "recipe.yaml").stderr

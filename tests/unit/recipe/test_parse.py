@@ -243,7 +243,7 @@ NUMBERS_AND_NAMES = {
     ),
     "category where there are none": (
         changed(THRESHOLD, f"{THRESHOLD}\n    quotas:\n      coding: {{min_rows: 1}}"),
-        "13:7: nothing defines the category 'coding'; the recipe has no categories",
+        "13:7: nothing defines the category 'coding'; the recipe has no categories (for the values of a column: 'categories: [{column: COLUMN}]')",
     ),
     "quota of nothing": (
         quota("{floor: 4}"),
@@ -497,7 +497,7 @@ EXPECTATIONS = {
     ),
     "of a category": (
         expect("{category: c, rows: {max: 1}}"),
-        "14:16: nothing defines the category 'c'; the recipe has no categories",
+        "14:16: nothing defines the category 'c'; the recipe has no categories (for the values of a column: 'categories: [{column: COLUMN}]')",
     ),
     "of another number": (
         expect("{dataset: quality, unscored: {min: 1}}"),
