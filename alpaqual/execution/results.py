@@ -338,7 +338,10 @@ class _Builder:
             self.reason(State.FAIL, f"dataset {name}: no row is selected", place)
         for split, found in (result.splits or {}).items() if result.rows else ():
             if not found.rows:
-                text = f"dataset {name}: no row is in the split {split}"
+                text = (
+                    f"dataset {name}: no row is in the split {split}, of {counted_rows(result.rows)}: give it a larger share, or "
+                    "'split' another seed"
+                )
                 self.reason(State.FAIL if dataset.strict else State.WARN, text, place)
         return result
 

@@ -34,6 +34,9 @@ class Rows:
 
         Raises KeyError where there is none of that name.
         """
+        if name not in self.splits:
+            there = f"there are: {', '.join(self.splits)}" if self.splits else "the dataset has no splits"
+            raise KeyError(f"no split '{name}'; {there}")
         return type(self)(self.splits[name])
 
     def polars(self) -> polars.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from conftest import Project
 
 import alpaqual
@@ -86,3 +87,14 @@ def test_a_threshold_on_a_column_says_how_a_column_becomes_a_grader(project: Pro
     project.ask("d.jsonl", datasets="{good: {threshold: {score: 4}}}")
     hint = "the recipe has no graders (for scores that the data has: 'graders: {NAME: {column: COLUMN}}')"
     assert hint in project.command("check", project.folder / "recipe.yaml").stderr
+
+
+def test_a_split_without_a_row_and_one_that_is_not_there(project: Project) -> None:
+    project.jsonl("d.jsonl", [{"instruction": "a", "output": "b"}])
+    project.ask("d.jsonl", datasets="{full: {split: {train: 0.999999, test: 0.000001}}}")
+    run = project.run()
+    assert run.results.reasons[0].text == (
+        "dataset full: no row is in the split test, of 1 row: give it a larger share, or 'split' another seed"
+    )
+    with pytest.raises(KeyError, match="no split 'tests'; there are: train, test"):
+        run.datasets["full"].split("tests")
