@@ -163,6 +163,18 @@ class Ledger(Protocol):
         ...
 
 
+class RefusedRequests(Protocol):
+    """Requests that a model refused for good, by ledger key."""
+
+    def get(self, key: str) -> Fault | None:
+        """The fault of a refused request; None for others."""
+        ...
+
+    def add(self, key: str, model: str, fault: Fault) -> None:
+        """Keep a refused request, so that it is not sent again."""
+        ...
+
+
 class Model(Protocol):
     """Answers requests: `alpaqual/llm/<provider>.py`, or an entry point of `alpaqual.llm`, with a class `Plugin(endpoint)`.
 

@@ -13,10 +13,12 @@ Fault                    one request got no reply; .kind says how to continue
 BudgetReached            the next request might exceed a limit of money
 
 Exit 0: the data is good (warnings allowed). Exit 1: the data is not good, which is a result, not an error; the report says why.
+Exit 130: stopped by Control-C. Exit 143: stopped by SIGTERM. Both keep what is finished, and the next run resumes.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,6 +28,8 @@ EXIT_DATA = 1
 EXIT_RECIPE = 2
 EXIT_MACHINE = 3
 EXIT_STAGE = 4
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 
 class AlpaqualError(Exception):
@@ -81,6 +85,17 @@ class StoreError(StageError):
     """A stored result is missing or differs from its seal."""
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: the run ends as after Control-C, and what is finished is kept."""
+
+    exit_code = EXIT_TERMINATED
+
+
+_MAX_WORDS = 100
+_NUMBER = re.compile(r"\d{4,}|\b[0-9a-f]{12,}\b")
+"""Ids and counts, which would give every row a reason of its own."""
+
+
 class FaultKind(StrEnum):
     """How to continue after a request that got no reply."""
 
@@ -91,9 +106,11 @@ class FaultKind(StrEnum):
     REQUEST = "request"
     """The model will never answer this request, but may answer others: its row is unscored."""
     REFUSED = "refused"
-    """The server refuses the request without blaming the row: where it refuses all of them, the settings are wrong."""
+    """The server refuses the request without a known reason: its row or the settings are wrong."""
+    DENIED = "denied"
+    """The server denies access (key, model, address, a gateway's budget): for every request, or for this one."""
     FATAL = "fatal"
-    """No request will be answered (wrong key, unknown model, no money): sending stops."""
+    """No request will be answered: sending stops."""
 
 
 class Fault(Exception):  # noqa: N818 - a value that is raised: the caller decides how to continue
@@ -109,6 +126,18 @@ class Fault(Exception):  # noqa: N818 - a value that is raised: the caller decid
         self.reason = reason
         self.detail = detail
         self.retry_after = retry_after
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether a later reply has to show that this row is refused, and not every one."""
+        return self.kind in (FaultKind.REFUSED, FaultKind.DENIED)
+
+    def settle(self) -> None:
+        """Make the fault the row's: the server has answered a later request. Its reason then has the provider's words."""
+        self.kind = FaultKind.REQUEST
+        words = _NUMBER.sub("…", self.detail)
+        if words and words not in self.reason:
+            self.reason = f"{self.reason}: {words if len(words) <= _MAX_WORDS else words[:_MAX_WORDS] + '…'}"
 
 
 class BudgetReached(Exception):  # noqa: N818 - not an error: a limit that was kept

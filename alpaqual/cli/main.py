@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from typing import Any
 
@@ -19,7 +20,14 @@ from alpaqual.cli.report import report
 from alpaqual.cli.rows import rows
 from alpaqual.cli.run import run
 from alpaqual.cli.schema import schema
-from alpaqual.errors import EXIT_STAGE, AlpaqualError, RecipeError
+from alpaqual.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_STAGE,
+    EXIT_TERMINATED,
+    AlpaqualError,
+    RecipeError,
+    Terminated,
+)
 
 
 class _Commands(click.Group):
@@ -31,8 +39,8 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise click.Abort from None
+        except KeyboardInterrupt as error:
+            raise click.Abort from error
         except BrokenPipeError:
             # The reader of the output closed it: discard the rest, and exit as on SIGPIPE.
             discard = os.open(os.devnull, os.O_WRONLY)
@@ -50,7 +58,7 @@ def cli() -> None:
     """Decide which instruction-tuning rows to train on, and show why.
 
     Exit codes: 0 the data is good (warnings allowed), 1 the data is not good, 2 the recipe is wrong, 3 this machine lacks
-    something, 4 a stage failed (finished work is kept; run again to resume).
+    something, 4 a stage failed (finished work is kept; run again to resume), 130 Control-C, 143 SIGTERM.
     """
 
 
@@ -73,20 +81,28 @@ def _print_error(error: AlpaqualError) -> None:
         click.echo(visible(" ".join(line.split("\n")).replace("\r", " ")), err=True)
 
 
+def _terminate(_number: int, _frame: object) -> None:
+    """Stop as on Control-C. A second SIGTERM ends the process at once."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise Terminated
+
+
 def main() -> None:
     """Run the command line and exit the process."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Files and pipes get UTF-8; a terminal that cannot show a character gets its escape.
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
         click.echo("stopped; finished work is kept, run again to resume", err=True)
-        sys.exit(130)
+        terminated = any(isinstance(each, Terminated) for each in (error, error.__cause__))
+        sys.exit(EXIT_TERMINATED if terminated else EXIT_INTERRUPTED)
     except AlpaqualError as error:
         _print_error(error)
         sys.exit(error.exit_code)

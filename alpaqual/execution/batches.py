@@ -37,12 +37,15 @@ async def fetch_batches(
     client = loop.client
     timing = BatchTiming(poll=settings.poll_seconds, patience=max(BatchTiming().patience, settings.patience_seconds))
     budget = Budget(client.budget.price.discounted(BATCH_DISCOUNT), client.budget.limits)
-    batches = BatchClient(model, client.ledger, budget, folder, timing)
+    batches = BatchClient(model, client.ledger, budget, folder, timing, client.refused)
     client.batch_faults = {}
     try:
         with single_process(folder):
             while requests := _peek(loop.next_request(item) for item in items()):
                 client.batch_faults |= await batches.send(requests)
+                if batches.refusals.answered:
+                    # The pilot's refusals, of single requests.
+                    client.settle_all()
     except (Fault, BudgetReached) as cause:
         raise loop.explained(cause) from None
     finally:

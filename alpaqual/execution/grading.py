@@ -109,14 +109,14 @@ class Grading:
             "again_digest": hashlib.sha256("".join(sorted(missing)).encode()).hexdigest(),
         }
 
-    async def grade_rows(self, condition: str, watch: Watcher | None = None) -> None:
-        """Grade the rows that meet a condition (SQL).
+    async def grade_rows(self, condition: str, watch: Watcher | None = None, *, last: bool = True) -> None:
+        """Grade the rows that meet a condition (SQL); `last` where no other rows follow.
 
         Raises StageError where sending had to stop, StoreError where a reply cannot be kept, KeyboardInterrupt.
         """
         on_progress = None if watch is None else lambda: watch(self.progress())
         items = stream(self.engine, f"{self.only} AND {condition}", turns=self.turns, skipped=self.sink.skip)
-        await self.loop.process(items, self.sink, on_progress)
+        await self.loop.process(items, self.sink, on_progress, last=last)
 
     async def grades(self, rows: Sequence[Row], repeat: int = 0) -> list[Grade]:
         """The grades of a few rows, in their order, without storing them. Raises what `grade_rows` does."""

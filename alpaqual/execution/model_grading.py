@@ -82,7 +82,7 @@ async def _grade(
     if golden is not None and grader.live:
         facts["golden"] = await golden_facts(grading, known, golden)
     # Single requests also in batch mode, so that a prompt without scores is found in minutes, not in a day.
-    await grading.grade_rows(PILOT_ROWS, options.watch)
+    await grading.grade_rows(PILOT_ROWS, options.watch, last=False)
     check_pilot(grading, grader)
     if grader.live and grader.health.repeats is not None:
         facts["repeats"] = await repeats_facts(grading, grader.health.repeats)

@@ -16,6 +16,7 @@ from alpaqual.recipe.recipe import Recipe
 from alpaqual.recipe.yaml_nodes import Path as Place
 from alpaqual.registry import find
 from alpaqual.store.ledger import Ledger, Recording
+from alpaqual.store.refused import REFUSED, RefusedFile
 from alpaqual.values import Endpoint, Reply, Request
 
 _LOCAL_QUEUE = 4
@@ -59,7 +60,11 @@ def open_client(
     if not settings.live:
         ledger = Recording(recipe.folder / settings.model_name)
     offline = options.offline and settings.live
-    return InferenceClient(model, ledger, RateLimiter(rate_limits(settings)), budget, offline=offline)
+    refused = None
+    if settings.live and not settings.plugin.LOCAL:
+        refused = RefusedFile(ledger.path / REFUSED, settings.base_url)
+    limiter = RateLimiter(rate_limits(settings))
+    return InferenceClient(model, ledger, limiter, budget, offline=offline, refused=refused)
 
 
 def open_model(settings: ModelSettings, folder: Path, *, offline: bool = False) -> Model:

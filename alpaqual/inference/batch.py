@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from alpaqual.contracts import BatchModel, BatchState, Ledger
+from alpaqual.contracts import BatchModel, BatchState, Ledger, RefusedRequests
 from alpaqual.errors import Fault, FaultKind
 from alpaqual.inference.batch_state import Batch, delete_batch, read_batches, write_batch
 from alpaqual.inference.budget import Budget
 from alpaqual.inference.client import Usage, clean
-from alpaqual.inference.rate_limiter import backoff
+from alpaqual.inference.rate_limiter import backoff, raise_beyond
+from alpaqual.inference.refusals import Refusals
 from alpaqual.llm._faults import keys_digest
 from alpaqual.values import Reply, Request
 
@@ -28,8 +29,6 @@ _MAX_BYTES = 32_000_000
 """JSON of one batch's requests, which stay in memory until they are answered. Both providers allow more."""
 _MAX_RUNNING = 8
 _MAX_LOST_IN_A_ROW = 5
-_MIN_REFUSED = 5
-"""A batch of at least this many requests that are all refused stops the run."""
 _RETRIED = (FaultKind.TRANSIENT, FaultKind.THROTTLED)
 
 
@@ -54,14 +53,22 @@ class BatchClient:
     """
 
     def __init__(
-        self, model: BatchModel, ledger: Ledger, budget: Budget, folder: Path, timing: BatchTiming | None = None
+        self,
+        model: BatchModel,
+        ledger: Ledger,
+        budget: Budget,
+        folder: Path,
+        timing: BatchTiming | None = None,
+        refused: RefusedRequests | None = None,
     ) -> None:
-        """`budget` has the discounted price; `folder` is for the state files."""
+        """`budget` has the discounted price; `folder` is for the state files; `refused` takes requests refused for good."""
         self.model = model
         self.ledger = ledger
         self.budget = budget
         self.folder = folder
         self.timing = timing or BatchTiming()
+        self.refused = refused
+        self.refusals = Refusals()
         self.usage = Usage()
         self.received: set[str] = set()
         """Keys of the replies that batches brought."""
@@ -271,11 +278,31 @@ class BatchClient:
         faults = [self.faults[key] for key in batch.keys if key in self.faults]
         self.usage.faults += len(faults)
         fatal = next((fault for fault in faults if fault.kind is FaultKind.FATAL), None)
-        refused = [fault for fault in faults if fault.kind is FaultKind.REFUSED]
-        if fatal is None and len(refused) == len(batch.keys) >= _MIN_REFUSED:
-            fatal = refused[0]
         if fatal is not None:
-            raise Fault(FaultKind.FATAL, fatal.reason, fatal.detail)
+            raise fatal
+        self._judge(batch)
+        for key in batch.keys:
+            fault = self.faults.get(key)
+            if self.refused is not None and fault is not None and fault.kind is FaultKind.REQUEST:
+                self.refused.add(key, batch.model, fault)
+
+    def _judge(self, batch: Batch) -> None:
+        """Settle the refusals of a batch that has replies. Raises Fault, FATAL, where they concern every request.
+
+        Requests count in the order in which they were sent: a provider's results are in any order.
+        """
+        for key in batch.keys:
+            number, fault = self.refusals.count_sent(), self.faults.get(key)
+            if fault is None:
+                self._settle(number)
+            elif fault.unsettled:
+                self.refusals.add(key, batch.model, fault)
+        if any(key not in self.faults for key in batch.keys):
+            self._settle(self.refusals.sent + 1)
+
+    def _settle(self, number: int) -> None:
+        for refusal in self.refusals.settle(number):
+            refusal.fault.settle()
 
     async def _resend_lost(self, batch: Batch, fault: Fault) -> None:
         """Queue the requests of a batch that the provider lost or could not take.
@@ -327,7 +354,8 @@ class BatchClient:
                 await self._wait_before_retry(fault, attempt, started)
 
     async def _wait_before_retry(self, fault: Fault, attempt: int, started: float) -> None:
-        """Sleep before a retry. Raises Fault, FATAL, after more than `patience` of nothing but faults."""
+        """Sleep before a retry. Raises Fault, FATAL, after more than `patience` of nothing but faults, or where it is asked for."""
+        raise_beyond(fault, self.timing.patience)
         failing = _now() - started
         if failing > self.timing.patience:
             raise Fault(FaultKind.FATAL, f"no answer for {failing:.0f} s", f"the last fault was: {fault}")

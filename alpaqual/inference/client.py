@@ -6,10 +6,11 @@ import asyncio
 import time
 from dataclasses import dataclass, replace
 
-from alpaqual.contracts import Ledger, Model
+from alpaqual.contracts import Ledger, Model, RefusedRequests
 from alpaqual.errors import BudgetReached, Fault, FaultKind
 from alpaqual.inference.budget import Budget
 from alpaqual.inference.rate_limiter import RateLimiter, backoff
+from alpaqual.inference.refusals import Refusal, Refusals
 from alpaqual.values import Reply, Request, replace_surrogates
 
 TIMEOUT = "timeout"
@@ -23,8 +24,6 @@ _HEALTH_CHECK_SECONDS = 1.0
 _CLAIM_POLL_SECONDS = 0.05
 _CLAIM_TIMEOUT_SECONDS = 300.0
 """How long another process may hold a claim before this one sends the same request."""
-_MAX_REFUSED_FIRST = 5
-"""Stop when the first requests are all refused: the settings are wrong, not the rows."""
 
 
 @dataclass
@@ -64,13 +63,23 @@ class InferenceClient:
     """
 
     def __init__(
-        self, model: Model, ledger: Ledger, rate_limiter: RateLimiter, budget: Budget, *, offline: bool = False
+        self,
+        model: Model,
+        ledger: Ledger,
+        rate_limiter: RateLimiter,
+        budget: Budget,
+        *,
+        offline: bool = False,
+        refused: RefusedRequests | None = None,
     ) -> None:
+        """`refused` has the requests that were refused for good, and takes new ones; without it, they are sent again."""
         self.model = model
         self.ledger = ledger
         self.rate_limiter = rate_limiter
         self.budget = budget
         self.offline = offline
+        self.refused = refused
+        self.refusals = Refusals()
         self.batch_faults: dict[str, Fault] | None = None
         """Faults of requests that were sent in batches, by key. Once it is set, no request is sent one at a time."""
         self.new_from_batch: set[str] = set()
@@ -78,7 +87,6 @@ class InferenceClient:
         self.usage = Usage()
         self.models: dict[str, None] = {}
         """Ids of the models that answered, in order of their first reply."""
-        self._refused = 0
         self._health_lock = asyncio.Lock()
         self._health_checked_at = -_HEALTH_CHECK_SECONDS
         self._healthy = True
@@ -96,6 +104,8 @@ class InferenceClient:
             return self._count_reused(await asyncio.shield(same))
         if (known := self._from_ledger(key)) is not None:
             return known
+        if (refusal := self.refusal(key)) is not None:
+            raise refusal
         if self.batch_faults is not None:
             raise self.batch_faults.get(key) or Fault(FaultKind.TRANSIENT, "not answered in the batch")
         if self.offline:
@@ -114,6 +124,32 @@ class InferenceClient:
             self.ledger.release(key)
             future.cancel()
             del self._in_flight[key]
+
+    def refusal(self, key: str) -> Fault | None:
+        """The fault of a request that was refused for good, in this run or an earlier one."""
+        return None if self.refused is None else self.refused.get(key)
+
+    def settle_all(self, number: int | None = None) -> None:
+        """Make refusals the rows': those from before request `number` was sent, or (None) all."""
+        for refusal in self.refusals.settle(self.refusals.sent + 1 if number is None else number):
+            self._settle(refusal)
+
+    def settle_refused(self) -> None:
+        """At the end of a run: make what was refused without a known reason the rows', where the model has replied before."""
+        if self.refusals.answered or self.usage.calls_reused:
+            for refusal in self.refusals.settle_refused():
+                self._settle(refusal)
+
+    def _settle(self, refusal: Refusal) -> None:
+        # A denied request is refused now, perhaps not tomorrow: only this run passes over it.
+        final = refusal.fault.kind is FaultKind.REFUSED
+        refusal.fault.settle()
+        if final:
+            self._remember(refusal.key, refusal.model, refusal.fault)
+
+    def _remember(self, key: str, model: str, fault: Fault) -> None:
+        if self.refused is not None:
+            self.refused.add(key, model, fault)
 
     def _from_ledger(self, key: str) -> Reply | None:
         reply = self.ledger.get(key)
@@ -149,7 +185,8 @@ class InferenceClient:
                 return await self._send_once(request, key)
             except Fault as fault:
                 self.usage.faults += 1
-                self._raise_if_final(fault)
+                if fault.kind not in (FaultKind.THROTTLED, FaultKind.TRANSIENT):
+                    raise
                 if self.rate_limiter.closed.is_set():
                     raise
                 self.rate_limiter.record_fault(fault)
@@ -180,16 +217,17 @@ class InferenceClient:
     async def _send_once(self, request: Request, key: str) -> Reply:
         """Send a request once; its reply is in the ledger before it is returned."""
         await self.rate_limiter.acquire(self.budget.tokens.input_tokens(request))
+        number = self.refusals.count_sent()
         try:
             reply = await self._complete(request)
         except Fault as fault:
-            if fault.kind is FaultKind.FATAL:
-                # Before the release below admits the next request.
-                self.rate_limiter.close()
+            # Before the release below admits the next request.
+            self._judge(fault, request, key)
             raise
         finally:
             self.rate_limiter.release()
         self.rate_limiter.record_success()
+        self.settle_all(number)
         self.ledger.add(key, reply, request.model)
         self.usage.add_call(reply)
         self.models[reply.model] = None
@@ -206,15 +244,18 @@ class InferenceClient:
             raise
         return replace(reply, cost_usd=self.budget.settle(reserved, request, reply))
 
-    def _raise_if_final(self, fault: Fault) -> None:
-        """Raise Fault where a retry would not help: it ends the request, or (FATAL) all requests."""
-        if fault.kind in (FaultKind.THROTTLED, FaultKind.TRANSIENT):
-            return
-        if fault.kind is FaultKind.REFUSED and not self.rate_limiter.succeeded:
-            self._refused += 1
-            if self._refused >= _MAX_REFUSED_FIRST:
-                raise Fault(FaultKind.FATAL, fault.reason, f"{fault.detail} (the first {self._refused} requests)")
-        raise fault
+    def _judge(self, fault: Fault, request: Request, key: str) -> None:
+        """Keep a refusal. Raises Fault, FATAL, where it shows that every request is refused; no more are then sent."""
+        if fault.kind is FaultKind.REQUEST:
+            self._remember(key, request.model, fault)
+        try:
+            if fault.unsettled:
+                self.refusals.add(key, request.model, fault)
+            if fault.kind is FaultKind.FATAL:
+                raise fault
+        except Fault:
+            self.rate_limiter.close()
+            raise
 
 
 def clean(reply: Reply) -> Reply:

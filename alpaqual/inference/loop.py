@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from alpaqual.amounts import dollars
-from alpaqual.errors import BudgetReached, Fault, FaultKind, StageError, StoreError
+from alpaqual.errors import BudgetReached, Fault, FaultKind, StageError, StoreError, Terminated
 from alpaqual.inference.client import InferenceClient
 from alpaqual.values import Reply, Request
 
@@ -65,8 +65,7 @@ class Outcome(Generic[Result]):
     @property
     def retry(self) -> bool:
         """Whether the next run may get a reply."""
-        retried = (FaultKind.TRANSIENT, FaultKind.THROTTLED, FaultKind.FATAL)
-        return self.fault is not None and self.fault.kind in retried
+        return self.fault is not None and self.fault.kind is not FaultKind.REQUEST
 
 
 class Sink(Protocol[Item_contra, Result]):
@@ -100,13 +99,19 @@ class InferenceLoop(Generic[Item, Result]):
         """Ids of the items that the next run asks about again; a repeat has its number behind the id."""
         self.stopped: BaseException | None = None
         self.started = time.monotonic()
+        self._unsettled: list[tuple[Item, Outcome[Result]]] = []
         self._without_reply_in_a_row = 0
         self._flushed_at = self._progress_at = self.started
 
     async def process(
-        self, items: Iterable[Item], sink: Sink[Item, Result], on_progress: Callable[[], None] | None = None
+        self,
+        items: Iterable[Item],
+        sink: Sink[Item, Result],
+        on_progress: Callable[[], None] | None = None,
+        *,
+        last: bool = True,
     ) -> None:
-        """Send every item's requests and add its outcome to the sink.
+        """Send every item's requests and add its outcome to the sink; `last` where no more items follow.
 
         Raises StageError where sending had to stop, StoreError where a reply cannot be kept, KeyboardInterrupt.
         """
@@ -116,6 +121,9 @@ class InferenceLoop(Generic[Item, Result]):
         workers = [asyncio.create_task(self._work(shared, sink, on_progress)) for _ in range(count)]
         with self._interruptible(workers):
             await asyncio.gather(*workers, return_exceptions=True)
+        if last and not self.is_stopped():
+            self.client.settle_refused()
+            self._keep_settled(sink, every=True)
         self.client.ledger.flush()
         sink.write()
         self._raise_stop()
@@ -176,7 +184,8 @@ class InferenceLoop(Generic[Item, Result]):
     def next_request(self, item: Item) -> Request | None:
         """The request that an item still needs, given the ledger; None where it is complete or got a fault in a batch."""
         *_, (key, request, reply) = self.requests(self.task.request(item))
-        return None if reply is not None or key in (self.client.batch_faults or {}) else request
+        known = reply is not None or key in (self.client.batch_faults or {}) or self.client.refusal(key) is not None
+        return None if known else request
 
     def original_cost(self, requests: Iterable[Request]) -> float:
         """Cost in US dollars of the ledger's replies to these first requests and their follow-ups, when first bought."""
@@ -220,10 +229,25 @@ class InferenceLoop(Generic[Item, Result]):
                 outcome = await self.outcome(item)
                 if self.is_stopped() and outcome.retry:
                     return
-                self._keep(item, outcome, sink)
+                if outcome.fault is not None and outcome.fault.unsettled:
+                    self._unsettled.append((item, outcome))
+                else:
+                    self._keep(item, outcome, sink)
+                self._keep_settled(sink)
                 await self._housekeeping(on_progress)
         except Exception as error:
             self.stop(error)
+
+    def _keep_settled(self, sink: Sink[Item, Result], *, every: bool = False) -> None:
+        """Keep the outcomes whose refusal is settled, and with `every` also the others, which the next run asks again."""
+        if not self._unsettled:
+            return
+        waiting, self._unsettled = self._unsettled, []
+        for item, outcome in waiting:
+            if every or outcome.fault is None or not outcome.fault.unsettled:
+                self._keep(item, outcome, sink)
+            else:
+                self._unsettled.append((item, outcome))
 
     def _keep(self, item: Item, outcome: Outcome[Result], sink: Sink[Item, Result]) -> None:
         self.done += 1
@@ -258,23 +282,29 @@ class InferenceLoop(Generic[Item, Result]):
 
     @contextlib.contextmanager
     def _interruptible(self, tasks: Sequence[asyncio.Task[Any]]) -> Iterator[None]:
-        """Handle Control-C: the first stops sending and waits for requests in flight, the second cancels them."""
+        """Handle Control-C and SIGTERM: the first stops sending and waits for requests in flight, the second cancels them."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
-        def interrupt() -> None:
+        def interrupt(cause: BaseException) -> None:
             if not self.is_stopped():
-                self.stop(KeyboardInterrupt())
+                self.stop(cause)
             else:
                 for task in tasks:
                     task.cancel()
 
         loop = asyncio.get_running_loop()
+        causes = {signal.SIGINT: KeyboardInterrupt(), signal.SIGTERM: Terminated()}
+        before = {number: signal.getsignal(number) for number in causes}
         with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(signal.SIGINT, interrupt)
+            for number, cause in causes.items():
+                loop.add_signal_handler(number, interrupt, cause)
         try:
             yield
         finally:
             with contextlib.suppress(NotImplementedError):
-                loop.remove_signal_handler(signal.SIGINT)
+                for number in causes:
+                    loop.remove_signal_handler(number)
+                    # asyncio restores Python's default, not the handler from before.
+                    signal.signal(number, before[number] or signal.SIG_DFL)

@@ -33,7 +33,7 @@ class RateLimits:
 
 
 class RateLimiter:
-    """Admits requests; the first one alone, so that a wrong key or model name costs one request.
+    """Admits requests; one at a time until the first reply, so that a wrong key or model name costs few.
 
     Additive increase, multiplicative decrease: a 429 multiplies the concurrency by 0.7 and pauses all requests for as long as
     the server asks; each success raises it a little. After a series of faults the client checks the server's health; while
@@ -127,8 +127,9 @@ class RateLimiter:
     def record_fault(self, fault: Fault) -> None:
         """Count a fault that a retry may pass.
 
-        Raises Fault, FATAL, where the server has throttled every request for longer than patience.
+        Raises Fault, FATAL, where the server has throttled every request for longer than patience, or asks to wait for longer.
         """
+        raise_beyond(fault, self.limits.patience)
         now = _now()
         if not self.faults_in_a_row and not self.throttled_in_a_row:
             self.failing_since = now
@@ -187,6 +188,14 @@ class RateLimiter:
 
     def _pause(self, seconds: float) -> None:
         self.paused_until = max(self.paused_until, _now() + seconds)
+
+
+def raise_beyond(fault: Fault, patience: float) -> None:
+    """Raise Fault, FATAL, where a server asks to wait for more seconds than the recipe's patience."""
+    wait = fault.retry_after
+    if wait is not None and wait > patience:
+        asked = f"the server asks to wait {wait:,.0f} s, longer than patience_seconds ({patience:g})"
+        raise Fault(FaultKind.FATAL, asked, f"{fault}")
 
 
 def backoff(attempt: int) -> float:

@@ -4,41 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 import hashlib
 import json
-import math
 import os
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from alpaqual.errors import Fault, FaultKind, MachineError
+from alpaqual.llm._fault_lines import KEY_REFUSED, NO_STATUS, NOT_FOUND, STATUSES, UNFINISHED, line_of
+from alpaqual.llm._pauses import pause_of
 from alpaqual.values import Endpoint
 
-_NO_MONEY = ("insufficient_quota", "billing", "credit balance")
-_NO_MONEY_400 = ("credit balance is too low", "billing_hard_limit_reached")
-"""Only these in a 400, whose message may quote the row."""
-_ROW_ERRORS = (
-    "context_length",
-    "context length",
-    "context_size",
-    "context size",
-    "context limit",
-    "context window",
-    "string_above_max",
-    "content_filter",
-    "content filter",
-    "content_policy",
-    "content policy",
-    "invalid_prompt",
-    "prompt is too long",
-    "too large",
-)
-_NOT_FOUND = "the model or the address does not exist"
-_TRANSIENT = (408, 409, 425)
 _MESSAGE_KEYS = ("code", "type", "message", "detail")
+_CODE_KEYS = ("code", "type", "status", "reason", "error_type")
+_STATUS_KEYS = ("code", "status", "status_code", "statusCode", "raw_status_code")
 
 
 def key_of(endpoint: Endpoint, variable: str) -> str:
@@ -54,7 +34,6 @@ def key_of(endpoint: Endpoint, variable: str) -> str:
     return key or "none"
 
 
-_KEY_REFUSED = "the key is refused"
 _DOWN = ("no connection", "timeout", "server error 502", "server error 503", "server error 504")
 """Faults that show that the server is down: no response, or one of a proxy in front of it."""
 _HEALTH_CHECK_SECONDS = 10.0
@@ -135,9 +114,9 @@ class Calls:
         package = self.package
         if isinstance(error, package.APIStatusError):
             fault = fault_of_status(error.status_code, error.body, error.response.headers)
-            if fault.reason == _KEY_REFUSED and self.key == "none" and self.variable:
+            if fault.reason == KEY_REFUSED and self.key == "none" and self.variable:
                 fault = Fault(fault.kind, fault.reason, f"none was sent, export {self.variable}=…: {fault.detail}")
-            elif fault.reason == _NOT_FOUND:
+            elif fault.reason == NOT_FOUND:
                 fault = Fault(fault.kind, fault.reason, f"{self.address}: {fault.detail}")
             return self.without_key(fault)
         if isinstance(error, package.APITimeoutError | TimeoutError):
@@ -164,58 +143,83 @@ class Calls:
 
 
 def fault_of_status(status: int, body: object, headers: Mapping[str, str]) -> Fault:
-    """The fault of an HTTP status, by the message of its body."""
-    message = message_of(body)
-    lower = message.lower()
-    if _no_money(status, lower):
-        return Fault(FaultKind.FATAL, "no money is left with the provider", message)
-    if status in (401, 403):
-        return Fault(FaultKind.FATAL, _KEY_REFUSED, message)
-    if status == 404:
-        return Fault(FaultKind.FATAL, _NOT_FOUND, message)
-    if status == 429 and "request too large" in lower:
-        # More tokens than the limit per minute: a retry does not help.
-        return Fault(FaultKind.REQUEST, "refused by the server (429)", message)
-    if status in (429, 529):
-        return Fault(
-            FaultKind.THROTTLED, "rate limit" if status == 429 else "overloaded", message, retry_after(headers)
-        )
-    if status >= 500 or status in _TRANSIENT:
-        return Fault(FaultKind.TRANSIENT, f"server error {status}", message, retry_after(headers))
-    if status == 413 or any(sign in lower for sign in _ROW_ERRORS):
-        return Fault(FaultKind.REQUEST, f"refused by the server ({status})", message)
-    return Fault(FaultKind.REFUSED, f"refused by the server ({status})", message)
+    """The fault of an HTTP status (0 where there is none), by code and message of its body."""
+    message, codes = message_of(body), codes_of(body)
+    line = line_of(status, codes, message.lower())
+    waits = line.kind in (FaultKind.THROTTLED, FaultKind.TRANSIENT)
+    pause = pause_of(headers, error_of(body), message) if waits else None
+    return Fault(line.kind, line.reason.format(status=status or "200"), message, pause)
+
+
+def fault_in_reply(answer: Mapping[str, Any]) -> Fault | None:
+    """The fault of an error that a server sent with status 200, as gateways do; None where the reply has no error."""
+    choices = answer.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    for part in (answer, first):
+        if isinstance(part, Mapping) and part.get("error"):
+            return fault_of_status(status_in(part), part, {})
+    if "choices" not in answer and "content" not in answer and answer.get("message") and answer.get("code"):
+        # DashScope and Mistral write code and message without "error".
+        return fault_of_status(status_in(answer), answer, {})
+    return None
+
+
+def raise_unfinished(finish: str, text: str) -> None:
+    """Raise Fault where a model ended its reply for a reason of `UNFINISHED`, as its start in a lower-case word."""
+    for start, (kind, reason) in UNFINISHED.items():
+        if finish.lower().startswith(start):
+            raise Fault(kind, reason, text)
+
+
+def status_in(body: object) -> int:
+    """The HTTP status that an error names, itself or by its code; NO_STATUS where there is none."""
+    error = error_of(body)
+    for key in _STATUS_KEYS:
+        text = str(error.get(key))
+        if text.isdecimal() and 400 <= int(text) < 600:
+            return int(text)
+    return next((STATUSES[code] for code in codes_of(body) if code in STATUSES), NO_STATUS)
+
+
+def error_of(body: object) -> Mapping[str, Any]:
+    """The object that describes an error: {"error": …}, a list of one (Gemini), or the body itself.
+
+    A message that is JSON itself, as some gateways pass it on, is read too. A text becomes {"message": text}.
+    """
+    if isinstance(body, list):
+        body = body[0] if body else {}
+    error: Any = body.get("error") or body if isinstance(body, Mapping) else body
+    if not isinstance(error, Mapping):
+        return {"message": error} if error else {}
+    message = error.get("message")
+    if isinstance(message, str) and message.lstrip().startswith("{"):
+        with contextlib.suppress(ValueError, RecursionError):
+            inner = json.loads(message)
+            if isinstance(inner, Mapping) and inner != error:
+                return {**error, **error_of(inner)}
+    return error
+
+
+def codes_of(body: object) -> list[str]:
+    """Every code and type of an error, in lower case, those of its inner parts too."""
+    error = error_of(body)
+    details = error.get("details")
+    parts = [error, error.get("innererror"), error.get("metadata"), *(details if isinstance(details, list) else ())]
+    found = [part.get(key) for part in parts if isinstance(part, Mapping) for key in _CODE_KEYS]
+    return [str(code).lower() for code in found if isinstance(code, str | int)]
 
 
 def lost_batch(fault: Fault) -> Fault:
     """The fault of a call about a batch; REQUEST where the batch does not exist, so that its requests are sent again."""
-    return Fault(FaultKind.REQUEST, "no such batch", fault.detail) if fault.reason == _NOT_FOUND else fault
-
-
-def _no_money(status: int, lower: str) -> bool:
-    signs = {429: _NO_MONEY, 400: _NO_MONEY_400, 403: _NO_MONEY_400}.get(status, ())
-    return status == 402 or any(sign in lower for sign in signs)
+    return Fault(FaultKind.REQUEST, "no such batch", fault.detail) if fault.reason == NOT_FOUND else fault
 
 
 def message_of(body: object) -> str:
     """Code and message of an error's body, on one line."""
-    error: Any = body.get("error", body) if isinstance(body, Mapping) else body
-    if isinstance(error, Mapping):
-        error = ": ".join(str(error[key]) for key in _MESSAGE_KEYS if error.get(key))
-    return " ".join(str(error or "").split())
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the server asks to wait; None where it does not."""
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        with contextlib.suppress(KeyError, ValueError):
-            seconds = float(headers[name]) / unit
-            if math.isfinite(seconds):
-                return max(0.0, seconds)
-    with contextlib.suppress(ValueError, TypeError):
-        until = parsedate_to_datetime(headers.get("retry-after", "")) - datetime.datetime.now(datetime.UTC)
-        return max(0.0, until.total_seconds())
-    return None
+    error = error_of(body)
+    said = {key: error[key] for key in _MESSAGE_KEYS if error.get(key)}
+    raw = (error.get("metadata") or {}).get("raw") if isinstance(error.get("metadata"), Mapping) else None
+    return " ".join(": ".join(str(each) for each in [*said.values(), *([raw] if raw else [])]).split())
 
 
 def count_of(usage: object, name: str) -> int | None:

@@ -11,7 +11,16 @@ from urllib.parse import quote
 
 from alpaqual.contracts import BatchState
 from alpaqual.errors import Fault, FaultKind
-from alpaqual.llm._faults import Calls, count_of, fault_of_status, key_of, keys_digest
+from alpaqual.llm._faults import (
+    Calls,
+    count_of,
+    fault_in_reply,
+    fault_of_status,
+    key_of,
+    keys_digest,
+    raise_unfinished,
+    status_in,
+)
 from alpaqual.values import Endpoint, Reply, Request
 
 KEY = "ANTHROPIC_API_KEY"
@@ -26,17 +35,6 @@ _SKEW = 120.0
 _SAMPLING_VERSION = "2023-06-01"
 """The last version of the API that accepts a temperature; later ones refuse it."""
 _LABEL = re.compile(r".*\.(?P<sent>\d+)\.(?P<count>\d+)\.(?P<digest>[0-9a-f]+)")
-_STATUSES = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "timeout_error": 504,
-    "overloaded_error": 529,
-}
 
 
 class Plugin:
@@ -88,6 +86,9 @@ class Plugin:
 
     def reply(self, answer: Mapping[str, Any]) -> Reply:
         """The reply in a message. Raises Fault where the JSON is not a message."""
+        if (fault := fault_in_reply(answer)) is not None:
+            raise self.calls.without_key(fault)
+        raise_unfinished(str(answer.get("stop_reason") or ""), "")
         blocks = answer.get("content")
         if not isinstance(blocks, list):
             raise Fault(FaultKind.TRANSIENT, "broken reply", "no content in the message")
@@ -195,8 +196,7 @@ class Plugin:
                 return fault
         if kind == "errored":
             body = result.get("error") or {}
-            error = body.get("error") or {}
-            return self.calls.without_key(fault_of_status(_STATUSES.get(str(error.get("type")), 500), body, {}))
+            return self.calls.without_key(fault_of_status(status_in(body) or 500, body, {}))
         reason = {"expired": "expired in the batch", "canceled": "cancelled with the batch"}.get(str(kind))
         return Fault(FaultKind.TRANSIENT, reason or "not answered in the batch")
 

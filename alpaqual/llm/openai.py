@@ -9,7 +9,15 @@ from urllib.parse import quote
 
 from alpaqual.contracts import BatchState
 from alpaqual.errors import Fault, FaultKind
-from alpaqual.llm._faults import Calls, count_of, fault_of_status, key_of, message_of
+from alpaqual.llm._faults import (
+    Calls,
+    count_of,
+    fault_in_reply,
+    fault_of_status,
+    key_of,
+    message_of,
+    raise_unfinished,
+)
 from alpaqual.values import Endpoint, Reply, Request
 
 KEY = "OPENAI_API_KEY"
@@ -70,11 +78,14 @@ class Plugin:
 
     def reply(self, answer: Mapping[str, Any]) -> Reply:
         """The reply in a completion. Raises Fault where the JSON is not a completion."""
+        if (fault := fault_in_reply(answer)) is not None:
+            raise self.calls.without_key(fault)
         choices = answer.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
         message = choice.get("message") if isinstance(choice, Mapping) else None
-        if not isinstance(message, Mapping):
+        if not isinstance(choice, Mapping) or not isinstance(message, Mapping):
             raise Fault(FaultKind.TRANSIENT, "broken reply", "no choice in the completion")
+        raise_unfinished(str(choice.get("finish_reason") or ""), str(message.get("content") or ""))
         text = message.get("content") or message.get("refusal") or ""
         if not isinstance(text, str):
             raise Fault(FaultKind.TRANSIENT, "broken reply", "the content is not text")

@@ -143,7 +143,7 @@ def test_a_wrong_key_stops_before_all_rows_try_it(project: Project, server: Serv
     ask(project, server, 500, "concurrency: 64")
     done = project.command("run", project.recipe)
     assert done.returncode == 4
-    assert requests(server) == 1
+    assert requests(server) == 3
     assert "the key is refused" in done.stderr
     left = "".join(path.read_text(errors="replace") for path in project.folder.rglob("*") if path.is_file())
     assert KEY not in done.stderr + done.stdout + left
@@ -152,7 +152,7 @@ def test_a_wrong_key_stops_before_all_rows_try_it(project: Project, server: Serv
 @pytest.mark.parametrize(
     ("fault", "most", "says"),
     [
-        ("not_found", 1, "does not exist"),
+        ("not_found", 3, "does not exist"),
         ("quota", 1, "no money"),
         ("payment", 1, "no money"),
         ("unsupported", 5, "refused by"),

@@ -236,6 +236,9 @@ class Batches:
             return {"response": None, "error": {"code": code, "message": "This request was not executed."}}
         if kind == "left_out":
             return None
+        if kind in self.settings.kinds:
+            own = self.settings.kinds[kind]
+            return {"response": {"status_code": own["status"], "request_id": "r", "body": own["body"]}, "error": None}
         if is_status(kind):
             status, error = failure(kind, OPENAI)
             return {"response": {"status_code": status, "request_id": "r", "body": error}, "error": None}
@@ -288,6 +291,13 @@ class Batches:
             kind = "expire"
         if kind in _LEFT:
             return {"type": _LEFT[kind]}
+        if kind in self.settings.kinds:
+            own = self.settings.kinds[kind]
+            return (
+                {"type": "succeeded", "message": own["body"]}
+                if own["status"] == 200
+                else {"type": "errored", "error": own["body"]}
+            )
         if is_status(kind):
             return {"type": "errored", "error": failure(kind, ANTHROPIC)[1]}
         return {"type": "succeeded", "message": self.completer.message(kind, ANTHROPIC, body, prompt)}

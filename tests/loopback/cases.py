@@ -30,11 +30,10 @@ FAULTS: list[tuple[str, FaultKind, str]] = [
     ("too_large", FaultKind.REQUEST, "refused by the server (413)"),
     ("unsupported", FaultKind.REFUSED, "refused by the server (400)"),
     ("invalid", FaultKind.REFUSED, "refused by the server (400)"),
-    ("quota", FaultKind.FATAL, "no money is left with the provider"),
     ("payment", FaultKind.FATAL, "no money is left with the provider"),
-    ("unauthorized", FaultKind.FATAL, "the key is refused"),
-    ("forbidden", FaultKind.FATAL, "the key is refused"),
-    ("not_found", FaultKind.FATAL, "the model or the address does not exist"),
+    ("unauthorized", FaultKind.DENIED, "the key is refused"),
+    ("forbidden", FaultKind.DENIED, "the key is refused"),
+    ("not_found", FaultKind.DENIED, "the model or the address does not exist"),
 ]
 
 TEXTS = [

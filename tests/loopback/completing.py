@@ -67,10 +67,18 @@ class Completer:
         if wait:
             return self.refuse("throttle", provider, wait=wait)
         kind = self.kind(prompt, times)
+        if kind in settings.kinds:
+            return self.own(settings.kinds[kind])
         if is_status(kind):
             return self.refuse(kind, provider)
         self.tallies.answered(prompt)
         return self.reply(kind, provider, body, prompt)
+
+    def own(self, answer: dict[str, Any]) -> Answer:
+        """An answer of the settings' own."""
+        headers = "".join(f"{name}: {value}\r\n" for name, value in answer.get("headers", {}).items())
+        body = answer.get("body", {})
+        return Answer(answer["status"], body.encode() if isinstance(body, str) else msgspec.json.encode(body), headers)
 
     def reply(self, kind: str, provider: str, body: dict[str, Any], prompt: str) -> Answer:
         """A 200, which `kind` may have spoilt."""
@@ -98,6 +106,8 @@ class Completer:
         settings = self.settings
         if settings.all:
             return settings.all
+        if settings.after and sum(self.tallies.answers.values()) >= settings.after[0]:
+            return str(settings.after[1])
         for text, fault in settings.rows.items():
             if text in prompt:
                 if isinstance(fault, str):

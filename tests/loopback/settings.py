@@ -62,6 +62,10 @@ class Settings:
     retry_after: float = 1.0
     retry_after_as: str = "seconds"
     """`seconds`, `ms` (the header retry-after-ms), `date`, or `said: …` for any other text."""
+    kinds: dict[str, Any] = field(default_factory=dict)
+    """Answers of one's own, for `all`, `rows` and `faults`: {"budget": {"status": 400, "body": {…}, "headers": {…}}}."""
+    after: list[Any] = field(default_factory=list)
+    """A kind for every request after a number of replies: [20, "budget"]."""
     words: str = ""
     """What errors say, in place of the usual."""
     reply: str = "{score}\nBecause that is what this row deserves."
@@ -102,7 +106,10 @@ class Settings:
         kinds = [*changes.get("faults", {}), *([changes["all"]] if changes.get("all") else [])]
         for table in ("rows", "paths"):
             kinds += [kind if isinstance(kind, str) else kind[0] for kind in changes.get(table, {}).values()]
-        wrong = [name for name in changes if name not in known] + [kind for kind in kinds if kind not in KINDS]
+        kinds += changes.get("after", [])[1:]
+        own = changes.get("kinds", self.kinds)
+        wrong = [name for name in changes if name not in known]
+        wrong += [kind for kind in kinds if kind not in KINDS and kind not in own]
         if wrong:
             raise ValueError(f"no such setting or kind: {', '.join(map(str, wrong))}")
         for name, value in changes.items():

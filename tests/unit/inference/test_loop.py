@@ -183,8 +183,10 @@ def test_an_unusable_reply_gets_a_follow_up_and_a_missing_one_the_next_run(
     server.settings(rows={})
     server.reset()
     again, usage = judge(server, recipe, 10)
-    assert usage.calls_made == 2
-    assert all(outcome.fault is None for orders in again.written.values() for outcome in orders.values())
+    # What was refused for good is not asked again.
+    assert usage.calls_made == 1
+    faults = [outcome.fault for orders in again.written.values() for outcome in orders.values()]
+    assert [fault.reason for fault in faults if fault is not None] == ["refused by the server (400)"]
 
 
 def test_a_budget_stops_the_loop_with_the_words_of_its_items(server: Server, recipe: Recipe) -> None:

@@ -168,10 +168,25 @@ def test_a_pause_that_was_asked_for_does_not_count_against_patience() -> None:
     async def work() -> None:
         limiter = RateLimiter(RateLimits(8, patience=0.1))
         for _ in range(5):
-            limiter.record_fault(throttled(0.2))
-            await asyncio.sleep(0.2)
+            limiter.record_fault(throttled(0.08))
+            await asyncio.sleep(0.08)
 
     run(work())
+
+
+@pytest.mark.parametrize("kind", [FaultKind.THROTTLED, FaultKind.TRANSIENT])
+def test_a_pause_beyond_patience_ends_it_at_once(kind: FaultKind) -> None:
+    async def work() -> Fault:
+        limiter = RateLimiter(RateLimits(8, patience=120))
+        warm(limiter)
+        with pytest.raises(Fault) as stopped:
+            limiter.record_fault(Fault(kind, "rate limit", "come back tomorrow", 3_600.0))
+        return stopped.value
+
+    fault = run(work())
+    assert fault.kind is FaultKind.FATAL
+    assert "asks to wait 3,600 s, longer than patience_seconds (120)" in str(fault)
+    assert "come back tomorrow" in str(fault)
 
 
 def test_requests_per_minute_are_kept_and_spread() -> None:

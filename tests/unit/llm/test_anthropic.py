@@ -113,4 +113,4 @@ def test_an_ended_batch_with_other_keys_is_not_taken_for_it(server: Server) -> N
 def test_money_that_is_gone_is_not_the_rows_fault(server: Server) -> None:
     server.settings(all="invalid", words="Your credit balance is too low to access the Anthropic API")
 
-    assert fault_of(ANTHROPIC.plugin(server)).kind is FaultKind.FATAL
+    assert fault_of(ANTHROPIC.plugin(server)).kind is FaultKind.DENIED

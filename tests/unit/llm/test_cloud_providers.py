@@ -188,7 +188,7 @@ def test_a_wrong_key_costs_no_row(cloud: Cloud, server: Server, monkeypatch: pyt
     monkeypatch.setenv(cloud.key, KEY)
     server.settings(key="another")
 
-    assert fault_of(cloud.plugin(server)).kind is FaultKind.FATAL
+    assert fault_of(cloud.plugin(server)).kind is FaultKind.DENIED
 
 
 def test_no_fault_quotes_the_key(cloud: Cloud, keyed: Server) -> None:
@@ -247,7 +247,7 @@ def test_a_batch_from_beginning_to_end(cloud: Cloud, keyed: Server) -> None:
         ("error", FaultKind.TRANSIENT, "server error 500"),
         ("throttle", FaultKind.THROTTLED, "rate limit"),
         ("no_choice", FaultKind.TRANSIENT, "broken reply"),
-        ("not_found", FaultKind.FATAL, "the model or the address does not exist"),
+        ("not_found", FaultKind.DENIED, "the model or the address does not exist"),
     ],
 )
 def test_what_goes_wrong_in_a_batch(cloud: Cloud, server: Server, kind: str, expected: FaultKind, reason: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from loopback import Server, score_of
-from loopback.cases import KEY, MESSAGES, SCHEMA, asked, complete
+from loopback.cases import KEY, MESSAGES, SCHEMA, asked, complete, fault_of
 from loopback.clouds import OPENAI
 
 from alpaqual.errors import Fault, FaultKind
@@ -59,6 +59,20 @@ def test_openai_itself_knows_the_new_name_of_the_limit(monkeypatch: pytest.Monke
 
     assert words["max_completion_tokens"] == 9
     assert "max_tokens" not in words
+
+
+def test_a_quota_that_is_used_up_ends_it(server: Server) -> None:
+    server.settings(all="quota")
+
+    fault = fault_of(OPENAI.plugin(server))
+
+    assert (fault.kind, fault.reason) == (FaultKind.FATAL, "no money is left with the provider")
+
+
+def test_a_rate_limit_that_speaks_of_billing_is_one(server: Server) -> None:
+    server.settings(all="throttle", words="Rate limit reached. See the billing page to raise your credit balance")
+
+    assert fault_of(OPENAI.plugin(server)).kind is FaultKind.THROTTLED
 
 
 def test_a_batch_is_found_by_its_label(server: Server) -> None:
