@@ -296,7 +296,7 @@ class BatchClient:
             if fault is None:
                 self._settle(number)
             elif fault.unsettled:
-                self.refusals.add(key, batch.model, fault)
+                self.refusals.add(number, key, batch.model, fault)
         if any(key not in self.faults for key in batch.keys):
             self._settle(self.refusals.sent + 1)
 

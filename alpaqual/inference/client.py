@@ -130,7 +130,7 @@ class InferenceClient:
         return None if self.refused is None else self.refused.get(key)
 
     def settle_all(self, number: int | None = None) -> None:
-        """Make refusals the rows': those from before request `number` was sent, or (None) all."""
+        """Make refusals the rows': those of requests before `number`, or (None) all."""
         for refusal in self.refusals.settle(self.refusals.sent + 1 if number is None else number):
             self._settle(refusal)
 
@@ -222,7 +222,7 @@ class InferenceClient:
             reply = await self._complete(request)
         except Fault as fault:
             # Before the release below admits the next request.
-            self._judge(fault, request, key)
+            self._judge(fault, request, key, number)
             raise
         finally:
             self.rate_limiter.release()
@@ -244,13 +244,13 @@ class InferenceClient:
             raise
         return replace(reply, cost_usd=self.budget.settle(reserved, request, reply))
 
-    def _judge(self, fault: Fault, request: Request, key: str) -> None:
+    def _judge(self, fault: Fault, request: Request, key: str, number: int) -> None:
         """Keep a refusal. Raises Fault, FATAL, where it shows that every request is refused; no more are then sent."""
         if fault.kind is FaultKind.REQUEST:
             self._remember(key, request.model, fault)
         try:
             if fault.unsettled:
-                self.refusals.add(key, request.model, fault)
+                self.refusals.add(number, key, request.model, fault)
             if fault.kind is FaultKind.FATAL:
                 raise fault
         except Fault:

@@ -1,7 +1,8 @@
 """Decides by what came before whose a refusal is: one row's, or that of every request.
 
-Refusals without any reply, or several in a row later, stop the run. A reply to a request that was sent after a refusal shows
-that the server answers others: the refusal is then the row's.
+Refusals without any reply, or several in a row later, stop the run. A reply to a request that was sent after the refused
+one shows that the server answers others: the refusal is then the row's. Replies to earlier requests show nothing, since a key or a
+budget may have ended in between.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ _VARIABLE = re.compile(r"\d+|\b[0-9a-f-]{8,}\b|'[^']*'|\"[^\"]*\"")
 
 @dataclass(frozen=True)
 class Refusal:
-    """A refused request: its ledger key, its model, its fault, and how many requests were sent until then."""
+    """A refused request: its number, its ledger key, its model and its fault."""
 
+    number: int
     key: str
     model: str
     fault: Fault
-    sent: int
 
 
 class Refusals:
@@ -48,9 +49,9 @@ class Refusals:
         self.sent += 1
         return self.sent
 
-    def add(self, key: str, model: str, fault: Fault) -> None:
-        """Keep a refusal. Raises Fault, FATAL, where it shows that every request is refused."""
-        self.unsettled.append(Refusal(key, model, fault, self.sent))
+    def add(self, number: int, key: str, model: str, fault: Fault) -> None:
+        """Keep the refusal of request `number`. Raises Fault, FATAL, where it shows that every request is refused."""
+        self.unsettled.append(Refusal(number, key, model, fault))
         if not self.answered:
             self._first[fault.kind] += 1
             if self._first[FaultKind.DENIED] >= MAX_DENIED_FIRST or self._first.total() >= MAX_REFUSED_FIRST:
@@ -62,13 +63,13 @@ class Refusals:
             raise self._fatal(fault, f"{MAX_IN_A_ROW} requests in a row")
 
     def settle(self, number: int) -> Iterator[Refusal]:
-        """After the reply to request `number`: settle the refusals from before it was sent, and yield them."""
+        """After the reply to request `number`: settle the refusals of requests that were sent before it, and yield them."""
         self.answered = True
         self._in_a_row.clear()
         if not self.unsettled:
             return
-        settled = [refusal for refusal in self.unsettled if refusal.sent < number]
-        self.unsettled = [refusal for refusal in self.unsettled if refusal.sent >= number]
+        settled = [refusal for refusal in self.unsettled if refusal.number < number]
+        self.unsettled = [refusal for refusal in self.unsettled if refusal.number >= number]
         yield from settled
 
     def settle_refused(self) -> Iterator[Refusal]:
