@@ -92,7 +92,7 @@ class Terminated(KeyboardInterrupt):
 
 
 _MAX_WORDS = 100
-_NUMBER = re.compile(r"\d{4,}|\b[0-9a-f]{12,}\b")
+_NUMBER = re.compile(r"\b[0-9a-f]{12,}\b|\d{4,}")
 """Ids and counts, which would give every row a reason of its own."""
 
 

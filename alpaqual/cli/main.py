@@ -81,8 +81,13 @@ def _print_error(error: AlpaqualError) -> None:
         click.echo(visible(" ".join(line.split("\n")).replace("\r", " ")), err=True)
 
 
-def _terminate(_number: int, _frame: object) -> None:
+_received: list[int] = []
+"""Signals that `_terminate` received: DuckDB turns what a handler raises into an error of its own."""
+
+
+def _terminate(number: int, _frame: object) -> None:
     """Stop as on Control-C. A second SIGTERM ends the process at once."""
+    _received.append(number)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     raise Terminated
 
@@ -101,7 +106,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt) as error:
         click.echo("stopped; finished work is kept, run again to resume", err=True)
-        terminated = any(isinstance(each, Terminated) for each in (error, error.__cause__))
+        terminated = _received or any(isinstance(each, Terminated) for each in (error, error.__cause__))
         sys.exit(EXIT_TERMINATED if terminated else EXIT_INTERRUPTED)
     except AlpaqualError as error:
         _print_error(error)

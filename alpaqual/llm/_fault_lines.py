@@ -53,7 +53,7 @@ LINES: tuple[Line, ...] = (
     # DashScope's rate limit has OpenAI's code of an account without money.
     Line(FaultKind.THROTTLED, "rate limit", (429,), words=("allocated quota exceeded", "throttling.")),
     Line(FaultKind.FATAL, NO_MONEY, (429,), ("insufficient_quota",), ("insufficient_quota",)),
-    # A limit of the reply that the model does not have is a setting, though its message speaks of tokens.
+    # A limit of the reply that the model does not have is a setting, though its message names tokens.
     Line(
         FaultKind.REFUSED,
         REFUSED,

@@ -50,7 +50,7 @@ FORMS: list[tuple[str, int, Any, FaultKind]] = [
     ("openai quota", 429, openai("You exceeded your current quota", "insufficient_quota", "insufficient_quota"), FATAL),
     ("openai rate", 429, openai("Rate limit reached for gpt-x", "rate_limit_exceeded", "tokens"), THROTTLED),
     (
-        "openai rate that speaks of billing",
+        "openai rate with words about billing",
         429,
         openai("Rate limit reached; to raise it, visit the billing page or check your credit balance", "rate_limit_exceeded"),
         THROTTLED,

@@ -69,7 +69,7 @@ def test_a_quota_that_is_used_up_ends_it(server: Server) -> None:
     assert (fault.kind, fault.reason) == (FaultKind.FATAL, "no money is left with the provider")
 
 
-def test_a_rate_limit_that_speaks_of_billing_is_one(server: Server) -> None:
+def test_a_rate_limit_with_words_about_billing_is_one(server: Server) -> None:
     server.settings(all="throttle", words="Rate limit reached. See the billing page to raise your credit balance")
 
     assert fault_of(OPENAI.plugin(server)).kind is FaultKind.THROTTLED
