@@ -45,7 +45,9 @@ def _whole(reader: JsonReader, files: Sequence[str], columns: Mapping[str, str],
 
     To DuckDB, numbers below and above 0 are HUGEINT together, and one above 2^64 makes a column DOUBLE.
     """
-    found: dict[str, str] = {column: kind for column, kind in columns.items() if kind in ("HUGEINT", "DOUBLE") and column}
+    found: dict[str, str] = {
+        column: kind for column, kind in columns.items() if kind in ("HUGEINT", "DOUBLE") and column
+    }
     # The first rows show nearly every column with fractions.
     for limit in (_FIRST_ROWS, None):
         relation = reader.cells(files, list(found), limit) if found else None

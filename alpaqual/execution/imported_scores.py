@@ -25,7 +25,7 @@ from alpaqual.values import Scan, SourceFile
 
 
 def import_scores(engine: Engine, recipe: Recipe, stage: GradeStage, target: Path) -> None:
-    """Read a grader's file of scores, validate it and write it to `target` as (key, score).
+    """Read a grader's file of scores, validate it and write it to `target` as (key, score, text of the score).
 
     Raises RecipeError where it cannot be read or lacks a column, StageError where a check fails.
     """
@@ -41,7 +41,10 @@ def import_scores(engine: Engine, recipe: Recipe, stage: GradeStage, target: Pat
             message = f"the column '{grader.score}' of {grader.table} holds no number, such as {found['sample']}"
             hint = "; true and false are scores on a scale of 0 to 1" if found["sample"].lower() in _TRUTHS else ""
             raise RecipeError([recipe.problem(("graders", stage.grader, "score"), message + hint)])
-        query = f"SELECT {_key(key, stage.key_type)} AS key, {_number(score, truths=truths)} AS score FROM {_TABLE}"
+        query = (
+            f"SELECT {_key(key, stage.key_type)} AS key, {_number(score, truths=truths)} AS score, "
+            f"CAST({score} AS VARCHAR) AS text FROM {_TABLE}"
+        )
         write_imported(engine, query, target, str(grader.table))
 
 

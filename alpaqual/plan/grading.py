@@ -107,20 +107,20 @@ def _model_inputs(compilation: Compilation, grader: Grader) -> _Inputs:
 
 def column_statements(grader_name: str, grader: Grader, value: str) -> list[Statement]:
     """Grades from a column of the source; `value` is its SQL over `rows`. On a scale of 0 to 1, a boolean counts as one of them."""
-    quoted = f"CONCAT({literal(f'{NOT_A_NUMBER}: ')}, LEFT(CAST({value} AS VARCHAR), {_MOST_CHARACTERS}))"
-    select = _grades(grader_name, value, grader, "rows", "no score in the column", quoted)
+    select = _grades(grader_name, value, grader, "rows", "no score in the column", _quoted(f"CAST({value} AS VARCHAR)"))
     return [KeptTable(grades(grader_name), select), *grade_facts(grader_name, grader)]
 
 
 def table_statements(grader_name: str, grader: Grader, key: str) -> list[Statement]:
     """Grades from a table, joined by `key`: SQL over `rows` of the text that its key holds."""
     joined = f"rows LEFT JOIN {IMPORTED} ON {key} = {IMPORTED}.key"
-    select = _grades(grader_name, f"{IMPORTED}.score", grader, joined, "no score in the table")
+    quoted = _quoted(f"{IMPORTED}.text")
+    select = _grades(grader_name, f"{IMPORTED}.score", grader, joined, "no score in the table", quoted)
     return [KeptTable(grades(grader_name), select), *grade_facts(grader_name, grader)]
 
 
 NOT_A_NUMBER = "not a number"
-"""Reason of a value that is no score; the value follows where a column of the source holds it."""
+"""Reason of a value that is no score; the value follows where a column or a table holds it."""
 NOT_ASKED = "removed by a rule: not asked"
 """Reason of a row that no model graded; it counts neither as scored nor as unscored."""
 BINS = 50
@@ -236,6 +236,11 @@ def combined_statements(grader_name: str, grader: Grader) -> list[Statement]:
         f"FROM (SELECT g0.n AS n, g0.id AS id, {value} AS score, {reason} AS reason FROM {joined}) AS combined"
     )
     return [KeptTable(grades(grader_name), select), *grade_facts(grader_name, grader)]
+
+
+def _quoted(text: str) -> str:
+    """SQL: the reason of a value that is no score."""
+    return f"CONCAT({literal(f'{NOT_A_NUMBER}: ')}, LEFT({text}, {_MOST_CHARACTERS}))"
 
 
 def expression_statements(grader_name: str, grader: Grader, expression: str) -> list[Statement]:

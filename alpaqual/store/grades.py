@@ -86,7 +86,7 @@ class GradeParts:
 
 
 def write_imported(engine: Engine, query: str, path: Path, shown: str) -> None:
-    """Write the result of a query (key, score) as Parquet, and validate it.
+    """Write the result of a query (key, score, …) as Parquet, and validate it.
 
     A key is unique and not null; a score is a number or null. `shown` is the name of the file in messages.
     Raises QueryError where the query fails, StageError that names the file and counts what is wrong with it.

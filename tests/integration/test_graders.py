@@ -19,7 +19,7 @@ from alpaqual.store.ledger import entry, request_key
 from alpaqual.values import Reply, Row
 
 Graded = list[tuple[float | None, str | None]]
-NONE, NO_NUMBER, OFF = (None, "no score in the column"), (None, "not a number"), (None, "out of scale")
+NONE, OFF = (None, "no score in the column"), (None, "out of scale")
 
 
 def not_a_number(value: str) -> tuple[None, str]:
@@ -173,19 +173,19 @@ def test_a_table_by_row_ids_follows_the_rows(project: Project) -> None:
 
 def test_invalid_scores_of_a_table_have_a_reason(project: Project) -> None:
     table = "uid,s\nu0,true\nu1,x\nu2,nan\nu3,9\n"
-    assert grades(with_table(project, "t.csv", table)) == [NO_NUMBER, NO_NUMBER, NO_NUMBER, OFF]
+    assert grades(with_table(project, "t.csv", table)) == [*map(not_a_number, ("true", "x", "nan")), OFF]
 
 
 def test_truth_values_of_a_table_are_scores_on_a_scale_of_0_to_1(project: Project) -> None:
     project.jsonl("d.jsonl", ROWS)
     project.write("t.csv", "uid,s\nu0,true\nu1,x\nu2,FALSE\nu3,9\n")
     project.ask("d.jsonl", "graders: {g: {table: t.csv, key: uid, score: s, scale: {min: 0, max: 1}}}")
-    assert grades(project.run()) == [(1, None), NO_NUMBER, (0, None), OFF]
+    assert grades(project.run()) == [(1, None), not_a_number("x"), (0, None), OFF]
 
 
 def test_nan_in_a_table_whose_numbers_are_all_on_the_scale_is_kept_out(project: Project) -> None:
     run = with_table(project, "t.csv", "uid,s\nu0,1\nu1,nan\nu2,4\n")
-    assert grades(run) == [(1, None), NO_NUMBER, (4, None), ABSENT]
+    assert grades(run) == [(1, None), not_a_number("nan"), (4, None), ABSENT]
     assert run.datasets["good"].polars()["instruction"].to_list() == ["q2"]
 
 
