@@ -11,8 +11,9 @@ _RECIPE = """\
 version: 1
 name: {name}
 sources:
-  - path: {source}        # json, jsonl, csv or parquet; also .gz and .zst
+  - path: {source}        # texts or conversations: json, jsonl, csv, parquet or arrow; also .gz and .zst
     # fields: {{instruction: prompt, input: context, response: answer}}   # if the columns have other names
+    # keep: [topic, licence]        # columns of the data that the datasets carry along
 rules: [hygiene, project]
 categories: [coding, math]
 # graders:
