@@ -102,13 +102,18 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """A model's reply. `model` is the id that answered; tokens and cost are None where they are unknown."""
+    """A model's reply. `model` is the id that answered; tokens, cost and the provider's `finish_reason` are None where unknown.
+
+    `reasoning_tokens` are those of `output_tokens` that a reasoning model spent before its answer.
+    """
 
     text: str
     model: str
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost_usd: float | None = None
+    finish_reason: str | None = None
+    reasoning_tokens: int | None = None
 
 
 def replace_surrogates(text: str) -> str:

@@ -87,6 +87,8 @@ def _unscored(name: str, recipe: Recipe, found: GraderResult, facts: GraderFacts
         yield state, f"grader {name}: {what} got no answer ({reasons}); run again to grade them"
     elif found.unscored and recipe.graders[name].live and not expected:
         yield State.WARN, f"grader {name}: {counted_rows(found.unscored)} of {found.rows:,} got no score"
+    if cut := found.unscored_reasons.get("cut"):
+        yield State.WARN, f"grader {name}: {cut:,} replies were cut by their length before the score; raise max_tokens"
     if found.rows and found.unscored_reasons.get("no recorded reply") == found.rows:
         text = f"grader {name}: none of {counted_rows(found.rows)} has a recorded reply"
         yield State.FAIL, f"{text}; prompt and parameters must be those of the recording"

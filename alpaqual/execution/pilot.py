@@ -132,6 +132,7 @@ def check_pilot(grading: Grading, grader: Grader) -> None:
     if not scored:
         reason, rows = grading.sink.reasons.most_common(1)[0]
         hint = "; 'max_tokens' may be too small for this model" if "empty" in reason or "thinking" in reason else ""
+        hint = "; raise max_tokens" if reason == "cut" else hint
         raise StageError(f"{so_far} gave no score at all ({reason}: {rows:,}){hint}; {stop}")
     limits = grader.health.most_frequent
     if limits is None or scored < _MIN_ROWS:

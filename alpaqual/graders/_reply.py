@@ -1,106 +1,144 @@
 """Parses a grader's reply: a score on the scale, or no score and the reason.
 
-Only the first line counts, as the paper's prompt asks (Figure 4), so that a response which says "Score: 5" and is quoted
-further down has no effect.
+The score is on the first line, as the paper's prompt asks (Figure 4), unless the recipe says otherwise. So a response that
+says "Score: 5" and is quoted further down has no effect.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from typing import Any
 
+from alpaqual.graders._reply_grammar import Found, read_text, unframed
+from alpaqual.graders._reply_json import read_json
+from alpaqual.graders._reply_labels import is_label
 from alpaqual.values import Grade
 
-_THINKING = re.compile(r"\A\s*<(think|thinking|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
-_OPEN_THINKING = re.compile(r"\A\s*<(think|thinking|reasoning)>", re.IGNORECASE)
-_FENCE = re.compile(r"\A```[A-Za-z]*\s*\n(.*?)\n?\s*```", re.DOTALL)
-_NUMBER = r"[-+]?(?:\d+(?:\.\d+)?|\.\d+)"
-_LABEL = r"(?:[A-Za-z][A-Za-z _-]{0,40}\s*[:=]\s*|(?:the\s+)?(?:[A-Za-z]+\s+)?(?:score|rating)\s*(?:is|of)?\s*)?"
-_TAIL = r"(?:\s*[-–—:;,.!(]\s*[^\d\s].*)?"
-_LINE = re.compile(
-    rf"\A{_LABEL}({_NUMBER})(?:\s*(?:/|out\s+of)\s*({_NUMBER}))?\s*(?:points?|stars?)?\s*[.!]?{_TAIL}\Z",
-    re.IGNORECASE,
+CUT = "cut"
+"""Reason: the reply reached its longest length, and its score may go on behind it."""
+_CUTS = frozenset(("length", "max_tokens", "max_output_tokens", "model_length", "incomplete"))
+_PLAIN = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)[ \t]*(?:\r?\n|\Z)")
+_LABELLED = re.compile(
+    r"[\s*#]*([^\W\d_][^\W\d]{0,30}(?: [^\W\d]{1,30}){0,4})(?:\*\*)? ?[:：]?\s(?:\*\*)?[ \t]*([0-9]{1,9}(?:\.[0-9]{1,9})?)(?:\*\*)?"
+    r"(?: ?/ ?([0-9]{1,9}(?:\.[0-9]{1,9})?)(?:\*\*)?)?[ \t]*(?:\r?\n|\Z)"
 )
-_LISTED = re.compile(r"\A\d{1,2}[.)]\s+(?=[A-Za-z])")
+_TAGS = "think|thinking|thought|reasoning|seed:think"
+_THINKING = re.compile(
+    rf"\A\s*(?:<({_TAGS})>.*?</\1>|\[THINK\].*?\[/THINK\]|◁think▷.*?◁/think▷"
+    r"|<\|channel\|>analysis<\|message\|>.*?<\|channel\|>final<\|message\|>)",
+    re.DOTALL | re.IGNORECASE,
+)
+_OPEN_THINKING = re.compile(
+    rf"\A\s*(?:<(?:{_TAGS})>|\[THINK\]|◁think▷|<\|channel\|>analysis<\|message\|>)", re.IGNORECASE
+)
+_OPENINGS = ("<", "[", "◁")
+_END_OF_THINKING = re.compile(rf"(?:\A|\n)[ \t]*</(?:{_TAGS})>", re.IGNORECASE)
+_FENCE = re.compile(r"\A```[A-Za-z]*\s*\n(.*?)\n?\s*(?:```|\Z)", re.DOTALL)
+_TAGGED = re.compile(r"\A<([^\W\d]\w{0,40})>\s*[^<>]{1,60}?\s*</\1>", re.IGNORECASE)
+_NUMBER_OF_LIST = re.compile(r"[*_ \t]*([0-9]{1,2})\s*([.):-])(?![0-9])")
+_COMMA = re.compile(r"\W*[0-9]+,[0-9]")
 _REFUSAL = re.compile(
-    r"\b(?:I(?:['’]m| am) (?:sorry|unable|not able)|I (?:can(?:no|['’])t|won['’]t|will not|must decline)|as an AI\b|unable to (?:rate|provide|assess|score))",
+    r"\b(?:I(?:['’]m| am) (?:sorry|unable|not able)|I (?:can(?:no|['’])t|won['’]t|will not|must decline)|as an AI\b|unable to (?:rate|provide|assess|score))"
+    r"|\A(?:对不起|抱歉|很抱歉|對不起|申し訳|죄송합니다|Lo siento|Je suis désolé|Es tut mir leid|Desculpe|К сожалению)",
     re.IGNORECASE,
 )
 _NONE = {"n/a", "na", "none", "null", "nan", "-", "not applicable", "no score"}
-_KEYS = ("score", "rating", "grade", "value")
+_OPEN_ENDS = frozenset(".,/-–(:٫．，")
+_Reading = tuple[Found | str, bool]
+"""A score or the reason for none, and whether it ends with the last line."""
 
 
-def parse_score(reply: str | None, low: float, high: float, dimension: str = "accuracy") -> Grade:
+def parse_score(
+    reply: str | None, low: float, high: float, dimension: str = "accuracy", finish_reason: str | None = None
+) -> Grade:
     """The grade that a reply gives on the scale from `low` to `high`.
 
-    Without a score, the reason is one of: empty reply, refusal, out of scale, no number, unfinished thinking.
+    `finish_reason` is the provider's. Without a score, the reason is one of: empty reply, refusal, out of scale, no number,
+    unfinished thinking, cut.
     """
-    text = (reply or "").strip().lstrip("﻿")
-    text = _THINKING.sub("", text, count=1).strip()
-    if _OPEN_THINKING.match(text):
-        return Grade(None, "unfinished thinking", reply)
-    if not text:
-        return Grade(None, "empty reply", reply)
-    found = _structured(text, dimension)
-    if found is None:
-        found = _first_line(text)
+    raw = reply or ""
+    cut = finish_reason is not None and finish_reason.casefold() in _CUTS
+    found, at_end = _read(raw, low, dimension)
     if isinstance(found, str):
-        return Grade(None, found, reply)
-    value, out_of = found
-    if value != value or not low <= value <= high or (out_of is not None and out_of != high):
+        return Grade(None, CUT if cut and found not in ("refusal", "out of scale") else found, reply)
+    if cut and at_end and (raw[-1] in _OPEN_ENDS or raw[-1].isdigit()):
+        return Grade(None, CUT, reply)
+    value = found.value
+    if value != value or not low <= value <= high or (found.high is not None and found.high != high):
         return Grade(None, "out of scale", reply)
     # Zero has no sign: -0 is on the scale, and is written as 0.
     return Grade(value + 0.0, None, reply)
 
 
-def _structured(text: str, dimension: str) -> tuple[float, float | None] | str | None:
-    """The score in a JSON reply, fenced or not; None where the reply is not a JSON object."""
-    fenced = _FENCE.match(text)
+def _read(raw: str, low: float, dimension: str) -> _Reading:
+    quick = _PLAIN.match(raw)
+    if quick is not None and "</" not in raw:
+        return Found(float(quick[1])), not raw[quick.end() :].strip()
+    quick = _LABELLED.match(raw)
+    if quick is not None and "</" not in raw and is_label(quick[1], dimension):
+        high = None if quick[3] is None else float(quick[3])
+        return Found(float(quick[2]), high, named=True), not raw[quick.end() :].strip()
+    text = raw.strip().lstrip("\ufeff\u200b")
+    if text[:1] in _OPENINGS:
+        text = _THINKING.sub("", text, count=1).strip()
+        if _OPEN_THINKING.match(text):
+            return "unfinished thinking", True
+    if "</" in text and (end := _END_OF_THINKING.search(text)) is not None:
+        return _behind_thinking(text, end, low, dimension)
+    return _answer(text, low, dimension)
+
+
+def _behind_thinking(text: str, end: re.Match[str], low: float, dimension: str) -> _Reading:
+    """The score behind thinking whose beginning is in the prompt's template, not in the reply.
+
+    A line that ends thinking can also be quoted: where both sides of it give a score, or it comes twice, none counts.
+    """
+    before, behind = text[: end.start()].strip(), text[end.end() :].strip()
+    first = _answer(before, low, dimension)[0] if before else "empty reply"
+    if isinstance(first, Found):
+        later = _answer(behind, low, dimension)
+        return later if later[0] == first else ("no number", True)
+    if _END_OF_THINKING.search(behind):
+        return "no number", True
+    return _answer(behind, low, dimension)
+
+
+def _answer(text: str, low: float, dimension: str) -> _Reading:
+    """The score of a reply without its thinking."""
+    if not text:
+        return "empty reply", True
+    fenced = _FENCE.match(text) if text.startswith("```") else None
     body = fenced[1].strip() if fenced else text
-    if not body.startswith("{"):
-        if not fenced:
-            return None
-        return _first_line(body) if body else "no number"
-    try:
-        value, _ = json.JSONDecoder().raw_decode(body)
-    except (ValueError, RecursionError):
-        return "no number"
-    found = _by_name(value, dimension)
-    if isinstance(found, dict):
-        found = _by_name(found, dimension)
-    return _value(found)
+    if body.startswith("{"):
+        return read_json(body, dimension), False
+    if fenced and not body:
+        return "no number", True
+    return _first_line(body, low, dimension)
 
 
-def _by_name(value: dict[str, Any], dimension: str) -> object:
-    """The value of an object under one of the names of a score."""
-    lower = {key.lower(): item for key, item in value.items()}
-    return next((lower[key] for key in (*_KEYS, dimension.lower()) if key in lower), None)
-
-
-def _value(item: object) -> tuple[float, float | None] | str:
-    if isinstance(item, str):
-        return _first_line(item)
-    if isinstance(item, bool) or not isinstance(item, int | float):
-        return "no number"
-    try:
-        return float(item), None
-    except OverflowError:
-        return "out of scale"
-
-
-def _first_line(text: str) -> tuple[float, float | None] | str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+def _first_line(text: str, low: float, dimension: str) -> _Reading:
+    if text.startswith("<") and (tagged := _TAGGED.match(text)) is not None and "\n" in tagged[0]:
+        # A tag over several lines.
+        text = tagged[0].replace("\n", " ")
+    lines = [line for line in map(str.strip, text.splitlines()) if line]
     if not lines:
-        return "empty reply"
-    first = re.sub(r"[*_`#>]+", "", lines[0]).strip().strip("\"'").strip()
-    if first.lower().strip(".:") in _NONE:
-        return "no number"
-    if not re.search(r"\d", first) and first.endswith(":") and len(lines) > 1:
+        return "empty reply", True
+    first = unframed(lines[0], dimension) or ""
+    used, comma = 1, False
+    if first.casefold().strip(".:") in _NONE:
+        return "no number", True
+    if len(lines) > 1 and is_label(first, dimension):
         # A label on its own line: the score is on the next.
-        first = f"{first} {re.sub(r'[*_`#>]+', '', lines[1]).strip()}"
-    # `1. Accuracy: 4.5` is the first of a list of scores, not a score of 1.
-    match = _LINE.match(_LISTED.sub("", first)) or _LINE.match(first)
-    if match:
-        return float(match[1]), None if match[2] is None else float(match[2])
-    return "refusal" if _REFUSAL.search(text[:300]) else "no number"
+        used, first = 2, unframed(lines[1], dimension) or ""
+        comma = _COMMA.match(first) is not None
+    found = read_text(first, dimension, low, labelled=comma)
+    if found is not None and (found.named or not _is_list(text)):
+        return found, found.last and len(lines) == used
+    return "refusal" if _REFUSAL.search(text[:300]) else "no number", True
+
+
+def _is_list(text: str) -> bool:
+    """Whether the first line has the number of a list, and a later one the next."""
+    first = _NUMBER_OF_LIST.match(text)
+    if first is None:
+        return False
+    return re.search(rf"\n[*_ \t]*{int(first[1]) + 1}\s*{re.escape(first[2])}(?![0-9])", text) is not None

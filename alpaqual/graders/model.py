@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from alpaqual.amounts import exact
-from alpaqual.graders._reply import parse_score
+from alpaqual.graders._reply import CUT, parse_score
 from alpaqual.values import Grade, Reply, Request, Row
 
 # The paper's rating prompt, quoted from Figure 4 of "AlpaGasus: Training a Better Alpaca with Fewer Data" (arXiv:2307.08701).
@@ -27,6 +27,8 @@ PAPER_USER = (
 _SLOT = re.compile(r"\[(instruction|input|response|conversation|dimension|min|max)\]", re.IGNORECASE)
 MAX_FOLLOW_UPS = 2
 """Requests at most after a first reply without a score."""
+MORE_TOKENS = 512
+"""Longest reply to the request after one that was cut: this many tokens, or four times as many as before."""
 _FINAL_REASONS = ("refusal", "unfinished thinking")
 """Another request costs as much and gives the same."""
 
@@ -63,7 +65,7 @@ class PromptSpec:
 class Plugin:
     """Builds the request for a row, and reads the reply."""
 
-    VERSION = 2
+    VERSION = 3
     SCALE = (0.0, 5.0)
     PROBABILITIES = False
     EXPRESSION = None
@@ -103,12 +105,18 @@ class Plugin:
 
     def read(self, reply: Reply) -> Grade:
         """The score that a reply gives, or the reason why it gives none."""
-        return parse_score(reply.text, self.prompt.low, self.prompt.high, self.prompt.dimension)
+        prompt = self.prompt
+        return parse_score(reply.text, prompt.low, prompt.high, prompt.dimension, reply.finish_reason)
 
     def follow_up(self, request: Request, grade: Grade, attempt: int) -> Request | None:
-        """The first request with one more sentence on the form of the reply; None where it would not help."""
+        """The first request with one more sentence on the form of the reply; None where it would not help.
+
+        After a reply that was cut, the request allows a longer one, and is the last.
+        """
         if attempt > MAX_FOLLOW_UPS or grade.reason in _FINAL_REASONS or self.prompt.choices:
             return None
+        if grade.reason == CUT:
+            return self.longer(request) if attempt == 1 else None
         form = f"a number from {self.prompt.low:g} to {self.prompt.high:g}"
         demand = (
             "Your reply must begin with the score" if attempt == 1 else "Begin your reply with nothing but the score"
@@ -116,6 +124,13 @@ class Plugin:
         role, text = request.messages[-1]
         messages = (*request.messages[:-1], (role, f"{text}\n\n{demand}, {form}."))
         return replace(request, messages=messages)
+
+    def longer(self, request: Request) -> Request | None:
+        """The request for a longer reply; None where it sets no limit."""
+        limit = request.parameters.get("max_tokens")
+        if limit is None:
+            return None
+        return replace(request, parameters={**request.parameters, "max_tokens": max(MORE_TOKENS, 4 * limit)})
 
 
 def score_schema(prompt: PromptSpec) -> dict[str, Any]:

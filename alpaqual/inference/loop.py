@@ -162,11 +162,15 @@ class InferenceLoop(Generic[Item, Result]):
                 self.stop(error)
                 return Outcome(None, Fault(FaultKind.TRANSIENT, "not sent: the run is stopping"))
             result = self.task.read(reply)
-            following = self.task.follow_up(first, result, attempt)
+            following = self._following(first, request, result, attempt)
             if following is None:
                 break
             request = following
         return Outcome(result)
+
+    def _following(self, first: Request, request: Request, result: Result, attempt: int) -> Request | None:
+        """The request after this one; a request with other parameters than the first is the last."""
+        return None if request.parameters != first.parameters else self.task.follow_up(first, result, attempt)
 
     def requests(self, first: Request) -> Iterator[tuple[str, Request, Reply | None]]:
         """(key, request, reply in the ledger) of a first request and its follow-ups; only the last may lack a reply."""
@@ -179,7 +183,7 @@ class InferenceLoop(Generic[Item, Result]):
             yield key, request, reply
             if reply is None:
                 return
-            request = self.task.follow_up(first, self.task.read(reply), attempt)
+            request = self._following(first, request, self.task.read(reply), attempt)
 
     def next_request(self, item: Item) -> Request | None:
         """The request that an item still needs, given the ledger; None where it is complete or got a fault in a batch."""

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from alpaqual.contracts import BatchState
 from alpaqual.errors import Fault, FaultKind
+from alpaqual.llm._contents import reason_of
 from alpaqual.llm._faults import (
     Calls,
     count_of,
@@ -96,7 +97,8 @@ class Plugin:
         text = "".join(text for text in texts if isinstance(text, str))
         usage = answer.get("usage")
         tokens = count_of(usage, "input_tokens"), count_of(usage, "output_tokens")
-        return Reply(text, f"{self.endpoint.provider}/{answer.get('model') or self.endpoint.model}", *tokens)
+        model = f"{self.endpoint.provider}/{answer.get('model') or self.endpoint.model}"
+        return Reply(text, model, *tokens, finish_reason=reason_of(answer, "stop_reason"))
 
     async def submit(self, label: str, requests: Sequence[tuple[str, Request]]) -> str:
         """Submit the requests as a batch; returns its id. The API does not store the label: see `find`.

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from alpaqual.contracts import BatchState
 from alpaqual.errors import Fault, FaultKind
+from alpaqual.llm._contents import reason_of, reasoning_tokens_of, text_of
 from alpaqual.llm._faults import (
     Calls,
     count_of,
@@ -86,12 +87,18 @@ class Plugin:
         if not isinstance(choice, Mapping) or not isinstance(message, Mapping):
             raise Fault(FaultKind.TRANSIENT, "broken reply", "no choice in the completion")
         raise_unfinished(str(choice.get("finish_reason") or ""), str(message.get("content") or ""))
-        text = message.get("content") or message.get("refusal") or ""
+        text = text_of(message.get("content")) or message.get("refusal") or ""
         if not isinstance(text, str):
             raise Fault(FaultKind.TRANSIENT, "broken reply", "the content is not text")
         usage = answer.get("usage")
         tokens = count_of(usage, "prompt_tokens"), count_of(usage, "completion_tokens")
-        return Reply(text, f"{self.endpoint.provider}/{answer.get('model') or self.endpoint.model}", *tokens)
+        return Reply(
+            text,
+            f"{self.endpoint.provider}/{answer.get('model') or self.endpoint.model}",
+            *tokens,
+            finish_reason=reason_of(choice, "finish_reason"),
+            reasoning_tokens=reasoning_tokens_of(usage),
+        )
 
     async def submit(self, label: str, requests: Sequence[tuple[str, Request]]) -> str:
         """Upload the requests as a file and start a batch with the label in its metadata; returns its id.

@@ -1,6 +1,7 @@
 """The ledger: an append-only record of paid replies, in JSON Lines, keyed by the content of the request.
 
-{"key": "…", "model": "openai/gpt-4o-mini", "text": "4.5\\n…", "input_tokens": 312, "output_tokens": 41, "cost_usd": 7.1e-05}
+{"key": "…", "model": "openai/gpt-4o-mini", "text": "4.5\\n…", "input_tokens": 312, "output_tokens": 41, "cost_usd": 7.1e-05,
+"finish_reason": "stop"}, on one line; all behind `text` may be missing.
 
 Every process writes its own file, so that none waits for another and a torn last line affects one file.
 """
@@ -292,14 +293,16 @@ def entries(file: Path, start: int = 0) -> Iterator[tuple[str, Reply, str, int, 
 def entry_of(value: Any) -> tuple[str, Reply]:
     """Key and reply of an entry. Raises ValueError, KeyError or TypeError where the value is not one."""
     texts = [value[field] for field in ("key", "text", "model")]
-    tokens = [value.get(field) for field in ("input_tokens", "output_tokens")]
-    cost = value.get("cost_usd")
+    tokens = [value.get(field) for field in ("input_tokens", "output_tokens", "reasoning_tokens")]
+    cost, finish = value.get("cost_usd"), value.get("finish_reason")
     if not all(isinstance(text, str) for text in texts) or not all(type(n) in (int, type(None)) for n in tokens):
         raise TypeError("key, text and model are texts; tokens are integers")
     if cost is not None and not isinstance(cost, int | float):
         raise TypeError("a cost is a number")
+    if finish is not None and not isinstance(finish, str):
+        raise TypeError("a finish reason is a text")
     key, text, model = (replace_surrogates(text) for text in texts)
-    return key, Reply(text, model, tokens[0], tokens[1], cost)
+    return key, Reply(text, model, tokens[0], tokens[1], cost, finish and replace_surrogates(finish), tokens[2])
 
 
 def short_key(key: str) -> bytes:

@@ -299,6 +299,28 @@ def test_every_form_of_a_reply(project: Project) -> None:
     assert (counted["input_tokens"], counted["output_tokens"]) == (300 * len(REPLIES), 40 * len(REPLIES))
 
 
+def test_a_cut_reply_is_followed_by_one_longer_reply(project: Project) -> None:
+    plugin = Plugin(PromptSpec("accuracy", 0, 5, {"temperature": 0.0, "max_tokens": 16}), "openai/one")
+    requests = [plugin.request(Row("", row["instruction"], "", row["output"])) for row in ROWS]
+    firsts = ["4.", "4.", "4.", "4.5\nIt is"]
+    seconds = [("4.5\nRight", "stop"), ("It is", "length"), ("It is right.", "stop")]
+    lines = [(request, text, "length") for request, text in zip(requests, firsts, strict=True)]
+    for request, (text, reason) in zip(requests, seconds, strict=False):
+        longer = plugin.longer(request)
+        assert longer is not None
+        lines.append((longer, text, reason))
+    run = recorded(
+        project,
+        "".join(
+            entry(request_key(request), Reply(text, "openai/one", finish_reason=reason)) + "\n"
+            for request, text, reason in lines
+        ),
+    )
+    assert grades(run) == [(4.5, None), (None, "cut"), (None, "no number"), (4.5, None)]
+    assert run.results["graders"]["g"]["calls_reused"] == len(lines)
+    assert any("raise max_tokens" in reason["text"] for reason in run.results["reasons"])
+
+
 def test_a_row_without_a_reply_is_unscored(project: Project) -> None:
     run = recorded(project, "".join(line(key, "4") for key in keys()[:2]))
     assert grades(run) == [(4, None), (4, None)] + [(None, "no recorded reply")] * 2

@@ -50,8 +50,13 @@ def test_a_reply_has_text_model_and_tokens(cloud: Cloud, server: Server) -> None
 
     (reply,) = complete(cloud.plugin(server), Request(f"{cloud.name}/m", MESSAGES))
 
+    ended = {"openai": "stop", "anthropic": "end_turn"}[cloud.name]
     assert reply == Reply(
-        f"{score_of(joined(MESSAGES)):g}\nBecause that is what this row deserves.", f"{cloud.name}/m-2026-05-01", 123, 7
+        f"{score_of(joined(MESSAGES)):g}\nBecause that is what this row deserves.",
+        f"{cloud.name}/m-2026-05-01",
+        123,
+        7,
+        finish_reason=ended,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from alpaqual.errors import StoreError
-from alpaqual.store.ledger import Ledger, request_key
+from alpaqual.store.ledger import Ledger, entry, entry_of, request_key
 from alpaqual.store.rewriting import compact
 from alpaqual.values import Reply, Request
 
@@ -127,3 +128,21 @@ def test_a_line_of_another_s_that_is_none_is_named(folder: Path) -> None:
         stream.write("no entry\n")
     with pytest.raises(StoreError, match=rf"{file.name}:2: not an entry"):
         ours.claim(key("b"))
+
+
+def test_an_entry_keeps_why_a_reply_ended_and_its_reasoning() -> None:
+    reply = Reply("4.", "m", 3, 9, 0.5, "length", 7)
+    line = entry("ab" * 32, reply)
+    assert json.loads(line)["finish_reason"] == "length"
+    assert entry_of(json.loads(line)) == ("ab" * 32, reply)
+
+
+def test_an_entry_of_an_earlier_version_is_read_and_written_as_it_was() -> None:
+    line = (
+        '{"key": "'
+        + "ab" * 32
+        + '", "model": "m", "text": "4", "input_tokens": 3, "output_tokens": 1, "cost_usd": 0.5}'
+    )
+    key, reply = entry_of(json.loads(line))
+    assert reply == Reply("4", "m", 3, 1, 0.5)
+    assert entry(key, reply) == line

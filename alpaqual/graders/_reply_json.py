@@ -1,0 +1,95 @@
+"""The score of a JSON reply: whole, cut behind its score, or written as Python and JavaScript write objects."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from alpaqual.graders._reply_grammar import Found, plain, read_line
+from alpaqual.graders._reply_labels import is_label
+
+Pairs = Sequence[tuple[str, Any]]
+
+_KEYS = ("score", "rating", "grade", "value")
+_KEY = re.compile(r"\s*(\"(?:[^\"\\]|\\.)*\")\s*:\s*", re.DOTALL)
+_FOLLOWS = re.compile(r"\s*,\s*(?=[\"'}]|\Z)|\s*\}|\s+\Z")
+_LOOSE = re.compile(
+    r"\{\s*['\"“]?([^\W\d][\w ()-]{0,40}?)['\"”]?\s*:\s*(?:'([^'\n]{1,30})'|([-+]?[0-9.]+(?:/[0-9.]+)?)(?=\s*\}|\s*,\s*[^\s0-9]))"
+)
+_AMBIGUOUS = object()
+
+
+class _Object(list[tuple[str, Any]]):
+    """The pairs of an object, in their order: a key may come twice."""
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_Object)
+
+
+def read_json(body: str, dimension: str) -> Found | str:
+    """The score of a text that begins with an object, or the reason why it gives none."""
+    try:
+        value, _ = _DECODER.raw_decode(body)
+    except RecursionError:
+        return "no number"
+    except ValueError:
+        value = _whole_pairs(body)
+    found = _by_name(value, dimension)
+    if isinstance(found, _Object):
+        found = _by_name(found, dimension)
+    if found is None and (loose := _LOOSE.match(body)) is not None and is_label(loose[1], dimension):
+        found = loose[2] or loose[3]
+    return _value(found, dimension)
+
+
+def _whole_pairs(body: str) -> _Object:
+    """The pairs of an object that ends early, or that is broken further down. A number at the very end may be cut."""
+    pairs = _Object()
+    at = 1
+    while (key := _KEY.match(body, at)) is not None:
+        try:
+            name, (value, end) = json.loads(key[1], strict=False), _DECODER.raw_decode(body, key.end())
+        except (ValueError, RecursionError):
+            break
+        follows = _FOLLOWS.match(body, end)
+        if follows is None and not (isinstance(value, str) and end == len(body)):
+            break
+        pairs.append((name, value))
+        if follows is None or follows[0].strip() == "}":
+            break
+        at = follows.end()
+    return pairs
+
+
+def _by_name(pairs: Pairs, dimension: str) -> object:
+    """The value under one of the names of a score; two different ones are ambiguous."""
+    lower: dict[str, list[object]] = {}
+    for key, value in pairs:
+        lower.setdefault(key.casefold(), []).append(value)
+    for key in (*_KEYS, dimension.casefold()):
+        if key in lower:
+            return _one(lower[key])
+    return _one([value for key, values in lower.items() if is_label(plain(key), dimension) for value in values])
+
+
+def _one(values: Sequence[object]) -> object:
+    """The value that all have in common."""
+    if not values:
+        return None
+    if len(values) == 1:
+        return values[0]
+    same = all(isinstance(value, str | int | float) and value == values[0] for value in values)
+    return values[0] if same else _AMBIGUOUS
+
+
+def _value(item: object, dimension: str) -> Found | str:
+    if isinstance(item, str):
+        return read_line(item, dimension, labelled=True) or "no number"
+    if isinstance(item, bool) or not isinstance(item, int | float):
+        return "no number"
+    try:
+        return Found(float(item))
+    except OverflowError:
+        return "out of scale"
