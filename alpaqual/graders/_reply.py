@@ -11,6 +11,7 @@ import re
 from alpaqual.graders._reply_grammar import Found, read_text, unframed
 from alpaqual.graders._reply_json import read_json
 from alpaqual.graders._reply_labels import is_label
+from alpaqual.patterns_of_replies import FIRST_LINE, JSON, LAST_LINE, PLACES, texts_of_scores
 from alpaqual.values import Grade
 
 CUT = "cut"
@@ -42,25 +43,33 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 _NONE = {"n/a", "na", "none", "null", "nan", "-", "not applicable", "no score"}
+_OBJECT = re.compile(r"^[ \t]*\{", re.MULTILINE)
+_ENDS_WITH_OBJECT = re.compile(r"\}\s*(?:```)?\s*\Z")
+_MAX_OBJECTS = 20
 _OPEN_ENDS = frozenset(".,/-–(:٫．，")
 _Reading = tuple[Found | str, bool]
 """A score or the reason for none, and whether it ends with the last line."""
 
 
 def parse_score(
-    reply: str | None, low: float, high: float, dimension: str = "accuracy", finish_reason: str | None = None
+    reply: str | None,
+    low: float,
+    high: float,
+    dimension: str = "accuracy",
+    finish_reason: str | None = None,
+    place: str = FIRST_LINE,
 ) -> Grade:
     """The grade that a reply gives on the scale from `low` to `high`.
 
-    `finish_reason` is the provider's. Without a score, the reason is one of: empty reply, refusal, out of scale, no number,
+    `finish_reason` is the provider's; `place` is where the score is, as `reply:` of a recipe says. Without a score, the reason is one of: empty reply, refusal, out of scale, no number,
     unfinished thinking, cut.
     """
     raw = reply or ""
     cut = finish_reason is not None and finish_reason.casefold() in _CUTS
-    found, at_end = _read(raw, low, dimension)
+    found, at_end = _read(raw, low, dimension, place)
     if isinstance(found, str):
         return Grade(None, CUT if cut and found not in ("refusal", "out of scale") else found, reply)
-    if cut and at_end and (raw[-1] in _OPEN_ENDS or raw[-1].isdigit()):
+    if cut and at_end and (place == LAST_LINE or raw[-1] in _OPEN_ENDS or raw[-1].isdigit()):
         return Grade(None, CUT, reply)
     value = found.value
     if value != value or not low <= value <= high or (found.high is not None and found.high != high):
@@ -69,50 +78,92 @@ def parse_score(
     return Grade(value + 0.0, None, reply)
 
 
-def _read(raw: str, low: float, dimension: str) -> _Reading:
-    quick = _PLAIN.match(raw)
-    if quick is not None and "</" not in raw:
-        return Found(float(quick[1])), not raw[quick.end() :].strip()
-    quick = _LABELLED.match(raw)
-    if quick is not None and "</" not in raw and is_label(quick[1], dimension):
-        high = None if quick[3] is None else float(quick[3])
-        return Found(float(quick[2]), high, named=True), not raw[quick.end() :].strip()
+def _read(raw: str, low: float, dimension: str, place: str) -> _Reading:
+    if place == FIRST_LINE and "</" not in raw and (quick := _quick(raw, dimension)) is not None:
+        return quick
     text = raw.strip().lstrip("\ufeff\u200b")
     if text[:1] in _OPENINGS:
         text = _THINKING.sub("", text, count=1).strip()
         if _OPEN_THINKING.match(text):
             return "unfinished thinking", True
     if "</" in text and (end := _END_OF_THINKING.search(text)) is not None:
-        return _behind_thinking(text, end, low, dimension)
-    return _answer(text, low, dimension)
+        return _behind_thinking(text, end, low, dimension, place)
+    return _answer(text, low, dimension, place)
 
 
-def _behind_thinking(text: str, end: re.Match[str], low: float, dimension: str) -> _Reading:
+def _quick(raw: str, dimension: str) -> _Reading | None:
+    """The score of the most frequent forms, which the grammar reads too."""
+    if (found := _PLAIN.match(raw)) is not None:
+        return Found(float(found[1])), not raw[found.end() :].strip()
+    found = _LABELLED.match(raw)
+    if found is None or not is_label(found[1], dimension):
+        return None
+    high = None if found[3] is None else float(found[3])
+    return Found(float(found[2]), high, named=True), not raw[found.end() :].strip()
+
+
+def _behind_thinking(text: str, end: re.Match[str], low: float, dimension: str, place: str) -> _Reading:
     """The score behind thinking whose beginning is in the prompt's template, not in the reply.
 
     A line that ends thinking can also be quoted: where both sides of it give a score, or it comes twice, none counts.
     """
     before, behind = text[: end.start()].strip(), text[end.end() :].strip()
-    first = _answer(before, low, dimension)[0] if before else "empty reply"
+    if place == LAST_LINE:
+        return _answer(behind, low, dimension, place)
+    first = _answer(before, low, dimension, place)[0] if before else "empty reply"
     if isinstance(first, Found):
-        later = _answer(behind, low, dimension)
+        later = _answer(behind, low, dimension, place)
         return later if later[0] == first else ("no number", True)
     if _END_OF_THINKING.search(behind):
         return "no number", True
-    return _answer(behind, low, dimension)
+    return _answer(behind, low, dimension, place)
 
 
-def _answer(text: str, low: float, dimension: str) -> _Reading:
+def _answer(text: str, low: float, dimension: str, place: str) -> _Reading:
     """The score of a reply without its thinking."""
     if not text:
         return "empty reply", True
+    if place not in PLACES:
+        return _by_pattern(text, low, dimension, place)
     fenced = _FENCE.match(text) if text.startswith("```") else None
     body = fenced[1].strip() if fenced else text
     if body.startswith("{"):
         return read_json(body, dimension), False
     if fenced and not body:
         return "no number", True
-    return _first_line(body, low, dimension)
+    if place == JSON:
+        return _last_object(text, dimension), False
+    return (_last_line if place == LAST_LINE else _first_line)(body, low, dimension)
+
+
+def _by_pattern(text: str, low: float, dimension: str, pattern: str) -> _Reading:
+    """The score in the group of a regular expression; different matches are ambiguous."""
+    found = texts_of_scores(pattern, text)
+    score = read_text(unframed(found[0], dimension) or "", dimension, low, labelled=True) if len(found) == 1 else None
+    return _without_score(text) if score is None else (score, text.endswith(found[0]))
+
+
+def _last_object(text: str, dimension: str) -> Found | str:
+    """The score of the object of JSON that ends a reply."""
+    if _ENDS_WITH_OBJECT.search(text) is not None:
+        for start in [found.start() for found in _OBJECT.finditer(text)][: -_MAX_OBJECTS - 1 : -1]:
+            found = read_json(text[start:].lstrip(), dimension)
+            if isinstance(found, Found):
+                return found
+    return _without_score(text)[0]
+
+
+def _last_line(text: str, low: float, dimension: str) -> _Reading:
+    """The score of the last line, or of the two last ones where a label is on its own line."""
+    lines = [line for line in map(str.strip, text.splitlines()) if line.strip("`")]
+    if len(lines) > 1 and is_label(unframed(lines[-2], dimension) or "", dimension):
+        return _first_line("\n".join(lines[-2:]), low, dimension)
+    found = _first_line(lines[-1], low, dimension) if lines else ("empty reply", True)
+    return found if isinstance(found[0], Found) else (_without_score(text)[0], True)
+
+
+def _without_score(text: str) -> tuple[str, bool]:
+    return "refusal" if _REFUSAL.search(text[:300]) else "no number", True
 
 
 def _first_line(text: str, low: float, dimension: str) -> _Reading:
@@ -133,7 +184,7 @@ def _first_line(text: str, low: float, dimension: str) -> _Reading:
     found = read_text(first, dimension, low, labelled=comma)
     if found is not None and (found.named or not _is_list(text)):
         return found, found.last and len(lines) == used
-    return "refusal" if _REFUSAL.search(text[:300]) else "no number", True
+    return _without_score(text)
 
 
 def _is_list(text: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from alpaqual.amounts import exact
 from alpaqual.graders._reply import CUT, parse_score
+from alpaqual.patterns_of_replies import FIRST_LINE, JSON, LAST_LINE
 from alpaqual.values import Grade, Reply, Request, Row
 
 # The paper's rating prompt, quoted from Figure 4 of "AlpaGasus: Training a Better Alpaca with Fewer Data" (arXiv:2307.08701).
@@ -32,6 +33,14 @@ MORE_TOKENS = 512
 _FINAL_REASONS = ("refusal", "unfinished thinking")
 """Another request costs as much and gives the same."""
 
+_DEMANDS = {
+    FIRST_LINE: ("Your reply must begin with the score", "Begin your reply with nothing but the score"),
+    LAST_LINE: ("Your reply must end with the score on a line of its own", "Reply with nothing but the score"),
+    JSON: ('Your reply must be JSON with the key "score"', 'Reply with nothing but JSON with the key "score"'),
+}
+"""The sentence of each follow-up request, by where the score is; the range of the scale follows."""
+_DEMANDS_OF_FORM = ("Your reply must have the score in the form that was asked for",) * 2
+
 
 @dataclass(frozen=True)
 class Example:
@@ -47,7 +56,7 @@ class PromptSpec:
     """What a grader's prompt is made of: dimension, scale, sampling parameters, template and examples.
 
     `structured` requests JSON that holds the score (and the rationale, where it is kept); `choices` has the texts of all
-    scores of the scale where a local model gives the expectation over them.
+    scores of the scale where a local model gives the expectation over them. `reply` is where a reply has its score.
     """
 
     dimension: str
@@ -60,6 +69,7 @@ class PromptSpec:
     structured: bool = False
     rationale: bool = False
     choices: Sequence[str] = ()
+    reply: str = FIRST_LINE
 
 
 class Plugin:
@@ -106,7 +116,7 @@ class Plugin:
     def read(self, reply: Reply) -> Grade:
         """The score that a reply gives, or the reason why it gives none."""
         prompt = self.prompt
-        return parse_score(reply.text, prompt.low, prompt.high, prompt.dimension, reply.finish_reason)
+        return parse_score(reply.text, prompt.low, prompt.high, prompt.dimension, reply.finish_reason, prompt.reply)
 
     def follow_up(self, request: Request, grade: Grade, attempt: int) -> Request | None:
         """The first request with one more sentence on the form of the reply; None where it would not help.
@@ -118,9 +128,8 @@ class Plugin:
         if grade.reason == CUT:
             return self.longer(request) if attempt == 1 else None
         form = f"a number from {self.prompt.low:g} to {self.prompt.high:g}"
-        demand = (
-            "Your reply must begin with the score" if attempt == 1 else "Begin your reply with nothing but the score"
-        )
+        first, later = _DEMANDS.get(self.prompt.reply, _DEMANDS_OF_FORM)
+        demand = first if attempt == 1 else later
         role, text = request.messages[-1]
         messages = (*request.messages[:-1], (role, f"{text}\n\n{demand}, {form}."))
         return replace(request, messages=messages)

@@ -9,6 +9,7 @@ import msgspec
 
 from alpaqual.contracts import Grader as GraderPlugin
 from alpaqual.graders.model import Example, PromptSpec, scores_of
+from alpaqual.patterns_of_replies import FIRST_LINE
 from alpaqual.plan.stage import fingerprint
 from alpaqual.recipe.graders import Grader
 from alpaqual.registry import find
@@ -45,6 +46,7 @@ def prompt_spec(grader: Grader, template: str | None) -> PromptSpec:
         grader.structured,
         grader.keep_rationale,
         scores_of(scale.min, scale.max, scale.step or 1) if expectation else (),
+        grader.reply,
     )
 
 
@@ -73,6 +75,8 @@ def prompt_settings(grader: Grader, template: str | None, model: str) -> dict[st
         "examples": msgspec.to_builtins(grader.examples),
         "version": grader.kind_plugin.VERSION,
     }
+    if grader.reply != FIRST_LINE:
+        settings["reply"] = grader.reply
     if grader.live and grader.health.repeats is not None:
         settings["repeats"] = grader.health.repeats.rows
     if grader.of_turns is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from alpaqual.errors import Problem
+from alpaqual.patterns_of_replies import PLACES, reply_problem
 from alpaqual.recipe.crosscheck_models import (
     check_model,
     computes_probabilities,
@@ -45,6 +46,7 @@ def check_graders(graders: Mapping[str, Grader], prompts: Mapping[str, str], doc
             yield document.problem((*place, "scale", *(["step"] if message.startswith("step") else [])), message)
         yield from check_model(grader, document, place)
         yield from _abilities(grader, document, place)
+        yield from _reply(grader, document, place)
         yield from _examples(grader, document, place)
         yield from _others(name, graders, document)
         if name in prompts:
@@ -115,6 +117,18 @@ def _abilities(grader: Grader, document: Document, place: Path) -> Iterator[Prob
     if grader.structured and not follows_schemas(grader):
         message = f"replies of {grader.provider} follow no JSON Schema: leave 'structured' out"
         yield document.problem((*place, "structured"), message)
+
+
+def _reply(grader: Grader, document: Document, place: Path) -> Iterator[Problem]:
+    """A regular expression that cannot say where a reply has its score, or a place that structured replies lack."""
+    if grader.reply == PLACES[0]:
+        return
+    if grader.model is None:
+        yield document.problem((*place, "reply"), "'reply' is for graders that ask a model")
+    elif grader.reply not in PLACES and (problem := reply_problem(grader.reply)):
+        yield document.problem((*place, "reply"), problem)
+    elif grader.structured and grader.reply != "json":
+        yield document.problem((*place, "reply"), "a structured reply is JSON: leave 'reply' out")
 
 
 def _examples(grader: Grader, document: Document, place: Path) -> Iterator[Problem]:

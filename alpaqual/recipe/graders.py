@@ -186,6 +186,13 @@ class Grader(ModelSettings, frozen=True, kw_only=True):
         Positive | None,
         Meta(description="Maximum length of a reply, in tokens: 16 where left out, 512 with keep_rationale."),
     ] = None
+    reply: Annotated[
+        Text,
+        Meta(
+            description="Where a reply has its score: `first_line`, `last_line`, `json`, or a regular expression (RE2) with one "
+            "group around the score, tried on each line."
+        ),
+    ] = "first_line"
     keep_rationale: Annotated[bool, Meta(description="Ask for the explanation after the score and keep it.")] = False
     pilot: Annotated[
         Count,

@@ -399,3 +399,28 @@ def test_validation_that_is_switched_off_is_refused(project: Project, off: str) 
     assert done.returncode == 3
     assert "PANDERA_VALIDATION_ENABLED" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("place", "problem"),
+    [
+        ("first", r"it needs one group, around the score, not 0 \(or write first_line, last_line, json\)"),
+        ("'(a+)+'", "repeats what repeats"),
+        ("'(?=a)(b)'", "RE2 has no look-around"),
+    ],
+)
+def test_a_place_of_the_score_that_cannot_be_is_refused(project: Project, place: str, problem: str) -> None:
+    project.jsonl("d.jsonl", ROWS)
+    project.ask("d.jsonl", f"graders: {{g: {{model: recorded/replies, reply: {place}}}}}")
+    with pytest.raises(RecipeError, match=problem):
+        project.run()
+
+
+def test_another_place_of_the_score_reads_the_same_replies_again(project: Project) -> None:
+    ledger = "".join(line(key, f"{number}\nIn short:\n{number + 1}") for number, key in enumerate(keys()))
+    first = recorded(project, ledger)
+    assert [score for score, _ in grades(first)] == [0, 1, 2, 3]
+    project.ask("d.jsonl", "graders: {g: {model: recorded/replies.jsonl, reply: last_line}}", datasets=KEPT_FROM_3)
+    last = project.run()
+    assert [score for score, _ in grades(last)] == [1, 2, 3, 4]
+    assert last.results["graders"]["g"]["calls_made"] == 0

@@ -38,3 +38,20 @@ def test_the_key_of_a_request_is_that_of_the_first_version() -> None:
     key = "fb7af39554fa3b32da30e827d7e60820ae58ff9a199873c083e5812538dba842"
     asks = Plugin(PromptSpec("accuracy", 0, 5, {"max_tokens": 16, "temperature": 0.0}), "openai/m")
     assert request_key(asks.request(ROW)) == key
+
+
+@pytest.mark.parametrize(
+    ("place", "demand"),
+    [
+        ("first_line", "Your reply must begin with the score, a number from 0 to 5."),
+        ("last_line", "Your reply must end with the score on a line of its own, a number from 0 to 5."),
+        ("json", 'Your reply must be JSON with the key "score", a number from 0 to 5.'),
+        (r"^V: (.+)$", "Your reply must have the score in the form that was asked for, a number from 0 to 5."),
+    ],
+)
+def test_a_follow_up_asks_for_the_score_where_it_is_read(place: str, demand: str) -> None:
+    asks = Plugin(PromptSpec("accuracy", 0, 5, {"max_tokens": 16}, reply=place), "openai/m")
+    grade = asks.read(Reply("The response is right.", "m"))
+    second = asks.follow_up(asks.request(ROW), grade, 1)
+    assert second is not None
+    assert second.messages[-1][1].endswith(demand)
