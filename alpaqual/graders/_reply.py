@@ -11,11 +11,11 @@ import re
 from alpaqual.graders._reply_grammar import Found, read_text, unframed
 from alpaqual.graders._reply_json import read_json
 from alpaqual.graders._reply_labels import is_label
-from alpaqual.patterns_of_replies import FIRST_LINE, JSON, LAST_LINE, PLACES, texts_of_scores
+from alpaqual.reply_places import FIRST_LINE, JSON, LAST_LINE, PLACES, texts_of_scores
 from alpaqual.values import Grade
 
 CUT = "cut"
-"""Reason: the reply reached its longest length, and its score may go on behind it."""
+"""Reason: the reply reached its longest length, and its score may be incomplete."""
 _CUTS = frozenset(("length", "max_tokens", "max_output_tokens", "model_length", "incomplete"))
 _PLAIN = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)[ \t]*(?:\r?\n|\Z)")
 _LABELLED = re.compile(

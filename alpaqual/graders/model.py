@@ -10,7 +10,7 @@ from typing import Any
 
 from alpaqual.amounts import exact
 from alpaqual.graders._reply import CUT, parse_score
-from alpaqual.patterns_of_replies import FIRST_LINE, JSON, LAST_LINE
+from alpaqual.reply_places import FIRST_LINE, JSON, LAST_LINE
 from alpaqual.values import Grade, Reply, Request, Row
 
 # The paper's rating prompt, quoted from Figure 4 of "AlpaGasus: Training a Better Alpaca with Fewer Data" (arXiv:2307.08701).

@@ -9,10 +9,10 @@ import msgspec
 
 from alpaqual.contracts import Grader as GraderPlugin
 from alpaqual.graders.model import Example, PromptSpec, scores_of
-from alpaqual.patterns_of_replies import FIRST_LINE
 from alpaqual.plan.stage import fingerprint
 from alpaqual.recipe.graders import Grader
 from alpaqual.registry import find
+from alpaqual.reply_places import FIRST_LINE
 from alpaqual.values import Row
 
 SCORE_TOKENS = 16

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from alpaqual.errors import Problem
-from alpaqual.patterns_of_replies import PLACES, reply_problem
 from alpaqual.recipe.crosscheck_models import (
     check_model,
     computes_probabilities,
@@ -19,6 +18,7 @@ from alpaqual.recipe.scales import common_steps, on_scale, scale_problem
 from alpaqual.recipe.schema_errors import suggest
 from alpaqual.recipe.unknown import alternatives
 from alpaqual.recipe.yaml_nodes import Document, Path
+from alpaqual.reply_places import PLACES, reply_problem
 
 _ORIGINS = ("model", "column", "table", "of")
 _MODEL_KEYS = (

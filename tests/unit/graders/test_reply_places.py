@@ -7,7 +7,7 @@ import time
 import pytest
 
 from alpaqual.graders._reply import parse_score
-from alpaqual.patterns_of_replies import MAX_PATTERN, reply_problem
+from alpaqual.reply_places import MAX_PATTERN, reply_problem
 
 NO = "no number"
 
