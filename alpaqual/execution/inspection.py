@@ -178,30 +178,30 @@ class _SourceInspector:
 
     def describe(self, index: int, source: Source, scan: Scan, plugin: SourcePlugin) -> FilesFound | None:
         """Columns and types: from the engine's reader, else from the rows that the plug-in yields. Both read every row."""
-        reason = ""
         if self.engine.reads(scan.format):
             try:
                 return self.engine.describe(scan)
             except QueryError as error:
-                reason = error.reason
-            if source.path.startswith(REMOTE):
-                self.problem(index, "path", f"{source.path} cannot be read: {reason}")
-                return None
+                if source.path.startswith(REMOTE):
+                    self.problem(index, "path", f"{source.path} cannot be read: {error.reason}")
+                    return None
         # The engine's reader refuses a file for one broken line; the plug-in reads the others.
         kinds: dict[str, set[str]] = {}
+        refused = ""
         for file in scan.files:
             try:
                 if file.compressed:
                     verify_compressed_file(file.path)
-                refused = _add_kinds(kinds, plugin.rows(file.path), plugin.CELLS, scan.columns)
-                reason = refused or reason
+                reason = _add_kinds(kinds, plugin.rows(file.path), plugin.CELLS, scan.columns)
+                refused = refused or reason
             except ValueError as error:
                 shown = Path(file.path).name
                 message = str(error)
                 self.problem(index, "path", message if message.startswith(f"{shown}: ") else f"{shown}: {message}")
                 return None
         if not kinds:
-            self.problem(index, "path", f"{source.path} has no row that can be read{f' ({reason})' if reason else ''}")
+            what = f"has no row that can be read ({refused})" if refused else "has no rows"
+            self.problem(index, "path", f"{source.path} {what}")
             return None
         return FilesFound({column: common_kind(found) for column, found in kinds.items()})
 

@@ -117,3 +117,11 @@ def test_rows_are_found_by_an_own_id_that_is_a_number(project: Project) -> None:
         project, '{"id": 7, "instruction": "q", "output": "a"}', '{"id": 8, "instruction": "r", "output": "a"}'
     )
     assert [row["instruction"] for row in run.rows(row_id=7)] == ["q"]
+
+
+@pytest.mark.parametrize("text", ["[]", " [\n] ", "{}"])
+def test_a_document_without_rows_says_so(project: Project, text: str) -> None:
+    project.write("d.json", text)
+    project.ask("d.json")
+    with pytest.raises(RecipeError, match=r"recipe\.yaml:4:\d+: d\.json has no rows$"):
+        project.run()

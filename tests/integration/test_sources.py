@@ -481,7 +481,7 @@ def test_a_big_row_of_a_list_is_quarantined(project: Project) -> None:
     ("file", "content", "words"),
     [
         ("d.jsonl", b"", "is an empty file"),
-        ("d.jsonl", b"\n \n", "no row that can be read"),
+        ("d.jsonl", b"\n \n", "has no rows"),
         ("d.jsonl", b"null\n", "no row that can be read"),
         ("d.jsonl", b"{oops\n{oops\n", "no row that can be read"),
         ("d.jsonl", b'{"question": "q", "answer": "a"}\n', "cannot tell which columns.*question, answer"),
