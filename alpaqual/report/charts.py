@@ -202,7 +202,8 @@ def _whole_layer(whole: Sequence[Spec], kinds: Collection[str]) -> Spec:
 
 def _category_layers(points: Sequence[Spec], kinds: Collection[str]) -> list[Spec]:
     """Draw the keep rates of each category as points on a line."""
-    axis = {"title": None, "labelLimit": 180, "labelColor": "var(--ink)"}
+    # A point at a rate of 0 is drawn over the axis: its label begins beside it.
+    axis = {"title": None, "labelLimit": 180, "labelColor": "var(--ink)", "labelPadding": 9}
     y = {"field": "category", "type": "nominal", "sort": None, "axis": axis}
     tooltip = [
         {"field": "category", "type": "nominal"},
