@@ -310,9 +310,9 @@ class Dataset(StrictStruct, frozen=True, kw_only=True):
             description="Split the rows: name -> share, which add up to 1; `by`: a column or a category whose values keep these "
             "shares; `group`: a column whose values stay whole (default: rows of one prompt); `seed` (default 0).",
             examples=[{"train": 0.9, "test": 0.1, "by": "category"}],
+            min_length=1,
         ),
     ] = field(default_factory=dict)
-
     push_to_hub: Annotated[
         Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*(?!\n)$", max_length=96)]
         | None,

@@ -307,7 +307,7 @@ WRONG = {
     "{d: {split: {tr-ain: 1}}}": "'tr-ain' is no name of a split",
     "{d: {split: {train: 1, seed: x}}}": "'seed' is a whole number, not x",
     "{d: {split: {train: 1, by: 3}}}": "'by' is the name of a column, not 3",
-    "{d: {split: {train: 1, by: knid}}}": "no source has a column, and nothing defines a category, 'knid', did you mean 'kind'",
+    "{d: {split: {train: 1, by: knid}}}": "no source has a column, and nothing defines a category 'knid', did you mean 'kind'",
     "{d: {split: {train: 1, group: knid}}}": "no source has a column 'knid', did you mean 'kind'",
     "{d: {format: csv}}": "format",
 }
