@@ -36,8 +36,7 @@ def write(
 
 
 def ids(path: Path) -> list[str]:
-    """The names of rows: the data has ids of its own."""
-    return [json.loads(line)["row_id"] for line in path.read_text(encoding="utf-8").split("\n") if line]
+    return [json.loads(line)["id"] for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def trained_on(folder: Path) -> Path:
