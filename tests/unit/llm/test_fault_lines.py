@@ -268,8 +268,8 @@ def test_anthropic_s_refusal_is_the_row_s() -> None:
 
 
 def near(seconds: float | None, expected: float) -> bool:
-    """Moments are computed when the tests are collected."""
-    return seconds is not None and expected - 80 <= seconds <= expected + 1
+    """Forms in whole seconds lose up to one, and the test itself takes some time."""
+    return seconds is not None and expected - 5 <= seconds <= expected + 1
 
 
 def moment(seconds: float) -> datetime.datetime:
