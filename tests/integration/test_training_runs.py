@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,10 +30,30 @@ SMALL = json.dumps(TINY)
 @pytest.fixture
 def trained(project: Project, tokenizer: Path) -> Project:
     """A project of 30 rows whose recipe trains on the better half, in five steps of one process."""
+    prepare(project, tokenizer)
+    return project
+
+
+def prepare(project: Project, tokenizer: Path) -> None:
     project.jsonl("d.jsonl", [{**row, "rating": n % 6} for n, row in enumerate(rows(30))])
     (project.folder / "words").symlink_to(tokenizer)
     write(project)
-    return project
+
+
+@pytest.fixture(scope="module")
+def finished(tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of such a project after its first run."""
+    project = Project(tmp_path_factory.mktemp("finished"))
+    prepare(project, tokenizer)
+    project.run()
+    return project.folder
+
+
+@pytest.fixture
+def rerun(finished: Path, tmp_path: Path) -> Project:
+    """A copy of the project that has run once."""
+    shutil.copytree(finished, tmp_path / "copy", symlinks=True)
+    return Project(tmp_path / "copy")
 
 
 @pytest.fixture(scope="session")
@@ -74,44 +95,43 @@ def test_a_run_trains_and_the_next_one_reuses_it(trained: Project) -> None:
     assert "reuse  training.good" in trained.command("plan", "recipe.yaml", "-q").stdout
 
 
-def test_another_threshold_with_the_same_rows_reuses_the_model(trained: Project) -> None:
+def test_another_threshold_with_the_same_rows_reuses_the_model(rerun: Project) -> None:
     """Another threshold that keeps the same rows trains nothing anew; other rows do, and the old model is kept."""
-    first = trained.run().folder / "training" / "good" / "model" / "model.safetensors"
+    first = rerun.folder / "runs" / "trial" / "training" / "good" / "model" / "model.safetensors"
     inode = first.stat().st_ino
-    write(trained, threshold=4)
-    other = trained.run()
+    write(rerun, threshold=4)
+    other = rerun.run()
     earlier = list((other.folder / "training" / "earlier").iterdir())
     assert len(earlier) == 1 and (earlier[0] / "model" / "model.safetensors").stat().st_ino == inode
     assert other.results["training"]["good"]["rows"] == 10
     # Back to what was: the model of before is there again.
-    write(trained, ", micro_batch_tokens: 1000")
-    back = trained.run()
+    write(rerun, ", micro_batch_tokens: 1000")
+    back = rerun.run()
     assert back.results["training"]["good"]["rows"] == 15
     assert first.stat().st_ino == inode
     assert [each.reused for each in back.outcomes if each.stage == "training.good"] == [True]
 
 
-def test_the_model_of_a_finished_run_stays_while_the_next_run_fails(trained: Project) -> None:
-    first = trained.run()
+def test_the_model_of_a_finished_run_stays_while_the_next_run_fails(rerun: Project) -> None:
+    first = open_run(rerun.folder / "runs" / "trial")
     place = first.folder / "training" / "good"
     before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
-    text = trained.recipe.read_text()
-    trained.recipe.write_text(text.replace("learning_rate: 0.001", "learning_rate: 1.0e+30"))
+    text = rerun.recipe.read_text()
+    rerun.recipe.write_text(text.replace("learning_rate: 0.001", "learning_rate: 1.0e+30"))
     with pytest.raises(StageError, match="the step was not applied"):
-        trained.run()
+        rerun.run()
     assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
     assert open_run(first.folder).results == first.results
     assert open_run(first.folder / "unfinished").verdict == "error"
-    trained.recipe.write_text(text)
-    assert all(each.reused for each in trained.run().outcomes)
+    rerun.recipe.write_text(text)
+    assert all(each.reused for each in rerun.run().outcomes)
 
 
-def test_the_plan_reuses_a_model_of_the_same_rows(trained: Project) -> None:
-    trained.run()
-    assert "do     training.good" in trained.command("plan", "recipe.yaml", "-q", "--set", "training.seed=1").stdout
-    write(trained, more="categories: [{category: all, pattern: e}]")
-    trained.run(until="selecting")
-    said = trained.command("plan", "recipe.yaml", "-q").stdout
+def test_the_plan_reuses_a_model_of_the_same_rows(rerun: Project) -> None:
+    assert "do     training.good" in rerun.command("plan", "recipe.yaml", "-q", "--set", "training.seed=1").stdout
+    write(rerun, more="categories: [{category: all, pattern: e}]")
+    rerun.run(until="selecting")
+    said = rerun.command("plan", "recipe.yaml", "-q").stdout
     assert re.search(r"reuse +training.good +its result is in the run folder", said) and "training good:" not in said
 
 

@@ -24,7 +24,7 @@ from alpaqual.recipe.recipe import Recipe
 from alpaqual.store.ledger import Ledger
 from alpaqual.values import Reply, Request
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("short_pauses")]
 
 Order = Literal["ab", "ba"]
 

@@ -99,7 +99,7 @@ def test_out_of_memory_names_the_setting(tokenizer, tmp_path):
         "num_hidden_layers": 16,
     }
     folder = Folder.of(tmp_path / "job", tiny_job(tokenizer, model=Model(config=big, tokenizer=str(tokenizer))))
-    limit = 8 * 2**30
+    limit = 6 * 2**30
     done = run_alone(folder, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
     failure = json.loads((folder.path / "failure.json").read_text())
     assert done.returncode == failure["exit_code"] == 3
