@@ -251,6 +251,8 @@ class InferenceClient:
         try:
             if fault.unsettled:
                 self.refusals.add(number, key, request.model, fault)
+                for refusal in self.refusals.settled():
+                    self._settle(refusal)
             if fault.kind is FaultKind.FATAL:
                 raise fault
         except Fault:

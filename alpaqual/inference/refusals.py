@@ -40,6 +40,7 @@ class Refusals:
     def __init__(self) -> None:
         self.sent = 0
         self.answered = False
+        self.last_answered = 0
         self.unsettled: list[Refusal] = []
         self._first: Counter[FaultKind] = Counter()
         self._in_a_row: Counter[str] = Counter()
@@ -65,11 +66,16 @@ class Refusals:
     def settle(self, number: int) -> Iterator[Refusal]:
         """After the reply to request `number`: settle the refusals of requests that were sent before it, and yield them."""
         self.answered = True
+        self.last_answered = max(self.last_answered, number)
         self._in_a_row.clear()
+        yield from self.settled()
+
+    def settled(self) -> Iterator[Refusal]:
+        """The refusals of requests that were sent before an answered one; a refusal may come after the later request's reply."""
         if not self.unsettled:
             return
-        settled = [refusal for refusal in self.unsettled if refusal.number < number]
-        self.unsettled = [refusal for refusal in self.unsettled if refusal.number >= number]
+        settled = [refusal for refusal in self.unsettled if refusal.number < self.last_answered]
+        self.unsettled = [refusal for refusal in self.unsettled if refusal.number >= self.last_answered]
         yield from settled
 
     def settle_refused(self) -> Iterator[Refusal]:

@@ -61,6 +61,15 @@ def test_only_a_reply_to_a_later_request_settles() -> None:
     assert refusals.unsettled == []
 
 
+def test_a_refusal_that_comes_after_the_reply_to_a_later_request_is_settled() -> None:
+    refusals = Refusals()
+    first, second = (refusals.count_sent() for _ in range(2))
+    assert reply(refusals, second) == 0
+    refuse(refusals, number=first)
+    assert len(list(refusals.settled())) == 1
+    assert refusals.unsettled == []
+
+
 def test_at_the_end_what_was_denied_stays_open() -> None:
     refusals = Refusals()
     reply(refusals)
