@@ -13,6 +13,8 @@ import alpaqual
 from alpaqual.api import Run
 from alpaqual.errors import RecipeError
 
+pytestmark = pytest.mark.slow
+
 PLAIN = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
 CALL = {"id": "t", "type": "function", "function": {"name": "convert", "arguments": "{}"}}
 TOOL_TURNS = [

@@ -21,6 +21,8 @@ import alpaqual
 from alpaqual.api import Run
 from alpaqual.errors import RecipeError
 
+pytestmark = pytest.mark.slow
+
 TEXT = st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=6)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
@@ -109,7 +111,6 @@ def path_of(run: Run, dataset: str) -> Path:
     return run.folder / (run.results.datasets[dataset].file or f"datasets/{dataset}.jsonl")
 
 
-@pytest.mark.slow
 @settings(max_examples=examples(10), deadline=None, suppress_health_check=list(HealthCheck), phases=_PHASES)
 @given(triples=st.lists(TRIPLES, min_size=1, max_size=5), talks=st.lists(TALKS, min_size=1, max_size=5))
 def test_every_format_in_every_file_reads_back(tmp_path_factory, triples, talks):
@@ -346,7 +347,6 @@ def test_a_saved_folder_is_a_source_again(project):
     assert again.results.source.rows == 40
 
 
-@pytest.mark.slow
 def test_the_datasets_library_opens_the_folder(project, monkeypatch):
     library = pytest.importorskip("datasets")
     monkeypatch.setenv("HF_DATASETS_CACHE", str(project.folder / "cache"))

@@ -16,6 +16,8 @@ from alpaqual.execution import swap
 from alpaqual.execution.folder import MARKER
 from alpaqual.store.store import is_alive
 
+pytestmark = pytest.mark.slow
+
 RECIPE = """\
 version: 1
 name: trial
@@ -148,7 +150,6 @@ class Killed(BaseException):
     """The end of the process."""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("changed", ["fewer datasets", "another threshold"])
 def test_killed_while_files_move_leaves_the_old_run_or_the_new(
     ran: Project, monkeypatch: pytest.MonkeyPatch, changed: str

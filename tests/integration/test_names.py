@@ -21,6 +21,8 @@ import alpaqual
 from alpaqual.errors import RecipeError
 from alpaqual.values import ROW_FIELDS, SourceFacts
 
+pytestmark = pytest.mark.slow
+
 OWN = ["n", "N", "id", "Id", "source", "position", "Position", "turns", "findings", "row", "rows", "score", "Score", "file_index", "a.b", "a b", 'q"x', "q'x", "row.id", "source.x", "source.mask", "turned problem", "row bytes", "id (2)", "größe", "Größe", "select"]  # fmt: skip
 RECIPE = """\
 version: 1
@@ -155,7 +157,6 @@ def test_a_column_of_any_name_works_in_rules(project: Project) -> None:
     check_names(project, "jsonl", names, graders=False)
 
 
-@pytest.mark.slow
 @given(data=st.data(), kind=st.sampled_from(["jsonl", "json", "csv", "parquet"]))
 @settings(max_examples=examples(6), deadline=None)
 def test_a_column_of_any_name_works_in_categories_and_graders(

@@ -10,6 +10,8 @@ from conftest import Project
 from alpaqual.api import Run
 from alpaqual.errors import RecipeError
 
+pytestmark = pytest.mark.slow
+
 
 def run_of(project: Project, *lines: str, source: str = "", more: str = "") -> Run:
     project.write("d.jsonl", "".join(f"{line}\n" for line in lines))

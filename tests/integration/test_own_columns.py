@@ -18,6 +18,8 @@ import alpaqual
 from alpaqual.api import Run
 from alpaqual.errors import RecipeError
 
+pytestmark = pytest.mark.slow
+
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=4)
 WHOLE = st.integers(-(2**63), 2**64 - 1) | st.integers(-9, 9)
 FRACTIONS = st.floats(allow_nan=False, allow_infinity=False)

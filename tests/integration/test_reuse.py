@@ -20,6 +20,8 @@ from alpaqual.execution.folder import MARKER
 from alpaqual.execution.plan_sql import plan_sql
 from alpaqual.store.store import Store
 
+pytestmark = pytest.mark.slow
+
 ROWS = [
     {"instruction": f"q{i}", "input": "", "output": f"a{i} in Python" if i % 5 == 0 else f"a{i}", "s": i % 6}
     for i in range(60)
@@ -229,7 +231,6 @@ def test_plan_prints_which_stages_run_and_why(fresh: Project) -> None:
     assert set(explained(fresh).values()) == {"its result is no longer in the store"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [
@@ -275,7 +276,6 @@ DAMAGE: dict[str, tuple[str, str, Callable[[Path], None]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_result_is_an_error_that_says_what_to_delete(built: Project, damage: str) -> None:
     finished = contents(built.run().folder)

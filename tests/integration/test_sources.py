@@ -310,6 +310,7 @@ BAD_LINES: dict[str, tuple[bytes, str | None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", BAD_LINES)
 def test_a_bad_line_is_quarantined_and_its_neighbours_do_not(project: Project, trouble: str) -> None:
     content, reason = BAD_LINES[trouble]

@@ -15,6 +15,8 @@ from alpaqual.engines import open_engine
 from alpaqual.errors import RecipeError
 from alpaqual.sql import compared
 
+pytestmark = pytest.mark.slow
+
 SCALE = "scale: {min: 0, max: 5}"
 ROWS = [{"instruction": f"i{n}", "output": f"o{n}", "text": ["bad", "", None][n], "ok": n > 0, "mixed": [4.5, "N/A", None][n], "texts": ["4.5", "2", ""][n], "key": f"k{n}"} for n in range(3)]  # fmt: skip
 

@@ -20,6 +20,8 @@ import alpaqual
 from alpaqual.api import Run
 from alpaqual.errors import RecipeError
 
+pytestmark = pytest.mark.slow
+
 
 def rows_of(run: Run) -> list[tuple[str, str, str]]:
     """(instruction, input, response) of every row, in the order of the source."""
@@ -112,7 +114,6 @@ def test_no_line_above_a_header_is_skipped(project: Project) -> None:
         project.run()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("broken", ["", "{oops\n"])
 def test_a_key_seen_once_among_20481_lines_is_a_column(project: Project, first: bool, broken: str) -> None:
