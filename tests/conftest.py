@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from loopback import Server
 from tiers import FAST, NIGHTLY, Guard, marked_slow
 from written import WRITTEN
 
@@ -137,6 +138,13 @@ def _in_this_process(
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Server]:
+    """A provider's server on this machine, which the tests of a file share."""
+    with Server() as server:
+        yield server
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from alpaqual.amounts import exact
-from alpaqual.graders._reply import CUT, parse_score
 from alpaqual.reply_places import FIRST_LINE, JSON, LAST_LINE
 from alpaqual.values import Grade, Reply, Request, Row
 
@@ -116,6 +115,9 @@ class Plugin:
     def read(self, reply: Reply) -> Grade:
         """The score that a reply gives, or the reason why it gives none."""
         prompt = self.prompt
+        # A recipe without such a grader compiles none of the grammar's patterns.
+        from alpaqual.graders._reply import parse_score
+
         return parse_score(reply.text, prompt.low, prompt.high, prompt.dimension, reply.finish_reason, prompt.reply)
 
     def follow_up(self, request: Request, grade: Grade, attempt: int) -> Request | None:
@@ -125,6 +127,8 @@ class Plugin:
         """
         if attempt > MAX_FOLLOW_UPS or grade.reason in _FINAL_REASONS or self.prompt.choices:
             return None
+        from alpaqual.graders._reply import CUT
+
         if grade.reason == CUT:
             return self.longer(request) if attempt == 1 else None
         form = f"a number from {self.prompt.low:g} to {self.prompt.high:g}"

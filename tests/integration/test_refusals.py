@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +44,6 @@ KINDS: dict[str, Any] = {
         "headers": {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "9h12m0s"},
     },
 }
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Server]:
-    with Server() as server:
-        yield server
 
 
 @pytest.fixture

@@ -39,12 +39,6 @@ POLL = {"openai": "GET /v1/batches/*", "anthropic": "GET /v1/messages/batches/*"
 TIMING = BatchTiming(poll=0.02, listing_delay=0.05, patience=20)
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[Server]:
-    with Server() as server:
-        yield server
-
-
 @pytest.fixture
 def server(running: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):

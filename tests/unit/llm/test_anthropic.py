@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 
 import pytest
 from loopback import Server, score_of
@@ -16,12 +15,6 @@ from alpaqual.llm._faults import keys_digest
 from alpaqual.values import Reply, Request
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Server]:
-    with Server() as server:
-        yield server
 
 
 @pytest.fixture

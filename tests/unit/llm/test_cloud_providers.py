@@ -6,7 +6,6 @@ import asyncio
 import gc
 import time
 import warnings
-from collections.abc import Iterator
 
 import pytest
 from loopback import Server, joined, score_of
@@ -24,12 +23,6 @@ pytestmark = pytest.mark.slow
 def cloud(request: pytest.FixtureRequest) -> Cloud:
     found: Cloud = request.param
     return found
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Server]:
-    with Server() as server:
-        yield server
 
 
 @pytest.fixture

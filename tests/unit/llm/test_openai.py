@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 from loopback import Server, score_of
@@ -14,12 +13,6 @@ from alpaqual.errors import Fault, FaultKind
 from alpaqual.values import Reply, Request
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Server]:
-    with Server() as server:
-        yield server
 
 
 @pytest.fixture
