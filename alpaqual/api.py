@@ -15,10 +15,8 @@ from alpaqual.execution.folder import STAGES as STAGE_RECORD
 from alpaqual.execution.folder import RunFolder, check_marker, recover, run_name
 from alpaqual.execution.inspection import inspect_sources
 from alpaqual.execution.options import RunOptions, Watcher
-from alpaqual.execution.publishing import card_of, push_datasets
 from alpaqual.execution.results import failed_results
 from alpaqual.execution.run import Run as FinishedRun
-from alpaqual.inference.budget import Limit
 from alpaqual.plan.compile import compile_plan
 from alpaqual.plan.explain import Explained, StageRecord, explain_plan, read_record
 from alpaqual.plan.plan import Plan
@@ -28,7 +26,6 @@ from alpaqual.recipe.parse import parse_recipe, read_recipe, read_rules
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.registry import find
 from alpaqual.report.build import build_report
-from alpaqual.report.dataset_card import dataset_card
 from alpaqual.report.formats import format_names, report_files, report_text
 from alpaqual.report.github import to_github
 from alpaqual.report.html import to_html
@@ -256,8 +253,12 @@ def _commit(folder: RunFolder, results: Results) -> Path:
     report = build_report(FinishedRun(folder.preparing, results))
     for name, file in report_files().items():
         folder.write(file, report_text(report, name))
-    for name, dataset in results.datasets.items():
-        if dataset.push_to_hub is not None:
+    pushed = [name for name, dataset in results.datasets.items() if dataset.push_to_hub is not None]
+    if pushed:
+        from alpaqual.execution.publishing import card_of
+        from alpaqual.report.dataset_card import dataset_card
+
+        for name in pushed:
             folder.write(card_of(name), dataset_card(name, results))
     return folder.commit(results)
 
@@ -291,7 +292,11 @@ def run(  # noqa: PLR0913 - one argument per option of a run
     if max_cost is not None and not max_cost >= 0:
         raise _wrong("--max-cost", f"{max_cost:g} is no amount of money: give 0 or more US dollars")
     planned, store = _planned(recipe, sets, offline)
-    limit = None if max_cost is None else Limit("--max-cost", max_cost)
+    limit = None
+    if max_cost is not None:
+        from alpaqual.inference.budget import Limit
+
+        limit = Limit("--max-cost", max_cost)
     options = RunOptions(offline=offline, max_cost=limit, watch=watch)
     return execute(planned, store, None if out is None else Path(out), until=until, listen=listen, options=options)
 
@@ -313,6 +318,8 @@ def push(folder: str | Path, *, dataset: str | None = None) -> dict[str, str]:
     Returns the address of each commit, by dataset. Raises RecipeError where the run is not good or names no repository,
     MachineError without huggingface_hub or a token, StageError where the Hub refuses.
     """
+    from alpaqual.execution.publishing import push_datasets
+
     finished = open_run(folder)
     check_names(finished, dataset=dataset)
     return push_datasets(finished, dataset)

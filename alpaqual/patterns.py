@@ -7,19 +7,18 @@ import warnings
 
 _SHARED = r"\\(?:x(?:[0-9A-Fa-f]{2}|\{[0-9A-Fa-f]{1,6}\})|0[0-7]{0,2}|[1-7][0-7]{1,2}|[aftnrv]|[^\w\\]|_|\\)"
 _SET = r"\\[dDsSwW]|\\[pP](?:\{\^?[A-Za-z_]+\}|[A-Z])"
-_TOKEN = re.compile(
-    r"(?P<quoted>\\Q.*?(?:\\E|\Z))"
+_TOKEN = (
+    r"(?s)(?P<quoted>\\Q.*?(?:\\E|\Z))"
     r"|(?P<class>\[\^?\]?(?:\\.|\[:\^?[a-z]+:\]|[^\]\\])*\])"
     rf"|(?P<set>{_SET})|(?P<plain>{_SHARED}|\\[bBAC])|(?P<end>\\z)|(?P<escape>\\.?)"
     r"|\(\?(?:P<(?P<name>\w+)>|(?P<flags>[imsU]*(?:-[imsU]+)?[:)]))"
     r"|(?P<group>\(\?(?:P?.)?[=!]?)"
-    r"|(?:[*+?]|\{(?P<low>\d+)(?:,(?P<high>\d*))?\})\??(?P<twice>[+*?])?",
-    re.DOTALL,
+    r"|(?:[*+?]|\{(?P<low>\d+)(?:,(?P<high>\d*))?\})\??(?P<twice>[+*?])?"
 )
+"""A text, as `_IN_CLASS`: few processes need the patterns, and `re` compiles them in milliseconds."""
 _POSIX = "alnum|alpha|ascii|blank|cntrl|digit|graph|lower|print|punct|space|upper|word|xdigit"
-_IN_CLASS = re.compile(
-    rf"(?P<set>{_SET}|\[:\^?(?:{_POSIX}):\])|(?P<plain>{_SHARED})|(?P<escape>\\.|\[:\^?[a-z]+:\])|(?P<open>\[)",
-    re.DOTALL,
+_IN_CLASS = (
+    rf"(?s)(?P<set>{_SET}|\[:\^?(?:{_POSIX}):\])|(?P<plain>{_SHARED})|(?P<escape>\\.|\[:\^?[a-z]+:\])|(?P<open>\[)"
 )
 _MAX_REPEATS = 1000
 
@@ -30,7 +29,7 @@ def pattern_problem(pattern: str) -> str:
     Syntax that only RE2 has is replaced by an equivalent of Python's, whose parser then judges the whole.
     """
     try:
-        translated = _TOKEN.sub(_python_token, pattern)
+        translated = re.sub(_TOKEN, _python_token, pattern)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             re.compile(translated)
@@ -57,7 +56,7 @@ def _python_token(token: re.Match[str]) -> str:
     if found["quoted"]:
         return re.escape(text.removeprefix(r"\Q").removesuffix(r"\E"))
     if found["class"]:
-        return "[" + _IN_CLASS.sub(_python_class_token, text[1:-1]) + "]"
+        return "[" + re.sub(_IN_CLASS, _python_class_token, text[1:-1]) + "]"
     if found["flags"]:
         return "(?:" if text.endswith(":") else ""
     replaced = [

@@ -20,7 +20,6 @@ from alpaqual.delimited import common_kind, kind_of_text
 from alpaqual.engines import open_engine
 from alpaqual.errors import MachineError, Problem, QueryError, RecipeError
 from alpaqual.execution.layouts import OPTIONAL, PREFERENCES, are_preferences, kept_columns, layout_of, own_id
-from alpaqual.llm.local import is_hub_name, model_digest
 from alpaqual.plan.source_columns import data_columns, named_columns
 from alpaqual.recipe.model import Fields, Source
 from alpaqual.recipe.recipe import Recipe
@@ -276,6 +275,8 @@ class _SourceInspector:
 
     def add_local_model(self, digests: dict[str, str], key: str, path: str, place: Any) -> None:
         """A model goes by what its files hold; one that is no path here goes by its name on the hub."""
+        from alpaqual.llm.local import is_hub_name, model_digest
+
         target = self.recipe.folder / path
         if target.exists():
             try:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -23,7 +23,6 @@ from alpaqual.errors import EXIT_MACHINE, AlpaqualError, MachineError, StageErro
 from alpaqual.execution.dataset_files import exported_file, split_files
 from alpaqual.execution.folder import DATASETS, TABLES, RunFolder
 from alpaqual.execution.options import TrainingProgress, Watcher
-from alpaqual.job import Job
 from alpaqual.plan.grading import GradeStage
 from alpaqual.plan.plan import Plan
 from alpaqual.plan.selecting import SelectStage
@@ -33,9 +32,10 @@ from alpaqual.plan.writing import WriteStage
 from alpaqual.recipe.training import Training
 from alpaqual.registry import find
 from alpaqual.store.store import Store
-from alpaqual.trainers._chat import RowError
 from alpaqual.trainers._packages import extra_of
-from alpaqual.trainers._rows import refuse_conversations
+
+if TYPE_CHECKING:
+    from alpaqual.job import Job
 
 _POLL_SECONDS = 0.5
 _LOG_LINES = 15
@@ -320,6 +320,9 @@ def fill_job(plan: Plan, stage: TrainStage, store: Store, folder: RunFolder, row
 
 def _check_prompt(job: Job, plan: Plan, rows: Mapping[str, Path]) -> None:
     """Raises StageError for a row that the job's prompt, or that of its exports, cannot render."""
+    from alpaqual.trainers._chat import RowError
+    from alpaqual.trainers._rows import refuse_conversations
+
     training = plan.recipe.text.training
     exported = training is not None and bool(training.exports)
     for data in filter(None, (job.data, job.held_out)):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from alpaqual.job import Job, Launch, Lora, Machine, Model, Steps, Text
 from alpaqual.plan.compilation import Compilation
 from alpaqual.plan.selecting import SelectStage
 from alpaqual.plan.stage import Stage
@@ -17,6 +16,9 @@ from alpaqual.recipe.dataset_files import EVALUATED, TRAIN
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.recipe.training import RandomModel, Training
 from alpaqual.registry import find
+
+if TYPE_CHECKING:
+    from alpaqual.job import Job, Model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,8 @@ def training_job(recipe: Recipe, training: Training, dataset: str, digests: Mapp
 
     `digests` has those of models and tokenizers that are files; any other is a name on the hub.
     """
+    from alpaqual.job import Job, Launch, Lora, Machine, Steps, Text
+
     hyperparameters = training.hyperparameters
     launch, checkpoints = training.launch, training.checkpoints
     targets = training.lora.targets
@@ -143,6 +147,8 @@ def training_settings(job: Job, trainer: str, version: int) -> dict[str, Any]:
 
 
 def _model(training: Training, digests: Mapping[str, str]) -> Model:
+    from alpaqual.job import Model
+
     base, tokenizer = training.base_model, training.tokenizer
     words: dict[str, Any] = {"tokenizer": tokenizer, "tokenizer_digest": digests.get(tokenizer or "", "")}
     if isinstance(base, RandomModel):

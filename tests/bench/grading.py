@@ -5,6 +5,7 @@
 FOLDER holds alpaca_52k.parquet. The server answers after --latency milliseconds; each contender is one whole process, in turn.
 All contenders send the same prompt, except data-juicer, which has its own. alpaqual does what the bare script does not: ledger, retries,
 budget, pace, parsing, grades by row id, selection and reports. --memory grades 5,000 and 52,002 rows and compares peak memory.
+--other CHECKOUT compares the CPU seconds of alpaqual in this and in another checkout, which take turns, and nothing else.
 With --page the tables are put into that page.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,7 +23,6 @@ from pathlib import Path
 from measuring import (
     REPOSITORY,
     Contender,
-    alpaqual_environment,
     installed,
     machine,
     measure,
@@ -62,8 +63,10 @@ for rows in map(int, sys.argv[3:]):
 JUDGED = '{"dimension_scores": {"accuracy": 4, "grammar": 4, "informativeness": 4, "coherence": 4}, "flags": [], "rationale": "", "recommendation": "keep"}'
 
 
-def alpaqual(rows: Path, url: str, concurrency: int) -> Contender:
-    """A whole run: load, grade, select, report."""
+def alpaqual(
+    rows: Path, url: str, concurrency: int, root: Path = REPOSITORY, name: str = "alpaqual `run`"
+) -> Contender:
+    """A whole run of the checkout at `root`: load, grade, select, report."""
 
     def prepare(folder: Path) -> None:
         text = RECIPE.format(rows=rows, url=url, concurrency=concurrency)
@@ -71,8 +74,8 @@ def alpaqual(rows: Path, url: str, concurrency: int) -> Contender:
         (folder / ".git").mkdir()
 
     words = [sys.executable, "-m", "alpaqual", "run", "recipe.yaml"]
-    environment = {**alpaqual_environment(), "OPENAI_API_KEY": "none"}
-    return Contender("alpaqual `run`", "", lambda folder: words, prepare=prepare, environment=environment)
+    environment = {"OPENAI_API_KEY": "none", "PYTHONPATH": str(root)}
+    return Contender(name, "", lambda folder: words, prepare=prepare, environment=environment)
 
 
 def bare(name: str, rows: Path, url: str, concurrency: int, *more: str) -> Contender:
@@ -110,7 +113,7 @@ def round_of(field: Sequence[tuple[Contender, int]], server: Server, latency: fl
             contender.samples.append(sample)
 
 
-def rates(source: Path, folder: Path, given: argparse.Namespace) -> str:
+def rates(folder: Path, given: argparse.Namespace) -> str:
     """Rows a second at each concurrency."""
     parts = []
     with Server() as server:
@@ -173,6 +176,24 @@ def memory(folder: Path, given: argparse.Namespace) -> str:
     return table(["rows", "peak RSS MiB", "rows/s"], lines)
 
 
+def checkouts(folder: Path, given: argparse.Namespace) -> str:
+    """CPU seconds of two checkouts, in turn."""
+    lines = []
+    with Server() as server:
+        for concurrency in given.concurrency:
+            rows = folder / f"rows-{given.rows}.parquet"
+            this, other = (
+                alpaqual(rows, server.openai, concurrency, root, name)
+                for name, root in (("this", REPOSITORY), ("other", given.other.resolve()))
+            )
+            for turn in range(given.rounds + 1):
+                pair = [(this, given.rows), (other, given.rows)]
+                round_of(pair if turn % 2 else pair[::-1], server, given.latency, keep=turn > 0)
+            ratio = statistics.median(a.cpu / b.cpu for a, b in zip(this.samples, other.samples, strict=True))
+            lines.append([str(concurrency), *(f"{each.median('cpu'):.2f}" for each in (this, other)), f"{ratio:.2f}"])
+    return table(["in flight", "CPU s, this", "CPU s, other", "median of the ratios"], lines)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -180,6 +201,7 @@ def main() -> None:
         "--data", type=Path, default=os.environ.get("ALPAQUAL_DATA"), help="folder of alpaca_52k.parquet"
     )
     parser.add_argument("--peers-python", type=Path, help="interpreter that has py-data-juicer")
+    parser.add_argument("--other", type=Path, help="the checkout to compare alpaqual with")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=5_000)
     parser.add_argument("--few", type=int, default=600, help="rows of the slow ones")
@@ -195,7 +217,10 @@ def main() -> None:
         folder, source = Path(temporary), Path(given.data) / "alpaca_52k.parquet"
         counts = sorted({given.rows, given.few, *((5_000, 52_002) if given.memory else ())})
         subprocess.run([sys.executable, "-c", CUT, str(source), str(folder), *map(str, counts)], check=True)
-        text = f"{head}\n\n{rates(source, folder, given)}"
+        if given.other:
+            publish(f"{head}\n\n{checkouts(folder, given)}", "grading.py --other", given.page)
+            return
+        text = f"{head}\n\n{rates(folder, given)}"
         if given.memory:
             text += f"\n\nMemory of `alpaqual run`, 64 in flight, answers after 5 ms, one round each:\n\n{memory(folder, given)}"
     publish(text, "grading.py", given.page)
