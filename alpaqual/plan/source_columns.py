@@ -11,7 +11,7 @@ from alpaqual.plan.dataset_columns import OWN_ID
 from alpaqual.quote import name
 from alpaqual.recipe.check_plugins import check_plugins
 from alpaqual.recipe.crosscheck import checks_of
-from alpaqual.recipe.expression import parse_where
+from alpaqual.recipe.expression import parse_where, truth_columns
 from alpaqual.recipe.model import Category, Rule
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.recipe.schema_errors import suggest
@@ -41,6 +41,7 @@ class SourceColumns:
             for column in sorted({column for columns in self.carried.values() for column in columns})
         }
         self.stored: Mapping[str, str] = distinct(self.types, prefix=SOURCE)
+        self.problems += self._conditions()
         self.own_ids = any(facts.own_id is not None for facts in sources)
         kept = {column: None for facts in sources for column in facts.keep if not _is_there(facts, column)}
         self.kept: Mapping[str, str] = distinct(kept, prefix="keep.")
@@ -133,6 +134,16 @@ class SourceColumns:
         hint = suggest(plain, known) or f"; there are: {', '.join(known)}"
         return f"no source has a column '{plain}'{hint}"
 
+    def _conditions(self) -> Iterator[Problem]:
+        """A problem for each column of numbers or texts that a `where:` takes for true or false: the SQL engine would convert it."""
+        for part, place in _parts(self.recipe):
+            for column in truth_columns(part.where) if part.where is not None and not _asks_turns(part) else ():
+                kind = self.type(column)
+                if kind and kind != "BOOLEAN":
+                    what, value = ("text", "'yes'") if kind == "VARCHAR" else ("numbers", "1")
+                    message = f"'{column}' holds {what}, not true and false: compare it, as in {column} = {value}"
+                    yield self._problem(place, message)
+
     def _problem(self, place: Path | str, message: str) -> Problem:
         if isinstance(place, tuple):
             return self.recipe.problem(place, message)
@@ -185,16 +196,23 @@ def _field_of(facts: SourceFacts, column: str | None) -> str | None:
 
 def named_columns(recipe: Recipe) -> Iterator[tuple[str, Path | str]]:
     """Each column that a recipe names, with its path in the recipe or its `file:line` in another file."""
-    for rule in recipe.rules:
-        place = recipe.rule_places.get(rule.id, "")
-        yield from ((column, place) for column in _columns_of(rule))
-    for place, category in zip(recipe.category_places, recipe.categories, strict=True):
-        yield from ((column, place) for column in _columns_of(category))
+    for part, place in _parts(recipe):
+        yield from ((column, place) for column in _columns_of(part))
     for grader_name, grader in recipe.graders.items():
         if grader.column is not None:
             yield grader.column, ("graders", grader_name, "column")
         if grader.table is not None:
             yield grader.key, ("graders", grader_name, "key")
+
+
+def _parts(recipe: Recipe) -> Iterator[tuple[Rule | Category, Path | str]]:
+    """Each rule and category, with its path in the recipe or its `file:line` in another file."""
+    yield from ((rule, recipe.rule_places.get(rule.id, "")) for rule in recipe.rules)
+    yield from zip(recipe.categories, recipe.category_places, strict=True)
+
+
+def _asks_turns(part: Rule | Category) -> bool:
+    return isinstance(part, Rule) and part.turns is not None
 
 
 def kept_type(kinds: Sequence[str]) -> str:
@@ -225,7 +243,7 @@ def _kept(kind: str) -> str:
 
 
 def _columns_of(part: Rule | Category) -> list[str]:
-    if isinstance(part, Rule) and part.turns is not None:
+    if _asks_turns(part):
         return []
     if part.where is not None:
         return list(parse_where(part.where))

@@ -10,7 +10,7 @@ from typing import Any
 from alpaqual.quote import name as quoted
 from alpaqual.recipe.allowed_sql import FUNCTIONS, TYPES, ExpressionError, check_tree, kind, plain
 
-__all__ = ["FUNCTIONS", "TYPES", "ExpressionError", "parse_where", "render_where"]
+__all__ = ["FUNCTIONS", "TYPES", "ExpressionError", "parse_where", "render_where", "truth_columns"]
 
 
 @cache
@@ -21,6 +21,39 @@ def parse_where(text: str) -> tuple[str, ...]:
     """
     render_where(text, quoted)
     return tuple(dict.fromkeys(_name(node) for node in _columns(_tree(text))))
+
+
+@cache
+def truth_columns(text: str) -> tuple[str, ...]:
+    """The columns that the expression takes for true or false as they are, as `checked` in `checked AND score > 3`.
+
+    Raises ExpressionError.
+    """
+    found, waiting = [], [_tree(text)]
+    while waiting:
+        node = waiting.pop(0)
+        if kind(node) == "Column":
+            found.append(_name(node))
+        waiting += _truths(node)
+    return tuple(dict.fromkeys(found))
+
+
+def _truths(node: Any) -> list[Any]:
+    """The parts of a node that are true or false where the node is."""
+    match kind(node):
+        case "Paren" | "Not":
+            return [node.this]
+        case "And" | "Or":
+            return [node.this, node.expression]
+        case "Coalesce":
+            return [node.this, *node.expressions]
+        case "Case":
+            asked = [] if node.this else [branch.this for branch in node.args["ifs"]]
+            values = [branch.args["true"] for branch in node.args["ifs"]]
+            return [*asked, *values, *filter(None, [node.args.get("default")])]
+        case "If":
+            return [node.this, node.args["true"], *filter(None, [node.args.get("false")])]
+    return []
 
 
 def render_where(

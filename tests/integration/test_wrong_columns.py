@@ -45,6 +45,26 @@ def test_a_check_of_numbers_on_texts(project: Project, check: str) -> None:
     assert "holds true and false: use equal_to" in message
 
 
+@pytest.mark.parametrize(
+    ("where", "column", "value"),
+    [
+        ("key", "key", "'yes'"),
+        ("ok and not n", "n", "1"),
+        ("coalesce(source.n, 1)", "source.n", "1"),
+        ("row.turns or ok", "row.turns", "1"),
+        ("case when response then ok end", "response", "'yes'"),
+    ],
+)
+def test_a_condition_that_is_no_truth_value(project: Project, where: str, column: str, value: str) -> None:
+    """DuckDB takes any number but 0 for true."""
+    rows = [{**row, "n": place} for place, row in enumerate(ROWS)]
+    for part in (f'rules: [{{id: a, where: "{where}"}}]', f'categories: [{{category: a, where: "{where}"}}]'):
+        message = refused(project, part, rows)
+        assert f"'{column}' holds " in message and f"compare it, as in {column} = {value}" in message
+    project.ask(more='rules: [{id: a, where: "ok and n = 1"}]')
+    assert project.run().results.rules[0].failing_rows == 2
+
+
 def test_a_column_that_holds_some_numbers_is_no_error(project: Project) -> None:
     """One text among numbers concerns its row; an empty text and a null are no texts."""
     project.jsonl("data.jsonl", ROWS)
