@@ -185,7 +185,8 @@ class Model(Protocol):
     BATCH_REQUESTS: int
     """Largest number of requests in one batch; 0: no batch API. Others are a `BatchModel`."""
     PROBABILITIES: bool
-    """Whether it computes log-probabilities: requests with `choices` or `measure`."""
+    """Whether it computes log-probabilities: requests with `choices` or `measure`. One that answers only those with `choices`
+    has `EXPECTATIONS = True` instead; both may lack that attribute."""
     STRUCTURED: bool
     """Whether replies follow a JSON `schema`."""
     LOCAL: bool

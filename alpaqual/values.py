@@ -90,8 +90,9 @@ class Request:
 
     `messages` are (role, text) pairs with the roles system, user and assistant. `parameters` are sent with them:
     `temperature` and `max_tokens`, a JSON `schema` that the reply must fit, `choices` (texts; the reply is the expectation over
-    them), `measure: ifd` (the reply has the perplexities of the last message). `repeat` counts from 0: the same request sent
-    again, to see whether the reply changes.
+    them), `measure: ifd` (the reply has the perplexities of the last message), `parameters` (sent as the recipe has them),
+    `headers` (those of the endpoint that change the answer). `repeat` counts from 0: the same request sent again, to see whether
+    the reply changes.
     """
 
     model: str
@@ -126,7 +127,8 @@ class Endpoint:
     """Address of a model: `provider` is the plug-in of `llm/`, `model` the provider's name of the model.
 
     `base_url` replaces the provider's own address; `timeout` is in seconds; paths of local models are relative to `folder`;
-    `batch` is the largest number of requests that a local model computes at once.
+    `batch` is the largest number of requests that a local model computes at once; `headers` are sent with each request;
+    `token_limit` is the name of the limit of a reply, None where the plug-in finds it out.
     """
 
     provider: str
@@ -135,6 +137,8 @@ class Endpoint:
     timeout: float = 60.0
     folder: str = "."
     batch: int = 16
+    headers: tuple[tuple[str, str], ...] = ()
+    token_limit: str | None = None
 
 
 @dataclass(frozen=True)

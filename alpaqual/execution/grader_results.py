@@ -72,6 +72,9 @@ def grader_reasons(name: str, recipe: Recipe, found: GraderResult, facts: Grader
     if others:
         text = f"grader {name}: {grader.model} was requested, and {', '.join(others)} answered"
         yield Reason(state=State.WARN, text=text, place=place)
+    for setting in facts.replies.unsent if facts.replies else ():
+        text = f"grader {name}: {grader.model} refuses a {setting}, and none was sent; write '{setting}: null'"
+        yield Reason(state=State.WARN, text=text, place=place)
     for check in found.health:
         yield _health_reason(name, recipe, check)
 

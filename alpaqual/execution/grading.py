@@ -105,6 +105,7 @@ class Grading:
             "faults": usage.faults,
             "seconds": round(self._seconds(), 3),
             "models": list(self.client.models),
+            "unsent": list(self.client.unsent),
             "again": len(missing),
             "again_digest": hashlib.sha256("".join(sorted(missing)).encode()).hexdigest(),
         }

@@ -79,6 +79,8 @@ def open_model(settings: ModelSettings, folder: Path, *, offline: bool = False) 
         timeout=settings.timeout_seconds,
         folder=str(folder),
         batch=settings.concurrency,
+        headers=tuple(settings.headers.items()),
+        token_limit=settings.token_limit,
     )
     opened: Model = (find("llm", "recorded") if offline else settings.plugin)(endpoint)
     return opened

@@ -92,6 +92,11 @@ class InferenceClient:
         self._healthy = True
         self._in_flight: dict[str, asyncio.Future[Reply]] = {}
 
+    @property
+    def unsent(self) -> tuple[str, ...]:
+        """Settings of requests that the model refuses and that are not sent; not every plug-in finds that out."""
+        return tuple(getattr(self.model, "unsent", ()))
+
     async def send(self, request: Request) -> Reply:
         """Return the reply to a request, from the ledger or from the model.
 

@@ -9,12 +9,12 @@ probabilities are normalised over the scores of the scale.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from alpaqual.errors import Fault, FaultKind
+from alpaqual.llm._expectations import expectation
 from alpaqual.llm._local_forward import Forward, Prefix, cache_bytes, repeat
 from alpaqual.llm._local_jobs import Answer, Job, check_context
 from alpaqual.llm._local_prompts import Prompts
@@ -99,9 +99,7 @@ class Choices:
         probabilities = row.softmax(-1).tolist()
         if any(p != p for p in probabilities):
             return Fault(FaultKind.REQUEST, "no finite probability")
-        score = sum(p * float(choice) for p, choice in zip(probabilities, choices, strict=True))
-        rounded = {choice: round(p, 6) for choice, p in zip(choices, probabilities, strict=True)}
-        return Answer(json.dumps({"score": round(score, 6), "probabilities": rounded}), len(job.prompt))
+        return Answer(expectation(choices, probabilities), len(job.prompt))
 
     def log_likelihoods(self, rows: Sequence[Sequence[int]], spellings: Sequence[Spelling], choices: int) -> Any:
         """Log-likelihoods (batch, choices), fp64, in nats, of each choice and its end behind each prompt."""

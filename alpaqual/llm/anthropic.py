@@ -11,6 +11,8 @@ from urllib.parse import quote
 
 from alpaqual.contracts import BatchState
 from alpaqual.errors import Fault, FaultKind
+from alpaqual.llm._adapting import LIMITS, Adapting, Form
+from alpaqual.llm._addresses import address_of
 from alpaqual.llm._contents import reason_of
 from alpaqual.llm._faults import (
     Calls,
@@ -22,6 +24,7 @@ from alpaqual.llm._faults import (
     raise_unfinished,
     status_in,
 )
+from alpaqual.llm._parameters import with_parameters
 from alpaqual.values import Endpoint, Reply, Request
 
 KEY = "ANTHROPIC_API_KEY"
@@ -35,6 +38,7 @@ _SKEW = 120.0
 """Seconds that this machine's clock may be ahead of the provider's."""
 _SAMPLING_VERSION = "2023-06-01"
 """The last version of the API that accepts a temperature; later ones refuse it."""
+_SAMPLING = ("temperature", "top_p", "top_k")
 _LABEL = re.compile(r".*\.(?P<sent>\d+)\.(?P<count>\d+)\.(?P<digest>[0-9a-f]+)")
 
 
@@ -54,22 +58,41 @@ class Plugin:
 
         key = key_of(endpoint, KEY)
         # Only the key is read from the environment: ANTHROPIC_BASE_URL would silently send it to another server.
-        address = endpoint.base_url or _ADDRESS
+        address = address_of(endpoint.base_url or _ADDRESS)
         self.endpoint = endpoint
-        # The inference client retries, since a rate limit concerns all requests.
-        self.client = anthropic.AsyncAnthropic(api_key=key, base_url=address, timeout=endpoint.timeout, max_retries=0)
-        self.calls = Calls(anthropic, address, key, endpoint.timeout, KEY)
+        self.client = anthropic.AsyncAnthropic(
+            api_key=key,
+            base_url=address.url,
+            timeout=endpoint.timeout,
+            # The inference client retries, since a rate limit concerns all requests.
+            max_retries=0,
+            default_headers=dict(endpoint.headers) or None,
+            default_query=dict(address.query) or None,
+        )
+        self.calls = Calls(anthropic, address.url, key, endpoint.timeout, KEY)
         self.known: set[str] = set()
+        self.adapting = Adapting(Form(LIMITS[0]), fixed=True, responses=False)
+
+    @property
+    def unsent(self) -> tuple[str, ...]:
+        """Settings that the server refuses and that are not sent."""
+        return self.adapting.unsent
 
     async def complete(self, request: Request) -> Reply:
         """The texts of a message."""
+        return await self.adapting.send(lambda form: self.attempt(request, form))
+
+    async def attempt(self, request: Request, form: Form) -> Reply:
+        """The reply to one request in one form. Raises Fault."""
+        body = self.body(request, form)
+        options: Any = {"headers": version_headers(body)}
         # Plain JSON instead of the package's models: a third less CPU per reply.
-        options: Any = {"headers": version_for(request)}
-        call = self.client.post("/v1/messages", body=self.body(request), options=options, cast_to=object)
+        call = self.client.post("/v1/messages", body=body, options=options, cast_to=object)
         return self.reply(await self.calls.value(call, self.endpoint.timeout))
 
-    def body(self, request: Request) -> dict[str, Any]:
+    def body(self, request: Request, form: Form | None = None) -> dict[str, Any]:
         """The body of a message."""
+        form = form or self.adapting.form
         parameters = request.parameters
         body: dict[str, Any] = {
             "model": self.endpoint.model,
@@ -79,11 +102,11 @@ class Plugin:
         system = "\n\n".join(text for role, text in request.messages if role == "system")
         if system:
             body["system"] = system
-        if parameters.get("temperature") is not None:
+        if form.temperature and parameters.get("temperature") is not None:
             body["temperature"] = parameters["temperature"]
         if "schema" in parameters:
             body["output_config"] = {"format": {"type": "json_schema", "schema": parameters["schema"]}}
-        return body
+        return with_parameters(body, request)
 
     def reply(self, answer: Mapping[str, Any]) -> Reply:
         """The reply in a message. Raises Fault where the JSON is not a message."""
@@ -105,16 +128,14 @@ class Plugin:
 
         Raises Fault, REFUSED where they exceed the size of a batch.
         """
-        lines = [
-            json.dumps({"custom_id": key, "params": self.body(request)}, ensure_ascii=False)
-            for key, request in requests
-        ]
+        bodies = {key: self.body(request) for key, request in requests}
+        lines = [json.dumps({"custom_id": key, "params": body}, ensure_ascii=False) for key, body in bodies.items()]
         body = f'{{"requests": [{",".join(lines)}]}}'.encode("utf-8", "replace")
         if len(body) > _BATCH_BYTES or len(lines) > self.BATCH_REQUESTS:
             raise Fault(FaultKind.REFUSED, "the batch is too large", f"{len(lines)} requests, {len(body)} bytes")
         headers = {"content-type": "application/json"}
-        for _, request in requests:
-            headers |= version_for(request)
+        for each in bodies.values():
+            headers |= version_headers(each)
         options: Any = {"timeout": _UPLOAD_SECONDS, "headers": headers}
         call = self.client.post("/v1/messages/batches", content=body, options=options, cast_to=object)
         return self.id_of(await self.calls.value(call))
@@ -178,6 +199,11 @@ class Plugin:
 
     async def results(self, batch: str) -> AsyncIterator[tuple[str, Reply | Fault]]:
         """(ledger key, reply or fault) of an ended batch. Raises Fault."""
+        async for found in self.adapting.results(self.outcomes(batch)):
+            yield found
+
+    async def outcomes(self, batch: str) -> AsyncIterator[tuple[str, Reply | Fault]]:
+        """The results as the provider wrote them. Raises Fault."""
         async for line in self.lines(batch):
             if isinstance(line.get("custom_id"), str):
                 yield line["custom_id"], self.result(line.get("result") or {})
@@ -211,10 +237,9 @@ class Plugin:
         await self.client.close()
 
 
-def version_for(request: Request) -> dict[str, str]:
-    """The version header of a request with a temperature; others use the package's version of the API."""
-    sampling = request.parameters.get("temperature") is not None
-    return {"anthropic-version": _SAMPLING_VERSION} if sampling else {}
+def version_headers(body: Mapping[str, Any]) -> dict[str, str]:
+    """The version header of a body that sets how tokens are sampled; others use the package's version of the API."""
+    return {"anthropic-version": _SAMPLING_VERSION} if any(name in body for name in _SAMPLING) else {}
 
 
 def created_at(batch: Mapping[str, Any]) -> float:

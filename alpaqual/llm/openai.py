@@ -1,15 +1,19 @@
-"""Models of OpenAI, and of every server with its chat completions API (vLLM, llama.cpp, Ollama, …)."""
+"""Models of OpenAI and Azure, and of every server with chat completions (vLLM, llama.cpp, Ollama, …) or the Responses API."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from alpaqual.contracts import BatchState
 from alpaqual.errors import Fault, FaultKind
+from alpaqual.llm._adapting import LIMITS, Adapting, Form
+from alpaqual.llm._addresses import RESPONSES, address_of, openai_client
 from alpaqual.llm._contents import reason_of, reasoning_tokens_of, text_of
+from alpaqual.llm._expectations import expectation_of, tokens_of
 from alpaqual.llm._faults import (
     Calls,
     count_of,
@@ -19,9 +23,13 @@ from alpaqual.llm._faults import (
     message_of,
     raise_unfinished,
 )
+from alpaqual.llm._parameters import with_parameters
+from alpaqual.llm._responses import as_completion, responses_body
 from alpaqual.values import Endpoint, Reply, Request
 
 KEY = "OPENAI_API_KEY"
+AZURE_KEY = "AZURE_OPENAI_API_KEY"
+"""Read first for Azure's addresses."""
 _ADDRESS = "https://api.openai.com/v1"
 _BATCH_BYTES = 200_000_000
 _UPLOAD_SECONDS = 600.0
@@ -29,13 +37,18 @@ _ENDED = ("completed", "expired", "cancelled", "failed")
 _QUEUE_FULL = "token_limit_exceeded"
 """Too many tokens are queued in other batches; the batch may be submitted again when they are done."""
 _PAGES = 50
+_COMPLETIONS = "/chat/completions"
+_SCORE_TOKENS = 16
+"""Longest reply whose tokens give an expectation: a score, perhaps behind a label."""
+_NO_LOGPROBS = "the server gives no log-probabilities"
 
 
 class Plugin:
-    """Chat completions through the openai package. The key is read from OPENAI_API_KEY; with `base_url` it may be unset."""
+    """Chat completions and responses through the openai package. The key is read from OPENAI_API_KEY; with `base_url` it may be unset."""
 
     BATCH_REQUESTS = 50_000
     PROBABILITIES = False
+    EXPECTATIONS = True
     STRUCTURED = True
     LOCAL = False
     FREE = False
@@ -45,42 +58,65 @@ class Plugin:
         """Raises MachineError where the key is missing."""
         import openai
 
-        key = key_of(endpoint, KEY)
         # Only the key is read from the environment: OPENAI_BASE_URL would silently send it to another server.
-        address = endpoint.base_url or _ADDRESS
+        address = address_of(endpoint.base_url or _ADDRESS)
+        variable = AZURE_KEY if address.azure and os.environ.get(AZURE_KEY) else KEY
+        key = key_of(endpoint, variable)
         self.endpoint = endpoint
-        # The inference client retries, since a rate limit concerns all requests.
-        self.client = openai.AsyncOpenAI(api_key=key, base_url=address, timeout=endpoint.timeout, max_retries=0)
-        self.calls = Calls(openai, address, key, endpoint.timeout, KEY)
+        self.client = openai_client(openai, address, key, endpoint)
+        self.calls = Calls(openai, address.url, key, endpoint.timeout, variable)
+        # OpenAI's newer models refuse the old name of the limit; other servers may lack the new one.
+        limit = endpoint.token_limit or LIMITS[endpoint.base_url is None]
+        # At OpenAI itself, only the Responses API has this name.
+        responses = address.operation == RESPONSES or (endpoint.base_url is None and limit == LIMITS[2])
+        self.adapting = Adapting(Form(limit, responses=responses), fixed=endpoint.token_limit is not None)
+
+    @property
+    def unsent(self) -> tuple[str, ...]:
+        """Settings that the server refuses and that are not sent."""
+        return self.adapting.unsent
 
     async def complete(self, request: Request) -> Reply:
-        """The first choice of a chat completion."""
-        # Plain JSON instead of the package's models: a third less CPU per reply.
-        call = self.client.post("/chat/completions", body=self.body(request), cast_to=object)
-        return self.reply(await self.calls.value(call, self.endpoint.timeout))
+        """The first choice of a chat completion, or the text of a response."""
+        return await self.adapting.send(lambda form: self.attempt(request, form))
 
-    def body(self, request: Request) -> dict[str, Any]:
-        """The body of a chat completion."""
+    async def attempt(self, request: Request, form: Form) -> Reply:
+        """The reply to one request in one form. Raises Fault."""
+        path = RESPONSES if form.responses else _COMPLETIONS
+        # Plain JSON instead of the package's models: a third less CPU per reply.
+        call = self.client.post(path, body=self.body(request, form), cast_to=object)
+        return self.reply(await self.calls.value(call, self.endpoint.timeout), request.parameters.get("choices", ()))
+
+    def body(self, request: Request, form: Form | None = None) -> dict[str, Any]:
+        """The body of a chat completion or a response."""
+        form = form or self.adapting.form
         parameters = dict(request.parameters)
+        if "choices" in parameters:
+            parameters = {"temperature": 0.0, "max_tokens": _SCORE_TOKENS, **parameters}
         body: dict[str, Any] = {
             "model": self.endpoint.model,
             "messages": [{"role": role, "content": text} for role, text in request.messages],
         }
-        if parameters.get("temperature") is not None:
+        if form.temperature and parameters.get("temperature") is not None:
             body["temperature"] = parameters["temperature"]
         if parameters.get("max_tokens") is not None:
-            # OpenAI's newer models refuse the old name; other servers may lack the new one.
-            new = self.endpoint.base_url is None
-            body["max_completion_tokens" if new else "max_tokens"] = parameters["max_tokens"]
+            body[form.limit] = parameters["max_tokens"]
         if "schema" in parameters:
             schema = {"name": "score", "strict": True, "schema": parameters["schema"]}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return body
+        if "choices" in parameters:
+            body |= {"logprobs": True, "top_logprobs": form.top_logprobs}
+        body = with_parameters(body, request)
+        return responses_body(body) if form.responses else body
 
-    def reply(self, answer: Mapping[str, Any]) -> Reply:
-        """The reply in a completion. Raises Fault where the JSON is not a completion."""
+    def reply(self, answer: Mapping[str, Any], scores: Sequence[str] = ()) -> Reply:
+        """The reply in a completion or a response; with `scores`, the expectation over them.
+
+        Raises Fault where the JSON is neither, or has no log-probabilities.
+        """
         if (fault := fault_in_reply(answer)) is not None:
             raise self.calls.without_key(fault)
+        answer = as_completion(answer)
         choices = answer.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
         message = choice.get("message") if isinstance(choice, Mapping) else None
@@ -90,13 +126,19 @@ class Plugin:
         text = text_of(message.get("content")) or message.get("refusal") or ""
         if not isinstance(text, str):
             raise Fault(FaultKind.TRANSIENT, "broken reply", "the content is not text")
+        finish = reason_of(choice, "finish_reason")
+        if scores:
+            tokens = tokens_of(choice.get("logprobs"))
+            if not tokens:
+                raise Fault(FaultKind.REFUSED, _NO_LOGPROBS, "scoring: expectation needs them; use scoring: generation")
+            text = expectation_of(scores, tokens, text, cut=finish == "length")
         usage = answer.get("usage")
         tokens = count_of(usage, "prompt_tokens"), count_of(usage, "completion_tokens")
         return Reply(
             text,
             f"{self.endpoint.provider}/{answer.get('model') or self.endpoint.model}",
             *tokens,
-            finish_reason=reason_of(choice, "finish_reason"),
+            finish_reason=finish,
             reasoning_tokens=reasoning_tokens_of(usage),
         )
 
@@ -105,7 +147,7 @@ class Plugin:
 
         Raises Fault, REFUSED where they exceed the size of a batch.
         """
-        url = "/v1/chat/completions"
+        url = f"/v1{RESPONSES if self.adapting.form.responses else _COMPLETIONS}"
         lines = [
             json.dumps({"custom_id": key, "method": "POST", "url": url, "body": self.body(request)}, ensure_ascii=False)
             for key, request in requests
@@ -171,6 +213,11 @@ class Plugin:
 
     async def results(self, batch: str) -> AsyncIterator[tuple[str, Reply | Fault]]:
         """(ledger key, reply or fault) from the two files of a batch. Raises Fault."""
+        async for found in self.adapting.results(self.outcomes(batch)):
+            yield found
+
+    async def outcomes(self, batch: str) -> AsyncIterator[tuple[str, Reply | Fault]]:
+        """The results as the provider wrote them. Raises Fault."""
         found = await self.fetch(batch)
         for file in (found.get("output_file_id"), found.get("error_file_id")):
             if file:

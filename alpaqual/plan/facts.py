@@ -110,7 +110,10 @@ class RepeatFacts(msgspec.Struct, frozen=True):
 
 
 class ReplyFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests of one grader: calls, tokens, US dollars, seconds, and the rows without an answer (`again`)."""
+    """Requests of one grader: calls, tokens, US dollars, seconds, and the rows without an answer (`again`).
+
+    `unsent` are settings of the recipe that the server refused and that were left out.
+    """
 
     calls_made: int
     calls_reused: int
@@ -125,6 +128,7 @@ class ReplyFacts(msgspec.Struct, frozen=True, kw_only=True):
     again_digest: str
     golden: GoldenFacts | None = None
     repeats: RepeatFacts | None = None
+    unsent: tuple[str, ...] = ()
 
 
 class GradeFacts(StageFacts, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from alpaqual.contracts import Grader as GraderPlugin
 from alpaqual.graders.model import Example, PromptSpec, scores_of
 from alpaqual.plan.stage import fingerprint
 from alpaqual.recipe.graders import Grader
+from alpaqual.recipe.thinking import refuses_temperature, thinking_tokens
 from alpaqual.registry import find
 from alpaqual.reply_places import FIRST_LINE
 from alpaqual.values import Row
@@ -36,7 +37,7 @@ def prompt_spec(grader: Grader, template: str | None) -> PromptSpec:
         grader.dimension,
         scale.min,
         scale.max,
-        {} if expectation else _sampling(grader),
+        ({} if expectation else _sampling(grader)) | _as_given(grader),
         template,
         scale.step,
         [
@@ -51,14 +52,20 @@ def prompt_spec(grader: Grader, template: str | None) -> PromptSpec:
 
 
 def reply_tokens(grader: Grader) -> int:
-    """Maximum length of a reply, in tokens."""
-    return grader.max_tokens or (RATIONALE_TOKENS if grader.keep_rationale else SCORE_TOKENS)
+    """Maximum length of a reply, in tokens, thinking included."""
+    answer = RATIONALE_TOKENS if grader.keep_rationale else SCORE_TOKENS
+    return grader.max_tokens or answer + thinking_tokens(grader.parameters)
 
 
 def _sampling(grader: Grader) -> dict[str, Any]:
-    return {"max_tokens": reply_tokens(grader)} | (
-        {} if grader.temperature is None else {"temperature": grader.temperature}
-    )
+    silent = grader.temperature is None or refuses_temperature(grader.parameters)
+    return {"max_tokens": reply_tokens(grader)} | ({} if silent else {"temperature": grader.temperature})
+
+
+def _as_given(grader: Grader) -> dict[str, Any]:
+    """What the recipe adds to requests and may change the answer: a request without it keeps its key."""
+    given = {"parameters": grader.parameters, "headers": grader.answer_headers}
+    return {name: value for name, value in given.items() if value}
 
 
 def prompt_settings(grader: Grader, template: str | None, model: str) -> dict[str, Any]:

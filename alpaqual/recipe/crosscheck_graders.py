@@ -9,7 +9,9 @@ from alpaqual.recipe.crosscheck_models import (
     check_model,
     computes_probabilities,
     follows_schemas,
+    gives_expectations,
     installed,
+    with_expectations,
     with_probabilities,
 )
 from alpaqual.recipe.dependencies import dependency_order
@@ -31,6 +33,9 @@ _MODEL_KEYS = (
     "price",
     "base_url",
     "keep_rationale",
+    "parameters",
+    "headers",
+    "token_limit",
 )
 _OF_GRADERS, _OF_TURNS = ("mean", "median", "min", "agreement"), ("min", "mean", "last")
 _MAX_CHOICES = 201
@@ -106,9 +111,11 @@ def _abilities(grader: Grader, document: Document, place: Path) -> Iterator[Prob
         message = f"{grader.kind} needs a model's probabilities: use {with_probabilities()}"
         yield document.problem((*place, "model"), message)
     if grader.scoring == "expectation":
-        if not computes_probabilities(grader):
-            message = f"the expectation needs a model's probabilities: use {with_probabilities()}"
+        if not gives_expectations(grader):
+            message = f"the expectation needs a model's probabilities: use {with_expectations()}"
             yield document.problem((*place, "scoring"), message)
+        elif grader.mode == "batch" and not computes_probabilities(grader):
+            yield document.problem((*place, "mode"), "the expectation is not for batches: leave 'mode' out")
         elif (grader.scale.max - grader.scale.min) / (grader.scale.step or 1) >= _MAX_CHOICES:
             yield document.problem(
                 (*place, "scale"),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from alpaqual.errors import Problem
+from alpaqual.recipe.crosscheck_requests import check_requests
 from alpaqual.recipe.model_settings import ModelSettings
 from alpaqual.recipe.unknown import alternatives
 from alpaqual.recipe.yaml_nodes import Document, Path
@@ -30,12 +31,19 @@ def check_model(settings: ModelSettings, document: Document, place: Path) -> Ite
     elif settings.mode == "batch" and not plugin.BATCH_REQUESTS and not plugin.RECORDED:
         message = f"{settings.provider} has no batch API; there are: {_providers('BATCH_REQUESTS')}"
         yield document.problem((*place, "mode"), message)
+    if plugin is not None:
+        yield from check_requests(settings, document, place)
 
 
 def computes_probabilities(settings: ModelSettings) -> bool:
     """Whether the provider computes log-probabilities; a recording may hold them, and an unknown provider is another problem."""
     plugin = installed("llm", settings.provider)
     return plugin is None or plugin.PROBABILITIES or plugin.RECORDED
+
+
+def gives_expectations(settings: ModelSettings) -> bool:
+    """Whether the provider gives the probabilities of scores, as servers with `logprobs` do."""
+    return computes_probabilities(settings) or _gives_expectations(installed("llm", settings.provider))
 
 
 def follows_schemas(settings: ModelSettings) -> bool:
@@ -47,6 +55,17 @@ def follows_schemas(settings: ModelSettings) -> bool:
 def with_probabilities() -> str:
     """The providers that compute log-probabilities, as they are written in a recipe."""
     return _providers("PROBABILITIES", "/PATH")
+
+
+def with_expectations() -> str:
+    """The providers that give the probabilities of scores."""
+    found = [name for name in names("llm") if _gives_expectations(find("llm", name))]
+    return ", ".join([with_probabilities(), *(f"{name}/…" for name in found)])
+
+
+def _gives_expectations(plugin: Any) -> bool:
+    # Plug-ins of other packages may lack the attribute.
+    return bool(getattr(plugin, "EXPECTATIONS", False))
 
 
 def installed(kind: str, name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from alpaqual.registry import find
 from alpaqual.types import Positive, StrictStruct, Text
@@ -45,6 +45,26 @@ class ModelSettings(StrictStruct, frozen=True, kw_only=True):
         Meta(description="Sampling temperature; null sends none, for models that refuse it."),
     ] = 0.0
     max_tokens: Annotated[Positive | None, Meta(description="Maximum length of a reply, in tokens.")] = None
+    token_limit: Annotated[
+        Literal["max_tokens", "max_completion_tokens", "max_output_tokens"] | None,
+        Meta(
+            description="Name that `max_tokens` is sent under; left out, the one that the server accepts: where it refuses one, the other is tried."
+        ),
+    ] = None
+    parameters: Annotated[
+        dict[Text, Any],
+        Meta(
+            description="Sent with each request as they are: `reasoning_effort`, `top_p`, `thinking`, `extra_body` and others of the provider.",
+            examples=[{"reasoning_effort": "low"}],
+        ),
+    ] = field(default_factory=dict)
+    headers: Annotated[
+        dict[Text, str],
+        Meta(
+            description="More HTTP headers of each request; keys are read from the environment, never from here.",
+            examples=[{"anthropic-beta": "context-1m-2025-08-07"}],
+        ),
+    ] = field(default_factory=dict)
     mode: Annotated[
         Literal["online", "batch"],
         Meta(description="One request at a time, or the provider's batch API: half the price, within a day."),
@@ -74,6 +94,12 @@ class ModelSettings(StrictStruct, frozen=True, kw_only=True):
     def plugin(self) -> Any:
         """The provider's plug-in class (`contracts.Model`). Raises MachineError where it is not installed."""
         return find("llm", self.provider)
+
+    @property
+    def answer_headers(self) -> dict[str, str]:
+        """The headers that change what a model answers: those that name a beta version. They are part of the ledger's key."""
+        lower = {name.lower(): value for name, value in self.headers.items()}
+        return {name: value for name, value in lower.items() if name.endswith("-beta")}
 
     @property
     def live(self) -> bool:

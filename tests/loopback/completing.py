@@ -10,12 +10,21 @@ from typing import Any
 import msgspec
 
 from .prompts import drawn, prompt_of, score_of
-from .replies import ANTHROPIC, PAGE, Answer, failure, is_status, message, text_of
+from .replies import ANTHROPIC, OPENAI, PAGE, Answer, failure, is_status, message, text_of
 from .settings import Settings
 from .tallies import Tallies
 
 NO_SAMPLING = "2026-10-21"
 """From this version on Anthropic's API refuses a temperature."""
+
+
+def has(body: Any, name: str) -> bool:
+    """Whether a body has a field; a name with dots is inside of others."""
+    for part in name.split("."):
+        if not isinstance(body, dict) or part not in body:
+            return False
+        body = body[part]
+    return True
 
 
 class Bucket:
@@ -59,6 +68,11 @@ class Completer:
         except (msgspec.DecodeError, KeyError, TypeError) as error:
             return self.refuse("invalid", provider, f"no such body: {error}")
         times = self.tallies.asked(prompt, body)
+        if settings.responses_only and provider == OPENAI:
+            return self.refuse("not_found", provider, settings.responses_only)
+        refusal = next((words for name, words in settings.refuses.items() if has(body, name)), None)
+        if refusal is not None:
+            return self.refuse("unsupported", provider, refusal)
         if version >= NO_SAMPLING and "temperature" in body:
             return self.refuse("invalid", provider, "temperature: Extra inputs are not permitted")
         if settings.models is not None and model not in settings.models:

@@ -11,7 +11,7 @@ def prompt_of(body: dict[str, Any]) -> str:
     """All texts of a request, system first, one a line: the same for both providers."""
     system = body.get("system")
     texts = [system] if isinstance(system, str) else [block["text"] for block in system or []]
-    texts += [_text(message["content"]) for message in body["messages"]]
+    texts += [_text(message["content"]) for message in body.get("input") or body["messages"]]
     return "\n".join(texts)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from .settings import Settings
 
 OPENAI = "openai"
+RESPONSES = "responses"
 ANTHROPIC = "anthropic"
 
 PROSE = "That is a fine response, and I would rate it highly."
@@ -103,6 +106,8 @@ def message(provider: str, text: str, tokens: tuple[int, int], body: dict[str, A
             "stop_reason": "end_turn",
             "stop_sequence": None,
         } | ({"usage": usage} if settings.usage else {})
+    if provider == RESPONSES:
+        return response(text, tokens, model, body, settings)
     usage = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)}
     return {
         "id": "chatcmpl-1",
@@ -113,13 +118,48 @@ def message(provider: str, text: str, tokens: tuple[int, int], body: dict[str, A
             {
                 "index": 0,
                 "message": {"role": "assistant", "content": text, "refusal": None},
-                "logprobs": None,
+                "logprobs": {"content": logprobs(text)} if body.get("logprobs") and settings.logprobs else None,
                 "finish_reason": "stop",
             }
         ],
     } | ({"usage": usage} if settings.usage else {})
 
 
+def response(text: str, tokens: tuple[int, int], model: str, body: dict[str, Any], settings: Settings) -> Any:
+    """A whole reply of the Responses API."""
+    part = {"type": "output_text", "text": text, "annotations": []}
+    if "message.output_text.logprobs" in body.get("include", []) and settings.logprobs:
+        part["logprobs"] = logprobs(text)
+    usage = {"input_tokens": tokens[0], "output_tokens": tokens[1], "output_tokens_details": {"reasoning_tokens": 0}}
+    return {
+        "id": "resp_1",
+        "object": "response",
+        "status": "completed",
+        "error": None,
+        "incomplete_details": None,
+        "model": model,
+        "output": [
+            {"type": "reasoning", "id": "rs_1", "summary": []},
+            {"type": "message", "role": "assistant", "status": "completed", "content": [part]},
+        ],
+    } | ({"usage": usage} if settings.usage else {})
+
+
+def logprobs(text: str) -> list[dict[str, Any]]:
+    """The tokens of a text, one for each number, mark and word; the first number is beside the next one (0.25)."""
+    found, numbers = [], 0
+    for token in re.findall(r"\d+|[ ]?[^\W\d]+|.", text, re.DOTALL):
+        shares = {token: 1.0}
+        if token.isdigit():
+            shares = {token: 0.75, str(int(token) + 1): 0.25} if not numbers else shares
+            numbers += 1
+        tops = [{"token": name, "logprob": math.log(share), "bytes": None} for name, share in shares.items()]
+        found.append({**tops[0], "top_logprobs": tops})
+    return found
+
+
 def _schema(body: dict[str, Any]) -> Any:
+    if "input" in body:
+        return ((body.get("text") or {}).get("format") or {}).get("schema")
     asked = body.get("response_format") or (body.get("output_config") or {}).get("format") or {}
     return asked["json_schema"]["schema"] if "json_schema" in asked else asked.get("schema")

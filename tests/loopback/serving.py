@@ -8,6 +8,7 @@ import contextlib
 import fnmatch
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -17,16 +18,20 @@ from typing import Any
 from .batches import Batches
 from .completing import Bucket, Completer
 from .connection import Connection, header
-from .replies import ANTHROPIC, OPENAI, Answer, is_status
+from .replies import ANTHROPIC, OPENAI, RESPONSES, Answer, is_status
 from .settings import Settings
 from .tallies import Tallies
 
 _COMPLETIONS = {
     "/v1/chat/completions": OPENAI,
     "/chat/completions": OPENAI,
+    "/v1/responses": RESPONSES,
+    "/openai/responses": RESPONSES,
+    "/openai/v1/chat/completions": OPENAI,
     "/v1/messages": ANTHROPIC,
     "/messages": ANTHROPIC,
 }
+_DEPLOYMENT = re.compile(r"/openai/deployments/[^/]+/chat/completions")
 
 
 class Service:
@@ -65,7 +70,7 @@ class Service:
         connection.open += 1
         if self.settings.record:
             self.tallies.headers.append(head.decode("latin-1"))
-        provider = _COMPLETIONS.get(path)
+        provider = OPENAI if _DEPLOYMENT.fullmatch(path) else _COMPLETIONS.get(path)
         if provider is not None and method == "POST":
             answer = self.completer.answer(provider, body, _key(head), header(head, "anthropic-version"))
         else:
@@ -164,7 +169,7 @@ class Service:
 
 
 def _key(head: bytes) -> str:
-    return header(head, "x-api-key") or header(head, "authorization").removeprefix("Bearer ")
+    return header(head, "x-api-key") or header(head, "api-key") or header(head, "authorization").removeprefix("Bearer ")
 
 
 def main(words: Sequence[str]) -> None:

@@ -82,6 +82,12 @@ class Settings:
     """The 401 quotes the key, as some proxies do."""
     models: list[str] | None = None
     """Any other model gets 404."""
+    refuses: dict[str, str] = field(default_factory=dict)
+    """Fields of a body that get 400, and the words of the refusal: {"temperature": "…"}; a name with dots is inside of others."""
+    responses_only: str = ""
+    """The words of the 404 that chat completions get: the model has only the Responses API."""
+    logprobs: bool = True
+    """Whether replies have the log-probabilities that a body asks for: of the first digit of a number 0.75, of the next one 0.25."""
     requests_per_second: float | None = None
     tokens_per_second: float | None = None
     """More (than one second's worth at once) get 429."""
