@@ -13,7 +13,6 @@ from alpaqual.errors import Fault, FaultKind
 from alpaqual.llm._adapting import LIMITS, Adapting, Form
 from alpaqual.llm._addresses import RESPONSES, address_of, openai_client
 from alpaqual.llm._contents import reason_of, reasoning_tokens_of, text_of
-from alpaqual.llm._expectations import expectation_of, tokens_of
 from alpaqual.llm._faults import (
     Calls,
     count_of,
@@ -128,6 +127,8 @@ class Plugin:
             raise Fault(FaultKind.TRANSIENT, "broken reply", "the content is not text")
         finish = reason_of(choice, "finish_reason")
         if scores:
+            from alpaqual.llm._expectations import expectation_of, tokens_of
+
             tokens = tokens_of(choice.get("logprobs"))
             if not tokens:
                 raise Fault(FaultKind.REFUSED, _NO_LOGPROBS, "scoring: expectation needs them; use scoring: generation")

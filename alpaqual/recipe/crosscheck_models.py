@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from alpaqual.errors import Problem
-from alpaqual.recipe.crosscheck_requests import check_requests
 from alpaqual.recipe.model_settings import ModelSettings
 from alpaqual.recipe.unknown import alternatives
 from alpaqual.recipe.yaml_nodes import Document, Path
@@ -31,7 +30,9 @@ def check_model(settings: ModelSettings, document: Document, place: Path) -> Ite
     elif settings.mode == "batch" and not plugin.BATCH_REQUESTS and not plugin.RECORDED:
         message = f"{settings.provider} has no batch API; there are: {_providers('BATCH_REQUESTS')}"
         yield document.problem((*place, "mode"), message)
-    if plugin is not None:
+    if plugin is not None and (settings.parameters or settings.headers or settings.token_limit or settings.base_url):
+        from alpaqual.recipe.crosscheck_requests import check_requests
+
         yield from check_requests(settings, document, place)
 
 

@@ -154,6 +154,7 @@ class Batches:
         for key, body in rows:
             prompt = prompt_of(body)
             kind = self.completer.kind(prompt, self.completer.tallies.asked(prompt, body))
+            kind = "unsupported" if self.completer.refusal(body) else kind
             taken.append((key, body, prompt, kind))
         number = len(self.known) + 1
         name = f"msgbatch_{number:06d}" if provider == ANTHROPIC else f"batch_{number:06d}"

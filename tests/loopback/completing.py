@@ -70,8 +70,7 @@ class Completer:
         times = self.tallies.asked(prompt, body)
         if settings.responses_only and provider == OPENAI:
             return self.refuse("not_found", provider, settings.responses_only)
-        refusal = next((words for name, words in settings.refuses.items() if has(body, name)), None)
-        if refusal is not None:
+        if refusal := self.refusal(body):
             return self.refuse("unsupported", provider, refusal)
         if version >= NO_SAMPLING and "temperature" in body:
             return self.refuse("invalid", provider, "temperature: Extra inputs are not permitted")
@@ -87,6 +86,10 @@ class Completer:
             return self.refuse(kind, provider)
         self.tallies.answered(prompt)
         return self.reply(kind, provider, body, prompt)
+
+    def refusal(self, body: Any) -> str:
+        """The words that refuse a field of a body; "" where it has none that is refused."""
+        return next((words for name, words in self.settings.refuses.items() if has(body, name)), "")
 
     def own(self, answer: dict[str, Any]) -> Answer:
         """An answer of the settings' own."""

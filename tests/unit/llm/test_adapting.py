@@ -75,6 +75,7 @@ LEARNED: list[tuple[str, Form, int, Any, Form]] = [
         PLAIN,
     ),
     ("anthropic, top_p", OLD, 400, anthropic("`temperature` and `top_p` cannot both be specified for this model."), PLAIN),
+    ("moonshot", OLD, 400, openai("invalid temperature: only 1 is allowed for this model"), PLAIN),
     (
         "litellm",
         OLD,
