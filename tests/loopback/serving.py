@@ -59,7 +59,8 @@ class Service:
         first = head[: head.index(b"\r\n")] if b"\r\n" in head else head
         method, _, rest = first.decode("latin-1").partition(" ")
         target = rest.partition(" ")[0]
-        path, _, query = target.partition("?")
+        # A proxy gets the whole address.
+        path, _, query = re.sub(r"^http://[^/]+", "", target).partition("?")
         if path.startswith("/_/"):
             connection.send(self.control(method, path, body), counted=False)
             return

@@ -156,6 +156,19 @@ def test_a_query_is_kept_and_an_operation_is_not_doubled(server: Server) -> None
     assert head(server)[""] == "POST /v1/messages?team=a HTTP/1.1"
 
 
+@pytest.mark.parametrize("cloud", [OPENAI, ANTHROPIC], ids=lambda cloud: cloud.name)
+def test_a_proxy_of_the_environment_gets_the_requests(
+    server: Server, monkeypatch: pytest.MonkeyPatch, cloud: Any
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", server.url)
+    monkeypatch.setenv("NO_PROXY", "")
+
+    (reply,) = complete(cloud.open(base_url="http://gateway.invalid", timeout=5.0), asked())
+
+    assert isinstance(reply, Reply), reply
+    assert head(server)["host"] == "gateway.invalid"
+
+
 def test_a_wrong_key_of_azure_is_in_no_fault(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_OPENAI_API_KEY", KEY)
     server.settings(key="another", echo_key=True)
