@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from alpaqual.contracts import Model
@@ -62,9 +63,15 @@ def open_client(
     offline = options.offline and settings.live
     refused = None
     if settings.live and not settings.plugin.LOCAL:
-        refused = RefusedFile(ledger.path / REFUSED, settings.base_url)
+        refused = RefusedFile(ledger.path / REFUSED, _destination(settings))
     limiter = RateLimiter(rate_limits(settings))
     return InferenceClient(model, ledger, limiter, budget, offline=offline, refused=refused)
+
+
+def _destination(settings: ModelSettings) -> str | None:
+    """The address of a model, and the settings besides the ledger's key that a refusal may be about; None for the provider's own."""
+    more = [settings.token_limit, sorted(settings.headers.items())] if settings.token_limit or settings.headers else []
+    return " ".join([settings.base_url or "", json.dumps(more)]).strip() if more else settings.base_url
 
 
 def open_model(settings: ModelSettings, folder: Path, *, offline: bool = False) -> Model:

@@ -22,7 +22,7 @@ _RESPONSES_ONLY = re.compile(
     r"\bv1/responses\b|\bresponses (?:api|endpoint)\b|not a chat model|not supported in the v1/chat/completions"
     r"|chat_?completions? operation does not work"
 )
-_MODEL = re.compile(r"\bmodel(?:\b|_)")
+_MODEL = re.compile(r"\bmodels?(?:\b|_)")
 _LOGPROBS = re.compile(
     r"top_?logprobs\b[^.]{0,60}?(?:<=|≤|at most|less than or equal to|maximum(?: of| is)?|between 0 and|\[0, ?|0-)\D{0,12}(\d{1,2})\b"
 )

@@ -136,6 +136,8 @@ def _reply(grader: Grader, document: Document, place: Path) -> Iterator[Problem]
         yield document.problem((*place, "reply"), problem)
     elif grader.structured and grader.reply != "json":
         yield document.problem((*place, "reply"), "a structured reply is JSON: leave 'reply' out")
+    elif grader.scoring == "expectation" and grader.reply not in PLACES:
+        yield document.problem((*place, "reply"), "an expectation is of the first line: leave 'reply' out")
 
 
 def _examples(grader: Grader, document: Document, place: Path) -> Iterator[Problem]:

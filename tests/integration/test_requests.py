@@ -102,6 +102,20 @@ def test_other_parameters_are_other_requests(project: Project, server: Server) -
     assert all((body["top_k"], body["max_tokens"]) == (20, 4096 + 16) for body in bodies)
 
 
+def test_a_refused_request_is_sent_again_with_other_headers(project: Project, server: Server) -> None:
+    refusal = {"error": {"message": "This request is odd", "type": "invalid_request_error"}}
+    server.settings(kinds={"odd": {"status": 400, "body": refusal}}, rows={"<1>": "odd"})
+    asked = []
+    # One more row each time: a stage whose rows are the same is not done again.
+    for count, words in enumerate(
+        ("", "", "headers: {X-Team: a}", "headers: {X-Team: a}", "token_limit: max_tokens"), 5
+    ):
+        run(project, server, words, count=count)
+        asked.append(server.stats()["requests"])
+        server.reset()
+    assert asked == [5, 1, 2, 1, 2]
+
+
 def test_thinking_of_anthropic(project: Project, server: Server) -> None:
     thinking = "parameters: {thinking: {type: enabled, budget_tokens: 2000}}"
 
