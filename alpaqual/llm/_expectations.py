@@ -149,7 +149,7 @@ class _Shares:
             self.doubt += probability * max(max(values) - mean, mean - min(values))
 
     def begun(self, text: str) -> list[str]:
-        """The choices that a text may become: those that are written as it, or go on behind it."""
+        """The choices that a text may become: those that it is, or the beginning of."""
         whole = self.grouped and text.isdigit()
         return [
             choice

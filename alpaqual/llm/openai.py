@@ -129,10 +129,10 @@ class Plugin:
         if scores:
             from alpaqual.llm._expectations import expectation_of, tokens_of
 
-            tokens = tokens_of(choice.get("logprobs"))
-            if not tokens:
+            shown = tokens_of(choice.get("logprobs"))
+            if not shown:
                 raise Fault(FaultKind.REFUSED, _NO_LOGPROBS, "scoring: expectation needs them; use scoring: generation")
-            text = expectation_of(scores, tokens, text, cut=finish == "length")
+            text = expectation_of(scores, shown, text, cut=finish == "length")
         usage = answer.get("usage")
         tokens = count_of(usage, "prompt_tokens"), count_of(usage, "completion_tokens")
         return Reply(
