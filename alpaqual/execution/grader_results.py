@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from alpaqual.amounts import counted_rows
-from alpaqual.execution.health import agreement_result, cascade_result, health_checks
+from alpaqual.execution.health import agreement_result, cascade_result, golden_result, health_checks
 from alpaqual.plan.facts import GraderFacts, ReplyFacts
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.recipe import Recipe
@@ -60,6 +60,7 @@ def grader_result(name: str, graders: Mapping[str, Grader], facts: GraderFacts) 
         histogram=histogram,
         health=health_checks(name, graders, histogram, facts),
         agreement=agreement_result(grader, facts),
+        golden=golden_result(grader, replies.golden),
         cascade=cascade_result(grader, rows, made + reused, cost + bought, facts),
     )
 

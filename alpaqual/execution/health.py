@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
+
 from alpaqual.amounts import counted_rows, exact, rate
 from alpaqual.execution.limits import share_beyond
-from alpaqual.plan.assessing import FEW, assesses
+from alpaqual.plan.assessing import assesses
+from alpaqual.plan.coefficients import FEW
 from alpaqual.plan.facts import AssessFacts, Correlation, GoldenFacts, GraderFacts, RepeatFacts
 from alpaqual.plan.grading import BINS
 from alpaqual.recipe.graders import Agreement, Grader, HighLimits, LowLimits, ShareLimits
 from alpaqual.recipe.scales import common_steps
 from alpaqual.results.datasets import ScoreCount
-from alpaqual.results.graders import AgreementResult, CascadeResult, ConfusionCell, HealthCheck
+from alpaqual.results.graders import (
+    AgreementResult,
+    CascadeResult,
+    ConfusionCell,
+    GoldenResult,
+    HealthCheck,
+    LevelResult,
+)
 from alpaqual.values import State
 
 Limits = ShareLimits | HighLimits | LowLimits | None
@@ -56,6 +66,26 @@ def agreement_result(grader: Grader, facts: GraderFacts) -> AgreementResult | No
         spearman=both.spearman,
         kappa=facts.kappa,
         confusion=[ConfusionCell(score=cell.score, other=cell.other, rows=cell.rows) for cell in assessed.confusion],
+    )
+
+
+def golden_result(grader: Grader, facts: GoldenFacts | None) -> GoldenResult | None:
+    """Return how the scores agree with people's; None where no golden row was graded."""
+    golden = grader.health.golden
+    if golden is None or facts is None or not facts.rows:
+        return None
+    return GoldenResult(
+        file=golden.file,
+        within=golden.within,
+        rows=facts.rows,
+        scored=facts.scored,
+        wrong=facts.wrong,
+        mean_error=facts.mean_error,
+        bias=facts.bias,
+        spearman=facts.spearman,
+        kappa=facts.kappa,
+        levels=[msgspec.convert(level, LevelResult, from_attributes=True) for level in facts.levels],
+        confusion=[ConfusionCell(score=cell.score, other=cell.known, rows=cell.rows) for cell in facts.confusion],
     )
 
 

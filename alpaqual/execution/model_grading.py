@@ -80,7 +80,7 @@ async def _grade(
         client.budget.add_reused(grading.original_cost(extra))
     facts: dict[str, Any] = {}
     if golden is not None and grader.live:
-        facts["golden"] = await golden_facts(grading, known, golden)
+        facts["golden"] = await golden_facts(grading, known, golden, grader.scale)
     # Single requests also in batch mode, so that a prompt without scores is found in minutes, not in a day.
     await grading.grade_rows(PILOT_ROWS, options.watch, last=False)
     check_pilot(grading, grader)

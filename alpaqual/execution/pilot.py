@@ -12,8 +12,9 @@ from alpaqual.errors import RecipeError, StageError
 from alpaqual.execution.graded_items import stream
 from alpaqual.execution.grading import OTHER_ROWS, Grading, first_rows
 from alpaqual.execution.imported_scores import reading_table
+from alpaqual.execution.known_scores import compare_with_known
 from alpaqual.execution.limits import share_beyond
-from alpaqual.recipe.graders import Golden, Grader, Repeats, ShareLimits
+from alpaqual.recipe.graders import Golden, Grader, Repeats, Scale, ShareLimits
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.values import Request, Row
 
@@ -59,8 +60,8 @@ def read_golden(engine: Engine, recipe: Recipe, grader_name: str, golden: Golden
     return [Known(Row(f"golden-{n}", *row[:3]), row[3]) for n, row in enumerate(rows, 1)]
 
 
-async def golden_facts(grading: Grading, known: Iterable[Known], golden: Golden) -> dict[str, Any]:
-    """Grade the golden rows; returns how many of them got a wrong score or none.
+async def golden_facts(grading: Grading, known: Iterable[Known], golden: Golden, scale: Scale) -> dict[str, Any]:
+    """Grade the golden rows; returns how many of them got a wrong score or none, and how the scores compare.
 
     Raises StageError where sending had to stop, or the share of wrong rows exceeds its limit.
     """
@@ -73,6 +74,7 @@ async def golden_facts(grading: Grading, known: Iterable[Known], golden: Golden)
     wrong = len(rows) - sum(error <= golden.within for error in errors)
     mean = round(sum(errors) / len(errors), 6) if errors else None
     facts = {"rows": len(rows), "scored": len(errors), "wrong": wrong, "mean_error": mean}
+    facts |= compare_with_known(grading.engine, [(each.score, grade.score) for grade, each in pairs], scale)
     if _fails(golden, wrong, len(rows)):
         raise StageError(
             f"grader {grading.name}: {wrong:,} of {len(rows):,} rows of {golden.file} are scored more than "

@@ -92,13 +92,36 @@ class Count(msgspec.Struct, frozen=True):
     rows: int
 
 
+class KnownLevel(msgspec.Struct, frozen=True):
+    """Rows of one known score: how many, how many the grader scored, and its mean score and mean error of those."""
+
+    level: float
+    rows: int
+    scored: int
+    mean: float | None
+    bias: float | None
+
+
+class KnownPair(msgspec.Struct, frozen=True):
+    """Rows by their known score and the grader's."""
+
+    known: float
+    score: float
+    rows: int
+
+
 class GoldenFacts(msgspec.Struct, frozen=True):
-    """Rows with a known score: how many, how many were scored, how many wrongly or not at all."""
+    """Rows with a known score: how many, how many were scored, how many wrongly or not at all; and how the scores compare."""
 
     rows: int
     scored: int
     wrong: int
     mean_error: float | None
+    spearman: float | None = None
+    kappa: float | None = None
+    bias: float | None = None
+    levels: tuple[KnownLevel, ...] = ()
+    confusion: tuple[KnownPair, ...] = ()
 
 
 class RepeatFacts(msgspec.Struct, frozen=True):

@@ -90,7 +90,7 @@ def _model_settings(compilation: Compilation, grader_name: str, grader: Grader) 
     model = digests.get(str(grader.model), str(grader.model))
     settings = prompt_settings(grader, recipe.prompts.get(grader_name), model)
     if grader.live and (golden := grader.health.golden) is not None:
-        settings["golden"] = [digests.get(golden.file, ""), golden.within]
+        settings["golden"] = [digests.get(golden.file, ""), golden.within, GOLDEN_VERSION]
     if grader.live and recipe.dropping:
         settings["dropping"] = recipe.dropping
     return settings
@@ -119,6 +119,8 @@ def table_statements(grader_name: str, grader: Grader, key: str) -> list[Stateme
     return [KeptTable(grades(grader_name), select), *grade_facts(grader_name, grader)]
 
 
+GOLDEN_VERSION = 2
+"""Raised when more is measured of golden rows: a stored result without it is made again, from the ledger's replies."""
 NOT_A_NUMBER = "not a number"
 """Reason of a value that is no score; the value follows where a column or a table holds it."""
 NOT_ASKED = "removed by a rule: not asked"

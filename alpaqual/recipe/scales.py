@@ -21,6 +21,11 @@ def common_steps(one: Grader, other: Grader) -> Scale | None:
     return scale if scale.step is not None and scale == other.scale_of_thresholds else None
 
 
+def levels_of(scale: Scale) -> Scale:
+    """The scale with the steps that scores are compared in: its own, or tenths of it where it has none."""
+    return scale if scale.step is not None else Scale(min=scale.min, max=scale.max, step=(scale.max - scale.min) / 10)
+
+
 def scale_problem(scale: Scale) -> str:
     """The problem of a scale; "" where it has none."""
     if scale.min >= scale.max:

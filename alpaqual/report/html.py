@@ -20,6 +20,7 @@ from alpaqual.report.html_balance import balance_section
 from alpaqual.report.html_charts import Charts
 from alpaqual.report.html_datasets import datasets_section
 from alpaqual.report.html_graders import graders_section, scores_section
+from alpaqual.report.html_known_scores import known_scores_section
 from alpaqual.report.html_rows import rows_section
 from alpaqual.report.html_rules import expectations_section, rules_section
 from alpaqual.report.html_sources import provenance_section, sources_section
@@ -78,6 +79,7 @@ def _body(report: Report, charts: Charts) -> Html:
         ("rules", "Rules", rules_section(report)),
         ("expectations", "Expectations", expectations_section(results)),
         ("graders", "Graders", graders_section(results, charts)),
+        ("people", "Scores by people", known_scores_section(results, charts)),
         ("rows", "Rows near the threshold", rows_section(results)),
         ("sources", "Sources", sources_section(results)),
         ("provenance", "Provenance", provenance_section(results)),

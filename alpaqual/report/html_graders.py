@@ -71,7 +71,7 @@ def graders_section(results: Results, charts: Charts) -> Html:
             records(costs, words=("grader",), label="Calls and cost"),
             *saved,
             _health(graders),
-            *(_confusion(each, charts) for each in maps),
+            *(confusion_figure(each, charts) for each in maps),
         ]
     )
 
@@ -133,7 +133,7 @@ def _health(graders: Graders) -> Html:
     return join([tag("h3", "Grader health"), note(meaning), shown, tag("ul", *lines, class_="note")])
 
 
-def _confusion(found: Confusion, charts: Charts) -> Html:
+def confusion_figure(found: Confusion, charts: Charts) -> Html:
     """Return a map of how often two graders gave each pair of scores, and its numbers."""
     caption = join(["Scores of ", named(found.name), " and of ", named(found.other), " for the same rows"])
     chart = place(

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from alpaqual.report.escape import code, markdown, plain_markdown
 from alpaqual.report.markdown_graders import graders_table, health, histograms
+from alpaqual.report.markdown_known_scores import known_scores
 from alpaqual.report.markdown_parts import MOST_LISTED, count, folded, percent, share, table
 from alpaqual.report.markdown_training import training_section
 from alpaqual.report.provenance import commit_text
@@ -59,6 +60,7 @@ def _sections(report: Report) -> Iterator[str]:
     yield histograms(graders)
     yield graders_table(graders)
     yield health(graders)
+    yield known_scores(graders)
     yield _examples(report)
     yield _passes(report)
 

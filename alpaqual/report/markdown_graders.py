@@ -109,7 +109,7 @@ def health(graders: Graders) -> str:
         meaning = "".join(f"- **{plain_markdown(check)}**: {reading}\n" for check, reading in readings(graders))
         parts.append(folded(f"Grader health: {tally(every)}", f"{_check_table(every)}\n{meaning}"))
     found = (confusion(name, grader) for name, grader in graders.items())
-    parts += [_confusion(each) for each in found if each is not None]
+    parts += [confusion_block(each) for each in found if each is not None]
     return "### Grader health\n\n" + "\n".join(parts) if parts else ""
 
 
@@ -130,7 +130,8 @@ def _check_table(every: Sequence[tuple[str, HealthCheck]]) -> str:
     return table(["grader", "check", "state", "found", "warns", "fails"], body, words=(0, 1, 2, 3)) + note
 
 
-def _confusion(found: Confusion) -> str:
+def confusion_block(found: Confusion) -> str:
+    """Return rows by the pair of scores that two gave them, folded."""
     summary = plain_markdown(f"Scores of {found.name} and of {found.other} for the same rows")
     sentence = plain_markdown(found.sentence)
     if len(found.scores) > _MOST_SCORES:

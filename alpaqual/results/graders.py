@@ -55,6 +55,39 @@ class AgreementResult(Record, frozen=True, kw_only=True):
     confusion: list[ConfusionCell]
 
 
+class LevelResult(Record, frozen=True, kw_only=True):
+    """Rows that people gave one score: the grader's mean score of those that it scored, and that less people's mean.
+
+    Scores between two levels count as the nearer one.
+    """
+
+    level: Number
+    rows: Count
+    scored: Count
+    mean: Number | None
+    bias: Number | None
+
+
+class GoldenResult(Record, frozen=True, kw_only=True):
+    """How the scores agree with those that people gave to golden rows.
+
+    `wrong` rows have a score more than `within` off, or none. `bias` is the mean of score less people's, `mean_error` that of its
+    size. `kappa` and `confusion` (`other` is people's score) count in steps of the scale, or in tenths of it.
+    """
+
+    file: str
+    within: Number
+    rows: Count
+    scored: Count
+    wrong: Count
+    mean_error: Number | None
+    bias: Number | None
+    spearman: Number | None
+    kappa: Number | None
+    levels: list[LevelResult]
+    confusion: list[ConfusionCell]
+
+
 class CascadeResult(Record, frozen=True, kw_only=True):
     """What a cascade saved.
 
@@ -95,4 +128,5 @@ class GraderResult(Record, frozen=True, kw_only=True):
     histogram: list[ScoreCount]
     health: list[HealthCheck] = msgspec.field(default_factory=list)
     agreement: AgreementResult | None = None
+    golden: GoldenResult | None = None
     cascade: CascadeResult | None = None

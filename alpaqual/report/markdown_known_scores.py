@@ -1,0 +1,35 @@
+"""Writes in Markdown how graders' scores agree with those that people gave."""
+
+from __future__ import annotations
+
+from alpaqual.report.escape import plain_markdown
+from alpaqual.report.graders import Graders
+from alpaqual.report.known_scores import (
+    LEVEL_HEADS,
+    LEVELS_MEANING,
+    golden_confusion,
+    golden_sentence,
+    level_rows,
+    signed,
+)
+from alpaqual.report.markdown_graders import confusion_block
+from alpaqual.report.markdown_parts import MOST_LISTED, count, folded, table
+from alpaqual.results.graders import GoldenResult
+
+
+def known_scores(graders: Graders) -> str:
+    """Return each grader's agreement with people: coefficients, its bias at each level, and the rows by both scores."""
+    parts = [_golden(name, grader.golden) for name, grader in graders.items() if grader.golden is not None]
+    return "### Scores by people\n\n" + "\n".join(parts) if parts else ""
+
+
+def _golden(name: str, golden: GoldenResult) -> str:
+    body = [
+        [f"{level:g}", count(rows), count(scored), "–" if mean is None else f"{mean:.2f}", signed(bias)]
+        for level, rows, scored, mean, bias in level_rows(golden)[:MOST_LISTED]
+    ]
+    levels = table(LEVEL_HEADS, body, words=())
+    summary = plain_markdown(f"Scores of {name} at each level of people's")
+    parts = [f"{plain_markdown(golden_sentence(name, golden))}\n", folded(summary, f"{levels}\n{LEVELS_MEANING}\n")]
+    found = golden_confusion(name, golden)
+    return "\n".join([*parts, *([confusion_block(found)] if found is not None else ())])

@@ -1,0 +1,100 @@
+"""Golden rows in whole runs: what is measured against people's scores is in results.json and in the reports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from conftest import Project
+from jsonschema import Draft7Validator
+from loopback import Server
+
+from alpaqual.results.results import results_schema
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("short_pauses")]
+
+SCALE = "scale: {min: 0, max: 5, step: 0.5}"
+
+
+def kinds() -> dict[str, Any]:
+    """Replies of this score, by its text."""
+    return {
+        f"says {score / 2:g}": {
+            "status": 200,
+            "body": {
+                "id": "c",
+                "object": "chat.completion",
+                "created": 1,
+                "model": "gpt-4o-mini",
+                "choices": [
+                    {
+                        "index": 0,
+                        "finish_reason": "stop",
+                        "message": {"role": "assistant", "content": f"{score / 2:g}\nBecause."},
+                    }
+                ],
+                "usage": {"prompt_tokens": 100, "completion_tokens": 5, "total_tokens": 105},
+            },
+        }
+        for score in range(11)
+    }
+
+
+def scoring(server: Server, scores: Mapping[str, float]) -> None:
+    """Let the server give these scores to prompts that hold these texts."""
+    server.restore(kinds=kinds(), rows={text: f"says {score:g}" for text, score in scores.items()})
+
+
+@pytest.fixture
+def server(running: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+    yield running
+    running.restore()
+
+
+def test_golden_rows_are_compared_with_people(project: Project, server: Server) -> None:
+    known = [1.0, 2.0, 2.0, 3.5, 4.0, 5.0]
+    given = [2.0, 2.0, 3.0, 4.0, 4.5, 4.5]
+    project.jsonl(
+        "golden.jsonl",
+        [{"instruction": f"<known {i}>", "response": "r", "score": score} for i, score in enumerate(known)]
+        + [{"instruction": "<known prose>", "response": "r", "score": 2.0}],
+    )
+    project.jsonl("d.jsonl", [{"instruction": f"<row {i}>", "output": "r"} for i in range(12)])
+    scoring(server, {f"<known {i}>": score for i, score in enumerate(given)})
+    server.settings(rows={**{f"<known {i}>": f"says {score:g}" for i, score in enumerate(given)}, "prose>": "prose"})
+    grader = f"{{model: openai/gpt-4o-mini, base_url: '{server.openai}', {SCALE}, health: {{golden: {{file: golden.jsonl}}}}}}"
+    project.ask("d.jsonl", f"graders: {{g: {grader}}}", datasets="{good: {threshold: {g: 1}}}")
+    run = project.run()
+    golden = run.results.graders["g"].golden
+    assert golden is not None
+    assert (golden.file, golden.rows, golden.scored, golden.wrong, golden.within) == ("golden.jsonl", 7, 6, 3, 0.5)
+    assert golden.spearman == pytest.approx(0.940403, abs=1e-6)
+    assert golden.kappa is not None and 0.8 < golden.kappa < 0.9
+    assert golden.bias == pytest.approx(2.5 / 6, abs=1e-6)
+    assert [(each.level, each.rows, each.scored, each.bias) for each in golden.levels] == [
+        (1, 1, 1, 1),
+        (2, 3, 2, 0.5),
+        (3.5, 1, 1, 0.5),
+        (4, 1, 1, 0.5),
+        (5, 1, 1, -0.5),
+    ]
+    assert {(cell.other, cell.score): cell.rows for cell in golden.confusion} == {
+        pair: 1 for pair in zip(known, given, strict=True)
+    }
+    found = json.loads((run.folder / "results.json").read_text(encoding="utf-8"))
+    Draft7Validator(results_schema()).validate(found)
+    assert found["graders"]["g"]["golden"]["levels"][0] == {
+        "level": 1.0,
+        "rows": 1,
+        "scored": 1,
+        "mean": 2.0,
+        "bias": 1.0,
+    }
+    assert "Spearman's rank correlation 0.94" in (run.folder / "report.md").read_text(encoding="utf-8")
+    assert "Scores by people" in (run.folder / "report.html").read_text(encoding="utf-8")
+    again = project.run()
+    assert all(outcome.reused for outcome in again.outcomes)
+    assert again.results.graders["g"].golden == golden
