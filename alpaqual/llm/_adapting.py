@@ -67,16 +67,17 @@ class Adapting:
     async def _discover(self, form: Form, refusal: Fault, attempt: Callable[[Form], Awaitable[Reply]]) -> Reply:
         """The reply in the first form that the server accepts, which is kept. Raises Fault where it accepts none."""
         tried, fault = [form], refusal
+        same = False
         while (following := self.following(tried[-1], fault)) is not None and following not in tried:
             tried.append(following)
             try:
                 reply = await attempt(following)
             except Fault as error:
-                fault = error
+                same, fault = error.detail == fault.detail, error
                 continue
             self.form = following
             return reply
-        if fault.kind in _REFUSALS and (following is not None or refusal.reason == NOT_FOUND):
+        if fault.kind in _REFUSALS and (same or following is not None or refusal.reason == NOT_FOUND):
             # No form is accepted: the first refusal says why, and the others are not tried again.
             self._in_vain.update(tried[1:])
             raise refusal

@@ -19,7 +19,7 @@ _REFUSED = re.compile(
 )
 _INSTEAD = re.compile(r"\b(?:use|instead|required|requires|expected|switch to|replaced by)\b")
 _RESPONSES_ONLY = re.compile(
-    r"\bv1/responses\b|\bresponses (?:api|endpoint)\b|not a chat model|not supported in the v1/chat/completions"
+    r"(?:\bv1|(?<![\w.]))/responses\b|\bresponses (?:api|endpoint)\b|not a chat model|not supported in the v1/chat/completions"
     r"|chat_?completions? operation does not work"
 )
 _MODEL = re.compile(r"\bmodels?(?:\b|_)")

@@ -99,6 +99,7 @@ LEARNED: list[tuple[str, Form, int, Any, Form]] = [
     ),
     ("openai, completions", OLD, 404, openai("This is not a chat model and thus not supported in the v1/chat/completions endpoint. Did you mean to use v1/completions?"), RESPONSES),
     ("azure, responses only", OLD, 400, openai("The chatCompletion operation does not work with the specified model, gpt-5-codex. Please choose different model and try again.", "OperationNotSupported"), RESPONSES),
+    ("a gateway, responses only", OLD, 400, openai("Unsupported model: send it to /responses."), RESPONSES),
     ("a path that is not there", OLD, 404, {"detail": "Not Found"}, RESPONSES),
     ("fewer logprobs", OLD, 400, openai("Invalid value for 'top_logprobs': must be less than or equal to 5."), replace(OLD, top_logprobs=5)),
     ("vllm, fewer logprobs", OLD, 400, openai("Requested sample logprobs of 20, which is greater than max allowed: 5. top_logprobs must be between 0 and 5"), replace(OLD, top_logprobs=5)),
@@ -175,6 +176,18 @@ def test_a_server_that_refuses_every_name_is_asked_once_for_each() -> None:
     assert "'max_tokens'" in first.detail
     assert all("'max_tokens'" in fault.detail for fault in others)
     assert attempt.asked["max_completion_tokens temperature"] == 1
+
+
+def test_a_refusal_that_another_form_does_not_change_is_tried_once() -> None:
+    asked: list[Form] = []
+
+    async def attempt(form: Form) -> Reply:
+        asked.append(form)
+        raise fault_of_status(400, openai("The temperature of this text is unsupported"), {})
+
+    faults = send(Adapting(OLD), attempt, 5)
+    assert all(fault.kind is FaultKind.REFUSED for fault in faults)
+    assert (len(asked), asked.count(PLAIN)) == (6, 1)
 
 
 def test_the_limit_that_a_recipe_names_is_kept() -> None:
