@@ -294,7 +294,7 @@ def run(  # noqa: PLR0913 - one argument per option of a run
     planned, store = _planned(recipe, sets, offline)
     limit = None
     if max_cost is not None:
-        from alpaqual.inference.budget import Limit
+        from alpaqual.inference.limit import Limit
 
         limit = Limit("--max-cost", max_cost)
     options = RunOptions(offline=offline, max_cost=limit, watch=watch)

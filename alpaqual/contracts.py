@@ -154,6 +154,10 @@ class Ledger(Protocol):
         """Whether another process wrote this reply during this run; true once for each."""
         ...
 
+    def refresh(self) -> None:
+        """Read what other processes have written since the last time."""
+        ...
+
     def reset_external(self) -> None:
         """Treat every reply that is in the ledger now as known: `is_external` is for later ones."""
         ...

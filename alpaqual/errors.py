@@ -19,9 +19,10 @@ Exit 130: stopped by Control-C. Exit 143: stopped by SIGTERM. Both keep what is 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 EXIT_GOOD = 0
 EXIT_DATA = 1
@@ -117,7 +118,8 @@ class Fault(Exception):  # noqa: N818 - a value that is raised: the caller decid
     """One request got no reply.
 
     `reason` is a short text for tables, the same for the same cause; `detail` has the provider's message; `retry_after` is
-    the number of seconds that the server asked to wait, where it did.
+    the number of seconds that the server asked to wait, where it did. `lost`: the request may have been answered, and billed.
+    `usage` has the tokens that the provider bills for it (fields of a Reply), where it counted them.
     """
 
     def __init__(self, kind: FaultKind, reason: str, detail: str = "", retry_after: float | None = None) -> None:
@@ -126,6 +128,8 @@ class Fault(Exception):  # noqa: N818 - a value that is raised: the caller decid
         self.reason = reason
         self.detail = detail
         self.retry_after = retry_after
+        self.lost = False
+        self.usage: Mapping[str, Any] = {}
 
     @property
     def unsettled(self) -> bool:

@@ -102,10 +102,23 @@ class Request:
 
 
 @dataclass(frozen=True)
+class CacheTokens:
+    """Input tokens that a provider's cache gave (`read`) or took in (`written`, of these `written_1h` for an hour)."""
+
+    read: int = 0
+    written: int = 0
+    written_1h: int = 0
+
+    def __add__(self, other: CacheTokens) -> CacheTokens:
+        return CacheTokens(self.read + other.read, self.written + other.written, self.written_1h + other.written_1h)
+
+
+@dataclass(frozen=True)
 class Reply:
     """A model's reply. `model` is the id that answered; tokens, cost and the provider's `finish_reason` are None where unknown.
 
-    `reasoning_tokens` are those of `output_tokens` that a reasoning model spent before its answer.
+    `reasoning_tokens` are those of `output_tokens` that a reasoning model spent before its answer, `cache` those of `input_tokens`
+    that the provider's cache gave or took in; None where the provider counts none.
     """
 
     text: str
@@ -115,6 +128,7 @@ class Reply:
     cost_usd: float | None = None
     finish_reason: str | None = None
     reasoning_tokens: int | None = None
+    cache: CacheTokens | None = None
 
 
 def replace_surrogates(text: str) -> str:

@@ -122,6 +122,7 @@ def _graded(name: str, grader: Mapping[str, Any]) -> Iterator[str]:
     calls = ""
     if grader["calls_made"] or grader["calls_reused"]:
         cost = f", {dollars(grader['cost_usd'])}" if grader["cost_usd"] else ""
+        cost = cost if grader["priced"] else ", at an unknown cost: no price is listed, write 'price:'"
         calls = f", {grader['calls_made']:,} calls made, {grader['calls_reused']:,} replies reused{cost}"
     if calls or grader["unscored"]:
         yield f"  grader {name}: {grader['scored']:,} of {grader['rows']:,} rows scored{calls}"

@@ -36,7 +36,8 @@ async def fetch_batches(
     """
     client = loop.client
     timing = BatchTiming(poll=settings.poll_seconds, patience=max(BatchTiming().patience, settings.patience_seconds))
-    budget = Budget(client.budget.price.discounted(BATCH_DISCOUNT), client.budget.limits)
+    budget = Budget(client.budget.price.discounted(BATCH_DISCOUNT), client.budget.limits, batch=True)
+    budget.tokens = client.budget.tokens
     batches = BatchClient(model, client.ledger, budget, folder, timing, client.refused)
     client.batch_faults = {}
     try:
@@ -52,10 +53,8 @@ async def fetch_batches(
         client.ledger.flush()
         # The loop finds these replies in the ledger, where they would count as reused.
         client.new_from_batch |= batches.received
-        client.usage.calls_made += batches.usage.calls_made
-        client.usage.cost_usd += batches.usage.cost_usd
-        client.usage.input_tokens += batches.usage.input_tokens
-        client.usage.output_tokens += batches.usage.output_tokens
+        client.usage.add(batches.usage)
+        client.budget.lost_usd += budget.lost_usd
 
 
 def _peek(requests: Iterator[Request | None]) -> Iterable[Request] | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import msgspec
+
 from alpaqual.amounts import counted_rows
 from alpaqual.execution.health import agreement_result, cascade_result, golden_result, health_checks
 from alpaqual.plan.facts import GraderFacts, ReplyFacts
@@ -33,7 +35,8 @@ _NO_REPLIES = ReplyFacts(
 
 def grader_result(name: str, graders: Mapping[str, Grader], facts: GraderFacts) -> GraderResult:
     """Return what a run found of a grader."""
-    grader, replies = graders[name], facts.replies or _NO_REPLIES
+    grader = graders[name]
+    replies = _with_price(grader, facts.replies or _NO_REPLIES)
     unscored = {row.reason: row.rows for row in facts.grades.reasons}
     histogram = [ScoreCount(score=row.score, rows=row.rows) for row in facts.grades.scores]
     scored = sum(bar.rows for bar in histogram)
@@ -55,6 +58,11 @@ def grader_result(name: str, graders: Mapping[str, Grader], facts: GraderFacts) 
         output_tokens=replies.output_tokens,
         cost_usd=cost,
         bought_usd=bought,
+        lost_usd=replies.lost_usd,
+        priced=replies.priced,
+        cache_read_tokens=replies.cache_read_tokens,
+        cache_write_tokens=replies.cache_write_tokens,
+        cache_saved_usd=replies.cache_saved_usd,
         calls_per_second=_calls_per_second(replies),
         taken_over=facts.taken_over,
         histogram=histogram,
@@ -114,6 +122,15 @@ def _source_of(grader: Grader) -> str:
     if grader.model is not None:
         return grader.model if grader.of_turns is None else f"{grader.model}, {grader.of_turns} of the turns"
     return f"column {grader.column}" if grader.column else f"table {grader.table}"
+
+
+def _with_price(grader: Grader, replies: ReplyFacts) -> ReplyFacts:
+    """Return calls that were made while no price was known, at the price that the recipe has now."""
+    price = grader.price
+    if replies.priced or price is None:
+        return replies
+    usd = (replies.input_tokens * price.input + replies.output_tokens * price.output) / 1e6
+    return msgspec.structs.replace(replies, priced=True, bought_usd=round(usd, 8))
 
 
 def _calls_per_second(replies: ReplyFacts) -> float:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from alpaqual.contracts import BatchModel, Engine
+from alpaqual.contracts import BatchModel
 from alpaqual.execution.batches import fetch_batches
 from alpaqual.execution.graded_items import GradeSink, TurnSink
 from alpaqual.execution.grading import OTHER_ROWS, PILOT, PILOT_ROWS, Grading, first_rows
@@ -25,25 +25,32 @@ from alpaqual.execution.pilot import (
     read_golden,
     repeats_facts,
 )
+from alpaqual.inference.limit import Spending
 from alpaqual.plan.grading import asked_rows
-from alpaqual.plan.plan import Plan
-from alpaqual.plan.prompts import grader_plugin, request_model
+from alpaqual.plan.prompts import grader_plugin, prompt_settings, request_model
+from alpaqual.plan.stage import fingerprint
 from alpaqual.plan.tables import GRADED, TURNS_GRADED
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.store.grades import GradeParts
 from alpaqual.store.ledger import Ledger
+from alpaqual.store.lost import LOST, LostFile
+from alpaqual.store.spending import SharedSpending
+
+if TYPE_CHECKING:
+    from alpaqual.execution.execution import Execution
 
 Result = TypeVar("Result")
+_NOT_OF_REQUESTS = ("reply", "repeats", "turns", "cascade", "version")
+"""Settings of a grader that change no request."""
 
 
-def grade_with_model(
-    engine: Engine, plan: Plan, grader_name: str, folder: Path, options: RunOptions, ledger: Ledger
-) -> Mapping[str, Any]:
+def grade_with_model(execution: Execution, grader_name: str, folder: Path) -> Mapping[str, Any]:
     """Grade every row with the grader's model, and write Parquet files into the folders of GRADED and TURNS_GRADED.
 
     Those are in `folder`; a grader of whole rows leaves the second out. Returns calls, tokens and cost. Raises StageError where sending had to stop, MachineError, RecipeError, StoreError.
     """
+    engine, plan, options, ledger = execution.engine, execution.plan, execution.options, execution.ledger
     grader = plan.recipe.graders[grader_name]
     plugin = grader_plugin(grader, plan.recipe.prompts.get(grader_name), request_model(str(grader.model), plan.digests))
     low, high, how = grader.scale.min, grader.scale.max, grader.of_turns
@@ -56,16 +63,16 @@ def grade_with_model(
     golden = grader.health.golden if grader.live else None
     known = read_golden(engine, plan.recipe, grader_name, golden) if golden else []
 
-    async def work() -> dict[str, Any]:
-        client = open_client(grader, plan.recipe, ("graders", grader_name), options, ledger)
+    async def work(spending: Spending | None) -> dict[str, Any]:
+        client = open_client(grader, plan.recipe, ("graders", grader_name), options, ledger, spending)
         try:
             grading = Grading(grader_name, plugin, client, engine, sink, only)
             return await _grade(grading, grader, known, options, ledger.path / "batches")
         finally:
             await client.model.close()
 
-    with rare_garbage_collection(), engine.streaming():
-        return run_async(work())
+    with rare_garbage_collection(), engine.streaming(), shared_spending(execution, grader_name) as spending:
+        return run_async(work(spending))
 
 
 async def _grade(
@@ -75,9 +82,10 @@ async def _grade(
     client, golden = grading.client, grader.health.golden
     if client.budget.includes_reused:
         # Replies that other processes wrote until now are part of this sum, and count once.
+        client.ledger.refresh()
         client.ledger.reset_external()
         extra = extra_requests(grading.engine, grading.only, grading.plugin, grader, known)
-        client.budget.add_reused(grading.original_cost(extra))
+        client.budget.add_known(grading.original_cost(extra))
     facts: dict[str, Any] = {}
     if golden is not None and grader.live:
         facts["golden"] = await golden_facts(grading, known, golden, grader.scale)
@@ -91,6 +99,28 @@ async def _grade(
         await fetch_batches(grading.loop, lambda: grading.stream(OTHER_ROWS), model, grader, batches)
     await grading.grade_rows(OTHER_ROWS, options.watch)
     return {**grading.facts(), **facts}
+
+
+@contextmanager
+def shared_spending(execution: Execution, grader_name: str) -> Iterator[SharedSpending | None]:
+    """What all processes spend on this grader's requests; None where it asks no provider.
+
+    Graders of the same model and prompt share it, whatever their names: each uses the replies of the others. Raises StoreError.
+    """
+    plan = execution.plan
+    grader = plan.recipe.graders[grader_name]
+    if execution.options.offline or not grader.live or grader.plugin.FREE:
+        yield None
+        return
+    model = request_model(str(grader.model), plan.digests)
+    settings = prompt_settings(grader, plan.recipe.prompts.get(grader_name), model)
+    account = fingerprint({key: value for key, value in settings.items() if key not in _NOT_OF_REQUESTS})[:16]
+    lost = LostFile(execution.store.replies / LOST, account, grader_name)
+    spending = SharedSpending(execution.store.budgets / account, lost)
+    try:
+        yield spending
+    finally:
+        spending.close()
 
 
 @contextmanager

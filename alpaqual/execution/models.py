@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 from alpaqual.contracts import Model
 from alpaqual.errors import MachineError, RecipeError
 from alpaqual.execution.options import RunOptions
-from alpaqual.inference.budget import Budget, Limit
+from alpaqual.inference.budget import Budget
 from alpaqual.inference.client import InferenceClient
-from alpaqual.inference.price import FREE, Price, listed_price
+from alpaqual.inference.limit import Limit, SharedLimit, Spending
+from alpaqual.inference.price import FREE, UNKNOWN, Price, listed_price
 from alpaqual.inference.rate_limiter import RateLimiter, RateLimits
 from alpaqual.recipe.model_settings import ModelSettings
 from alpaqual.recipe.recipe import Recipe
@@ -46,14 +48,19 @@ class UnavailableModel:
 
 
 def open_client(
-    settings: ModelSettings, recipe: Recipe, place: Place, options: RunOptions, ledger: Ledger
+    settings: ModelSettings,
+    recipe: Recipe,
+    place: Place,
+    options: RunOptions,
+    ledger: Ledger,
+    spending: Spending | None = None,
 ) -> InferenceClient:
     """A client for the model at `place` of the recipe; its `model` has to be closed.
 
-    Where this machine lacks what the model needs, only requests that miss the ledger raise MachineError. Raises RecipeError
+    `spending` is what the processes of the project spend together; without it, `budget_usd` knows of this process alone. Where this machine lacks what the model needs, only requests that miss the ledger raise MachineError. Raises RecipeError
     where a limit of money needs a price that is unknown.
     """
-    budget = budget_of(settings, recipe, place, options.max_cost)
+    budget = budget_of(settings, recipe, place, options.max_cost, spending)
     try:
         model = open_model(settings, recipe.folder, offline=options.offline)
     except MachineError as error:
@@ -103,24 +110,30 @@ def rate_limits(settings: ModelSettings) -> RateLimits:
 
 def price_of(settings: ModelSettings) -> Price | None:
     """The price of a model, from the recipe or the list of prices; None where it is unknown."""
-    if settings.price:
-        return Price(settings.price.input, settings.price.output, "the recipe")
+    if (price := settings.price) is not None:
+        return Price(price.input, price.output, "the recipe", price.cache_read, price.cache_write)
     return FREE if settings.plugin.FREE else listed_price(settings.provider, settings.model_name)
 
 
-def budget_of(settings: ModelSettings, recipe: Recipe, place: Place, max_cost: Limit | None) -> Budget:
+def budget_of(
+    settings: ModelSettings, recipe: Recipe, place: Place, max_cost: Limit | None, spending: Spending | None = None
+) -> Budget:
     """The budget of a model: its own limit first, then that of the run.
 
     Raises RecipeError where there is a limit and no price.
     """
     if not settings.live:
         return Budget(FREE, [])
-    limits = []
-    if settings.budget_usd is not None:
-        limits.append(Limit(f"budget_usd of {place[-1]}", settings.budget_usd, includes_reused=True))
+    limits: list[Limit] = []
+    name = f"budget_usd of {place[-1]}"
+    if settings.budget_usd is not None and spending is None:
+        limits.append(Limit(name, settings.budget_usd, includes_reused=True))
+    elif spending is not None:
+        limits.append(SharedLimit(name, math.inf if settings.budget_usd is None else settings.budget_usd, spending))
     limits += [] if max_cost is None else [max_cost]
     price = price_of(settings)
-    if price is None and limits:
-        message = f"{limits[0].name} needs a price, and none is listed for {settings.model}; write 'price: {{input: …, output: …}}'"
+    limited = [limit for limit in limits if math.isfinite(limit.usd)]
+    if price is None and limited:
+        message = f"{limited[0].name} needs a price, and none is listed for {settings.model}; write 'price: {{input: …, output: …}}'"
         raise RecipeError([recipe.problem((*place, "model"), message)])
-    return Budget(price or FREE, limits)
+    return Budget(price or UNKNOWN, limits)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from alpaqual.inference.budget import Limit
+    from alpaqual.inference.limit import Limit
 
 
 @dataclass(frozen=True)

@@ -182,6 +182,7 @@ def as_reused(result: Result) -> Result:
             "calls_reused": reply["calls_made"] + reply["calls_reused"],
             "cost_usd": 0.0,
             "bought_usd": round(reply["cost_usd"] + reply["bought_usd"], 8),
+            "lost_usd": 0.0,
         }
         for reply in result.facts[REPLIES]
     ]

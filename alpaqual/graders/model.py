@@ -55,7 +55,8 @@ class PromptSpec:
     """What a grader's prompt is made of: dimension, scale, sampling parameters, template and examples.
 
     `structured` requests JSON that holds the score (and the rationale, where it is kept); `choices` has the texts of all
-    scores of the scale where a local model gives the expectation over them. `reply` is where a reply has its score.
+    scores of the scale where a local model gives the expectation over them. `reply` is where a reply has its score. `cache`: what is
+    the same for every row comes first.
     """
 
     dimension: str
@@ -69,6 +70,7 @@ class PromptSpec:
     rationale: bool = False
     choices: Sequence[str] = ()
     reply: str = FIRST_LINE
+    cache: bool = False
 
 
 class Plugin:
@@ -84,6 +86,11 @@ class Plugin:
         self.model = model
         self.template = (PAPER_SYSTEM, PAPER_USER) if prompt.template is None else split_template(prompt.template)
         self.parameters = dict(prompt.parameters)
+        if prompt.cache:
+            from alpaqual.graders._prompt_order import constant_first
+
+            self.template = constant_first(*self.template)
+            self.parameters["cache"] = True
         if prompt.structured:
             self.parameters["schema"] = score_schema(prompt)
         if prompt.choices:
@@ -93,7 +100,9 @@ class Plugin:
     def request(self, row: Row) -> Request:
         """The messages and parameters that ask for the row's score."""
         messages = self.messages(row)
-        if self.examples:
+        if self.prompt.cache:
+            messages = (*messages[:-1], *self.examples, messages[-1])
+        elif self.examples:
             # Each example is a turn, and the paper's system part holds the row: it goes into the row's own turn.
             messages = (*self.examples, ("user", "\n\n".join(text for _, text in messages)))
         return Request(self.model, messages, self.parameters)
@@ -110,7 +119,8 @@ class Plugin:
         if self.prompt.structured:
             fields = {"score": example.score} | ({"rationale": example.rationale} if self.prompt.rationale else {})
             reply = json.dumps(fields, ensure_ascii=False)
-        return ("user", "\n\n".join(text for _, text in self.messages(example.row))), ("assistant", reply)
+        messages = self.messages(example.row)[-1 if self.prompt.cache else 0 :]
+        return ("user", "\n\n".join(text for _, text in messages)), ("assistant", reply)
 
     def read(self, reply: Reply) -> Grade:
         """The score that a reply gives, or the reason why it gives none."""

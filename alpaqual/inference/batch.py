@@ -178,9 +178,10 @@ class BatchClient:
 
         Raises BudgetReached where no batch is running that could.
         """
-        if self.budget.exceeded_limit(self.budget.max_cost(request)) is not None and (self.running or not first):
-            return None
-        return await self.budget.reserve(request)
+        if (not self.running and first) or not self.budget.limited:
+            return await self.budget.reserve(request)
+        usd = self.budget.max_cost(request)
+        return usd if await self.budget.exceeded(usd) is None else None
 
     def _next_unsent(self) -> tuple[str, Request] | None:
         """The next request, with its key, that no running batch and no ledger entry has."""
@@ -245,7 +246,7 @@ class BatchClient:
             has_own = True
             missing.discard(key)
             if isinstance(outcome, Fault):
-                self.faults[key] = outcome
+                self._keep_fault(batch, key, outcome)
             elif self.ledger.get(key) is None:
                 self._keep(batch, key, outcome)
         if has_foreign and not has_own:
@@ -262,13 +263,20 @@ class BatchClient:
             cost = self.budget.settle(reserved, batch.requests[key], reply)
         else:
             # The reservation of an earlier process's batch is released when all its results are in.
-            cost = self.budget.price.of(reply.input_tokens or 0, reply.output_tokens or 0)
+            cost = self.budget.price.of(reply.input_tokens or 0, reply.output_tokens or 0, reply.cache)
             for limit in self.budget.limits:
-                limit.spent += cost
-        reply = replace(reply, cost_usd=cost)
+                limit.add_spent(cost)
+        reply = replace(reply, cost_usd=cost if self.budget.price.known else None)
         self.ledger.add(key, reply, batch.model)
         self.usage.add_call(reply)
         self.models[reply.model] = None
+
+    def _keep_fault(self, batch: Batch, key: str, fault: Fault) -> None:
+        """Keep a fault, and count it where the provider billed it."""
+        self.faults[key] = fault
+        request = batch.requests.get(key) if fault.usage or fault.lost else None
+        if request is not None and (reserved := batch.reservations.pop(key, None)) is not None:
+            self.usage.cost_usd += self.budget.settle_fault(reserved, request, fault)
 
     def _finish(self, batch: Batch) -> None:
         """Remove a batch whose results are in. Raises Fault, FATAL, where they show that more requests would fail too."""

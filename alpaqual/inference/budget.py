@@ -3,126 +3,193 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 
-from alpaqual.amounts import dollars
-from alpaqual.errors import BudgetReached
+from alpaqual.errors import BudgetReached, Fault
+from alpaqual.inference.limit import Limit, SharedLimit
 from alpaqual.inference.price import Price
-from alpaqual.values import Reply, Request
+from alpaqual.values import CacheTokens, Reply, Request
 
 _BYTES_PER_TOKEN = 3.0
 """Assumed until a server has counted tokens: English has about four bytes a token, other texts fewer."""
 _DEFAULT_REPLY_TOKENS = 1024
 """Assumed length of a reply to a request without `max_tokens`."""
-
-
-class Limit:
-    """A limit in US dollars that several graders may share, with the amounts spent and reserved.
-
-    `includes_reused` limits count the cost of every reply that is used, also of those that earlier runs or other processes
-    paid for; other limits count what this run pays.
-    """
-
-    def __init__(self, name: str, usd: float, *, includes_reused: bool = False) -> None:
-        self.name = name
-        self.usd = usd
-        self.includes_reused = includes_reused
-        self.spent = 0.0
-        self.reserved = 0.0
-        self.reservations = 0
+_REPLY_FIELDS = {field.name for field in fields(Reply)}
 
 
 class TokenEstimate:
-    """Estimates tokens from bytes, with the largest tokens-per-byte ratio that a server has counted."""
+    """Estimates tokens, on the high side, from the most that a server has counted.
+
+    That is the largest ratio of tokens to bytes of a prompt, and the longest reply that was longer than its `max_tokens`.
+    """
 
     def __init__(self) -> None:
         self.tokens_per_byte = 0.0
+        self.reply_tokens = 0
 
     def input_tokens(self, request: Request) -> int:
-        """Estimated input tokens of a request; errs on the high side."""
+        """Estimated input tokens of a request."""
         ratio = self.tokens_per_byte or 1 / _BYTES_PER_TOKEN
         return int(_bytes_of(request) * ratio) + 4 * len(request.messages) + 1
 
-    def update(self, request: Request, reply: Reply) -> None:
-        """Raise the ratio where a server counted more tokens than it predicts."""
-        if reply.input_tokens:
-            self.tokens_per_byte = max(self.tokens_per_byte, reply.input_tokens / max(1, _bytes_of(request)))
+    def output_tokens(self, request: Request) -> int:
+        """Estimated tokens of the longest reply to a request."""
+        return max(_max_tokens(request), self.reply_tokens)
+
+    def update(self, request: Request, reply: Reply) -> bool:
+        """Learn where a server counted more tokens than estimated; whether it did."""
+        ratio = (reply.input_tokens or 0) / max(1, _bytes_of(request))
+        longer = (reply.output_tokens or 0) > self.output_tokens(request)
+        if longer:
+            self.reply_tokens = reply.output_tokens or 0
+        if ratio <= self.tokens_per_byte:
+            return longer
+        self.tokens_per_byte = ratio
+        return True
 
 
 class Budget:
-    """Reserves money for each request before it is sent, so that requests in flight together stay within every limit."""
+    """Reserves money for each request before it is sent, so that requests in flight together stay within every limit.
 
-    def __init__(self, price: Price, limits: Sequence[Limit]) -> None:
+    `batch`: the reservations are those of batches, which continue when this process ends.
+    """
+
+    def __init__(self, price: Price, limits: Sequence[Limit], *, batch: bool = False) -> None:
         self.price = price
         self.limits = limits
+        self.batch = batch
         self.tokens = TokenEstimate()
         self.settled = asyncio.Event()
+        self.lost_usd = 0.0
+        """What this run counts for requests that were billed, or may have been, and gave no reply."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether a limit is finite."""
+        return any(math.isfinite(limit.usd) for limit in self.limits)
+
+    @property
+    def shared(self) -> SharedLimit | None:
+        """The limit that all processes share."""
+        return next((limit for limit in self.limits if isinstance(limit, SharedLimit)), None)
 
     @property
     def includes_reused(self) -> bool:
         """Whether a limit also counts replies of earlier runs and other processes."""
-        return any(limit.includes_reused for limit in self.limits)
+        return any(limit.includes_reused and math.isfinite(limit.usd) for limit in self.limits)
 
-    def add_reused(self, usd: float) -> None:
-        """Count the cost of replies that this run did not pay for."""
+    def add_known(self, usd: float) -> None:
+        """Count the cost of replies of earlier runs; once, before the first request."""
         for limit in self.limits:
-            limit.spent += usd if limit.includes_reused else 0.0
+            if limit.includes_reused:
+                limit.add_known(usd)
 
-    async def reserve(self, request: Request) -> float:
+    def add_external(self, usd: float) -> None:
+        """Count the cost of a reply that another process paid for meanwhile; a shared limit has it already."""
+        for limit in self.limits:
+            if limit.includes_reused and limit is not self.shared:
+                limit.spent += usd
+
+    async def reserve(self, request: Request, check: Callable[[], None] = lambda: None) -> float:
         """Reserve the maximum cost of a request in every limit; returns it in US dollars.
 
-        Waits while requests in flight may still free money. Raises BudgetReached, and reserves nothing, where a limit is
-        too small and no reservation is left.
+        Waits while requests in flight may still free money, and raises what `check` raises meanwhile. Raises BudgetReached, and
+        reserves nothing, where a limit is too small and nothing is in flight.
         """
-        if not self.limits:
+        if not self.limited:
+            for limit in self.limits:
+                Limit.add_reservation(limit, 0.0)
             return 0.0
-        usd = self.max_cost(request)
-        while (limit := self.exceeded_limit(usd)) is not None:
-            if not limit.reservations:
-                raise BudgetReached(f"{limit.name} of {dollars(limit.usd)} reached: {dollars(limit.spent)} spent")
+        while True:
+            usd = self.max_cost(request)
+            exceeded = await self.exceeded(usd)
+            if exceeded is None:
+                return usd
+            if not await exceeded.may_free():
+                raise BudgetReached(await exceeded.reached())
             self.settled.clear()
-            await self.settled.wait()
-        self.add_reservation(usd)
-        return usd
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.settled.wait(), exceeded.poll_seconds)
+            check()
+
+    async def exceeded(self, usd: float) -> Limit | None:
+        """Reserve in every limit; returns the first limit that this would exceed, and reserves nothing then."""
+        for number, limit in enumerate(self.limits):
+            if not await limit.reserve(usd, batch=self.batch):
+                for earlier in self.limits[:number]:
+                    earlier.settle(usd, 0.0, batch=self.batch)
+                return limit
+        return None
 
     def add_reservation(self, usd: float) -> None:
-        """Count one reservation in every limit, whether or not it fits."""
+        """Count the reservation of a running batch in every limit, whether or not it fits."""
         for limit in self.limits:
-            limit.reserved += usd
-            limit.reservations += 1
+            limit.add_reservation(usd)
 
     def max_cost(self, request: Request) -> float:
         """The estimated maximum cost of a request, in US dollars."""
-        return self.price.of(self.tokens.input_tokens(request), _max_reply_tokens(request))
+        if (shared := self.shared) is not None:
+            tokens = self.tokens
+            learned = shared.spending.learn(tokens.tokens_per_byte, tokens.reply_tokens)
+            tokens.tokens_per_byte, tokens.reply_tokens = learned
+        return self._most(request)
 
-    def exceeded_limit(self, usd: float) -> Limit | None:
-        """The first limit that one more reservation of `usd` would exceed."""
-        return next((limit for limit in self.limits if limit.spent + limit.reserved + usd > limit.usd), None)
+    def _most(self, request: Request) -> float:
+        read = self.tokens.input_tokens(request)
+        cache = CacheTokens(written=read) if request.parameters.get("cache") else None
+        return self.price.of(read, self.tokens.output_tokens(request), cache)
 
-    def settle(self, reserved: float, request: Request, reply: Reply) -> float:
-        """Replace a reservation by the cost of the reply; returns it in US dollars. Settle each reservation once."""
-        self.tokens.update(request, reply)
-        # A server that counts no tokens is charged the maximum, so that limits hold for it too.
-        written = _max_reply_tokens(request) if reply.output_tokens is None else reply.output_tokens
+    def cost(self, request: Request, reply: Reply) -> float:
+        """The cost of a reply at the present price, in US dollars; the maximum where the server counts no tokens."""
+        written = self.tokens.output_tokens(request) if reply.output_tokens is None else reply.output_tokens
         read = self.tokens.input_tokens(request) if reply.input_tokens is None else reply.input_tokens
-        cost = self.price.of(read, written)
-        self._release(reserved, cost)
+        return self.price.of(read, written, reply.cache)
+
+    def original_cost(self, request: Request, reply: Reply) -> float:
+        """What a reply of the ledger cost; its cost at the present price where none was known then."""
+        return reply.cost_usd or (self.cost(request, reply) if self.price.known else 0.0)
+
+    def settle(self, reserved: float, request: Request, reply: Reply, cost: float | None = None) -> float:
+        """Replace a reservation by the cost of the reply, which is returned in US dollars. Settle each reservation once."""
+        self.tokens.update(request, reply)
+        cost = self.cost(request, reply) if cost is None else cost
+        for limit in self.limits:
+            limit.settle(reserved, cost, batch=self.batch)
+        self.settled.set()
+        return cost
+
+    def settle_fault(self, reserved: float, request: Request, fault: Fault) -> float:
+        """Replace a reservation by what a fault costs, which is returned in US dollars.
+
+        That is nothing for most. A reply that gives no text is billed all the same, by its usage where the provider counted it;
+        one that was lost counts at its most.
+        """
+        cost = 0.0
+        if fault.usage:
+            usage = {name: value for name, value in fault.usage.items() if name in _REPLY_FIELDS}
+            cost = self.cost(request, Reply("", request.model, **usage))
+        elif fault.lost:
+            cost = self._most(request)
+        if not cost:
+            self.cancel(reserved)
+            return 0.0
+        self.lost_usd += cost
+        for limit in self.limits:
+            limit.lose(reserved, cost, fault.reason, batch=self.batch)
+        self.settled.set()
         return cost
 
     def cancel(self, reserved: float) -> None:
         """Release the reservation of a request that cost nothing."""
-        self._release(reserved, 0.0)
-
-    def _release(self, reserved: float, cost: float) -> None:
         for limit in self.limits:
-            limit.reservations -= 1
-            # Exactly zero without reservations: a rounding error would be waited for.
-            limit.reserved = limit.reserved - reserved if limit.reservations else 0.0
-            limit.spent += cost
+            limit.settle(reserved, 0.0, batch=self.batch)
         self.settled.set()
 
 
-def _max_reply_tokens(request: Request) -> int:
+def _max_tokens(request: Request) -> int:
     return request.parameters.get("max_tokens") or _DEFAULT_REPLY_TOKENS
 
 

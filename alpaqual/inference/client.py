@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from alpaqual.contracts import Ledger, Model, RefusedRequests
 from alpaqual.errors import BudgetReached, Fault, FaultKind
 from alpaqual.inference.budget import Budget
 from alpaqual.inference.rate_limiter import RateLimiter, backoff
 from alpaqual.inference.refusals import Refusal, Refusals
-from alpaqual.values import Reply, Request, replace_surrogates
+from alpaqual.values import CacheTokens, Reply, Request, replace_surrogates
 
 TIMEOUT = "timeout"
 """Reason of the fault of a request that got no reply in time."""
@@ -25,6 +25,9 @@ _CLAIM_POLL_SECONDS = 0.05
 _CLAIM_TIMEOUT_SECONDS = 300.0
 """How long another process may hold a claim before this one sends the same request."""
 
+_CANCELLED = Fault(FaultKind.TRANSIENT, "cancelled")
+_CANCELLED.lost = True
+
 
 @dataclass
 class Usage:
@@ -37,11 +40,14 @@ class Usage:
     cost_usd: float = 0.0
     original_cost_usd: float = 0.0
     faults: int = 0
+    cache: CacheTokens = field(default_factory=CacheTokens)
 
     def add_tokens(self, reply: Reply) -> None:
         """Add the tokens of a reply."""
         self.input_tokens += reply.input_tokens or 0
         self.output_tokens += reply.output_tokens or 0
+        if reply.cache is not None:
+            self.cache += reply.cache
 
     def add_call(self, reply: Reply) -> None:
         """Add a reply that this run paid for."""
@@ -49,10 +55,18 @@ class Usage:
         self.cost_usd += reply.cost_usd or 0.0
         self.add_tokens(reply)
 
-    def add_reused(self, reply: Reply) -> None:
+    def add(self, other: Usage) -> None:
+        """Add the calls that another client made."""
+        self.calls_made += other.calls_made
+        self.cost_usd += other.cost_usd
+        self.input_tokens += other.input_tokens
+        self.output_tokens += other.output_tokens
+        self.cache += other.cache
+
+    def add_reused(self, reply: Reply, original_cost_usd: float) -> None:
         """Add a reply that cost nothing now."""
         self.calls_reused += 1
-        self.original_cost_usd += reply.cost_usd or 0.0
+        self.original_cost_usd += original_cost_usd
         self.add_tokens(reply)
 
 
@@ -106,8 +120,8 @@ class InferenceClient:
         key = self.ledger.key(request)
         same = self._in_flight.get(key)
         if same is not None:
-            return self._count_reused(await asyncio.shield(same))
-        if (known := self._from_ledger(key)) is not None:
+            return self._count_reused(request, await asyncio.shield(same))
+        if (known := self._from_ledger(request, key)) is not None:
             return known
         if (refusal := self.refusal(key)) is not None:
             raise refusal
@@ -118,7 +132,7 @@ class InferenceClient:
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._in_flight[key] = future
         try:
-            reply = await self._from_other_process(key) or await self._send_with_retries(request, key)
+            reply = await self._from_other_process(request, key) or await self._send_with_retries(request, key)
             future.set_result(reply)
             return reply
         except (Fault, BudgetReached) as error:
@@ -156,7 +170,7 @@ class InferenceClient:
         if self.refused is not None:
             self.refused.add(key, model, fault)
 
-    def _from_ledger(self, key: str) -> Reply | None:
+    def _from_ledger(self, request: Request, key: str) -> Reply | None:
         reply = self.ledger.get(key)
         if reply is None:
             return None
@@ -165,15 +179,15 @@ class InferenceClient:
             self.models[reply.model] = None
             return reply
         if self.ledger.is_external(key):
-            self.budget.add_reused(reply.cost_usd or 0.0)
-        return self._count_reused(reply)
+            self.budget.add_external(self.budget.original_cost(request, reply))
+        return self._count_reused(request, reply)
 
-    def _count_reused(self, reply: Reply) -> Reply:
-        self.usage.add_reused(reply)
+    def _count_reused(self, request: Request, reply: Reply) -> Reply:
+        self.usage.add_reused(reply, self.budget.original_cost(request, reply))
         self.models[reply.model] = None
         return reply
 
-    async def _from_other_process(self, key: str) -> Reply | None:
+    async def _from_other_process(self, request: Request, key: str) -> Reply | None:
         """Claim a key, waiting while another process holds it; returns the reply that it wrote meanwhile."""
         deadline = time.monotonic() + _CLAIM_TIMEOUT_SECONDS
         while not self.ledger.claim(key):
@@ -181,7 +195,7 @@ class InferenceClient:
             if self.rate_limiter.closed.is_set() or time.monotonic() > deadline:
                 return None
             await self.rate_limiter.sleep(_CLAIM_POLL_SECONDS)
-        return self._from_ledger(key)
+        return self._from_ledger(request, key)
 
     async def _send_with_retries(self, request: Request, key: str) -> Reply:
         attempts = throttled = 0
@@ -224,7 +238,7 @@ class InferenceClient:
         await self.rate_limiter.acquire(self.budget.tokens.input_tokens(request))
         number = self.refusals.count_sent()
         try:
-            reply = await self._complete(request)
+            reply = await self._complete(request, key)
         except Fault as fault:
             # Before the release below admits the next request.
             self._judge(fault, request, key, number)
@@ -233,21 +247,36 @@ class InferenceClient:
             self.rate_limiter.release()
         self.rate_limiter.record_success()
         self.settle_all(number)
-        self.ledger.add(key, reply, request.model)
         self.usage.add_call(reply)
         self.models[reply.model] = None
         return reply
 
-    async def _complete(self, request: Request) -> Reply:
-        """The model's reply with its cost."""
-        reserved = await self.budget.reserve(request)
+    async def _complete(self, request: Request, key: str) -> Reply:
+        """The model's reply with its cost, which is in the ledger before the reservation is settled."""
+        reserved = await self.budget.reserve(request, self.rate_limiter.raise_if_closed)
         try:
             self.rate_limiter.raise_if_closed()
+        except Fault:
+            self.budget.cancel(reserved)
+            raise
+        try:
             reply = clean(await self.model.complete(request))
+        except Fault as fault:
+            self.usage.cost_usd += self.budget.settle_fault(reserved, request, fault)
+            raise
+        except asyncio.CancelledError:
+            self.budget.settle_fault(reserved, request, _CANCELLED)
+            raise
         except BaseException:
             self.budget.cancel(reserved)
             raise
-        return replace(reply, cost_usd=self.budget.settle(reserved, request, reply))
+        cost = self.budget.cost(request, reply)
+        reply = replace(reply, cost_usd=cost if self.budget.price.known else None)
+        try:
+            self.ledger.add(key, reply, request.model)
+        finally:
+            self.budget.settle(reserved, request, reply, cost)
+        return reply
 
     def _judge(self, fault: Fault, request: Request, key: str, number: int) -> None:
         """Keep a refusal. Raises Fault, FATAL, where it shows that every request is refused; no more are then sent."""

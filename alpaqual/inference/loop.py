@@ -29,6 +29,8 @@ _WRITE_EVERY = 2_000
 _PROGRESS_SECONDS = 0.2
 _FLUSH_SECONDS = 1.0
 _YIELD_EVERY = 256
+_LEARN_FROM = 200
+"""Replies of the ledger that show how many tokens a prompt has."""
 _MAX_WITHOUT_REPLY = 100
 """Abort after this many consecutive items without a reply."""
 _RERUN = "Fix the cause and rerun; completed replies are not billed again."
@@ -192,12 +194,20 @@ class InferenceLoop(Generic[Item, Result]):
         return None if known else request
 
     def original_cost(self, requests: Iterable[Request]) -> float:
-        """Cost in US dollars of the ledger's replies to these first requests and their follow-ups, when first bought."""
+        """Cost in US dollars of the ledger's replies to these first requests and their follow-ups, when first bought.
+
+        Those that were bought while no price was known count at the present one.
+        """
         if not len(self.client.ledger):
             return 0.0
-        costs: dict[str, float] = {}
+        budget, costs = self.client.budget, dict[str, float]()
         for first in requests:
-            costs |= {key: reply.cost_usd or 0.0 for key, _, reply in self.requests(first) if reply is not None}
+            for key, request, reply in self.requests(first):
+                if reply is None:
+                    continue
+                costs[key] = budget.original_cost(request, reply)
+                if len(costs) <= _LEARN_FROM or (reply.output_tokens or 0) > budget.tokens.reply_tokens:
+                    budget.tokens.update(request, reply)
         return sum(costs.values())
 
     def stop(self, cause: BaseException) -> None:

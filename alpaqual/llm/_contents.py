@@ -1,10 +1,8 @@
-"""Reads parts of a provider's response: a content in parts, why it ended, tokens of reasoning."""
+"""Reads parts of a provider's response: a content in parts, why it ended."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-from alpaqual.llm._faults import count_of
 
 
 def text_of(content: object) -> object:
@@ -25,9 +23,3 @@ def reason_of(answer: object, name: str) -> str | None:
     """Why a reply ended, in the provider's word; None where it does not say."""
     found = answer.get(name) if isinstance(answer, Mapping) else None
     return found if isinstance(found, str) and found else None
-
-
-def reasoning_tokens_of(usage: object) -> int | None:
-    """Tokens of a reply that a reasoning model spent before its answer."""
-    details = usage.get("completion_tokens_details") if isinstance(usage, Mapping) else None
-    return count_of(details, "reasoning_tokens")

@@ -36,6 +36,10 @@ def key_of(endpoint: Endpoint, variable: str) -> str:
 
 _DOWN = ("no connection", "timeout", "server error 502", "server error 503", "server error 504")
 """Faults that show that the server is down: no response, or one of a proxy in front of it."""
+_UNSENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "LocalProtocolError", "ProxyError")
+"""Errors of httpx before a request has left."""
+_GATEWAY_TIMEOUTS = (504, 524)
+"""Statuses of a gateway that got no reply in time: the model behind it may have written one."""
 _HEALTH_CHECK_SECONDS = 10.0
 _MAX_DETAIL = 300
 _MAX_PLAUSIBLE_TOKENS = 10**9
@@ -61,7 +65,7 @@ class Calls:
         except Exception as error:
             raise self.fault(error) from None
         if not isinstance(found, Mapping):
-            raise Fault(FaultKind.TRANSIENT, "broken reply", "not a JSON object")
+            raise lost(Fault(FaultKind.TRANSIENT, "broken reply", "not a JSON object"))
         return found
 
     async def alive(self, call: Awaitable[object]) -> bool:
@@ -118,16 +122,19 @@ class Calls:
                 fault = Fault(fault.kind, fault.reason, f"none was sent, export {self.variable}=…: {fault.detail}")
             elif fault.reason == NOT_FOUND:
                 fault = Fault(fault.kind, fault.reason, f"{self.address}: {fault.detail}")
-            return self.without_key(fault)
+            fault = self.without_key(fault)
+            fault.lost = error.status_code in _GATEWAY_TIMEOUTS
+            return fault
         if isinstance(error, package.APITimeoutError | TimeoutError):
-            return Fault(FaultKind.TRANSIENT, "timeout", f"nothing within {self.timeout:g} s")
+            return lost(Fault(FaultKind.TRANSIENT, "timeout", f"nothing within {self.timeout:g} s"), error)
         if isinstance(error, package.APIConnectionError):
             cause = str(error.__cause__ or error) or type(error.__cause__).__name__
-            return self.without_key(Fault(FaultKind.TRANSIENT, "no connection", f"{self.address}: {cause}"))
+            fault = Fault(FaultKind.TRANSIENT, "no connection", f"{self.address}: {cause}")
+            return lost(self.without_key(fault), error)
         if isinstance(error, UnicodeEncodeError):
             return Fault(FaultKind.REQUEST, "a text that UTF-8 cannot encode", "a lone surrogate")
         if isinstance(error, ValueError | RecursionError | package.APIError):
-            return self.without_key(Fault(FaultKind.TRANSIENT, "broken reply", message_of(str(error))))
+            return lost(self.without_key(Fault(FaultKind.TRANSIENT, "broken reply", message_of(str(error)))))
         if type(error).__module__.partition(".")[0].startswith("httpx"):
             # Errors while a body is streamed are not wrapped by the package.
             return self.without_key(
@@ -140,6 +147,12 @@ class Calls:
         # Shorten afterwards: half a key is a secret too.
         detail = fault.detail.replace(self.key, "…") if self.key != "none" else fault.detail
         return Fault(fault.kind, fault.reason, detail[:_MAX_DETAIL], fault.retry_after)
+
+
+def lost(fault: Fault, error: Exception | None = None) -> Fault:
+    """The fault of a request that may have been answered, and billed; not where its error says that it never left."""
+    fault.lost = type(error and error.__cause__).__name__ not in _UNSENT
+    return fault
 
 
 def fault_of_status(status: int, body: object, headers: Mapping[str, str]) -> Fault:

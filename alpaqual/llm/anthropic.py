@@ -16,7 +16,6 @@ from alpaqual.llm._addresses import address_of
 from alpaqual.llm._contents import reason_of
 from alpaqual.llm._faults import (
     Calls,
-    count_of,
     fault_in_reply,
     fault_of_status,
     key_of,
@@ -25,6 +24,7 @@ from alpaqual.llm._faults import (
     status_in,
 )
 from alpaqual.llm._parameters import with_parameters
+from alpaqual.llm._usage import anthropic_tokens, billed
 from alpaqual.values import Endpoint, Reply, Request
 
 KEY = "ANTHROPIC_API_KEY"
@@ -106,8 +106,11 @@ class Plugin:
             body["temperature"] = parameters["temperature"]
         if "schema" in parameters:
             body["output_config"] = {"format": {"type": "json_schema", "schema": parameters["schema"]}}
+        if parameters.get("cache"):
+            mark_for_cache(body)
         return with_parameters(body, request)
 
+    @billed(anthropic_tokens)
     def reply(self, answer: Mapping[str, Any]) -> Reply:
         """The reply in a message. Raises Fault where the JSON is not a message."""
         if (fault := fault_in_reply(answer)) is not None:
@@ -118,10 +121,9 @@ class Plugin:
             raise Fault(FaultKind.TRANSIENT, "broken reply", "no content in the message")
         texts = [block.get("text") for block in blocks if isinstance(block, Mapping) and block.get("type") == "text"]
         text = "".join(text for text in texts if isinstance(text, str))
-        usage = answer.get("usage")
-        tokens = count_of(usage, "input_tokens"), count_of(usage, "output_tokens")
         model = f"{self.endpoint.provider}/{answer.get('model') or self.endpoint.model}"
-        return Reply(text, model, *tokens, finish_reason=reason_of(answer, "stop_reason"))
+        tokens = anthropic_tokens(answer.get("usage"))
+        return Reply(text, model, finish_reason=reason_of(answer, "stop_reason"), **tokens)
 
     async def submit(self, label: str, requests: Sequence[tuple[str, Request]]) -> str:
         """Submit the requests as a batch; returns its id. The API does not store the label: see `find`.
@@ -235,6 +237,16 @@ class Plugin:
     async def close(self) -> None:
         """Close the connections."""
         await self.client.close()
+
+
+def mark_for_cache(body: dict[str, Any]) -> None:
+    """Mark the end of what every request has in common: all messages but the last, or the system part alone."""
+    mark = {"cache_control": {"type": "ephemeral"}}
+    *before, _ = body["messages"]
+    if before:
+        before[-1]["content"] = [{"type": "text", "text": before[-1]["content"], **mark}]
+    elif "system" in body:
+        body["system"] = [{"type": "text", "text": body["system"], **mark}]
 
 
 def version_headers(body: Mapping[str, Any]) -> dict[str, str]:

@@ -12,10 +12,9 @@ from alpaqual.contracts import BatchState
 from alpaqual.errors import Fault, FaultKind
 from alpaqual.llm._adapting import LIMITS, Adapting, Form
 from alpaqual.llm._addresses import RESPONSES, address_of, openai_client
-from alpaqual.llm._contents import reason_of, reasoning_tokens_of, text_of
+from alpaqual.llm._contents import reason_of, text_of
 from alpaqual.llm._faults import (
     Calls,
-    count_of,
     fault_in_reply,
     fault_of_status,
     key_of,
@@ -24,6 +23,7 @@ from alpaqual.llm._faults import (
 )
 from alpaqual.llm._parameters import with_parameters
 from alpaqual.llm._responses import as_completion, responses_body
+from alpaqual.llm._usage import billed, openai_tokens
 from alpaqual.values import Endpoint, Reply, Request
 
 KEY = "OPENAI_API_KEY"
@@ -108,6 +108,7 @@ class Plugin:
         body = with_parameters(body, request)
         return responses_body(body) if form.responses else body
 
+    @billed(openai_tokens)
     def reply(self, answer: Mapping[str, Any], scores: Sequence[str] = ()) -> Reply:
         """The reply in a completion or a response; with `scores`, the expectation over them.
 
@@ -133,14 +134,11 @@ class Plugin:
             if not shown:
                 raise Fault(FaultKind.REFUSED, _NO_LOGPROBS, "scoring: expectation needs them; use scoring: generation")
             text = expectation_of(scores, shown, text, cut=finish == "length")
-        usage = answer.get("usage")
-        tokens = count_of(usage, "prompt_tokens"), count_of(usage, "completion_tokens")
         return Reply(
             text,
             f"{self.endpoint.provider}/{answer.get('model') or self.endpoint.model}",
-            *tokens,
             finish_reason=finish,
-            reasoning_tokens=reasoning_tokens_of(usage),
+            **openai_tokens(answer.get("usage")),
         )
 
     async def submit(self, label: str, requests: Sequence[tuple[str, Request]]) -> str:

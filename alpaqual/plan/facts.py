@@ -135,7 +135,8 @@ class RepeatFacts(msgspec.Struct, frozen=True):
 class ReplyFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Requests of one grader: calls, tokens, US dollars, seconds, and the rows without an answer (`again`).
 
-    `unsent` are settings of the recipe that the server refused and that were left out.
+    `lost_usd` of the cost is for requests that gave no reply. `priced` is False where no price is known. `unsent` are settings of
+    the recipe that the server refused and that were left out.
     """
 
     calls_made: int
@@ -149,6 +150,11 @@ class ReplyFacts(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...]
     again: int
     again_digest: str
+    lost_usd: float = 0.0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_saved_usd: float = 0.0
+    priced: bool = True
     golden: GoldenFacts | None = None
     repeats: RepeatFacts | None = None
     unsent: tuple[str, ...] = ()

@@ -48,6 +48,7 @@ def prompt_spec(grader: Grader, template: str | None) -> PromptSpec:
         grader.keep_rationale,
         scores_of(scale.min, scale.max, scale.step or 1) if expectation else (),
         grader.reply,
+        grader.cache,
     )
 
 
@@ -84,6 +85,8 @@ def prompt_settings(grader: Grader, template: str | None, model: str) -> dict[st
     }
     if grader.reply != FIRST_LINE:
         settings["reply"] = grader.reply
+    if grader.cache:
+        settings["cache"] = True
     if grader.live and grader.health.repeats is not None:
         settings["repeats"] = grader.health.repeats.rows
     if grader.of_turns is not None:

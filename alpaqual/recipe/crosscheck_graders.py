@@ -32,6 +32,7 @@ _MODEL_KEYS = (
     "budget_usd",
     "price",
     "base_url",
+    "cache",
     "keep_rationale",
     "parameters",
     "headers",

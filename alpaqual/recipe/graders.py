@@ -193,6 +193,13 @@ class Grader(ModelSettings, frozen=True, kw_only=True):
             "group around the score, tried on each line."
         ),
     ] = "first_line"
+    cache: Annotated[
+        bool,
+        Meta(
+            description="Order the prompt for the provider's cache: what is the same for every row comes first, and is marked for "
+            "Anthropic. The prompt differs, so rows are graded anew."
+        ),
+    ] = False
     keep_rationale: Annotated[bool, Meta(description="Ask for the explanation after the score and keep it.")] = False
     pilot: Annotated[
         Count,

@@ -18,6 +18,19 @@ class Price(StrictStruct, frozen=True, kw_only=True):
 
     input: Annotated[float, Meta(ge=0, description="Per million input tokens.")]
     output: Annotated[float, Meta(ge=0, description="Per million output tokens.")]
+    cache_read: Annotated[
+        Annotated[float, Meta(ge=0)] | None,
+        Meta(
+            description="Per million input tokens that the provider's cache gave; left out, the price of input tokens."
+        ),
+    ] = None
+    cache_write: Annotated[
+        Annotated[float, Meta(ge=0)] | None,
+        Meta(
+            description="Per million input tokens that the provider's cache took in for five minutes (for an hour: 1.6 times as "
+            "much); left out, 1.25 times the price of input tokens."
+        ),
+    ] = None
 
 
 class ModelSettings(StrictStruct, frozen=True, kw_only=True):

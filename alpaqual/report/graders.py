@@ -84,6 +84,31 @@ def cascade_sentence(name: str, grader: GraderResult) -> str:
     return f"{sentence}."
 
 
+def money_sentences(name: str, grader: GraderResult) -> list[str]:
+    """Return what the costs of a grader do not say: an unknown price, requests without a reply, the provider's cache."""
+    sentences = []
+    if not grader.priced:
+        sentences.append(
+            f"The cost of {name} is unknown: no price is listed for {grader.source}, and the recipe has no 'price:'."
+        )
+    if grader.lost_usd:
+        what = "requests that gave no reply: filtered, unreadable, or lost to a timeout (at their most)"
+        sentences.append(f"The cost of {name} has {dollars(grader.lost_usd)} for {what}.")
+    if grader.cache_read_tokens or grader.cache_write_tokens:
+        saved = grader.cache_saved_usd
+        worth = f"saved {dollars(saved)}" if saved >= 0 else f"cost {dollars(-saved)} more than it saved"
+        sentences.append(
+            f"The provider's cache gave {grader.cache_read_tokens:,} of {grader.input_tokens:,} input tokens of {name} and took "
+            f"{grader.cache_write_tokens:,} in, which {worth}."
+        )
+    return sentences
+
+
+def cost_of(grader: GraderResult, usd: float) -> str:
+    """Return an amount of a grader, or that it is unknown."""
+    return dollars(usd) if grader.priced or usd else "unknown"
+
+
 @dataclass(frozen=True)
 class Confusion:
     """Rows by the pair of scores that two graders gave them."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from alpaqual.amounts import dollars
 from alpaqual.report.charts import confusion_map, histogram
 from alpaqual.report.graders import (
     Confusion,
@@ -12,6 +11,8 @@ from alpaqual.report.graders import (
     cascade_sentence,
     checks,
     confusion,
+    cost_of,
+    money_sentences,
     readings,
     scores_from,
     title,
@@ -69,6 +70,7 @@ def graders_section(results: Results, charts: Charts) -> Html:
             records(rows, words=_WORDS, label="Graders"),
             tag("h3", "Calls and cost") if costs else "",
             records(costs, words=("grader",), label="Calls and cost"),
+            *(tag("p", text) for name, grader in graders.items() for text in money_sentences(name, grader)),
             *saved,
             _health(graders),
             *(confusion_figure(each, charts) for each in maps),
@@ -99,8 +101,8 @@ def _costs(name: str, grader: GraderResult) -> dict[str, Child]:
         "replies reused": count(grader.calls_reused),
         "tokens in": count(grader.input_tokens),
         "tokens out": count(grader.output_tokens),
-        "cost of this run": dollars(grader.cost_usd),
-        "original cost of reused replies": dollars(grader.bought_usd),
+        "cost of this run": cost_of(grader, grader.cost_usd),
+        "original cost of reused replies": cost_of(grader, grader.bought_usd),
     }
 
 

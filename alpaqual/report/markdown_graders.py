@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from alpaqual.amounts import dollars
 from alpaqual.report.escape import markdown, plain_markdown
 from alpaqual.report.graders import (
     Confusion,
@@ -12,6 +11,8 @@ from alpaqual.report.graders import (
     cascade_sentence,
     checks,
     confusion,
+    cost_of,
+    money_sentences,
     readings,
     scores_from,
     tally,
@@ -84,6 +85,8 @@ def graders_table(graders: Graders) -> str:
         body.append(cells)
     more = len(graders) - MOST_LISTED
     note = f"\n… and {more} more graders.\n" if more > 0 else ""
+    said = [text for name, grader in graders.items() for text in money_sentences(name, grader)][:MOST_LISTED]
+    note += "".join(f"\n{plain_markdown(text)}\n" for text in said)
     return "### Graders\n\n" + table(header, body, words=(0, 1)) + note
 
 
@@ -96,7 +99,7 @@ def _unscored(grader: GraderResult) -> str:
 
 def _costs(grader: GraderResult) -> list[str]:
     counts = [count(grader[key]) for key in ("calls_made", "calls_reused", "input_tokens", "output_tokens")]
-    return [*counts, dollars(grader.cost_usd), dollars(grader.bought_usd)]
+    return [*counts, cost_of(grader, grader.cost_usd), cost_of(grader, grader.bought_usd)]
 
 
 def health(graders: Graders) -> str:

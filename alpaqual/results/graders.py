@@ -105,8 +105,10 @@ class CascadeResult(Record, frozen=True, kw_only=True):
 class GraderResult(Record, frozen=True, kw_only=True):
     """The scores of a grader, and what they cost.
 
-    `source` says where scores come from, `models` which models answered. `cost_usd` is spent by this run; `bought_usd` is what reused
-    replies cost when they were new.
+    `source` says where scores come from, `models` which models answered. `cost_usd` is spent by this run, `lost_usd` of it on
+    requests that gave no reply; `bought_usd` is what reused replies cost when they were new. `priced` is false where no price is known.
+    `cache_read_tokens` of the input tokens came from the provider's cache, which took `cache_write_tokens` in; `cache_saved_usd` is what
+    that saved, below 0 where it cost more.
     """
 
     dimension: str
@@ -123,6 +125,11 @@ class GraderResult(Record, frozen=True, kw_only=True):
     output_tokens: Count
     cost_usd: Amount
     bought_usd: Amount = 0.0
+    lost_usd: Amount = 0.0
+    priced: bool = True
+    cache_read_tokens: Count = 0
+    cache_write_tokens: Count = 0
+    cache_saved_usd: Number = 0.0
     calls_per_second: Amount = 0.0
     taken_over: Count = 0
     histogram: list[ScoreCount]

@@ -1,7 +1,7 @@
 """The ledger: an append-only record of paid replies, in JSON Lines, keyed by the content of the request.
 
 {"key": "…", "model": "openai/gpt-4o-mini", "text": "4.5\\n…", "input_tokens": 312, "output_tokens": 41, "cost_usd": 7.1e-05,
-"finish_reason": "stop"}, on one line; all behind `text` may be missing.
+"finish_reason": "stop", "cache": {"read": 256, "written": 0, "written_1h": 0}}, on one line; all behind `text` may be missing.
 
 Every process writes its own file, so that none waits for another and a torn last line affects one file.
 """
@@ -24,7 +24,7 @@ from alpaqual.disk import flush
 from alpaqual.errors import StoreError
 from alpaqual.store.claims import Claims
 from alpaqual.store.locking import is_being_written, mark_written, shared_lock
-from alpaqual.values import Reply, Request, replace_surrogates
+from alpaqual.values import CacheTokens, Reply, Request, replace_surrogates
 
 _CLOCK_RESOLUTION = 1_000_000_000
 """Nanoseconds; coarser than the modification times of any file system."""
@@ -120,13 +120,24 @@ class Ledger:
         try:
             if not self._claims.acquire(key):
                 return False
-            try:
-                self._read_others()
-            except FileNotFoundError:
-                self._load()
         except OSError as error:
-            raise StoreError(f"the replies in {self.path} cannot be shared: {error.strerror}") from None
+            raise self._unshared(error) from None
+        self.refresh()
         return True
+
+    def refresh(self) -> None:
+        """Read what other processes have written since the last time. Raises StoreError."""
+        if self._claims is None:
+            return
+        try:
+            self._read_others()
+        except FileNotFoundError:
+            self._load()
+        except OSError as error:
+            raise self._unshared(error) from None
+
+    def _unshared(self, error: OSError) -> StoreError:
+        return StoreError(f"the replies in {self.path} cannot be shared: {error.strerror}")
 
     def is_external(self, key: str) -> bool:
         """Whether another process wrote this reply during this run; true once for each."""
@@ -302,7 +313,18 @@ def entry_of(value: Any) -> tuple[str, Reply]:
     if finish is not None and not isinstance(finish, str):
         raise TypeError("a finish reason is a text")
     key, text, model = (replace_surrogates(text) for text in texts)
-    return key, Reply(text, model, tokens[0], tokens[1], cost, finish and replace_surrogates(finish), tokens[2])
+    reason = finish and replace_surrogates(finish)
+    return key, Reply(text, model, tokens[0], tokens[1], cost, reason, tokens[2], _cache_of(value.get("cache")))
+
+
+def _cache_of(value: Any) -> CacheTokens | None:
+    """The cache's tokens of an entry. Raises TypeError, KeyError."""
+    if value is None:
+        return None
+    tokens = [value[field] for field in ("read", "written", "written_1h")]
+    if not all(type(n) is int for n in tokens):
+        raise TypeError("tokens are integers")
+    return CacheTokens(*tokens)
 
 
 def short_key(key: str) -> bytes:

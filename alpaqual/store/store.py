@@ -71,6 +71,7 @@ class Store:
         self.replies = self.root / "replies"
         self.unfinished = self.results / "unfinished"
         self.claims = self.results / "asked.lock"
+        self.budgets = self.results / "budgets"
 
     def find(self, fingerprint: str) -> Result | None:
         """The result of this fingerprint, if there is one.

@@ -524,18 +524,6 @@ def test_processes_at_once_pay_for_a_reply_once(project: Project, server: Server
     assert requests(server) == 0
 
 
-def test_processes_at_once_share_a_budget(project: Project, server: Server) -> None:
-    server.settings(input_tokens=100, output_tokens=10, latency_ms=150)  # 0.11 dollars a call
-    ask(project, server, 200, "price: {input: 1000, output: 1000}, budget_usd: 5, pilot: 0, concurrency: 4")
-    running = [start(project, "--out", str(project.folder / name)) for name in ("one", "two", "three")]
-    for process in running:
-        _, errors = process.communicate(timeout=100)
-        assert process.returncode == 4, errors
-        assert "budget_usd of g of $5.00 reached" in errors
-    # Requests that other processes have in flight are unknown.
-    assert requests(server) <= 45 + 2 * 4
-
-
 def test_costs_of_other_processes_before_a_grader_count_once(project: Project, server: Server) -> None:
     server.settings(input_tokens=100, output_tokens=10, latency_ms=150)  # 0.11 dollars a call
     ask(project, server, 40)

@@ -112,11 +112,19 @@ class Completer:
         settings = self.settings
         text = "" if kind == "empty" else text_of(kind, body, score_of(prompt), settings)
         read = len(prompt) // 4 + 1 if settings.input_tokens is None else settings.input_tokens
-        written = len(text) // 4 + 1 if settings.output_tokens is None else settings.output_tokens
+        written = self.written(text, prompt)
+        self.tallies.billed(read, written)
         whole = message(provider, text, (read, written), body, settings)
         if kind == "no_choice":
             whole.pop("content" if provider == ANTHROPIC else "choices")
         return whole
+
+    def written(self, text: str, prompt: str) -> int:
+        """Tokens of a reply."""
+        tokens = self.settings.output_tokens
+        if isinstance(tokens, list):
+            return tokens[0] + int(drawn(self.settings.seed, 0, prompt) * (tokens[1] - tokens[0] + 1))
+        return len(text) // 4 + 1 if tokens is None else tokens
 
     def kind(self, prompt: str, times: int) -> str:
         """The fault that a prompt gets when it was asked `times` times before; "" for none."""

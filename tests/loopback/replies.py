@@ -96,7 +96,7 @@ def message(provider: str, text: str, tokens: tuple[int, int], body: dict[str, A
     """A whole reply, as an object to be written as JSON."""
     model = settings.answers_as or body["model"]
     if provider == ANTHROPIC:
-        usage = {"input_tokens": tokens[0], "output_tokens": tokens[1]}
+        usage = {"input_tokens": tokens[0], "output_tokens": tokens[1], **settings.usage_more}
         return {
             "id": "msg_1",
             "type": "message",
@@ -108,7 +108,12 @@ def message(provider: str, text: str, tokens: tuple[int, int], body: dict[str, A
         } | ({"usage": usage} if settings.usage else {})
     if provider == RESPONSES:
         return response(text, tokens, model, body, settings)
-    usage = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)}
+    usage = {
+        "prompt_tokens": tokens[0],
+        "completion_tokens": tokens[1],
+        "total_tokens": sum(tokens),
+        **settings.usage_more,
+    }
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",

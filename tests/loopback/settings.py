@@ -72,8 +72,11 @@ class Settings:
     """{score} is 0 to 5 by 0.5, from a hash of the prompt. Where a schema is asked for, the reply is JSON."""
     input_tokens: int | None = None
     """None counts four characters a token."""
-    output_tokens: int | None = None
+    output_tokens: int | list[int] | None = None
+    """[least, most]: a number between them, from a hash of the prompt."""
     usage: bool = True
+    usage_more: dict[str, Any] = field(default_factory=dict)
+    """More of the usage, such as the tokens of a cache."""
     answers_as: str | None = None
     """The model id of replies; None is what was asked for."""
     key: str | None = None

@@ -27,6 +27,7 @@ class Tallies:
         self.times: dict[int, int] = {}
         self.answers: dict[int, int] = {}
         self.answered_again = 0
+        self.input_tokens = self.output_tokens = 0
         self.texts: Counter[str] = Counter()
         self.bodies: list[Any] = []
         self.headers: list[str] = []
@@ -64,6 +65,11 @@ class Tallies:
         self.answers[known] = before + 1
         self.answered_again += before > 0
 
+    def billed(self, read: int, written: int) -> None:
+        """A model read and wrote tokens, whatever became of its reply."""
+        self.input_tokens += read
+        self.output_tokens += written
+
     def facts(self) -> dict[str, Any]:
         """All of it, for `GET /_/stats`."""
         return {
@@ -79,6 +85,8 @@ class Tallies:
             "most_of_one": max(self.times.values(), default=0),
             "answered": sum(self.answers.values()),
             "answered_again": self.answered_again,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
             "bodies": self.bodies,
             "headers": self.headers,
         }

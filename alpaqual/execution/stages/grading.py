@@ -57,9 +57,7 @@ class Handler(StoredHandler[GradeStage]):
         from alpaqual.execution.model_grading import grade_with_model
 
         execution = self.execution
-        facts = grade_with_model(
-            execution.engine, execution.plan, self.stage.grader, folder, execution.options, execution.ledger
-        )
+        facts = grade_with_model(execution, self.stage.grader, folder)
         parts = {table.name: folder / table.name for table in (GRADED, TURNS_GRADED)}
         made = {table: place for table, place in parts.items() if place.is_dir()}
         for table, place in made.items():

@@ -23,7 +23,8 @@ from alpaqual.errors import BudgetReached, Fault, FaultKind, StageError
 from alpaqual.inference import batch
 from alpaqual.inference.batch import BatchClient, BatchTiming
 from alpaqual.inference.batch_state import Batch, write_batch
-from alpaqual.inference.budget import Budget, Limit
+from alpaqual.inference.budget import Budget
+from alpaqual.inference.limit import Limit
 from alpaqual.inference.price import FREE, Price
 from alpaqual.llm._faults import keys_digest
 from alpaqual.registry import find

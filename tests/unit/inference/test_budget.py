@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alpaqual.errors import BudgetReached
-from alpaqual.inference.budget import Budget, Limit
+from alpaqual.inference.budget import Budget
+from alpaqual.inference.limit import Limit
 from alpaqual.inference.price import FREE, Price, listed_price
 from alpaqual.values import Reply, Request
 

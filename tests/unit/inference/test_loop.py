@@ -15,8 +15,8 @@ from alpaqual.errors import StageError
 from alpaqual.execution.batches import fetch_batches
 from alpaqual.execution.models import open_client
 from alpaqual.execution.options import RunOptions
-from alpaqual.inference.budget import Limit
 from alpaqual.inference.client import Usage
+from alpaqual.inference.limit import Limit
 from alpaqual.inference.loop import InferenceLoop, Outcome
 from alpaqual.recipe.model_settings import ModelSettings, Price
 from alpaqual.recipe.parse import parse_recipe
