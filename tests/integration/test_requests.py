@@ -142,6 +142,22 @@ def test_a_score_is_the_expectation_of_log_probabilities(project: Project, serve
     assert server.stats()["requests"] == grader(found)["calls_made"] == len(prompts)
 
 
+@pytest.mark.parametrize(
+    "words", ["parameters: {top_p: 0.5}", "scoring: expectation, scale: {min: 0, max: 6, step: 0.5}"]
+)
+def test_recorded_replies_answer_the_same_requests(project: Project, server: Server, words: str) -> None:
+    server.settings(reply="{score}")
+    first = run(project, server, words, count=5)
+    recorded = project.recipe.read_text().replace("model: openai/o9", "model: recorded/.alpaqual/replies")
+    project.recipe.write_text(recorded.replace(f"base_url: '{server.openai}', ", ""))
+    server.reset()
+
+    again = project.run()
+
+    assert (server.stats()["requests"], grader(again)["scored"]) == (0, grader(first)["scored"])
+    assert grader(again)["histogram"] == grader(first)["histogram"]
+
+
 def test_a_server_without_log_probabilities_ends_the_run(project: Project, server: Server) -> None:
     server.settings(logprobs=False)
 
