@@ -84,6 +84,10 @@ class Row:
     conversation: str = ""
 
 
+EXPECTATION_TOKENS = 16
+"""Longest reply of a server whose tokens give an expectation: a score, perhaps behind a label."""
+
+
 @dataclass(frozen=True)
 class Request:
     """One request to one model; its ledger key is a hash of its content.

@@ -11,7 +11,7 @@ from dataclasses import fields
 from alpaqual.errors import BudgetReached, Fault
 from alpaqual.inference.limit import Limit, SharedLimit
 from alpaqual.inference.price import Price
-from alpaqual.values import CacheTokens, Reply, Request
+from alpaqual.values import EXPECTATION_TOKENS, CacheTokens, Reply, Request
 
 _BYTES_PER_TOKEN = 3.0
 """Assumed until a server has counted tokens: English has about four bytes a token, other texts fewer."""
@@ -190,7 +190,8 @@ class Budget:
 
 
 def _max_tokens(request: Request) -> int:
-    return request.parameters.get("max_tokens") or _DEFAULT_REPLY_TOKENS
+    assumed = EXPECTATION_TOKENS if "choices" in request.parameters else _DEFAULT_REPLY_TOKENS
+    return request.parameters.get("max_tokens") or assumed
 
 
 def _bytes_of(request: Request) -> int:

@@ -50,7 +50,7 @@ def as_completion(answer: Mapping[str, Any]) -> Mapping[str, Any]:
         "finish_reason": _end(answer),
         "logprobs": {"content": logprobs} if logprobs else None,
     }
-    return {**answer, "choices": [choice], "usage": _usage(answer.get("usage"))}
+    return {**answer, "choices": [choice]}
 
 
 def _end(answer: Mapping[str, Any]) -> str:
@@ -61,12 +61,3 @@ def _end(answer: Mapping[str, Any]) -> str:
     if status in (None, "completed"):
         return "stop"
     return _ENDS.get(str(reason), str(reason or status))
-
-
-def _usage(usage: object) -> object:
-    """The usage of a response under the names of chat completions, beside its own."""
-    if not isinstance(usage, Mapping):
-        return usage
-    names = {"input_tokens": "prompt_tokens", "output_tokens": "completion_tokens"}
-    details = {"input_tokens_details": "prompt_tokens_details", "output_tokens_details": "completion_tokens_details"}
-    return {{**names, **details}.get(name, name): value for name, value in usage.items()}

@@ -24,7 +24,7 @@ from alpaqual.llm._faults import (
 from alpaqual.llm._parameters import with_parameters
 from alpaqual.llm._responses import as_completion, responses_body
 from alpaqual.llm._usage import billed, openai_tokens
-from alpaqual.values import Endpoint, Reply, Request
+from alpaqual.values import EXPECTATION_TOKENS, Endpoint, Reply, Request
 
 KEY = "OPENAI_API_KEY"
 AZURE_KEY = "AZURE_OPENAI_API_KEY"
@@ -37,8 +37,6 @@ _QUEUE_FULL = "token_limit_exceeded"
 """Too many tokens are queued in other batches; the batch may be submitted again when they are done."""
 _PAGES = 50
 _COMPLETIONS = "/chat/completions"
-_SCORE_TOKENS = 16
-"""Longest reply whose tokens give an expectation: a score, perhaps behind a label."""
 _NO_LOGPROBS = "the server gives no log-probabilities"
 
 
@@ -91,7 +89,7 @@ class Plugin:
         form = form or self.adapting.form
         parameters = dict(request.parameters)
         if "choices" in parameters:
-            parameters = {"temperature": 0.0, "max_tokens": _SCORE_TOKENS, **parameters}
+            parameters = {"temperature": 0.0, "max_tokens": EXPECTATION_TOKENS, **parameters}
         body: dict[str, Any] = {
             "model": self.endpoint.model,
             "messages": [{"role": role, "content": text} for role, text in request.messages],
