@@ -71,6 +71,7 @@ def recipe_page() -> str:
         "Price",
         "Example",
         "Cascade",
+        "Calibrate",
         "Health",
         "ShareLimits",
         "HighLimits",

@@ -55,9 +55,9 @@ def _card(entries: Sequence[dict[str, Any]], width: int) -> Iterator[str]:
         reasons = "; ".join(reason for reason in entry["reasons"] or () if reason != said)
         why = f": {reasons}" if reasons else ""
         yield from _wrap(_one_line(f"{entry['dataset']}: {entry['fate']}{why}"), width, "  ", "    ")
-    turns = row.get("turn_scores") or {}
+    turns, raw = row.get("turn_scores") or {}, row.get("raw_scores") or {}
     scores = ", ".join(
-        f"{grader} {_score(score)}{_turns(turns.get(grader, ()))}"
+        f"{grader} {_score(score)}{_raw(raw.get(grader))}{_turns(turns.get(grader, ()))}"
         for grader, score in (row.get("scores") or {}).items()
     )
     given = {reason for entry in entries for reason in entry["reasons"] or ()}
@@ -79,6 +79,11 @@ def _card(entries: Sequence[dict[str, Any]], width: int) -> Iterator[str]:
 
 def _score(score: float | None) -> str:
     return "no score" if score is None else format(score, "g")
+
+
+def _raw(score: float | None) -> str:
+    """The score that a calibration started from, behind its own."""
+    return "" if score is None else f" (raw {score:g})"
 
 
 def _turns(turns: Sequence[dict[str, Any]]) -> str:

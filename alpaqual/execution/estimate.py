@@ -9,6 +9,7 @@ from pathlib import Path
 from alpaqual.amounts import dollars, duration
 from alpaqual.contracts import Ledger as Replies
 from alpaqual.engines import viewing
+from alpaqual.execution.calibration import not_among, read_people
 from alpaqual.execution.execution import Execution
 from alpaqual.execution.graded_items import stream
 from alpaqual.execution.models import price_of
@@ -63,7 +64,7 @@ class Estimate:
         cost = (
             "no price is listed: write 'price:'" if self.cost is None else f"about {dollars(self.cost)} ({self.price})"
         )
-        more = f", {self.more:,} of them for golden rows and repeats" if self.more else ""
+        more = f", {self.more:,} of them for rows that people scored and repeats" if self.more else ""
         return (
             f"{'at most ' if self.at_most else ''}{self.calls:,} calls{known}{more}, about {self.input_tokens:,} tokens in and "
             f"up to {self.output_tokens:,} out, {cost}, {'within a day' if self.batch else duration(self.seconds)}"
@@ -119,6 +120,7 @@ def _estimate(plan: Plan, name: str, grader: Grader, tables: dict[str, Path], le
             size += length + int(_TOKENS_A_MESSAGE * _BYTES_A_TOKEN) * len(request.messages)
         golden = grader.health.golden
         known_scores = read_golden(database, plan.recipe, name, golden) if golden else []
+        known_scores += not_among(read_people(database, plan.recipe, name), known_scores)
         more = list(extra_requests(database, only, plugin, grader, known_scores))
     lacking = [request for request in more if ledger.get(ledger.key(request)) is None]
     size += sum(len(text.encode()) for request in lacking for _, text in request.messages)

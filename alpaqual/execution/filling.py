@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from alpaqual.contracts import Engine
 from alpaqual.engines import viewing
 from alpaqual.execution.dataset_files import shown_files
 from alpaqual.execution.folder import STAGES, TABLES, RunFolder
@@ -14,6 +15,7 @@ from alpaqual.plan.plan import Plan
 from alpaqual.plan.stage import Stage, fingerprint
 from alpaqual.plan.stages import STAGE_KINDS
 from alpaqual.plan.tables import Table
+from alpaqual.quote import name as quoted
 from alpaqual.store.store import Result, Store
 
 
@@ -56,7 +58,19 @@ def _joined(
     if result is None:
         views, engine_kind = {table.name: path for table, path in tables.items()}, plan.recipe.text.engine.kind
         with store.making() as making, viewing(views, engine_kind) as engine:
-            union = "\nUNION ALL\n".join(f"SELECT * FROM {table}" for table in tables)
-            engine.table(name, union, making / f"{name}.parquet", f"joining {name}")
+            engine.table(name, _union(engine, list(tables)), making / f"{name}.parquet", f"joining {name}")
             result = store.seal(making, key, {}, {"joined": name}, inputs)
     return result.table(name)
+
+
+def _union(engine: Engine, tables: Sequence[Table]) -> str:
+    """SQL: the rows of all tables; a column that one of them lacks is NULL there."""
+    found = {table: engine.columns(table.name) for table in tables}
+    every = list(dict.fromkeys(column for columns in found.values() for column in columns))
+    if all(list(columns) == every for columns in found.values()):
+        return "\nUNION ALL\n".join(f"SELECT * FROM {table}" for table in tables)
+    selects = []
+    for table, columns in found.items():
+        names = [quoted(column) if column in columns else f"NULL AS {quoted(column)}" for column in every]
+        selects.append(f"SELECT {', '.join(names)} FROM {table}")
+    return "\nUNION ALL\n".join(selects)

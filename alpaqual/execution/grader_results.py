@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from alpaqual.amounts import counted_rows
+from alpaqual.execution.calibration_results import calibration_warnings
 from alpaqual.execution.health import agreement_result, cascade_result, golden_result, health_checks
 from alpaqual.plan.facts import GraderFacts, ReplyFacts
 from alpaqual.recipe.graders import Grader
@@ -47,7 +48,9 @@ def grader_result(name: str, graders: Mapping[str, Grader], facts: GraderFacts) 
         dimension=grader.dimension,
         source=_source_of(grader),
         models=list(replies.models),
-        scale=ScoreScale(min=grader.scale.min, max=grader.scale.max, step=grader.scale.step),
+        scale=ScoreScale(
+            min=grader.scale.min, max=grader.scale.max, step=None if grader.calibrate is not None else grader.scale.step
+        ),
         rows=rows,
         scored=scored,
         unscored=sum(unscored.values()),
@@ -84,6 +87,10 @@ def grader_reasons(name: str, recipe: Recipe, found: GraderResult, facts: Grader
     for setting in facts.replies.unsent if facts.replies else ():
         text = f"grader {name}: {grader.model} refuses a {setting}, and none was sent; write '{setting}: null'"
         yield Reason(state=State.WARN, text=text, place=place)
+    if found.calibration is not None:
+        place = recipe.place(("graders", name, "calibrate"))
+        texts = calibration_warnings(name, found.calibration)
+        yield from (Reason(state=State.WARN, text=text, place=place) for text in texts)
     for check in found.health:
         yield _health_reason(name, recipe, check)
 

@@ -260,6 +260,9 @@ class _SourceInspector:
             golden = grader.health.golden
             if golden is not None:
                 self.add_digest(digests, golden.file, golden.file, ("graders", grader_name, "health", "golden", "file"))
+            if grader.calibrate is not None:
+                file = grader.calibrate.file
+                self.add_digest(digests, file, file, ("graders", grader_name, "calibrate", "file"))
             if grader.table is not None:
                 self.add_digest(digests, grader.table, grader.table, ("graders", grader_name, "table"))
             elif grader.model is not None and grader.plugin.RECORDED:

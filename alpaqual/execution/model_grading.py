@@ -7,11 +7,13 @@ import gc
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from alpaqual.contracts import BatchModel
 from alpaqual.execution.batches import fetch_batches
+from alpaqual.execution.calibration import distinct_rows, fit_calibration, not_among, rated, read_people
 from alpaqual.execution.graded_items import GradeSink, TurnSink
 from alpaqual.execution.grading import OTHER_ROWS, PILOT, PILOT_ROWS, Grading, first_rows
 from alpaqual.execution.models import open_client, open_model
@@ -62,12 +64,13 @@ def grade_with_model(execution: Execution, grader_name: str, folder: Path) -> Ma
     engine.create(PILOT, first_rows(only, pilot_size(grader)), "choosing the pilot")
     golden = grader.health.golden if grader.live else None
     known = read_golden(engine, plan.recipe, grader_name, golden) if golden else []
+    people = read_people(engine, plan.recipe, grader_name)
 
     async def work(spending: Spending | None) -> dict[str, Any]:
         client = open_client(grader, plan.recipe, ("graders", grader_name), options, ledger, spending)
         try:
             grading = Grading(grader_name, plugin, client, engine, sink, only)
-            return await _grade(grading, grader, known, options, ledger.path / "batches")
+            return await _grade(grading, grader, known, people, options, ledger.path / "batches")
         finally:
             await client.model.close()
 
@@ -76,19 +79,23 @@ def grade_with_model(execution: Execution, grader_name: str, folder: Path) -> Ma
 
 
 async def _grade(
-    grading: Grading, grader: Grader, known: list[Known], options: RunOptions, batches: Path
+    grading: Grading, grader: Grader, known: list[Known], people: list[Known], options: RunOptions, batches: Path
 ) -> dict[str, Any]:
-    """Golden rows, pilot and repeats first: they may stop the run before most of its cost."""
+    """Golden rows, people's rows, pilot and repeats first: they may stop the run before most of its cost."""
     client, golden = grading.client, grader.health.golden
     if client.budget.includes_reused:
         # Replies that other processes wrote until now are part of this sum, and count once.
         client.ledger.refresh()
         client.ledger.reset_external()
-        extra = extra_requests(grading.engine, grading.only, grading.plugin, grader, known)
+        extra = extra_requests(
+            grading.engine, grading.only, grading.plugin, grader, [*known, *not_among(people, known)]
+        )
         client.budget.add_known(grading.original_cost(extra))
     facts: dict[str, Any] = {}
     if golden is not None and grader.live:
         facts["golden"] = await golden_facts(grading, known, golden, grader.scale)
+    if people:
+        facts["calibration"] = [await calibration_facts(grading, grader, people)]
     # Single requests also in batch mode, so that a prompt without scores is found in minutes, not in a day.
     await grading.grade_rows(PILOT_ROWS, options.watch, last=False)
     check_pilot(grading, grader)
@@ -99,6 +106,21 @@ async def _grade(
         await fetch_batches(grading.loop, lambda: grading.stream(OTHER_ROWS), model, grader, batches)
     await grading.grade_rows(OTHER_ROWS, options.watch)
     return {**grading.facts(), **facts}
+
+
+async def calibration_facts(grading: Grading, grader: Grader, people: list[Known]) -> dict[str, Any]:
+    """Grade the rows that people scored, and fit the map from the grader's scores to theirs.
+
+    Raises StageError where sending had to stop, or no useful map can be fitted.
+    """
+    before = replace(grading.client.usage)
+    grades = await grading.grades(list(distinct_rows(people).values()))
+    golden = grader.health.golden
+    same = golden is not None and grader.calibrate is not None and golden.file == grader.calibrate.file
+    if same and grading.client.usage.calls_made == before.calls_made:
+        # The golden rows counted these replies already.
+        grading.client.usage = before
+    return fit_calibration(grading.name, grader, rated(people, [grade.score for grade in grades]))
 
 
 @contextmanager

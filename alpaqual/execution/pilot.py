@@ -14,7 +14,7 @@ from alpaqual.execution.grading import OTHER_ROWS, Grading, first_rows
 from alpaqual.execution.imported_scores import reading_table
 from alpaqual.execution.known_scores import compare_with_known
 from alpaqual.execution.limits import share_beyond
-from alpaqual.recipe.graders import Golden, Grader, Repeats, Scale, ShareLimits
+from alpaqual.recipe.graders import Calibrate, Golden, Grader, Repeats, Scale, ShareLimits
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.values import Request, Row
 
@@ -32,12 +32,13 @@ class Known:
     score: float
 
 
-def read_golden(engine: Engine, recipe: Recipe, grader_name: str, golden: Golden) -> list[Known]:
-    """The rows of a golden file.
+def read_golden(engine: Engine, recipe: Recipe, grader_name: str, golden: Golden | Calibrate) -> list[Known]:
+    """The rows of a golden file, or of one that a grader is calibrated by.
 
     Raises RecipeError where it lacks a column, or a row has no instruction, no response or no score on the scale.
     """
-    place = ("graders", grader_name, "health", "golden", "file")
+    calibrates = isinstance(golden, Calibrate)
+    place = ("graders", grader_name, *(("calibrate",) if calibrates else ("health", "golden")), "file")
     scale = recipe.graders[grader_name].scale
     with reading_table(
         engine, recipe, golden.file, place, (("instruction",), ("score",)), ("input", *_RESPONSE)
@@ -57,7 +58,9 @@ def read_golden(engine: Engine, recipe: Recipe, grader_name: str, golden: Golden
             raise RecipeError([recipe.problem(place, message)])
     if not rows:
         raise RecipeError([recipe.problem(place, f"{golden.file} has no rows")])
-    return [Known(Row(f"golden-{n}", *row[:3]), row[3]) for n, row in enumerate(rows, 1)]
+    return [
+        Known(Row(f"{'people' if calibrates else 'golden'}-{n}", *row[:3]), row[3]) for n, row in enumerate(rows, 1)
+    ]
 
 
 async def golden_facts(grading: Grading, known: Iterable[Known], golden: Golden, scale: Scale) -> dict[str, Any]:

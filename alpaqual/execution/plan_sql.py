@@ -33,7 +33,7 @@ def plan_sql(plan: Plan) -> str:
 def _stage_sql(plan: Plan, stage: Stage) -> Iterator[str]:
     if isinstance(stage, GradeStage):
         grader = plan.recipe.graders[stage.grader]
-        if grader.model is not None or grader.table is not None:
+        if grader.model is not None or grader.table is not None or grader.calibrate is not None:
             columns = "n, id, score, reason, reply"
             read = f"SELECT {columns} FROM read_parquet('tables/grades.parquet') WHERE grader = {literal(stage.grader)}"
             yield _create(grades(stage.grader), read)

@@ -10,6 +10,7 @@ import msgspec
 
 from alpaqual.amounts import counted_rows, rate
 from alpaqual.errors import AlpaqualError, StageError, StoreError
+from alpaqual.execution.calibration_results import calibration_result
 from alpaqual.execution.dataset_results import dataset_result, with_files
 from alpaqual.execution.expectations import expectation_result
 from alpaqual.execution.grader_results import grader_reasons, grader_result
@@ -307,6 +308,8 @@ class _Builder:
                 continue
             facts = GraderFacts(grades, self.facts(AssessStage, AssessFacts, name))
             graders[name] = grader_result(name, self.recipe.graders, facts)
+            if calibration := calibration_result(name, self.recipe, grades):
+                graders[name] = msgspec.structs.replace(graders[name], calibration=calibration)
             for reason in grader_reasons(name, self.recipe, graders[name], facts):
                 self.reason(reason.state, reason.text, reason.place)
         return graders

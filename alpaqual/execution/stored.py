@@ -70,6 +70,9 @@ class StoredHandler(Generic[S]):
         """Work before the statements: yields facts to keep, and cleans up afterwards. `folder` is the stage's own."""
         yield {}
 
+    def after(self, statement: Statement, facts: dict[str, Any]) -> None:
+        """Work after one statement; adds to the facts that are kept."""
+
     def finish(self, folder: Path) -> dict[str, Any]:
         """Work after the statements, while their tables are there: returns facts to keep."""
         return {}
@@ -131,6 +134,7 @@ class _Statements:
         """Run one statement."""
         if isinstance(statement, TemporaryTable):
             self.engine.create(statement.table.name, statement.sql, f"{self.stage.name}: {statement.table.name}")
+            self.handler.after(statement, facts)
         elif isinstance(statement, KeptTable):
             self.keep(statement, f"{self.stage.name}: {statement.table.name}")
         elif isinstance(statement, Export):

@@ -160,12 +160,45 @@ class ReplyFacts(msgspec.Struct, frozen=True, kw_only=True):
     unsent: tuple[str, ...] = ()
 
 
+class MapKnot(msgspec.Struct, frozen=True):
+    """A knot of a calibration's map: the raw score, and what it becomes."""
+
+    raw: float
+    score: float
+
+
+class RawLevel(msgspec.Struct, frozen=True):
+    """Rows of people's file at one level of the raw scores, and the mean of people's scores."""
+
+    raw: float
+    rows: int
+    mean: float
+
+
+class CalibrationFacts(msgspec.Struct, frozen=True):
+    """The map from raw scores to people's, and the mean errors before it, after it, and of rows that it was not fitted on.
+
+    It was fitted on `rows` scores of people; `unscored` more are of rows without a raw score. The last error is of `folds` parts
+    of the file, each mapped by a map of the others.
+    """
+
+    rows: int
+    unscored: int
+    folds: int
+    raw_error: float
+    fitted_error: float
+    held_out_error: float
+    knots: tuple[MapKnot, ...]
+    levels: tuple[RawLevel, ...]
+
+
 class GradeFacts(StageFacts, frozen=True, kw_only=True):
     """Of `grading.<grader>`; `replies` has one entry where a model graded."""
 
     scores: tuple[ScoreRows, ...]
     reasons: tuple[ReasonRows, ...]
     taken_over: tuple[Count, ...] = ()
+    calibration: tuple[CalibrationFacts, ...] = ()
     replies: tuple[ReplyFacts, ...] = ()
 
 

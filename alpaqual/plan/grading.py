@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 import msgspec
 
 from alpaqual.amounts import exact
+from alpaqual.plan.calibrating import VERSION as CALIBRATION_VERSION
+from alpaqual.plan.calibrating import calibrated
 from alpaqual.plan.checking import CheckStage
 from alpaqual.plan.compilation import Compilation
 from alpaqual.plan.facts import GradeFacts, StageFacts
@@ -45,6 +47,9 @@ def grade_stages(compilation: Compilation) -> Iterator[GradeStage]:
     for grader_name in grader_order(compilation.recipe.graders):
         grader = compilation.recipe.graders[grader_name]
         settings, inputs, statements = _compiled(compilation, grader_name, grader)
+        if grader.calibrate is not None:
+            settings["calibrate"] = [CALIBRATION_VERSION, compilation.digests.get(grader.calibrate.file, "")]
+            statements = calibrated(grader_name, grader, statements)
         yield GradeStage(
             grader=grader_name,
             settings=settings,

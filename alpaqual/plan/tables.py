@@ -46,6 +46,10 @@ RECORDS = Table("records")
 """n, record (its JSON text), grouped, stratum of rows as their files have them; filled while a dataset is written."""
 
 
+RAW_GRADES = Table("raw_grades")
+"""Grades of a calibrated grader before the map."""
+CALIBRATION = Table("calibration")
+"""low, high, base, start, slope of each segment of the map of a calibrated grader; filled while it grades."""
 TURNS_GRADED = Table("turns_graded")
 """Grades of single turns that a model gave in this stage."""
 

@@ -110,6 +110,18 @@ class Health(StrictStruct, frozen=True, kw_only=True):
     agreement: Annotated[Agreement | None, Meta(description="Another grader's scores of the same rows.")] = None
 
 
+class Calibrate(StrictStruct, frozen=True, kw_only=True):
+    """People's scores of rows, which the grader's scores are mapped to: higher scores stay at least as high."""
+
+    file: Annotated[
+        Text,
+        Meta(
+            description="json, jsonl, csv or parquet with instruction, input, response and score (of people, on the grader's "
+            "scale), beside the recipe; 10 rows at least."
+        ),
+    ]
+
+
 class Cascade(StrictStruct, frozen=True, kw_only=True):
     """A cheaper grader goes first; this one grades only rows whose first score is near the threshold."""
 
@@ -211,6 +223,13 @@ class Grader(ModelSettings, frozen=True, kw_only=True):
         default_factory=Health
     )
     cascade: Annotated[Cascade | None, Meta(description="A cheaper grader that goes first.")] = None
+    calibrate: Annotated[
+        Calibrate | None,
+        Meta(
+            description="Map the scores to people's, by isotonic regression; thresholds then apply to the mapped score, and the table "
+            "of grades keeps the grader's own as `raw`."
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         if type(self.scale) is _DefaultScale:
@@ -237,9 +256,9 @@ class Grader(ModelSettings, frozen=True, kw_only=True):
 
     @property
     def scale_of_thresholds(self) -> Scale:
-        """The scale without steps where scores are not multiples of it: an expectation, or combined scores."""
+        """The scale without steps where scores are not multiples of it: an expectation, combined or calibrated scores."""
         step = self.scale.step
-        if self.scoring == "expectation" or self.of_turns == "mean":
+        if self.scoring == "expectation" or self.of_turns == "mean" or self.calibrate is not None:
             step = None
         elif step is not None and self.of is not None and self.combine != "min":
             step /= len(self.of)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alpaqual.report.graders import Confusion
-from alpaqual.results.graders import GoldenResult
+from alpaqual.results.graders import CalibrationResult, GoldenResult
 
 PEOPLE = "people"
 LEVEL_HEADS = ("people's score", "rows", "scored", "mean score", "bias")
@@ -55,3 +55,34 @@ def golden_confusion(name: str, golden: GoldenResult) -> Confusion | None:
     rows, same = sum(cells.values()), sum(rows for (known, score), rows in cells.items() if known == score)
     sentence = f"The grader gave {same:,} of {rows:,} rows ({same / rows * 100:.1f}%) people's score."
     return Confusion(PEOPLE, name, scores, cells, sentence)
+
+
+MAP_HEADS = ("score of the grader", "rows that people scored", "people's mean", "calibrated")
+"""Columns of the table of a map."""
+
+
+def calibration_sentence(name: str, found: CalibrationResult) -> str:
+    """Return what a calibration was fitted on and the errors that it leaves."""
+    text = f"{name} is mapped to people's scores by isotonic regression on {found.rows:,} scores of {found.file}"
+    if found.unscored:
+        text += f" ({found.unscored:,} more are of rows without a score of the grader)"
+    return (
+        f"{text}. Mean error: {found.raw_error:.2f} before, {found.held_out_error:.2f} after on rows that the map was not fitted on "
+        f"(each of {found.folds} parts by a map of the others), {found.fitted_error:.2f} on those that it was fitted on."
+    )
+
+
+def threshold_sentences(name: str, found: CalibrationResult) -> list[str]:
+    """Return where each threshold is on both scales."""
+    sentences = []
+    for each in found.thresholds:
+        keeps = "no row" if each.raw is None else f"rows that {name} gave {each.raw:g} or more"
+        sentences.append(
+            f"The threshold {each.threshold:g} of {each.dataset} is a score on people's scale: it keeps {keeps}."
+        )
+    return sentences
+
+
+def map_rows(found: CalibrationResult) -> list[tuple[float, int, float | None, float]]:
+    """Return each raw score, the highest first: rows of people's file, the mean of people's scores, what it is mapped to."""
+    return [(each.raw, each.rows, each.mean, each.score) for each in reversed(found.levels)]

@@ -88,6 +88,49 @@ class GoldenResult(Record, frozen=True, kw_only=True):
     confusion: list[ConfusionCell]
 
 
+class CalibrationLevel(Record, frozen=True, kw_only=True):
+    """One raw score and what the map makes of it; `rows` of people's file have it, and their mean score is `mean`."""
+
+    raw: Number
+    score: Number
+    rows: Count
+    mean: Number | None
+
+
+class MapKnot(Record, frozen=True, kw_only=True):
+    """A knot of the map, which is linear between two knots and flat outside of them."""
+
+    raw: Number
+    score: Number
+
+
+class ThresholdPosition(Record, frozen=True, kw_only=True):
+    """A dataset's threshold on both scales: `raw` is the lowest raw score that is mapped to it or above, null where none is."""
+
+    dataset: str
+    threshold: Number
+    raw: Number | None
+
+
+class CalibrationResult(Record, frozen=True, kw_only=True):
+    """The map from a grader's raw scores to people's scores in `file`.
+
+    It was fitted on `rows` scores; `unscored` more are of rows without a raw score. Mean errors are those of the raw scores, of
+    mapped ones, and of rows that are mapped without having been fitted on (each of `folds` parts by a map of the others).
+    """
+
+    file: str
+    rows: Count
+    unscored: Count
+    folds: Count
+    raw_error: Number
+    fitted_error: Number
+    held_out_error: Number
+    levels: list[CalibrationLevel]
+    knots: list[MapKnot]
+    thresholds: list[ThresholdPosition]
+
+
 class CascadeResult(Record, frozen=True, kw_only=True):
     """What a cascade saved.
 
@@ -136,4 +179,5 @@ class GraderResult(Record, frozen=True, kw_only=True):
     health: list[HealthCheck] = msgspec.field(default_factory=list)
     agreement: AgreementResult | None = None
     golden: GoldenResult | None = None
+    calibration: CalibrationResult | None = None
     cascade: CascadeResult | None = None

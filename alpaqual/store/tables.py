@@ -165,9 +165,10 @@ def read_rows(  # noqa: PLR0913 - one argument per filter
             )
     with viewing(present) as engine:
         own = _OWN_ID in engine.columns("rows")
+        raw = "grades" in present and "raw" in engine.columns("grades")
         if row_id is not None:
             where.append(_has_id(literal(row_id), own=own))
-        found = engine.facts(_select(present, where, limit, own=own), "rows")
+        found = engine.facts(_select(present, where, limit, own=own, raw=raw), "rows")
     for row in found if own else ():
         row[_OWN_ID] = None if row[_OWN_ID] is None else json.loads(row[_OWN_ID])
     return found
@@ -186,7 +187,7 @@ _OWN_ID = "own_id"
 """Column of `rows` with the data's own id as text, and its key in what is returned."""
 
 
-def _select(present: dict[str, Path], where: Sequence[str], limit: int | None, *, own: bool) -> str:
+def _select(present: dict[str, Path], where: Sequence[str], limit: int | None, *, own: bool, raw: bool) -> str:
     columns = [
         "rows.id",
         *([f"rows.{_OWN_ID}_json AS {_OWN_ID}"] if own else []),
@@ -199,6 +200,9 @@ def _select(present: dict[str, Path], where: Sequence[str], limit: int | None, *
             "SELECT MAP(LIST(grader ORDER BY grader), LIST(score ORDER BY grader)) FROM grades WHERE grades.n = rows.n"
         )
         columns.append(f"({scores}) AS scores")
+        if raw:
+            before = "SELECT MAP(LIST(grader ORDER BY grader), LIST(raw ORDER BY grader)) FROM grades WHERE grades.n = rows.n AND raw IS NOT NULL"
+            columns.append(f"({before}) AS raw_scores")
         said = "SELECT MAP(LIST(grader ORDER BY grader), LIST(reply ORDER BY grader)) FROM grades WHERE grades.n = rows.n AND reply IS NOT NULL"
         columns.append(f"({said}) AS replies")
     if "turn_grades" in present:

@@ -11,6 +11,7 @@ from conftest import Project
 from jsonschema import Draft7Validator
 from loopback import Server
 
+from alpaqual.errors import StageError
 from alpaqual.results.results import results_schema
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("short_pauses")]
@@ -98,3 +99,66 @@ def test_golden_rows_are_compared_with_people(project: Project, server: Server) 
     again = project.run()
     assert all(outcome.reused for outcome in again.outcomes)
     assert again.results.graders["g"].golden == golden
+
+
+def people_and_rows(project: Project) -> dict[str, float]:
+    """Files of rows and of people's scores; returns what the model says, half a point to two points above people."""
+    project.jsonl("d.jsonl", [{"instruction": f"<row {i}>", "output": "r"} for i in range(22)])
+    known = [{"instruction": f"<known {i}>", "response": "r", "score": i % 6 / 2} for i in range(24)]
+    project.jsonl("people.jsonl", known)
+    said = {f"<known {i}>": 2.5 + i % 6 / 2 for i in range(24)}
+    return said | {f"<row {i}>": i % 11 / 2 for i in range(22)}
+
+
+def test_a_model_is_calibrated_by_rows_that_are_not_in_the_data(project: Project, server: Server) -> None:
+    scoring(server, people_and_rows(project))
+    people = "calibrate: {file: people.jsonl}, health: {golden: {file: people.jsonl}}"
+    grader = f"{{model: openai/gpt-4o-mini, base_url: '{server.openai}', {SCALE}, {people}}}"
+    project.ask("d.jsonl", f"graders: {{g: {grader}}}", datasets="{good: {threshold: {g: 1.5}}}")
+    planned = json.loads(project.command("plan", project.recipe, "--json").stdout)
+    assert planned["graders"][0]["calls"] == 46
+    run = project.run()
+    found = run.results.graders["g"]
+    assert (found.calls_made, found.scored) == (46, 22)
+    assert found.calibration is not None
+    assert [(knot.raw, knot.score) for knot in found.calibration.knots] == [(2.5 + k / 2, k / 2) for k in range(6)]
+    # Golden rows measure the model itself, also where the calibration was fitted on them.
+    assert found.golden is not None and found.golden.bias == 2.5
+    assert found.calibration.held_out_error == 0
+    for row in run.rows(limit=None):
+        raw = row["raw_scores"]["g"]
+        assert row["scores"]["g"] == max(0.0, raw - 2.5)
+        assert (row["fate"] == "kept") == (raw >= 4)
+    server.reset()
+    project.jsonl(
+        "people.jsonl", [{"instruction": f"<known {i}>", "response": "r", "score": i % 6 / 4} for i in range(24)]
+    )
+    again = project.run().results.graders["g"]
+    assert again.calibration is not None and again.calibration.knots[-1].score == 1.25
+    assert server.stats()["requests"] == 0
+
+
+def test_rows_that_a_cascade_takes_over_stay_as_they_are(project: Project, server: Server) -> None:
+    scoring(server, people_and_rows(project))
+    project.jsonl("d.jsonl", [{"instruction": f"<row {i}>", "output": "r", "first": i % 11 / 2} for i in range(22)])
+    grader = (
+        f"{{model: openai/gpt-4o-mini, base_url: '{server.openai}', {SCALE}, calibrate: {{file: people.jsonl}}, "
+        "cascade: {first: cheap, threshold: 2, band: 0.5}}"
+    )
+    graders = f"graders: {{cheap: {{column: first, {SCALE}}}, g: {grader}}}"
+    project.ask("d.jsonl", graders, datasets="{good: {threshold: {g: 0}}}")
+    run = project.run()
+    for row in run.rows(limit=None):
+        first = row["scores"]["cheap"]
+        asked = 1.5 <= first <= 2.5
+        assert (row["raw_scores"] or {}) == ({"g": first} if asked else {})
+        assert row["scores"]["g"] == (0 if asked else first)
+
+
+def test_a_model_that_says_one_thing_is_stopped_before_the_rows(project: Project, server: Server) -> None:
+    scoring(server, dict.fromkeys(people_and_rows(project), 4.5))
+    grader = f"{{model: openai/gpt-4o-mini, base_url: '{server.openai}', {SCALE}, calibrate: {{file: people.jsonl}}}}"
+    project.ask("d.jsonl", f"graders: {{g: {grader}}}", datasets="{good: {threshold: {g: 1}}}")
+    with pytest.raises(StageError, match=r"it gave each of the 24 rows the score 4\.5"):
+        project.run()
+    assert server.stats()["requests"] == 24

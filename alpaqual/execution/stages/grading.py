@@ -9,7 +9,10 @@ from typing import Any
 
 from alpaqual.execution.stored import REPLIES, StoredHandler, remove_folder
 from alpaqual.plan.grading import GradeStage
-from alpaqual.plan.tables import GRADED, IMPORTED, TURNS_GRADED
+from alpaqual.plan.stage import Statement, TemporaryTable
+from alpaqual.plan.tables import CALIBRATION, GRADED, IMPORTED, RAW_GRADES, TURNS_GRADED
+
+_CALIBRATION = "calibration"
 
 
 class Handler(StoredHandler[GradeStage]):
@@ -23,6 +26,25 @@ class Handler(StoredHandler[GradeStage]):
 
             execution = self.execution
             check_model(execution.plan.recipe, grader, self.exists, execution.ledger, offline=execution.options.offline)
+
+    def after(self, statement: Statement, facts: dict[str, Any]) -> None:
+        """Make the map of a calibrated grader once its raw grades are there, and fit it where no model did before."""
+        if not isinstance(statement, TemporaryTable) or statement.table != RAW_GRADES:
+            return
+        from alpaqual.execution.calibration import fit_calibration, make_map, rated, raw_scores, read_people
+
+        engine, recipe, grader_name = self.execution.engine, self.execution.plan.recipe, self.stage.grader
+        if _CALIBRATION not in facts:
+            people = read_people(engine, recipe, grader_name)
+            found = rated(people, raw_scores(engine, people))
+            facts[_CALIBRATION] = [fit_calibration(grader_name, recipe.graders[grader_name], found)]
+        make_map(engine, facts[_CALIBRATION][0]["knots"])
+
+    def finish(self, folder: Path) -> dict[str, Any]:
+        """Drop the map of a calibrated grader."""
+        if self.execution.plan.recipe.graders[self.stage.grader].calibrate is not None:
+            self.execution.engine.drop(CALIBRATION.name)
+        return {}
 
     @contextmanager
     def prepare(self, folder: Path) -> Iterator[dict[str, Any]]:
@@ -57,13 +79,14 @@ class Handler(StoredHandler[GradeStage]):
         from alpaqual.execution.model_grading import grade_with_model
 
         execution = self.execution
-        facts = grade_with_model(execution, self.stage.grader, folder)
+        facts = dict(grade_with_model(execution, self.stage.grader, folder))
+        calibration = {_CALIBRATION: facts.pop(_CALIBRATION)} if _CALIBRATION in facts else {}
         parts = {table.name: folder / table.name for table in (GRADED, TURNS_GRADED)}
         made = {table: place for table, place in parts.items() if place.is_dir()}
         for table, place in made.items():
             execution.engine.view(table, sorted(place.glob("*.parquet")))
         try:
-            yield {REPLIES: [facts]}
+            yield {REPLIES: [facts], **calibration}
         finally:
             for table, place in made.items():
                 execution.engine.drop(table)
