@@ -231,6 +231,9 @@ def message_of(body: object) -> str:
     """Code and message of an error's body, on one line."""
     error = error_of(body)
     said = {key: error[key] for key in _MESSAGE_KEYS if error.get(key)}
+    parameter = error.get("param")
+    if isinstance(parameter, str) and parameter not in str(said):
+        said["param"] = parameter
     raw = (error.get("metadata") or {}).get("raw") if isinstance(error.get("metadata"), Mapping) else None
     return " ".join(": ".join(str(each) for each in [*said.values(), *([raw] if raw else [])]).split())
 

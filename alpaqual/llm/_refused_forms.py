@@ -12,12 +12,18 @@ from alpaqual.llm._fault_lines import NOT_FOUND
 _OTHER = {LIMITS[0]: LIMITS[1], LIMITS[1]: LIMITS[0], LIMITS[2]: LIMITS[1]}
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n")
 _REFUSED = re.compile(
-    r"unsupported|not (?:be )?(?:supported|permitted|allowed|accepted|available|recogni[sz]ed|(?:a )?valid)"
-    r"|(?:does|do|did)(?: not|n['’]t) (?:support|accept|allow|have|take)|can(?:not|['’]t) (?:both )?be (?:set|used|specified|both)"
-    r"|extra (?:inputs|fields)|extra_forbidden|unknown|unrecogni[sz]ed|unexpected|deprecated|cannot find field"
-    r"|may only be set|only the default|only temperature|only [0-9.]+ is (?:allowed|supported)|invalid (?:parameter|argument|field)"
+    r"unsupported|disallowed|forbidden|obsolete|deprecated|removed|no longer|disabled|illegal|不支持|不允许"
+    r"|(?:not|n['’]t) (?:be |been |currently )?(?:an? |the )?"
+    r"(?:supported|permitted|allowed|accepted|available|applicable|configurable|adjustable|recogni[sz]ed|known|valid|implemented|compatible)"
+    r"|(?:does|do|did)(?: not|n['’]t) (?:support|accept|allow|have|take|recogni[sz]e)|can(?:not|['’]t) (?:both )?(?:be )?(?:set|used?|specif(?:y|ied)|changed?|both)"
+    r"|(?:must|should|has to|needs to) be (?:1(?:\.0+)?\b|unset|omitted|removed|left out|the default|default)"
+    r"|extra (?:inputs|fields|keys)|extra_forbidden|unknown|unrecogni[sz]ed|unexpected|cannot find field"
+    r"|may only be set|only the default|only temperature|only [0-9.]+ is (?:allowed|supported|accepted)"
+    r"|invalid (?:parameter|argument|field|key)|no such (?:parameter|argument|field)"
 )
-_INSTEAD = re.compile(r"\b(?:use|instead|required|requires|expected|switch to|replaced by)\b")
+_INSTEAD = re.compile(
+    r"\b(?:use|instead|required|requires|expected|only|switch to|replaced by|renamed to|in favou?r of)\b"
+)
 _RESPONSES_ONLY = re.compile(
     r"(?:\bv1|(?<![\w.]))/responses\b|\bresponses (?:api|endpoint)\b|not a chat model|not supported in the v1/chat/completions"
     r"|chat_?completions? operation does not work"

@@ -75,6 +75,33 @@ LEARNED: list[tuple[str, Form, int, Any, Form]] = [
         PLAIN,
     ),
     ("anthropic, top_p", OLD, 400, anthropic("`temperature` and `top_p` cannot both be specified for this model."), PLAIN),
+    *(
+        (words, OLD, 400, openai(words), NEW)
+        for words in (
+            "max_tokens is not a supported parameter",
+            "The parameter max_tokens is obsolete",
+            "`max_tokens` has been removed",
+            "max_tokens is no longer accepted",
+            "Unrecognized field: max_tokens",
+            "Extra fields not permitted: max_tokens",
+            "This model only takes max_completion_tokens",
+            "max_tokens was renamed to max_completion_tokens",
+            "max_tokens is deprecated in favor of max_completion_tokens",
+            "当前模型不支持 max_tokens 参数",
+        )
+    ),
+    *(
+        (words, OLD, 400, openai(words), PLAIN)
+        for words in (
+            "temperature must be 1 for this model",
+            "temperature must be unset",
+            "temperature cannot be changed for reasoning models",
+            "Setting the temperature isn't allowed",
+            "The temperature is not configurable",
+            "temperature is disabled for this deployment",
+        )
+    ),
+    ("the name beside the message", OLD, 400, {"error": {"message": "Unsupported parameter.", "param": "max_tokens"}}, NEW),
     ("moonshot", OLD, 400, openai("invalid temperature: only 1 is allowed for this model"), PLAIN),
     (
         "litellm",
@@ -108,6 +135,8 @@ LEARNED: list[tuple[str, Form, int, Any, Form]] = [
 NOT_LEARNED: list[tuple[str, int, Any]] = [
     ("a limit that is too large", 400, openai("max_tokens is too large: 100000. This model supports at most 4096 completion tokens")),
     ("a row that is too long", 400, openai("This model's maximum context length is 8192 tokens, however you requested 9000 tokens (8984 in your prompt; 16 for max_tokens). Please reduce your prompt.", "context_length_exceeded")),
+    ("a range", 400, openai("temperature must be between 0 and 1")),
+    ("a range of the limit", 400, openai("max_tokens must be at least 1")),
     ("another parameter", 400, openai("Unsupported parameter: 'top_p' is not supported with this model.")),
     ("a wrong value", 400, openai("Invalid value: 'tepid'. Supported values are: 'low', 'medium' and 'high'. Change reasoning_effort.")),
     ("two sentences of a row", 400, openai("Could not parse the message: The temperature rose. It was not supported by the beams.")),
