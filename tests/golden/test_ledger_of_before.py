@@ -56,6 +56,7 @@ def test_a_key_of_today_is_the_key_of_before(name: str) -> None:
     assert keys(name) == json.loads((LEDGER / "keys.json").read_text())[name]
 
 
+@pytest.mark.slow
 def test_a_ledger_of_before_is_replayed_without_a_call(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
         monkeypatch.delenv(name, raising=False)
