@@ -7,6 +7,7 @@ says "Score: 5" and is quoted further down has no effect.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from alpaqual.graders._reply_grammar import Found, read_text, unframed
 from alpaqual.graders._reply_json import read_json
@@ -17,9 +18,9 @@ from alpaqual.values import Grade
 CUT = "cut"
 """Reason: the reply reached its longest length, and its score may be incomplete."""
 _CUTS = frozenset(("length", "max_tokens", "max_output_tokens", "model_length", "incomplete"))
-_PLAIN = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)[ \t]*(?:\r?\n|\Z)")
+_PLAIN = re.compile(r"\s*((?!0[0-9])[0-9]{1,9}(?:\.[0-9]{1,9})?)[ \t]*(?:\r?\n|\Z)")
 _LABELLED = re.compile(
-    r"[\s*#]*([^\W\d_][^\W\d]{0,30}(?: [^\W\d]{1,30}){0,4})(?:\*\*)? ?[:：]?\s(?:\*\*)?[ \t]*([0-9]{1,9}(?:\.[0-9]{1,9})?)(?:\*\*)?"
+    r"[\s*#]*([^\W\d_][^\W\d]{0,30}(?: [^\W\d]{1,30}){0,4})(?:\*\*)? ?[:：]?\s(?:\*\*)?[ \t]*((?!0[0-9])[0-9]{1,9}(?:\.[0-9]{1,9})?)(?:\*\*)?"
     r"(?: ?/ ?([0-9]{1,9}(?:\.[0-9]{1,9})?)(?:\*\*)?)?[ \t]*(?:\r?\n|\Z)"
 )
 _TAGS = "think|thinking|thought|reasoning|seed:think"
@@ -38,7 +39,8 @@ _TAGGED = re.compile(r"\A<([^\W\d]\w{0,40})>\s*[^<>]{1,60}?\s*</\1>", re.IGNOREC
 _NUMBER_OF_LIST = re.compile(r"[*_ \t]*([0-9]{1,2})\s*([.):-])(?![0-9])")
 _COMMA = re.compile(r"\W*[0-9]+,[0-9]")
 _REFUSAL = re.compile(
-    r"\b(?:I(?:['’]m| am) (?:sorry|unable|not able)|I (?:can(?:no|['’])t|won['’]t|will not|must decline)|as an AI\b|unable to (?:rate|provide|assess|score))"
+    r"\b(?:I(?:['’]m| am) (?:sorry|unable|not able)|I (?:can(?:no|['’])t|must decline)|as an AI\b|unable to (?:rate|provide|assess|score))"
+    r"|\bI (?:won['’]t|will not) (?:be able to )?(?:rate|grade|score|judge|provide|give|assess|evaluate|help|assist|answer|comply|do)\b"
     r"|\A(?:对不起|抱歉|很抱歉|對不起|申し訳|죄송합니다|Lo siento|Je suis désolé|Es tut mir leid|Desculpe|К сожалению)",
     re.IGNORECASE,
 )
@@ -69,13 +71,20 @@ def parse_score(
     found, at_end = _read(raw, low, dimension, place)
     if isinstance(found, str):
         return Grade(None, CUT if cut and found not in ("refusal", "out of scale") else found, reply)
-    if cut and at_end and (place == LAST_LINE or raw[-1] in _OPEN_ENDS or raw[-1].isdigit()):
+    if cut and _may_be_cut(raw, found, at_end, place):
         return Grade(None, CUT, reply)
     value = found.value
     if value != value or not low <= value <= high or (found.high is not None and found.high != high):
         return Grade(None, "out of scale", reply)
     # Zero has no sign: -0 is on the scale, and is written as 0.
     return Grade(value + 0.0, None, reply)
+
+
+def _may_be_cut(raw: str, found: Found, at_end: bool, place: str) -> bool:
+    """Whether a score at the end of a reply that was cut may be incomplete, or may not be on the last line at all."""
+    if place == LAST_LINE and (at_end or not found.named):
+        return True
+    return at_end and (raw[-1] in _OPEN_ENDS or raw[-1].isdigit())
 
 
 def _read(raw: str, low: float, dimension: str, place: str) -> _Reading:
@@ -159,7 +168,9 @@ def _last_line(text: str, low: float, dimension: str) -> _Reading:
     if len(lines) > 1 and is_label(unframed(lines[-2], dimension) or "", dimension):
         return _first_line("\n".join(lines[-2:]), low, dimension)
     found = _first_line(lines[-1], low, dimension) if lines else ("empty reply", True)
-    return found if isinstance(found[0], Found) else (_without_score(text)[0], True)
+    if not isinstance(found[0], Found) or (not found[0].named and _ends_list(lines)):
+        return _without_score(text)[0], True
+    return found
 
 
 def _without_score(text: str) -> tuple[str, bool]:
@@ -185,6 +196,15 @@ def _first_line(text: str, low: float, dimension: str) -> _Reading:
     if found is not None and (found.named or not _is_list(text)):
         return found, found.last and len(lines) == used
     return _without_score(text)
+
+
+def _ends_list(lines: Sequence[str]) -> bool:
+    """Whether the last line has the number of a list, and an earlier one the number before it."""
+    last = _NUMBER_OF_LIST.match(lines[-1])
+    if last is None:
+        return False
+    earlier = (found for line in lines[:-1] if (found := _NUMBER_OF_LIST.match(line)) is not None)
+    return any(found[2] == last[2] and int(found[1]) == int(last[1]) - 1 for found in earlier)
 
 
 def _is_list(text: str) -> bool:

@@ -45,6 +45,7 @@ _DIGIT = re.compile(r"[0-9]")
 _RANGE_WORD = re.compile(
     r"to|out|of|on|a|scale|from|max|maximum|min|points?|range|between|and|满分|分|点|점", re.IGNORECASE
 )
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9]")
 _LISTED = re.compile(r"(?:\(?[0-9]{1,2}[.)]|[-•*–])\s+(?=[^\W\d_*])")
 _LATER_SCALE = re.compile(
     rf"(?:\bout\s+of|\bscale\s+(?:of|from))\s+(?:{_NUMBER}\s*{_TO}\s*)?({_NUMBER})", re.IGNORECASE
@@ -53,6 +54,13 @@ _OR_ELSE = re.compile(
     r"\W*(?:or|and|to|maybe|perhaps|possibly|almost|nearly|oder|ou|o|или|或者?|または|또는)\b[^0-9]{0,40}[0-9]",
     re.IGNORECASE,
 )
+_SCORE_WORD = r"\b(?:scores?|ratings?|grades?|rated?)\b"
+_OTHER_SCORE = re.compile(
+    rf"{_SCORE_WORD}(?:\s+(?:is|was|be|of|as|it|at|to|would|should))*\s*[:=]?\s*({_NUMBER})"
+    rf"|({_NUMBER})\s+(?:is|as|being|for)\s+(?:the|my|your|its)\s+(?:\w+\s+)?{_SCORE_WORD}",
+    re.IGNORECASE,
+)
+"""A score in the words behind the first number."""
 _TAG = re.compile(r"<([^\W\d]\w{0,40})>\s*([^<>]{1,60}?)\s*</\1>", re.IGNORECASE)
 _FRAME = re.compile(
     r"\[\[\s*([^\[\],]{1,30}?)\s*\]\]|\\boxed\s*\{\s*(?:\\(?:text|mathbf|mathrm)\{)?\s*([^{},]{1,30}?)\s*\}{1,2}"
@@ -169,6 +177,8 @@ def _is_open(label: str, closing: str, labelled: bool, low: float) -> bool:
 
 def _found(found: re.Match[str], labelled: bool, high: float | None) -> Found | None:
     number, scale = found["number"], found["high"] or found["high_2"]
+    if _LEADING_ZERO.match(number):
+        return None
     if "," in number and (_THOUSANDS.search(number) or not (labelled or scale)):
         return None
     named = None if scale is None else _float(scale)
@@ -183,11 +193,16 @@ def _found(found: re.Match[str], labelled: bool, high: float | None) -> Found | 
     if mark == "." and not labelled and scale is None and "." not in number:
         # `1. The response is right`: the number of a list.
         return None
-    if _OR_ELSE.match(rest):
+    if _OR_ELSE.match(rest) or _gives_another(rest, _float(number)):
         return None
     if (later := _LATER_SCALE.search(rest[:200])) is not None and named is None:
         named = _float(later[1])
     return Found(_float(number), named, last=False, named=labelled)
+
+
+def _gives_another(rest: str, value: float) -> bool:
+    """Whether the words behind a number give another one as the score: `The score is 5. The score is 3.`"""
+    return any(_float(found[1] or found[2]) != value for found in _OTHER_SCORE.finditer(rest[:500]))
 
 
 def _named_range(found: re.Match[str], dimension: str) -> float | None:
