@@ -57,7 +57,7 @@ def test_a_cut_reply_is_asked_for_once_more(project: Project, llama: LlamaServer
 
 
 def test_the_messages_api_of_the_same_server(project: Project, llama: LlamaServer) -> None:
-    ask(project, real_rows(2), ANTHROPIC, llama.url, "max_tokens: 12")
+    ask(project, real_rows(1), ANTHROPIC, llama.url, "max_tokens: 12")
     run = project.run()
     assert (run.exit_code, found(run)["models"]) == (0, [ANTHROPIC])
     assert {reply["finish_reason"] for reply in replies(project)} <= {"end_turn", "max_tokens"}
@@ -107,14 +107,14 @@ def test_a_server_that_ends_and_starts_again_leaves_no_row_unscored(project: Pro
     thread = threading.Thread(target=restart)
     thread.start()
     try:
-        ask(project, real_rows(4), OPENAI, servers[0].openai)
+        ask(project, real_rows(3), OPENAI, servers[0].openai)
         run = project.run()
     finally:
         thread.join()
         for server in servers:
             server.stop()
-    assert (run.exit_code, found(run)["scored"], found(run)["calls_made"]) == (0, 4, 4)
-    assert len(replies(project)) == 4
+    assert (run.exit_code, found(run)["scored"], found(run)["calls_made"]) == (0, 3, 3)
+    assert len(replies(project)) == 3
     assert statuses == {0, 503, 200}  # While it reads the model's file, it answers 503.
 
 
