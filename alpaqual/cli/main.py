@@ -12,6 +12,7 @@ import click
 
 from alpaqual import __version__
 from alpaqual.cli.check import check
+from alpaqual.cli.compare_graders import compare_graders
 from alpaqual.cli.init import init
 from alpaqual.cli.plan import plan
 from alpaqual.cli.push import push
@@ -62,7 +63,7 @@ def cli() -> None:
     """
 
 
-for _command in (init, check, plan, run, report, rows, push, replies, schema):
+for _command in (init, check, plan, run, report, rows, compare_graders, push, replies, schema):
     # On each command: click keeps the help option of the first context that a command is used in.
     for _each in (_command, *(_command.commands.values() if isinstance(_command, click.Group) else ())):
         _each.context_settings = {**_SETTINGS, **_each.context_settings}
