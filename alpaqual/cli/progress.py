@@ -64,4 +64,5 @@ def progress_line(at: Grading | TrainingProgress) -> str:
     parts += [f"{at.reused:,} from the ledger"] if at.reused else []
     parts += [f"{at.unscored:,} unscored"] if at.unscored else []
     parts += [f"${at.cost:.2f}"] if at.cost else []
+    parts += [] if at.priced else ["cost unknown"]
     return ", ".join([*parts, f"{duration(at.left)} left"])

@@ -90,6 +90,7 @@ class Grading:
             usage.cost_usd,
             self._seconds(),
             self.items,
+            self.client.budget.price.known,
         )
 
     def facts(self) -> dict[str, Any]:

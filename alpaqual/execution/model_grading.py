@@ -85,6 +85,7 @@ async def _grade(
     client, golden = grading.client, grader.health.golden
     if client.budget.includes_reused:
         # Replies that other processes wrote until now are part of this sum, and count once.
+        client.budget.mark()
         client.ledger.refresh()
         client.ledger.reset_external()
         extra = extra_requests(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Progress:
-    """Progress of a grader: rows (or turns, as `items` says) done `of` all, calls made, replies reused, US dollars, seconds since its start."""
+    """Progress of a grader: rows (or turns, as `items` says) done `of` all, calls made, replies reused, US dollars, seconds since its start. `priced` is False where no price is known."""
 
     grader: str
     rows: int
@@ -23,6 +23,7 @@ class Progress:
     cost: float
     seconds: float
     items: str = "rows"
+    priced: bool = True
 
     @property
     def rate(self) -> float:

@@ -63,6 +63,7 @@ class Budget:
         self.batch = batch
         self.tokens = TokenEstimate()
         self.settled = asyncio.Event()
+        self._turn = asyncio.Lock()
         self.lost_usd = 0.0
         """What this run counts for requests that were billed, or may have been, and gave no reply."""
 
@@ -80,6 +81,11 @@ class Budget:
     def includes_reused(self) -> bool:
         """Whether a limit also counts replies of earlier runs and other processes."""
         return any(limit.includes_reused and math.isfinite(limit.usd) for limit in self.limits)
+
+    def mark(self) -> None:
+        """Remember what is counted now; the ledger is read next, and `add_known` called with what it has."""
+        for limit in self.limits:
+            limit.mark()
 
     def add_known(self, usd: float) -> None:
         """Count the cost of replies of earlier runs; once, before the first request."""
@@ -103,17 +109,31 @@ class Budget:
             for limit in self.limits:
                 Limit.add_reservation(limit, 0.0)
             return 0.0
+        usd = self.max_cost(request)
+        if await self.exceeded(usd) is None:
+            return usd
+        async with self._turn:
+            return await self._reserve_freed(request, check)
+
+    async def _reserve_freed(self, request: Request, check: Callable[[], None]) -> float:
+        """As `reserve`, for one request after the other."""
+        last = False
         while True:
+            check()
             usd = self.max_cost(request)
             exceeded = await self.exceeded(usd)
             if exceeded is None:
                 return usd
-            if not await exceeded.may_free():
+            if await exceeded.may_free():
+                last = False
+                self.settled.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.settled.wait(), exceeded.poll_seconds)
+            elif last:
                 raise BudgetReached(await exceeded.reached())
-            self.settled.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.settled.wait(), exceeded.poll_seconds)
-            check()
+            else:
+                # Another process may have freed money since it was exceeded.
+                last = True
 
     async def exceeded(self, usd: float) -> Limit | None:
         """Reserve in every limit; returns the first limit that this would exceed, and reserves nothing then."""

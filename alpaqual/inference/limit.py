@@ -19,8 +19,12 @@ class Spending(Protocol):
         """What is counted for requests whose reply was lost, those of earlier runs included."""
         ...
 
+    def mark(self) -> None:
+        """Remember what is counted now. The ledger is read next: what it has then is compared with this."""
+        ...
+
     def raise_to(self, known: float) -> None:
-        """Take in what replies of earlier runs cost; call it once, before the first request."""
+        """Take in what the replies cost that the ledger had at `mark`; call it once, before the first request."""
         ...
 
     async def reserve(self, usd: float, limit: float, *, batch: bool = False) -> bool:
@@ -92,8 +96,11 @@ class Limit:
         """Count what was paid without a reservation."""
         self.spent += usd
 
+    def mark(self) -> None:
+        """Remember what is counted now, before the ledger is read."""
+
     def add_known(self, usd: float) -> None:
-        """Count what the replies of earlier runs cost."""
+        """Count what the replies of earlier runs cost, all that the ledger had at `mark`."""
         self.spent += usd
 
     async def may_free(self) -> bool:
@@ -143,6 +150,10 @@ class SharedLimit(Limit):
         """See `Limit.add_spent`."""
         super().add_spent(usd)
         self.spending.settle(0.0, usd)
+
+    def mark(self) -> None:
+        """See `Limit.mark`."""
+        self.spending.mark()
 
     def add_known(self, usd: float) -> None:
         """See `Limit.add_known`."""

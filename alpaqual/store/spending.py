@@ -63,22 +63,28 @@ class SharedSpending:
                 mark_written(self._descriptor)
                 self._write()
                 self._write_head(self._head()[0], changed=True)
-                self._at_start = self._taken_before()
         except OSError as error:
             raise StoreError(
                 f"{folder} cannot be written: {error.strerror}; no request is sent without a budget"
             ) from None
-        lost.read()
+        self.mark()
 
     @property
     def lost_usd(self) -> float:
         """What is counted for requests whose reply was lost, those of earlier runs included."""
         return self.lost.usd
 
-    def raise_to(self, known: float) -> None:
-        """Take in that all replies known at the start, and lost ones, cost `known` US dollars; other processes may know of fewer."""
+    def mark(self) -> None:
+        """Remember what is counted now, before the ledger is read. What other processes spend between the two counts twice."""
         with self._locked():
-            self._write_head(self._head()[0] + max(0.0, known + self.lost.usd - self._at_start))
+            self._marked = self._taken_before()
+        self.lost.read()
+        self._lost_at_mark = self.lost.usd
+
+    def raise_to(self, known: float) -> None:
+        """Take in that the replies which the ledger had at `mark` cost `known` US dollars; other processes may know of fewer."""
+        with self._locked():
+            self._write_head(self._head()[0] + max(0.0, known + self._lost_at_mark - self._marked))
 
     async def reserve(self, usd: float, limit: float, *, batch: bool = False) -> bool:
         """Reserve for one request; False, and nothing reserved, where the sum over all processes would pass the limit."""

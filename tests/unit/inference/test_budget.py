@@ -100,3 +100,20 @@ def test_what_is_free_costs_nothing() -> None:
 
 def test_without_a_limit_nothing_is_reserved() -> None:
     assert asyncio.run(Budget(PRICE, []).reserve(request())) == 0
+
+
+class FreedBetween(Limit):
+    """Another process frees money after the limit was exceeded and before it is asked whether any may."""
+
+    freed = False
+
+    async def reserve(self, usd: float, *, batch: bool = False) -> bool:
+        return self.freed and await super().reserve(usd, batch=batch)
+
+    async def may_free(self) -> bool:
+        self.freed = True
+        return False
+
+
+def test_money_that_was_freed_in_between_is_reserved() -> None:
+    assert asyncio.run(Budget(PRICE, [FreedBetween("limit", 1.0)]).reserve(request())) > 0

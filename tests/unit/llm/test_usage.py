@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from loopback.clouds import ANTHROPIC, OPENAI
 
 from alpaqual.errors import Fault
@@ -113,6 +115,57 @@ def test_what_is_billed_in_openai_s_form(usage: Any, counted: tuple[Any, ...]) -
     found = openai_tokens(usage)
     names = ("input_tokens", "output_tokens", "reasoning_tokens", "cache")
     assert tuple(found.get(name) for name in names) == counted
+
+
+FORM = st.sampled_from(["OpenAI", "responses", "DeepSeek", "Gemini", "xAI", "OpenRouter", "LiteLLM", "cache beside"])
+
+
+@given(
+    form=FORM,
+    plain=st.integers(1, 5000),
+    read=st.integers(0, 5000),
+    written=st.integers(0, 5000),
+    answer=st.integers(1, 900),
+    reasoning=st.integers(0, 4000),
+)
+def test_every_token_is_billed_once(
+    form: str, plain: int, read: int, written: int, answer: int, reasoning: int
+) -> None:
+    """What a model read and wrote is found again in each provider's way to write it down."""
+    written = written if form in ("OpenRouter", "LiteLLM", "cache beside") else 0
+    read = 0 if form in ("Gemini", "xAI") else read
+    total_in, total_out = plain + read + written, answer + reasoning
+    usage: dict[str, Any] = {
+        "prompt_tokens": total_in,
+        "completion_tokens": total_out,
+        "total_tokens": total_in + total_out,
+    }
+    details = {"completion_tokens_details": {"reasoning_tokens": reasoning}}
+    if form == "OpenAI":
+        usage |= {"prompt_tokens_details": {"cached_tokens": read}, **details}
+    elif form == "responses":
+        usage = {
+            "input_tokens": total_in,
+            "output_tokens": total_out,
+            "total_tokens": total_in + total_out,
+            "input_tokens_details": {"cached_tokens": read},
+            "output_tokens_details": {"reasoning_tokens": reasoning},
+        }
+    elif form == "DeepSeek":
+        usage |= {"prompt_cache_hit_tokens": read, "prompt_cache_miss_tokens": plain, **details}
+    elif form == "Gemini":
+        usage["completion_tokens"] = answer
+    elif form == "xAI":
+        usage |= {"completion_tokens": answer, **details}
+    elif form == "OpenRouter":
+        usage |= {"prompt_tokens_details": {"cached_tokens": read, "cache_write_tokens": written}, **details}
+    elif form == "LiteLLM":
+        usage |= {"cache_read_input_tokens": read, "cache_creation_input_tokens": written}
+    else:
+        usage |= {"prompt_tokens": plain, "cache_read_input_tokens": read, "cache_creation_input_tokens": written}
+    found = openai_tokens(usage)
+    assert (found["input_tokens"], found["output_tokens"]) == (total_in, total_out)
+    assert found["cache"] == (CacheTokens(read, written) if read or written else None)
 
 
 def test_what_is_billed_in_anthropic_s_form() -> None:

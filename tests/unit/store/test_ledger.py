@@ -12,7 +12,7 @@ import pytest
 from alpaqual.errors import StoreError
 from alpaqual.store.ledger import Ledger, entry, entry_of, request_key
 from alpaqual.store.rewriting import compact
-from alpaqual.values import Reply, Request
+from alpaqual.values import CacheTokens, Reply, Request
 
 
 def key(name: str) -> str:
@@ -146,3 +146,13 @@ def test_an_entry_of_an_earlier_version_is_read_and_written_as_it_was() -> None:
     key, reply = entry_of(json.loads(line))
     assert reply == Reply("4", "m", 3, 1, 0.5)
     assert entry(key, reply) == line
+
+
+def test_the_cache_s_tokens_are_kept() -> None:
+    reply = Reply("5", "openai/m", 100, 1, 0.1, "stop", 0, CacheTokens(64, 32, 8))
+    line = entry("ab" * 32, reply)
+    assert entry_of(json.loads(line)) == ("ab" * 32, reply)
+    assert '"cache"' not in entry("ab" * 32, Reply("5", "openai/m", 100, 1))
+    for wrong in ([], {"read": 1}, {"read": 1, "written": True, "written_1h": 0}):
+        with pytest.raises((TypeError, KeyError)):
+            entry_of({**json.loads(line), "cache": wrong})
