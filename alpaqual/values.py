@@ -75,13 +75,17 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True)
 class Row:
-    """One (instruction, input, response) with its `id`; `conversation` is the text of all turns, empty for three texts."""
+    """One (instruction, input, response) with its `id`; `conversation` is the text of all turns, empty for three texts.
+
+    `values` has what a prompt shows besides: columns of the data and scores of other graders, by the key of their slot.
+    """
 
     id: str
     instruction: str
     input: str
     response: str
     conversation: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 EXPECTATION_TOKENS = 16
@@ -161,12 +165,23 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Grade:
-    """A score, or None and the reason. `retry`: the next run may get a score, since no reply came."""
+    """A score, or None and the reason. `retry`: the next run may get a score, since no reply came.
+
+    Where several scores are asked for at once, they are in `scores`, all or none, and `score` is None. `spreads` has how far the
+    samples of each score are apart, where a row is asked about more than once.
+    """
 
     score: float | None
     reason: str | None = None
     reply: str | None = None
     retry: bool = False
+    scores: tuple[float, ...] = ()
+    spreads: tuple[float, ...] = ()
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The scores: one, several, or none for a row without a score."""
+        return self.scores if self.score is None else (self.score,)
 
 
 @dataclass(frozen=True)

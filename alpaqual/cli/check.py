@@ -54,7 +54,7 @@ def check(recipe: Path, sets: tuple[str, ...], kind: str, as_json: bool, quiet: 
             "source": len(read.sources),
             "rule": len(read.rules),
             "category": len(read.categories),
-            "grader": len(read.graders),
+            "grader": len(read.text.graders),
             "dataset": len(read.datasets),
         }
         click.echo(f"{recipe}: good ({', '.join(_count(number, noun) for noun, number in counts.items())})")

@@ -48,8 +48,10 @@ def read_people(engine: Engine, recipe: Recipe, grader_name: str) -> list[Known]
     if different < FEWEST:
         message = f"{calibrate.file} has {different} different rows: a calibration needs {FEWEST} at least"
         raise RecipeError([recipe.problem(place, message)])
-    if len({each.score for each in known}) == 1:
-        message = f"every row of {calibrate.file} has the score {known[0].score:g}: there is nothing to fit a map to"
+    if len({each.scores for each in known}) == 1:
+        message = (
+            f"every row of {calibrate.file} has the score {known[0].scores[0]:g}: there is nothing to fit a map to"
+        )
         raise RecipeError([recipe.problem(place, message)])
     return known
 
@@ -65,13 +67,13 @@ def distinct_rows(known: Sequence[Known]) -> dict[tuple[str, str, str], Row]:
 def not_among(people: Sequence[Known], known: Sequence[Known]) -> list[Known]:
     """People's rows, each once, without those that are among `known`: the same texts are the same request."""
     there = {_texts(each.row) for each in known}
-    return [Known(row, 0.0) for texts, row in distinct_rows(people).items() if texts not in there]
+    return [Known(row, (0.0,)) for texts, row in distinct_rows(people).items() if texts not in there]
 
 
 def rated(known: Sequence[Known], scores: Sequence[float | None]) -> list[Rated]:
     """People's scores beside raw ones; `scores` has one for each of the distinct rows, in their order."""
     parts = {texts: part for part, texts in enumerate(distinct_rows(known))}
-    return [Rated(part := parts[_texts(each.row)], each.score, scores[part]) for each in known]
+    return [Rated(part := parts[_texts(each.row)], each.scores[0], scores[part]) for each in known]
 
 
 def raw_scores(engine: Engine, known: Sequence[Known]) -> list[float | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from alpaqual.contracts import Ledger as Replies
 from alpaqual.engines import viewing
 from alpaqual.execution.calibration import not_among, read_people
 from alpaqual.execution.execution import Execution
-from alpaqual.execution.graded_items import stream
+from alpaqual.execution.graded_items import Reading, stream
 from alpaqual.execution.models import price_of
 from alpaqual.execution.pilot import extra_requests, read_golden
 from alpaqual.inference.price import BATCH_DISCOUNT, Price
@@ -20,6 +21,8 @@ from alpaqual.plan.grading import GradeStage, asked_rows
 from alpaqual.plan.loading import LoadStage
 from alpaqual.plan.plan import Plan
 from alpaqual.plan.prompts import grader_plugin, reply_tokens, request_model
+from alpaqual.plan.tables import grades
+from alpaqual.prompt_slots import SCORE, names_in, slot_key
 from alpaqual.recipe.graders import Grader
 from alpaqual.store.ledger import Ledger
 from alpaqual.store.store import Store
@@ -81,6 +84,10 @@ def estimate_graders(plan: Plan, store: Store) -> list[Estimate]:
     execution.run(until=CheckStage.kind)
     stages = [*plan.of(LoadStage), *plan.of(CheckStage)]
     tables = {table.name: execution.stored(stage).table(table.name) for stage in stages for table in stage.tables}
+    shown = {other for name in plan.recipe.prompts for other in needed_scores(plan, name)}
+    for graded in plan.of(GradeStage):
+        found = store.find(graded.fingerprint) if graded.grader in shown else None
+        tables |= {} if found is None else {table.name: found.table(table.name) for table in graded.tables}
     ledger = Ledger(store.replies)
     estimates = []
     for name, grader in plan.recipe.graders.items():
@@ -96,14 +103,15 @@ def estimate_graders(plan: Plan, store: Store) -> list[Estimate]:
 
 def _estimate(plan: Plan, name: str, grader: Grader, tables: dict[str, Path], ledger: Replies) -> Estimate:
     plugin = grader_plugin(grader, plan.recipe.prompts.get(name), request_model(str(grader.model), plan.digests))
+    reading, known_slots = _reading(plan, name, grader, tables)
     # The first grader of a cascade decides which rows remain, and it has not scored them yet: this is the most.
     only = asked_rows(grader, plan.recipe.dropping, cascade=False)
     seen: set[str] = set()
     rows = known = size = learned = counted = said = 0
     with viewing(tables, plan.recipe.text.engine.kind) as database:
-        for item in stream(database, only, turns=grader.each is not None):
+        for item in stream(database, only, reading):
             rows += 1
-            request = plugin.request(item.row)
+            request = reading.request(plugin, item)
             key = ledger.key(request)
             reply = ledger.get(key)
             length = sum(len(text.encode()) for _, text in request.messages)
@@ -121,7 +129,7 @@ def _estimate(plan: Plan, name: str, grader: Grader, tables: dict[str, Path], le
         golden = grader.health.golden
         known_scores = read_golden(database, plan.recipe, name, golden) if golden else []
         known_scores += not_among(read_people(database, plan.recipe, name), known_scores)
-        more = list(extra_requests(database, only, plugin, grader, known_scores))
+        more = list(extra_requests(database, only, plugin, grader, known_scores, reading))
     lacking = [request for request in more if ledger.get(ledger.key(request)) is None]
     size += sum(len(text.encode()) for request in lacking for _, text in request.messages)
     calls = rows - known + len(lacking)
@@ -141,11 +149,28 @@ def _estimate(plan: Plan, name: str, grader: Grader, tables: dict[str, Path], le
         cost,
         _source(price),
         seconds,
-        grader.cascade is not None,
+        grader.cascade is not None or not known_slots,
         len(lacking),
         grader.mode == "batch",
-        "rows" if grader.each is None else "turns",
+        reading.items,
     )
+
+
+def _reading(plan: Plan, name: str, grader: Grader, tables: Mapping[str, Path]) -> tuple[Reading, bool]:
+    """How the rows are read, and whether everything that the prompt shows is known.
+
+    The scores of a grader that has not run yet are left out of the prompts.
+    """
+    stage = plan.find(GradeStage, name)
+    slots = stage.slots if stage is not None else ()
+    lacking = {slot_key(SCORE, other) for other in needed_scores(plan, name) if grades(other).name not in tables}
+    shown = tuple((key, "NULL" if key in lacking else sql) for key, sql in slots)
+    return Reading(grader.each is not None, grader.samples, shown), not lacking
+
+
+def needed_scores(plan: Plan, name: str) -> list[str]:
+    """The graders whose scores a grader's prompt shows."""
+    return names_in(plan.recipe.prompts.get(name, ""), SCORE)
 
 
 def _source(price: Price | None) -> str:

@@ -10,11 +10,12 @@ from alpaqual.amounts import counted_rows
 from alpaqual.execution.calibration_results import calibration_warnings
 from alpaqual.execution.health import agreement_result, cascade_result, golden_result, health_checks
 from alpaqual.plan.facts import GraderFacts, ReplyFacts
-from alpaqual.recipe.graders import Grader
+from alpaqual.recipe.graders import Grader, Health
 from alpaqual.recipe.recipe import Recipe
+from alpaqual.recipe.score_names import ScoreOf, health_path, path_of
 from alpaqual.registry import find
 from alpaqual.results.datasets import ScoreCount
-from alpaqual.results.graders import GraderResult, HealthCheck, ScoreScale
+from alpaqual.results.graders import GraderResult, HealthCheck, SamplesResult, ScoreScale
 from alpaqual.results.results import Reason
 from alpaqual.values import State
 
@@ -40,7 +41,7 @@ def grader_result(name: str, graders: Mapping[str, Grader], facts: GraderFacts) 
     replies = _with_price(grader, facts.replies or _NO_REPLIES)
     unscored = {row.reason: row.rows for row in facts.grades.reasons}
     histogram = [ScoreCount(score=row.score, rows=row.rows) for row in facts.grades.scores]
-    scored = sum(bar.rows for bar in histogram)
+    scored = sum(bar.rows for bar in histogram) + sum(found.rows for found in facts.grades.complete)
     rows = scored + sum(unscored.values())
     made, reused = replies.calls_made, replies.calls_reused
     cost, bought = replies.cost_usd, replies.bought_usd
@@ -71,14 +72,29 @@ def grader_result(name: str, graders: Mapping[str, Grader], facts: GraderFacts) 
         histogram=histogram,
         health=health_checks(name, graders, histogram, facts),
         agreement=agreement_result(grader, facts),
-        golden=golden_result(grader, replies.golden),
+        golden=golden_result(grader, facts.golden),
         cascade=cascade_result(grader, rows, made + reused, cost + bought, facts),
+        samples=_samples(grader, facts),
+    )
+
+
+def _samples(grader: Grader, facts: GraderFacts) -> SamplesResult | None:
+    """Return how far the samples of a row are apart; None where a row is asked about once."""
+    if not facts.grades.spread:
+        return None
+    found = facts.grades.spread[0]
+    return SamplesResult(
+        samples=grader.samples,
+        rows=found.rows,
+        differing=found.differing,
+        mean_spread=found.mean,
+        largest_spread=found.largest,
     )
 
 
 def grader_reasons(name: str, recipe: Recipe, found: GraderResult, facts: GraderFacts) -> Iterator[Reason]:
     """Yield what is wrong with a grader: rows without a score, answers of another model, limits that are exceeded."""
-    grader, place = recipe.graders[name], recipe.place(("graders", name))
+    grader, place = recipe.graders[name], recipe.place(path_of(name, recipe.graders))
     yield from (Reason(state=state, text=text, place=place) for state, text in _unscored(name, recipe, found, facts))
     others = [model for model in found.models if grader.live and not _same_model(str(grader.model), model)]
     if others:
@@ -116,7 +132,10 @@ def _unscored(name: str, recipe: Recipe, found: GraderResult, facts: GraderFacts
 def _health_reason(name: str, recipe: Recipe, check: HealthCheck) -> Reason:
     limit = check.fail if check.state is State.FAIL else check.warn or check.fail
     found = check.text if check.value is not None else f"{check.check} {check.text}"
-    place = recipe.place(("graders", name, "health", *check.check.split(".")))
+    key, *rest = check.check.split(".")
+    limited = key in Health.__struct_fields__
+    path = (*health_path(name, key, recipe.graders), *rest) if limited else path_of(name, recipe.graders)
+    place = recipe.place(path)
     return Reason(state=check.state, text=f"grader {name}: {found} (limit: {limit})", place=place)
 
 
@@ -124,6 +143,8 @@ def _source_of(grader: Grader) -> str:
     """Return where a grader's scores come from, in words."""
     if grader.of is not None:
         return f"{grader.combine} of {', '.join(grader.of)}"
+    if isinstance(grader, ScoreOf):
+        return f"{_source_of(grader.asking)}, one of {len(grader.asking.scores or ())} scores"
     if grader.expression is not None:
         return str(grader.kind_plugin.TITLE)
     if grader.model is not None:

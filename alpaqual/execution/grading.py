@@ -10,7 +10,16 @@ from typing import Any
 
 from alpaqual.contracts import Engine
 from alpaqual.contracts import Grader as GraderPlugin
-from alpaqual.execution.graded_items import GradeSink, Item, TurnSink, count_items, grade_of, stream
+from alpaqual.execution.graded_items import (
+    WHOLE_ROWS,
+    GradeSink,
+    Item,
+    Reading,
+    count_items,
+    grade_of,
+    mean_of_samples,
+    stream,
+)
 from alpaqual.execution.options import Progress, Watcher
 from alpaqual.inference.client import InferenceClient
 from alpaqual.inference.loop import InferenceLoop
@@ -25,16 +34,17 @@ PILOT_ROWS, OTHER_ROWS = f"n IN (SELECT n FROM {PILOT})", f"n NOT IN (SELECT n F
 class RowTask:
     """A grader's plug-in as the task of an inference loop."""
 
-    def __init__(self, plugin: GraderPlugin) -> None:
+    def __init__(self, plugin: GraderPlugin, reading: Reading) -> None:
         self.plugin = plugin
+        self.reading = reading
 
     def id(self, item: Item) -> str:
-        """The id of the row or the turn."""
+        """The id of the row, the turn or the sample."""
         return item.id
 
     def request(self, item: Item) -> Request:
         """The request that asks for the score."""
-        return self.plugin.request(item.row)
+        return self.reading.request(self.plugin, item)
 
     def read(self, reply: Reply) -> Grade:
         """The grade that a reply gives."""
@@ -42,13 +52,13 @@ class RowTask:
 
     def follow_up(self, request: Request, result: Grade, attempt: int) -> Request | None:
         """Another request where the reply held no score."""
-        return None if result.score is not None else self.plugin.follow_up(request, result, attempt)
+        return None if result.values else self.plugin.follow_up(request, result, attempt)
 
 
 class Grading:
-    """Grades the rows of an engine that meet the condition `only` (SQL on `n`): as a whole, or turn by turn for a TurnSink."""
+    """Grades the rows of an engine that meet the condition `only` (SQL on `n`), read as `reading` says."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is asked, of whom, about which rows
         self,
         name: str,
         plugin: GraderPlugin,
@@ -56,6 +66,7 @@ class Grading:
         engine: Engine,
         sink: GradeSink,
         only: str = "TRUE",
+        reading: Reading = WHOLE_ROWS,
     ) -> None:
         self.name = name
         self.plugin = plugin
@@ -63,18 +74,18 @@ class Grading:
         self.engine = engine
         self.sink = sink
         self.only = only
-        self.turns = isinstance(sink, TurnSink)
-        total = count_items(engine, only, turns=self.turns)
-        self.loop = InferenceLoop(f"grader {name}", RowTask(plugin), client, total, items=self.items)
+        self.reading = reading
+        total = count_items(engine, only, reading)
+        self.loop = InferenceLoop(f"grader {name}", RowTask(plugin, reading), client, total, items=self.items)
 
     @property
     def items(self) -> str:
         """What is graded, in words."""
-        return "turns" if self.turns else "rows"
+        return self.reading.items
 
     @property
     def unscored(self) -> int:
-        """Number of items without a score so far."""
+        """Number of rows, or turns, without a score so far."""
         return self.sink.reasons.total()
 
     def progress(self) -> Progress:
@@ -122,21 +133,29 @@ class Grading:
         Raises StageError where sending had to stop, StoreError where a reply cannot be kept, KeyboardInterrupt.
         """
         on_progress = None if watch is None else lambda: watch(self.progress())
-        items = stream(self.engine, f"{self.only} AND {condition}", turns=self.turns, skipped=self.sink.skip)
+        items = stream(self.engine, f"{self.only} AND {condition}", self.reading, skipped=self.sink.skip)
         await self.loop.process(items, self.sink, on_progress, last=last)
 
     async def grades(self, rows: Sequence[Row], repeat: int = 0) -> list[Grade]:
-        """The grades of a few rows, in their order, without storing them. Raises what `grade_rows` does."""
-        outcomes = await self.loop.collect([Item(0, row) for row in rows], repeat)
-        return [grade_of(outcome) for outcome in outcomes]
+        """The grades of a few rows, in their order, without storing them; `repeat` asks about them once more.
+
+        Raises what `grade_rows` does.
+        """
+        samples = self.reading.samples
+        items = [Item(0, row, sample=sample) for row in rows for sample in range(samples)]
+        outcomes = await self.loop.collect(items, repeat * samples)
+        found = [grade_of(outcome) for outcome in outcomes]
+        if samples == 1:
+            return found
+        return [mean_of_samples(found[start : start + samples]) for start in range(0, len(found), samples)]
 
     def stream(self, condition: str) -> Iterator[Item]:
         """The rows, or turns of rows, to grade that meet a condition (SQL)."""
-        return stream(self.engine, f"{self.only} AND {condition}", turns=self.turns)
+        return stream(self.engine, f"{self.only} AND {condition}", self.reading)
 
     def original_cost(self, extra: Iterable[Request] = ()) -> float:
         """Cost in US dollars of the ledger's replies about all rows, and to `extra` requests, when first bought."""
-        requests = (self.plugin.request(item.row) for item in self.stream("TRUE"))
+        requests = (self.reading.request(self.plugin, item) for item in self.stream("TRUE"))
         return self.loop.original_cost(itertools.chain(requests, extra))
 
     def _seconds(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -25,6 +25,10 @@ from alpaqual.results.graders import (
 )
 from alpaqual.values import State
 
+MIN_STEPPED = 50
+"""Fewest scored rows that show which steps of a scale are used: of 50 rows, chance leaves the steps between seldom out."""
+COARSE_SHARE = 0.98
+"""Share of scores on coarser steps from which the run warns."""
 Limits = ShareLimits | HighLimits | LowLimits | None
 
 
@@ -38,17 +42,19 @@ def health_checks(
     grader = graders[name]
     if not assesses(grader):
         return []
-    checks = [_most_frequent(grader, histogram)]
-    assessed, replies = facts.assessed, facts.replies
+    assessed = facts.assessed
+    if grader.scores:
+        return list(_template_tokens(assessed))
+    checks = [_most_frequent(grader, histogram), *_steps(grader, histogram)]
     if assessed is not None:
-        checks.append(_length(grader, assessed.length[0]))
+        checks += [_length(grader, assessed.length[0]), *_template_tokens(assessed)]
     agreement = grader.health.agreement
     if agreement is not None and assessed is not None and assessed.agreement:
         checks += _agreement(grader, agreement, graders[agreement.with_], assessed.agreement[0], facts.kappa)
     if grader.health.repeats is not None:
-        checks.append(_repeats(grader.health.repeats, replies.repeats if replies else None))
+        checks.append(_repeats(grader.health.repeats, facts.repeats))
     if grader.health.golden is not None:
-        checks.append(_golden(grader.health.golden, grader.health.golden.within, replies.golden if replies else None))
+        checks.append(_golden(grader.health.golden, grader.health.golden.within, facts.golden))
     return checks
 
 
@@ -120,6 +126,40 @@ def _most_frequent(grader: Grader, histogram: Sequence[ScoreCount]) -> HealthChe
         given = f"the most frequent scores are in the bin from {bar.score:g} to {bar.score + width:g} (one of {BINS})"
     text = f"{given}: {_of(bar.rows, scored, 'scored rows')}"
     return _share("most_frequent", limits, bar.rows, scored, text)
+
+
+def _template_tokens(facts: AssessFacts | None) -> Iterator[HealthCheck]:
+    """The rows that hold a chat template's own tokens; nothing where there are none."""
+    rows = facts.template_tokens[0].rows if facts is not None and facts.template_tokens else 0
+    if rows:
+        text = (
+            f"{counted_rows(rows)} {'holds' if rows == 1 else 'hold'} a chat template's own tokens, such as <|im_start|> or [INST], "
+            "which a model may take for turns; 'rules: [chat_templates]' lists them"
+        )
+        yield HealthCheck(
+            check="template_tokens", value=rows, warn="above 0 rows", fail=None, state=State.WARN, text=text
+        )
+
+
+def _steps(grader: Grader, histogram: Sequence[ScoreCount]) -> Iterator[HealthCheck]:
+    """Scores on coarser steps than the scale has; nothing where the scale is used, or has no steps."""
+    step, scored = grader.scale_of_thresholds.step, sum(bar.rows for bar in histogram)
+    if step is None or scored < MIN_STEPPED or grader.of is not None:
+        return
+    low = exact(grader.scale.min)
+    rows = {(exact(bar.score) - low) / exact(step): bar.rows for bar in histogram}
+    for factor in range(int((exact(grader.scale.max) - low) / exact(step)), 1, -1):
+        on = {index: count for index, count in rows.items() if index % factor == 0}
+        share = rate(sum(on.values()), scored)
+        if share >= COARSE_SHARE and len(on) > 1:
+            text = (
+                f"{_of(sum(on.values()), scored, 'scores')} are {factor * step:g} apart, and the scale has steps of {step:g}: a "
+                "threshold between them keeps the same rows as the next one above"
+            )
+            yield HealthCheck(
+                check="steps", value=share, warn=f"from {COARSE_SHARE:.0%}", fail=None, state=State.WARN, text=text
+            )
+            return
 
 
 def _length(grader: Grader, facts: Correlation) -> HealthCheck:

@@ -256,7 +256,7 @@ class _SourceInspector:
     def other_files(self) -> dict[str, str]:
         """Digests of tables of scores and of recorded replies."""
         digests: dict[str, str] = {}
-        for grader_name, grader in self.recipe.graders.items():
+        for grader_name, grader in self.recipe.text.graders.items():
             golden = grader.health.golden
             if golden is not None:
                 self.add_digest(digests, golden.file, golden.file, ("graders", grader_name, "health", "golden", "file"))

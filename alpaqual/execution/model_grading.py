@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from alpaqual.contracts import BatchModel
 from alpaqual.execution.batches import fetch_batches
 from alpaqual.execution.calibration import distinct_rows, fit_calibration, not_among, rated, read_people
-from alpaqual.execution.graded_items import GradeSink, TurnSink
+from alpaqual.execution.graded_items import GradeSink, Reading, TurnSink
 from alpaqual.execution.grading import OTHER_ROWS, PILOT, PILOT_ROWS, Grading, first_rows
 from alpaqual.execution.models import open_client, open_model
 from alpaqual.execution.options import RunOptions
@@ -28,13 +28,14 @@ from alpaqual.execution.pilot import (
     repeats_facts,
 )
 from alpaqual.inference.limit import Spending
-from alpaqual.plan.grading import asked_rows
+from alpaqual.plan.grading import GradeStage, asked_rows
 from alpaqual.plan.prompts import grader_plugin, prompt_settings, request_model
 from alpaqual.plan.stage import fingerprint
-from alpaqual.plan.tables import GRADED, TURNS_GRADED
+from alpaqual.plan.tables import GRADED, TURNS_GRADED, score_columns
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.recipe import Recipe
-from alpaqual.store.grades import GradeParts
+from alpaqual.recipe.score_names import scales_of
+from alpaqual.store.grades import GradeParts, ScoreColumn
 from alpaqual.store.ledger import Ledger
 from alpaqual.store.lost import LOST, LostFile
 from alpaqual.store.spending import SharedSpending
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from alpaqual.execution.execution import Execution
 
 Result = TypeVar("Result")
-_NOT_OF_REQUESTS = ("reply", "repeats", "turns", "cascade", "version")
+_NOT_OF_REQUESTS = ("reply", "repeats", "samples", "turns", "cascade", "version")
 """Settings of a grader that change no request."""
 
 
@@ -55,11 +56,14 @@ def grade_with_model(execution: Execution, grader_name: str, folder: Path) -> Ma
     engine, plan, options, ledger = execution.engine, execution.plan, execution.options, execution.ledger
     grader = plan.recipe.graders[grader_name]
     plugin = grader_plugin(grader, plan.recipe.prompts.get(grader_name), request_model(str(grader.model), plan.digests))
-    low, high, how = grader.scale.min, grader.scale.max, grader.of_turns
-    parts = GradeParts(grader_name, folder / GRADED.name, low, high)
-    sink = GradeSink(parts)
+    low, high, how, columns = grader.scale.min, grader.scale.max, grader.of_turns, columns_of(grader)
+    parts = GradeParts(grader_name, folder / GRADED.name, low, high, scores=columns)
+    sink = GradeSink(parts, grader.samples)
     if how is not None:
-        sink = TurnSink(parts, GradeParts(grader_name, folder / TURNS_GRADED.name, low, high, turns=True), how)
+        of_turns = GradeParts(grader_name, folder / TURNS_GRADED.name, low, high, turns=True, scores=columns)
+        sink = TurnSink(parts, of_turns, how, grader.samples)
+    stage = plan.find(GradeStage, grader_name)
+    reading = Reading(how is not None, grader.samples, stage.slots if stage is not None else ())
     only = asked_rows(grader, plan.recipe.dropping)
     engine.create(PILOT, first_rows(only, pilot_size(grader)), "choosing the pilot")
     golden = grader.health.golden if grader.live else None
@@ -69,7 +73,7 @@ def grade_with_model(execution: Execution, grader_name: str, folder: Path) -> Ma
     async def work(spending: Spending | None) -> dict[str, Any]:
         client = open_client(grader, plan.recipe, ("graders", grader_name), options, ledger, spending)
         try:
-            grading = Grading(grader_name, plugin, client, engine, sink, only)
+            grading = Grading(grader_name, plugin, client, engine, sink, only, reading)
             return await _grade(grading, grader, known, people, options, ledger.path / "batches")
         finally:
             await client.model.close()
@@ -89,19 +93,19 @@ async def _grade(
         client.ledger.refresh()
         client.ledger.reset_external()
         extra = extra_requests(
-            grading.engine, grading.only, grading.plugin, grader, [*known, *not_among(people, known)]
+            grading.engine, grading.only, grading.plugin, grader, [*known, *not_among(people, known)], grading.reading
         )
         client.budget.add_known(grading.original_cost(extra))
     facts: dict[str, Any] = {}
     if golden is not None and grader.live:
-        facts["golden"] = await golden_facts(grading, known, golden, grader.scale)
+        facts |= await golden_facts(grading, known, golden, scales_of(grader))
     if people:
         facts["calibration"] = [await calibration_facts(grading, grader, people)]
     # Single requests also in batch mode, so that a prompt without scores is found in minutes, not in a day.
     await grading.grade_rows(PILOT_ROWS, options.watch, last=False)
     check_pilot(grading, grader)
     if grader.live and grader.health.repeats is not None:
-        facts["repeats"] = await repeats_facts(grading, grader.health.repeats)
+        facts |= await repeats_facts(grading, grader.health.repeats, list(grader.scores or ()))
     if grader.mode == "batch" and client.model.BATCH_REQUESTS:
         model = cast(BatchModel, client.model)
         await fetch_batches(grading.loop, lambda: grading.stream(OTHER_ROWS), model, grader, batches)
@@ -122,6 +126,16 @@ async def calibration_facts(grading: Grading, grader: Grader, people: list[Known
         # The golden rows counted these replies already.
         grading.client.usage = before
     return fit_calibration(grading.name, grader, rated(people, [grade.score for grade in grades]))
+
+
+def columns_of(grader: Grader) -> list[ScoreColumn]:
+    """The columns of a grader's scores, each with its scale."""
+    columns = score_columns(list(grader.scores or ()))
+    spreads = score_columns(list(grader.scores or ()), spread=True)[1::2] if grader.samples > 1 else [""] * len(columns)
+    return [
+        ScoreColumn(column, scale.min, scale.max, spread)
+        for column, spread, scale in zip(columns, spreads, scales_of(grader).values(), strict=True)
+    ]
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from alpaqual.plan.stage import Facts, Stage
 from alpaqual.plan.tables import PLACES, ROWS, UNREADABLE, Table, grades
 from alpaqual.plan.writing import WriteStage
 from alpaqual.quote import literal
+from alpaqual.recipe.score_names import ScoreOf
 
 _STORED_ROWS = "SELECT * FROM read_parquet('tables/rows.parquet')"
 _HEAD = (
@@ -33,7 +34,15 @@ def plan_sql(plan: Plan) -> str:
 def _stage_sql(plan: Plan, stage: Stage) -> Iterator[str]:
     if isinstance(stage, GradeStage):
         grader = plan.recipe.graders[stage.grader]
-        if grader.model is not None or grader.table is not None or grader.calibrate is not None:
+        if grader.scores:
+            yield f"-- A model gave the scores of {stage.grader}: each is read below."
+            return
+        if (
+            grader.model is not None
+            or grader.table is not None
+            or isinstance(grader, ScoreOf)
+            or grader.calibrate is not None
+        ):
             columns = "n, id, score, reason, reply"
             read = f"SELECT {columns} FROM read_parquet('tables/grades.parquet') WHERE grader = {literal(stage.grader)}"
             yield _create(grades(stage.grader), read)

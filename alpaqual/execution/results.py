@@ -43,6 +43,7 @@ from alpaqual.plan.training import TrainStage
 from alpaqual.plan.writing import WriteStage
 from alpaqual.recipe.model import Dataset, Expectation, Like, Rule
 from alpaqual.recipe.recipe import Recipe
+from alpaqual.recipe.score_names import ScoreOf
 from alpaqual.results.datasets import DatasetResult
 from alpaqual.results.graders import GraderResult
 from alpaqual.results.results import (
@@ -302,11 +303,14 @@ class _Builder:
 
     def graders(self) -> dict[str, GraderResult]:
         graders: dict[str, GraderResult] = {}
-        for name in self.recipe.graders:
+        for name, grader in self.recipe.graders.items():
             grades = self.facts(GradeStage, GradeFacts, name)
             if grades is None:
                 continue
             facts = GraderFacts(grades, self.facts(AssessStage, AssessFacts, name))
+            if isinstance(grader, ScoreOf):
+                asked = self.facts(GradeStage, GradeFacts, grader.asked)
+                facts = msgspec.structs.replace(facts, asked=asked, part=grader.part)
             graders[name] = grader_result(name, self.recipe.graders, facts)
             if calibration := calibration_result(name, self.recipe, grades):
                 graders[name] = msgspec.structs.replace(graders[name], calibration=calibration)

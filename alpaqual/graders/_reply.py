@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from alpaqual.graders._reply_grammar import Found, read_text, unframed
-from alpaqual.graders._reply_json import read_json
+from alpaqual.graders._reply_json import JsonObject, read_json, read_object
 from alpaqual.graders._reply_labels import is_label
 from alpaqual.reply_places import FIRST_LINE, JSON, LAST_LINE, PLACES, texts_of_scores
 from alpaqual.values import Grade
@@ -67,7 +67,7 @@ def parse_score(
     unfinished thinking, cut.
     """
     raw = reply or ""
-    cut = finish_reason is not None and finish_reason.casefold() in _CUTS
+    cut = is_cut(finish_reason)
     found, at_end = _read(raw, low, dimension, place)
     if isinstance(found, str):
         return Grade(None, CUT if cut and found not in ("refusal", "out of scale") else found, reply)
@@ -85,6 +85,43 @@ def _may_be_cut(raw: str, found: Found, at_end: bool, place: str) -> bool:
     if place == LAST_LINE and (at_end or not found.named):
         return True
     return at_end and (raw[-1] in _OPEN_ENDS or raw[-1].isdigit())
+
+
+def is_cut(finish_reason: str | None) -> bool:
+    """Whether a provider's reason for the end of a reply is its length."""
+    return finish_reason is not None and finish_reason.casefold() in _CUTS
+
+
+def objects_of(raw: str) -> list[JsonObject] | str:
+    """The objects of JSON that are a reply's answer, or that end it, the most likely one first; or the reason for none.
+
+    Thinking is left out; where a line that ends thinking comes twice, none counts.
+    """
+    text = raw.strip().lstrip("\ufeff\u200b")
+    if text[:1] in _OPENINGS:
+        text = _THINKING.sub("", text, count=1).strip()
+        if _OPEN_THINKING.match(text):
+            return "unfinished thinking"
+    if "</" in text and (end := _END_OF_THINKING.search(text)) is not None:
+        text = text[end.end() :].strip()
+        if _END_OF_THINKING.search(text):
+            return "no number"
+    if not text:
+        return "empty reply"
+    fenced = _FENCE.match(text) if text.startswith("```") else None
+    body = fenced[1].strip() if fenced else text
+    found: list[JsonObject | None] = []
+    if body.startswith("{"):
+        found.append(read_object(body))
+    elif _ENDS_WITH_OBJECT.search(text) is not None:
+        starts = [match.start() for match in _OBJECT.finditer(text)][: -_MAX_OBJECTS - 1 : -1]
+        found += [read_object(text[start:].lstrip()) for start in starts]
+    return [each for each in found if each is not None]
+
+
+def without_score(text: str) -> str:
+    """The reason of a reply without a score: a refusal, or no number."""
+    return _without_score(text)[0]
 
 
 def _read(raw: str, low: float, dimension: str, place: str) -> _Reading:

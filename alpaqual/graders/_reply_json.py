@@ -21,32 +21,40 @@ _LOOSE = re.compile(
 _AMBIGUOUS = object()
 
 
-class _Object(list[tuple[str, Any]]):
+class JsonObject(list[tuple[str, Any]]):
     """The pairs of an object, in their order: a key may come twice."""
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_Object)
+_DECODER = json.JSONDecoder(object_pairs_hook=JsonObject)
+
+
+def read_object(body: str) -> JsonObject | None:
+    """The pairs of the object that a text begins with, as far as they are whole; None where it is nested too deep."""
+    try:
+        value, _ = _DECODER.raw_decode(body)
+    except RecursionError:
+        return None
+    except ValueError:
+        return _whole_pairs(body)
+    return value if isinstance(value, JsonObject) else None
 
 
 def read_json(body: str, dimension: str) -> Found | str:
     """The score of a text that begins with an object, or the reason why it gives none."""
-    try:
-        value, _ = _DECODER.raw_decode(body)
-    except RecursionError:
+    value = read_object(body)
+    if value is None:
         return "no number"
-    except ValueError:
-        value = _whole_pairs(body)
     found = _by_name(value, dimension)
-    if isinstance(found, _Object):
+    if isinstance(found, JsonObject):
         found = _by_name(found, dimension)
     if found is None and (loose := _LOOSE.match(body)) is not None and is_label(loose[1], dimension):
         found = loose[2] or loose[3]
-    return _value(found, dimension)
+    return read_value(found, dimension)
 
 
-def _whole_pairs(body: str) -> _Object:
+def _whole_pairs(body: str) -> JsonObject:
     """The pairs of an object that ends early, or that is broken further down. A number at the very end may be cut."""
-    pairs = _Object()
+    pairs = JsonObject()
     at = 1
     while (key := _KEY.match(body, at)) is not None:
         try:
@@ -70,11 +78,11 @@ def _by_name(pairs: Pairs, dimension: str) -> object:
         lower.setdefault(key.casefold(), []).append(value)
     for key in (*_KEYS, dimension.casefold()):
         if key in lower:
-            return _one(lower[key])
-    return _one([value for key, values in lower.items() if is_label(plain(key), dimension) for value in values])
+            return only_value(lower[key])
+    return only_value([value for key, values in lower.items() if is_label(plain(key), dimension) for value in values])
 
 
-def _one(values: Sequence[object]) -> object:
+def only_value(values: Sequence[object]) -> object:
     """The value that all have in common."""
     if not values:
         return None
@@ -84,7 +92,8 @@ def _one(values: Sequence[object]) -> object:
     return values[0] if same else _AMBIGUOUS
 
 
-def _value(item: object, dimension: str) -> Found | str:
+def read_value(item: object, dimension: str) -> Found | str:
+    """The number that a value gives, or the reason why it gives none."""
     if isinstance(item, str):
         return read_line(item, dimension, labelled=True) or "no number"
     if isinstance(item, bool) or not isinstance(item, int | float):

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from alpaqual.amounts import exact
+from alpaqual.graders._scores import (
+    FENCE_WORDS,
+    Level,
+    ScoreSpec,
+    demand,
+    described_levels,
+    described_scores,
+    fenced,
+    keys_with_ranges,
+    rate_each,
+)
+from alpaqual.prompt_slots import MISSING, SCORE, fill
 from alpaqual.reply_places import FIRST_LINE, JSON, LAST_LINE
 from alpaqual.values import Grade, Reply, Request, Row
 
@@ -24,7 +35,6 @@ PAPER_USER = (
     "evaluation, avoiding any potential bias."
 )
 
-_SLOT = re.compile(r"\[(instruction|input|response|conversation|dimension|min|max)\]", re.IGNORECASE)
 MAX_FOLLOW_UPS = 2
 """Requests at most after a first reply without a score."""
 MORE_TOKENS = 512
@@ -48,6 +58,8 @@ class Example:
     row: Row
     score: float
     rationale: str = ""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """By name, where the grader asks for several."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +68,8 @@ class PromptSpec:
 
     `structured` requests JSON that holds the score (and the rationale, where it is kept); `choices` has the texts of all
     scores of the scale where a local model gives the expectation over them. `reply` is where a reply has its score. `cache`: what is
-    the same for every row comes first.
+    the same for every row comes first. `scores` are asked for at once, in place of one; `levels` say what scores mean. With `fence`,
+    marks are around the texts of a row.
     """
 
     dimension: str
@@ -71,6 +84,9 @@ class PromptSpec:
     choices: Sequence[str] = ()
     reply: str = FIRST_LINE
     cache: bool = False
+    scores: Sequence[ScoreSpec] = ()
+    levels: Sequence[Level] = ()
+    fence: bool = False
 
 
 class Plugin:
@@ -84,7 +100,7 @@ class Plugin:
     def __init__(self, prompt: PromptSpec, model: str) -> None:
         self.prompt = prompt
         self.model = model
-        self.template = (PAPER_SYSTEM, PAPER_USER) if prompt.template is None else split_template(prompt.template)
+        self.template = template_of(prompt)
         self.parameters = dict(prompt.parameters)
         if prompt.cache:
             from alpaqual.graders._prompt_order import constant_first
@@ -115,9 +131,11 @@ class Plugin:
 
     def turns(self, example: Example) -> tuple[tuple[str, str], ...]:
         """The two turns that show an example."""
+        scores = {score.name: example.scores[score.name] for score in self.prompt.scores}
         reply = f"{example.score:g}" + (f"\n{example.rationale}" if example.rationale else "")
-        if self.prompt.structured:
-            fields = {"score": example.score} | ({"rationale": example.rationale} if self.prompt.rationale else {})
+        if self.prompt.structured or scores:
+            fields: dict[str, Any] = scores or {"score": example.score}
+            fields = fields | ({"rationale": example.rationale} if self.prompt.rationale else {})
             reply = json.dumps(fields, ensure_ascii=False)
         messages = self.messages(example.row)[-1 if self.prompt.cache else 0 :]
         return ("user", "\n\n".join(text for _, text in messages)), ("assistant", reply)
@@ -125,6 +143,10 @@ class Plugin:
     def read(self, reply: Reply) -> Grade:
         """The score that a reply gives, or the reason why it gives none."""
         prompt = self.prompt
+        if prompt.scores:
+            from alpaqual.graders._reply_scores import parse_scores
+
+            return parse_scores(reply.text, prompt.scores, reply.finish_reason)
         # A recipe without such a grader compiles none of the grammar's patterns.
         from alpaqual.graders._reply import parse_score
 
@@ -141,11 +163,15 @@ class Plugin:
 
         if grade.reason == CUT:
             return self.longer(request) if attempt == 1 else None
+        role, text = request.messages[-1]
+        if self.prompt.scores:
+            start = "Your reply must be" if attempt == 1 else "Reply with nothing but"
+            asked = f"{start} one JSON object with a number for {keys_with_ranges(self.prompt.scores)}."
+            return replace(request, messages=(*request.messages[:-1], (role, f"{text}\n\n{asked}")))
         form = f"a number from {self.prompt.low:g} to {self.prompt.high:g}"
         first, later = _DEMANDS.get(self.prompt.reply, _DEMANDS_OF_FORM)
-        demand = first if attempt == 1 else later
-        role, text = request.messages[-1]
-        messages = (*request.messages[:-1], (role, f"{text}\n\n{demand}, {form}."))
+        wanted = first if attempt == 1 else later
+        messages = (*request.messages[:-1], (role, f"{text}\n\n{wanted}, {form}."))
         return replace(request, messages=messages)
 
     def longer(self, request: Request) -> Request | None:
@@ -158,17 +184,43 @@ class Plugin:
 
 def score_schema(prompt: PromptSpec) -> dict[str, Any]:
     """JSON Schema of a structured reply: the score comes first, so that the rationale cannot lead to it."""
-    score: dict[str, Any] = {"type": "number"}
-    if prompt.step is not None:
-        score = {"enum": [float(text) for text in scores_of(prompt.low, prompt.high, prompt.step)]}
-    properties = {"score": score} | ({"rationale": {"type": "string"}} if prompt.rationale else {})
+    scores = prompt.scores or (ScoreSpec("score", prompt.low, prompt.high, prompt.step),)
+    properties: dict[str, Any] = {score.name: _score_type(score) for score in scores}
+    properties |= {"rationale": {"type": "string"}} if prompt.rationale else {}
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _score_type(score: ScoreSpec) -> dict[str, Any]:
+    """JSON Schema of one score."""
+    if score.step is None:
+        return {"type": "number"}
+    return {"enum": [float(text) for text in scores_of(score.low, score.high, score.step)]}
 
 
 def scores_of(low: float, high: float, step: float) -> list[str]:
     """The texts of all scores of a scale, in ascending order."""
     first, last, by = (exact(number) for number in (low, high, step))
     return [f"{float(first + k * by):g}" for k in range(int((last - first) / by) + 1)]
+
+
+def template_of(prompt: PromptSpec) -> tuple[str, str]:
+    """The system and user part of a grader's prompt, before a row fills it in.
+
+    Levels, several scores and the meaning of marks follow the template, unless it has a slot for them.
+    """
+    system, user = (PAPER_SYSTEM, PAPER_USER) if prompt.template is None else split_template(prompt.template)
+    if prompt.scores and prompt.template is None:
+        user = rate_each("the response to the instruction and the input")
+    text = f"{system}\n{user}".lower()
+    more = []
+    if prompt.scores:
+        more += [] if "[scores]" in text else ["[scores]"]
+        more += [demand(prompt.scores, rationale=prompt.rationale)]
+    elif prompt.levels and "[levels]" not in text:
+        more.append("What the scores mean:\n[levels]")
+    if prompt.fence:
+        more.append(FENCE_WORDS)
+    return system, "\n\n".join(part for part in (user, *more) if part)
 
 
 def split_template(text: str) -> tuple[str, str]:
@@ -179,14 +231,24 @@ def split_template(text: str) -> tuple[str, str]:
 
 def slots_of(row: Row, prompt: PromptSpec) -> Mapping[str, str]:
     """The values of a template's slots. An empty input is None, as in the paper's examples (appendix F)."""
-    return {
+    texts = {
         "instruction": row.instruction,
-        "input": row.input or "None",
+        "input": row.input,
         "response": row.response,
         "conversation": row.conversation or _as_turns(row),
+        **row.values,
+    }
+    if prompt.fence:
+        scores = {slot: text for slot, text in texts.items() if slot.startswith(f"{SCORE}:")}
+        texts = fenced(texts) | scores
+    own = {"levels": described_levels(prompt.levels)} if prompt.levels else {}
+    own |= {"scores": described_scores(prompt.scores)} if prompt.scores else {}
+    return {
+        **{slot: text or MISSING for slot, text in texts.items()},
         "dimension": prompt.dimension,
         "min": f"{prompt.low:g}",
         "max": f"{prompt.high:g}",
+        **own,
     }
 
 
@@ -194,8 +256,3 @@ def _as_turns(row: Row) -> str:
     """Three texts as the turns of a conversation."""
     question = "\n\n".join(text for text in (row.instruction, row.input) if text)
     return f"User: {question}\n\nAssistant: {row.response}"
-
-
-def fill(template: str, slots: Mapping[str, str]) -> str:
-    """The template with its slots filled in one pass: the name of a slot inside a row's text stays text."""
-    return _SLOT.sub(lambda match: slots[match[1].lower()], template)

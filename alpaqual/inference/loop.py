@@ -131,7 +131,7 @@ class InferenceLoop(Generic[Item, Result]):
         self._raise_stop()
 
     async def collect(self, items: Sequence[Item], repeat: int = 0) -> list[Outcome[Result]]:
-        """The outcomes of a few items, in their order; `repeat` marks the same requests sent once more.
+        """The outcomes of a few items, in their order; `repeat` is added to that of each request, to send it once more.
 
         Raises what `process` does.
         """
@@ -151,7 +151,9 @@ class InferenceLoop(Generic[Item, Result]):
 
     async def outcome(self, item: Item, repeat: int = 0) -> Outcome[Result]:
         """The outcome of one item, after as many follow-up requests as the task asks for."""
-        first = request = replace(self.task.request(item), repeat=repeat)
+        first = request = self.task.request(item)
+        if repeat:
+            first = request = replace(request, repeat=request.repeat + repeat)
         result: Result | None = None
         for attempt in itertools.count(1):
             try:

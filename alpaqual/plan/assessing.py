@@ -14,21 +14,24 @@ from alpaqual.plan.checking import CheckStage
 from alpaqual.plan.coefficients import counted, kappa, score_at, spearman, step_of
 from alpaqual.plan.compilation import Compilation
 from alpaqual.plan.facts import AssessFacts, StageFacts
-from alpaqual.plan.grading import NOT_ASKED, GradeStage, asked_rows, doubtful
+from alpaqual.plan.grading import NOT_ASKED, GradeStage, asked_rows, doubtful, may_skip
 from alpaqual.plan.loading import LoadStage
 from alpaqual.plan.stage import Facts, Stage
 from alpaqual.plan.tables import grades
 from alpaqual.quote import literal
 from alpaqual.recipe.graders import Grader, Health
 from alpaqual.recipe.scales import common_steps
+from alpaqual.recipe.score_names import ScoreOf
 
+TEMPLATE_TOKENS = r"<\|[A-Za-z_]{2,40}\|>|<｜[^｜<>\n]{2,40}｜>|<(start|end)_of_turn>|\[/?(INST|SYSTEM_PROMPT|TOOL_CALLS|AVAILABLE_TOOLS)\]|<</?SYS>>"
+"""Tokens that chat templates of ChatML, Llama, Gemma, Mistral, Phi, DeepSeek and others put around turns, as a regular expression."""
 MOST_STEPS = 101
 """Most scores on a scale whose confusion table is kept: a larger table is too large to read."""
 
 
 def assesses(grader: Grader) -> bool:
     """Whether a grader is assessed: always with a model, else where the recipe has `health`."""
-    return grader.model is not None or grader.health != Health()
+    return grader.model is not None or isinstance(grader, ScoreOf) or grader.health != Health()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,12 +69,14 @@ def assess_stages(compilation: Compilation) -> Iterator[AssessStage]:
 def assessing_facts(grader_name: str, graders: Mapping[str, Grader], dropping: Sequence[str]) -> list[Facts]:
     """The facts of one grader; `dropping` names the rules that drop rows.
 
-    `length`: one record of `rows` and `spearman`. With `agreement`: `agreement` likewise, `one_scored` (`this_only` and
+    `length`: one record of `rows` and `spearman`. With a model: `template_tokens`, the `rows` that hold a chat template's own tokens. With `agreement`: `agreement` likewise, `one_scored` (`this_only` and
     `other_only`: rows that only one of the two graders scored) and, where both have the same steps, `kappa` (`rows`, `kappa`)
     and `confusion` (`score`, `other`, `rows`). With `cascade`: `spared`, the `rows` that would have gone to the model without it.
     """
     grader = graders[grader_name]
-    facts = [Facts("length", spearman(_lengths(grader_name)))]
+    facts = [] if grader.scores else [Facts("length", spearman(_lengths(grader_name)))]
+    if grader.model is not None:
+        facts.append(Facts("template_tokens", f"SELECT COUNT(*) AS rows FROM rows WHERE {_holds_template_tokens()}"))
     if grader.health.agreement is not None:
         facts += _agreement_facts(grader_name, grader.health.agreement.with_, graders)
     if grader.cascade is not None:
@@ -79,6 +84,11 @@ def assessing_facts(grader_name: str, graders: Mapping[str, Grader], dropping: S
         asked = asked_rows(grader, dropping, cascade=False)
         facts.append(Facts("spared", f"SELECT COUNT(*) AS rows FROM {certain} AND {asked}"))
     return facts
+
+
+def _holds_template_tokens() -> str:
+    """SQL: whether a row's texts hold tokens of a chat template; the shipped rule `chat_template_tokens` finds the same rows."""
+    return f"REGEXP_MATCHES(CONCAT(instruction, ' ', input, ' ', response), {literal(TEMPLATE_TOKENS)})"
 
 
 def _agreement_facts(grader_name: str, other_name: str, graders: Mapping[str, Grader]) -> list[Facts]:
@@ -111,7 +121,7 @@ def _both(grader_name: str, other_name: str, graders: Mapping[str, Grader]) -> s
     """
     sides = []
     for called, own, beside in (("this", grader_name, other_name), ("other", other_name, grader_name)):
-        conditions = [f"COALESCE(reason, '') <> {literal(NOT_ASKED)}"] if graders[own].live else []
+        conditions = [f"COALESCE(reason, '') <> {literal(NOT_ASKED)}"] if may_skip(graders[own]) else []
         cascade = graders[beside].cascade
         if cascade is not None and cascade.first == own:
             conditions.append(f"({doubtful(cascade)})")

@@ -22,8 +22,9 @@ def calibrated(grader_name: str, grader: Grader, statements: Sequence[Statement]
     """
     own = f"raw.n IN (SELECT n FROM {GRADED})" if grader.cascade is not None else "TRUE"
     score = "ROUND(map.start + (raw.score - map.base) * map.slope, 6)"
+    spread = "raw.spread AS spread, " if grader.samples > 1 else ""
     select = (
-        f"SELECT raw.grader AS grader, raw.n AS n, raw.id AS id, CASE WHEN {own} THEN {score} ELSE raw.score END AS score, "
+        f"SELECT raw.grader AS grader, raw.n AS n, raw.id AS id, CASE WHEN {own} THEN {score} ELSE raw.score END AS score, {spread}"
         f"raw.reason AS reason, raw.reply AS reply, CASE WHEN {own} THEN raw.score END AS raw\n"
         f"FROM {RAW_GRADES} AS raw LEFT JOIN {CALIBRATION} AS map ON raw.score >= map.low AND raw.score < map.high ORDER BY raw.n"
     )

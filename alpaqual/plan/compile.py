@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from alpaqual.plan.compilation import Compilation
 from alpaqual.plan.plan import Plan
@@ -25,7 +25,12 @@ def compile_plan(recipe: Recipe, sources: Sequence[SourceFacts], digests: Mappin
     return Plan(recipe, tuple(sources), tuple(compilation.stages), tuple(_notes(recipe)), dict(compilation.digests))
 
 
-def _notes(recipe: Recipe) -> list[str]:
-    if recipe.text.evaluation is None:
-        return []
-    return ["evaluation is skipped: this version of alpaqual does not have that stage yet"]
+def _notes(recipe: Recipe) -> Iterator[str]:
+    if recipe.text.evaluation is not None:
+        yield "evaluation is skipped: this version of alpaqual does not have that stage yet"
+    for grader_name, grader in recipe.text.graders.items():
+        if grader.model is not None and grader.samples > 1 and grader.temperature == 0:
+            yield (
+                f"grader {grader_name}: {grader.samples} samples at temperature 0 are the same reply, paid for {grader.samples} times: "
+                "set 'temperature' above 0"
+            )

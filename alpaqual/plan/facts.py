@@ -132,6 +132,15 @@ class RepeatFacts(msgspec.Struct, frozen=True):
     different: int
 
 
+class SpreadFacts(msgspec.Struct, frozen=True):
+    """How far the samples of a row are apart: over how many rows, on average, at most, and in how many they differ."""
+
+    rows: int
+    mean: float | None
+    largest: float | None
+    differing: int
+
+
 class ReplyFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Requests of one grader: calls, tokens, US dollars, seconds, and the rows without an answer (`again`).
 
@@ -158,6 +167,10 @@ class ReplyFacts(msgspec.Struct, frozen=True, kw_only=True):
     golden: GoldenFacts | None = None
     repeats: RepeatFacts | None = None
     unsent: tuple[str, ...] = ()
+    score_golden: dict[str, GoldenFacts] = {}
+    """By name, of a grader that asks for several scores."""
+    score_repeats: dict[str, RepeatFacts] = {}
+    """The same."""
 
 
 class MapKnot(msgspec.Struct, frozen=True):
@@ -193,10 +206,12 @@ class CalibrationFacts(msgspec.Struct, frozen=True):
 
 
 class GradeFacts(StageFacts, frozen=True, kw_only=True):
-    """Of `grading.<grader>`; `replies` has one entry where a model graded."""
+    """Of `grading.<grader>`; `replies` has one entry where a model graded, `complete` where it gave several scores at once."""
 
     scores: tuple[ScoreRows, ...]
     reasons: tuple[ReasonRows, ...]
+    complete: tuple[Count, ...] = ()
+    spread: tuple[SpreadFacts, ...] = ()
     taken_over: tuple[Count, ...] = ()
     calibration: tuple[CalibrationFacts, ...] = ()
     replies: tuple[ReplyFacts, ...] = ()
@@ -232,14 +247,16 @@ class ConfusionRows(msgspec.Struct, frozen=True):
 
 
 class AssessFacts(StageFacts, frozen=True, kw_only=True):
-    """Of `assessing.<grader>`; each but the first is there where the recipe asks for it."""
+    """Of `assessing.<grader>`; `length` of a grader with scores, `template_tokens` of one with a model, the others where the recipe
+    asks for them."""
 
-    length: tuple[Correlation, ...]
+    length: tuple[Correlation, ...] = ()
     agreement: tuple[Correlation, ...] = ()
     one_scored: tuple[OneScored, ...] = ()
     kappa: tuple[Kappa, ...] = ()
     confusion: tuple[ConfusionRows, ...] = ()
     spared: tuple[Count, ...] = ()
+    template_tokens: tuple[Count, ...] = ()
 
 
 class FateRows(msgspec.Struct, frozen=True):
@@ -319,6 +336,24 @@ class GraderFacts(msgspec.Struct, frozen=True):
 
     grades: GradeFacts
     assessed: AssessFacts | None = None
+    asked: GradeFacts | None = None
+    """Of the grader that asked for this score among several."""
+    part: str = ""
+    """Name of the score there."""
+
+    @property
+    def golden(self) -> GoldenFacts | None:
+        """Its scores of rows whose score is known; None where there are none."""
+        if self.asked is not None and self.asked.replies:
+            return self.asked.replies[0].score_golden.get(self.part)
+        return self.replies.golden if self.replies else None
+
+    @property
+    def repeats(self) -> RepeatFacts | None:
+        """Its scores of rows that were graded twice; None where there are none."""
+        if self.asked is not None and self.asked.replies:
+            return self.asked.replies[0].score_repeats.get(self.part)
+        return self.replies.repeats if self.replies else None
 
     @property
     def replies(self) -> ReplyFacts | None:

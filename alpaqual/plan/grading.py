@@ -21,10 +21,23 @@ from alpaqual.plan.loading import LoadStage
 from alpaqual.plan.needs import grader_needs, takes_truths
 from alpaqual.plan.prompts import prompt_settings
 from alpaqual.plan.stage import Facts, KeptTable, Stage, Statement
-from alpaqual.plan.tables import FAILURES, GRADED, IMPORTED, INCOMPLETE, TURNS_GRADED, grades, turn_grades
-from alpaqual.quote import literal, number
-from alpaqual.recipe.crosscheck_graders import grader_order
+from alpaqual.plan.tables import (
+    FAILURES,
+    GRADED,
+    IMPORTED,
+    INCOMPLETE,
+    TURNS_GRADED,
+    grades,
+    score_columns,
+    scores,
+    turn_grades,
+    turn_scores,
+)
+from alpaqual.prompt_slots import COLUMN, named_slots, slot_key
+from alpaqual.quote import literal, name, number
+from alpaqual.recipe.crosscheck_graders import grader_order, needed
 from alpaqual.recipe.graders import Cascade, Grader, Scale
+from alpaqual.recipe.score_names import ScoreOf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +49,8 @@ class GradeStage(Stage):
     grader: str
     key_type: str = "VARCHAR"
     """SQL type of what the key of a table of scores means."""
+    slots: tuple[tuple[str, str], ...] = ()
+    """What the prompt shows besides the row's texts: the key of each slot, and its SQL over `rows`."""
 
     @property
     def subject(self) -> str:
@@ -44,8 +59,9 @@ class GradeStage(Stage):
 
 def grade_stages(compilation: Compilation) -> Iterator[GradeStage]:
     """A stage for each grader, after those that it starts from."""
-    for grader_name in grader_order(compilation.recipe.graders):
-        grader = compilation.recipe.graders[grader_name]
+    recipe = compilation.recipe
+    for grader_name in grader_order(recipe.graders, recipe.prompts):
+        grader = recipe.graders[grader_name]
         settings, inputs, statements = _compiled(compilation, grader_name, grader)
         if grader.calibrate is not None:
             settings["calibrate"] = [CALIBRATION_VERSION, compilation.digests.get(grader.calibrate.file, "")]
@@ -57,7 +73,20 @@ def grade_stages(compilation: Compilation) -> Iterator[GradeStage]:
             statements=tuple(statements),
             needs=tuple(grader_needs(compilation, grader_name, grader)),
             key_type="VARCHAR" if grader.table is None else compilation.columns.key(grader.key)[1],
+            slots=tuple(_slots(compilation, recipe.prompts.get(grader_name, ""))),
         )
+
+
+def _slots(compilation: Compilation, template: str) -> Iterator[tuple[str, str]]:
+    """The named slots of a prompt, with SQL of what each shows of a row."""
+    for kind, named in named_slots(template):
+        column = f"CAST({compilation.columns.sql(named)} AS VARCHAR)" if kind == COLUMN else score_of_row(named)
+        yield slot_key(kind, named), column
+
+
+def score_of_row(grader_name: str) -> str:
+    """SQL, over `rows`: the score that a grader gave a row."""
+    return f"(SELECT score FROM {grades(grader_name)} AS earlier WHERE earlier.n = rows.n)"
 
 
 _Inputs = list[tuple[type[Stage], str]]
@@ -70,6 +99,9 @@ def _compiled(
     """Settings, inputs and statements of one grader."""
     scale = msgspec.to_builtins(grader.scale)
     columns = compilation.columns
+    if isinstance(grader, ScoreOf):
+        settings = {"score": grader.part, "scale": scale}
+        return settings, [(GradeStage, grader.asked)], score_statements(grader_name, grader)
     if grader.column is not None:
         statements = column_statements(grader_name, grader, columns.sql(grader.column))
         return {"column": grader.column, "scale": scale}, _LOADING, statements
@@ -85,7 +117,7 @@ def _compiled(
         return settings, _LOADING, expression_statements(grader_name, grader, grader.expression)
     return (
         _model_settings(compilation, grader_name, grader),
-        _model_inputs(compilation, grader),
+        _model_inputs(compilation, grader_name, grader),
         model_statements(grader_name, grader),
     )
 
@@ -101,10 +133,9 @@ def _model_settings(compilation: Compilation, grader_name: str, grader: Grader) 
     return settings
 
 
-def _model_inputs(compilation: Compilation, grader: Grader) -> _Inputs:
+def _model_inputs(compilation: Compilation, grader_name: str, grader: Grader) -> _Inputs:
     inputs = list(_LOADING)
-    if grader.cascade is not None:
-        inputs.append((GradeStage, grader.cascade.first))
+    inputs += [(GradeStage, other) for other in needed(grader, compilation.recipe.prompts.get(grader_name, ""))]
     if grader.live and compilation.recipe.dropping:
         inputs.append((CheckStage, ""))
     return inputs
@@ -147,9 +178,12 @@ def bucket(score: str, scale: Scale) -> str:
 
 def grade_facts(grader_name: str, grader: Grader) -> list[Statement]:
     """What is counted of any grader's grades."""
-    asked = f" AND reason <> {literal(NOT_ASKED)}" if grader.live or grader.of else ""
+    asked = f" AND reason <> {literal(NOT_ASKED)}" if may_skip(grader) or grader.of else ""
     scored = f"SELECT {bucket('score', grader.scale_of_thresholds)} AS score FROM {grades(grader_name)} WHERE score IS NOT NULL"
+    spread = "COUNT(*) AS rows, ROUND(AVG(spread), 6) AS mean, ROUND(MAX(spread), 6) AS largest"
+    apart = f"SELECT {spread}, COUNT(CASE WHEN spread > 0 THEN 1 END) AS differing FROM {grades(grader_name)} WHERE spread IS NOT NULL"
     return [
+        *([Facts("spread", apart)] if grader.samples > 1 else []),
         Facts("scores", f"SELECT score, COUNT(*) AS rows FROM ({scored}) AS scored GROUP BY score ORDER BY score"),
         Facts(
             "reasons",
@@ -157,6 +191,11 @@ def grade_facts(grader_name: str, grader: Grader) -> list[Statement]:
             f"WHERE score IS NULL{asked}) AS unscored GROUP BY reason ORDER BY reason",
         ),
     ]
+
+
+def may_skip(grader: Grader) -> bool:
+    """Whether a grader's grades have rows that no model was asked about."""
+    return grader.asking.live if isinstance(grader, ScoreOf) else grader.live
 
 
 _MOST_CHARACTERS = 40
@@ -174,22 +213,61 @@ def _few_reasons(grader: Grader) -> str:
 
 def model_statements(grader_name: str, grader: Grader) -> list[Statement]:
     """Grades that a model gave, from the table `graded`; with a cascade, the first grader's scores of all other rows."""
-    select = f"SELECT grader, n, id, score, reason, reply FROM {GRADED}"
-    called, facts = literal(grader_name), grade_facts(grader_name, grader)
+    own = score_columns(list(grader.scores or ()), spread=grader.samples > 1)
+    select = f"SELECT grader, n, id, {_names(own)}, reason, reply FROM {GRADED}"
+    called = literal(grader_name)
     if grader.cascade is not None:
         certain = f"{grades(grader.cascade.first)} WHERE NOT ({doubtful(grader.cascade)})"
-        select += f"\nUNION ALL\nSELECT {called} AS grader, n, id, score, reason, reply FROM {certain}"
-        facts.append(Facts("taken_over", f"SELECT COUNT(*) AS rows FROM {certain}"))
+        columns = _names(own, missing=("spread",))
+        select += f"\nUNION ALL\nSELECT {called} AS grader, n, id, {columns}, reason, reply FROM {certain}"
     if grader.live:
         missing = f"n NOT IN (SELECT n FROM {GRADED})"
         if grader.cascade is not None:
             missing += f" AND n NOT IN (SELECT n FROM {certain})"
-        none = f"CAST(NULL AS DOUBLE) AS score, {literal(NOT_ASKED)} AS reason, CAST(NULL AS VARCHAR) AS reply"
+        none = f"{_names(own, missing=own)}, {literal(NOT_ASKED)} AS reason, CAST(NULL AS VARCHAR) AS reply"
         select += f"\nUNION ALL\nSELECT {called} AS grader, n, id, {none} FROM rows WHERE {missing}"
-    kept = [KeptTable(grades(grader_name), f"SELECT * FROM ({select}) AS grades ORDER BY n")]
+    made, of_turns = (scores, turn_scores) if grader.scores else (grades, turn_grades)
+    kept: list[Statement] = [KeptTable(made(grader_name), f"SELECT * FROM ({select}) AS grades ORDER BY n")]
     if grader.each is not None:
-        kept.append(KeptTable(turn_grades(grader_name), f"SELECT * FROM {TURNS_GRADED} ORDER BY n, turn"))
-    return [*kept, *facts]
+        kept.append(KeptTable(of_turns(grader_name), f"SELECT * FROM {TURNS_GRADED} ORDER BY n, turn"))
+    kept += _several_facts(grader_name, grader) if grader.scores else grade_facts(grader_name, grader)
+    if grader.cascade is not None:
+        kept.append(Facts("taken_over", f"SELECT COUNT(*) AS rows FROM {certain}"))
+    return kept
+
+
+def _names(columns: Sequence[str], missing: Sequence[str] = ()) -> str:
+    """SQL: columns of numbers by their names; those of `missing` are NULL."""
+    quoted = {column: column if column.isalpha() else name(column) for column in columns}
+    return ", ".join(
+        f"CAST(NULL AS DOUBLE) AS {quoted[column]}" if column in missing else quoted[column] for column in columns
+    )
+
+
+def _several_facts(grader_name: str, grader: Grader) -> list[Statement]:
+    """What is counted of rows with several scores: those with all of them, and the reasons of the others."""
+    asked = f" AND reason <> {literal(NOT_ASKED)}" if grader.live else ""
+    reasons = f"SELECT reason, COUNT(*) AS rows FROM {scores(grader_name)} WHERE reason IS NOT NULL{asked}"
+    return [
+        Facts("scores", "SELECT CAST(NULL AS DOUBLE) AS score, CAST(0 AS BIGINT) AS rows WHERE FALSE"),
+        Facts("reasons", f"{reasons} GROUP BY reason ORDER BY reason"),
+        Facts("complete", f"SELECT COUNT(*) AS rows FROM {scores(grader_name)} WHERE reason IS NULL"),
+    ]
+
+
+def score_statements(grader_name: str, grader: ScoreOf) -> list[Statement]:
+    """Grades of one of several scores, from the table of all."""
+    columns = score_columns([grader.part], spread=grader.samples > 1)
+    plain = score_columns([], spread=grader.samples > 1)
+    values = ", ".join(f"{name(column)} AS {own}" for column, own in zip(columns, plain, strict=True))
+    head = f"SELECT {literal(grader_name)} AS grader, n, id"
+    kept: list[Statement] = [
+        KeptTable(grades(grader_name), f"{head}, {values}, reason, reply FROM {scores(grader.asked)} ORDER BY n")
+    ]
+    if grader.asking.each is not None:
+        turns = f"{head}, turn, {values}, reason, reply FROM {turn_scores(grader.asked)} ORDER BY n, turn"
+        kept.append(KeptTable(turn_grades(grader_name), turns))
+    return [*kept, *grade_facts(grader_name, grader)]
 
 
 def asked_rows(grader: Grader, dropping: Sequence[str], *, cascade: bool = True) -> str:

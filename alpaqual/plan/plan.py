@@ -21,7 +21,7 @@ class Plan:
     sources: tuple[SourceFacts, ...]
     stages: tuple[Stage, ...]
     notes: tuple[str, ...] = field(default=())
-    """Parts of the recipe that this plan does not execute, with the reason."""
+    """What the recipe asks for and this plan does not do, or does to no use."""
     digests: Mapping[str, str] = field(default_factory=dict)
     """sha256 of each other file that is read, by its path in the recipe."""
 

@@ -8,8 +8,11 @@ from typing import Any
 import msgspec
 
 from alpaqual.contracts import Grader as GraderPlugin
+from alpaqual.graders._scores import Level, ScoreSpec
 from alpaqual.graders.model import Example, PromptSpec, scores_of
 from alpaqual.plan.stage import fingerprint
+from alpaqual.prompt_slots import named_slots, slot_key
+from alpaqual.recipe.graders import Example as ExampleText
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.thinking import refuses_temperature, thinking_tokens
 from alpaqual.registry import find
@@ -18,6 +21,8 @@ from alpaqual.values import Row
 
 SCORE_TOKENS = 16
 """Tokens of a reply that is a score: the paper's prompt asks for it on the first line, and the rest is not read."""
+TOKENS_A_SCORE = 24
+"""Further tokens for each of several scores: its key and its number in JSON."""
 RATIONALE_TOKENS = 512
 TURN_GRADES = 1
 """Raised when the same conversation has other turns to grade, or their scores another combination: part of fingerprints."""
@@ -41,20 +46,37 @@ def prompt_spec(grader: Grader, template: str | None) -> PromptSpec:
         template,
         scale.step,
         [
-            Example(Row("", each.instruction, each.input, each.response), each.score, each.rationale)
+            Example(_shown(each, template or ""), each.score or 0.0, each.rationale, each.scores)
             for each in grader.examples
         ],
-        grader.structured,
+        grader.follows_schema,
         grader.keep_rationale,
         scores_of(scale.min, scale.max, scale.step or 1) if expectation else (),
         grader.reply,
         grader.cache,
+        [
+            ScoreSpec(name, part.scale.min, part.scale.max, part.scale.step, _levels(part.levels))
+            for name, part in (grader.scores or {}).items()
+        ],
+        _levels(grader.levels),
+        grader.fence,
     )
+
+
+def _levels(levels: Mapping[str, str] | None) -> list[Level]:
+    return [(float(level), text) for level, text in (levels or {}).items()]
+
+
+def _shown(example: ExampleText, template: str) -> Row:
+    """An example as a row, with what the prompt's slots show for it."""
+    values = {slot_key(kind, name): example.columns.get(name, "") for kind, name in named_slots(template)}
+    return Row("", example.instruction, example.input, example.response, values=values)
 
 
 def reply_tokens(grader: Grader) -> int:
     """Maximum length of a reply, in tokens, thinking included."""
-    answer = RATIONALE_TOKENS if grader.keep_rationale else SCORE_TOKENS
+    score = SCORE_TOKENS + TOKENS_A_SCORE * len(grader.scores or ())
+    answer = RATIONALE_TOKENS if grader.keep_rationale else score
     return grader.max_tokens or answer + thinking_tokens(grader.parameters)
 
 
@@ -79,10 +101,16 @@ def prompt_settings(grader: Grader, template: str | None, model: str) -> dict[st
         "prompt": None if template is None else fingerprint(template),
         "parameters": dict(prompt_spec(grader, template).parameters),
         "scoring": grader.scoring,
-        "structured": grader.structured,
+        "structured": grader.follows_schema,
         "examples": msgspec.to_builtins(grader.examples),
         "version": grader.kind_plugin.VERSION,
     }
+    if grader.scores:
+        kept = {name: {"scale": part.scale, "levels": part.levels} for name, part in grader.scores.items()}
+        settings["scores"] = [[name, msgspec.to_builtins(each)] for name, each in kept.items()]
+    settings |= {"levels": dict(grader.levels)} if grader.levels else {}
+    settings |= {"samples": grader.samples} if grader.samples > 1 else {}
+    settings |= {"fence": True} if grader.fence else {}
     if grader.reply != FIRST_LINE:
         settings["reply"] = grader.reply
     if grader.cache:

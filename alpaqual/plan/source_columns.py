@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from alpaqual.errors import Problem
 from alpaqual.plan.checks import Columns
 from alpaqual.plan.dataset_columns import OWN_ID
+from alpaqual.prompt_slots import COLUMN, names_in
 from alpaqual.quote import name
 from alpaqual.recipe.check_plugins import check_plugins
 from alpaqual.recipe.crosscheck import checks_of
@@ -203,6 +204,8 @@ def named_columns(recipe: Recipe) -> Iterator[tuple[str, Path | str]]:
             yield grader.column, ("graders", grader_name, "column")
         if grader.table is not None:
             yield grader.key, ("graders", grader_name, "key")
+        for column in names_in(recipe.prompts.get(grader_name, ""), COLUMN):
+            yield column, ("graders", grader_name, "prompt")
 
 
 def _parts(recipe: Recipe) -> Iterator[tuple[Rule | Category, Path | str]]:

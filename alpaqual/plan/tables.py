@@ -5,6 +5,7 @@ Code passes these objects around; SQL holds their quoted names (`str(table)`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alpaqual.quote import name as quoted
@@ -72,6 +73,22 @@ def grades(grader: str) -> Table:
 def turn_grades(grader: str) -> Table:
     """grader, n, id, turn, score, reason, reply: one row for each turn that the grader scored by itself."""
     return Table(f"turn_grades.{grader}")
+
+
+def scores(grader: str) -> Table:
+    """grader, n, id, a column `score.<name>` for each of several scores, reason, reply: one row for each row of `rows`."""
+    return Table(f"scores.{grader}")
+
+
+def turn_scores(grader: str) -> Table:
+    """The same of turns, with the column `turn`."""
+    return Table(f"turn_scores.{grader}")
+
+
+def score_columns(parts: Sequence[str], *, spread: bool = False) -> list[str]:
+    """The columns of the scores of a grader: `score`, or `score.<name>` for each of several; with `spread`, its spread behind each."""
+    ends = [f".{part}" for part in parts] or [""]
+    return [f"{column}{end}" for end in ends for column in (("score", "spread") if spread else ("score",))]
 
 
 def fates(dataset: str) -> Table:

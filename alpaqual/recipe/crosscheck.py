@@ -17,6 +17,7 @@ from alpaqual.recipe.model import Bounds, Category, Dataset, Expectation, Like, 
 from alpaqual.recipe.recipe import dataset_order, source_names
 from alpaqual.recipe.scales import on_scale
 from alpaqual.recipe.schema_errors import suggest
+from alpaqual.recipe.score_names import named_graders, several, was_removed
 from alpaqual.recipe.unknown import unknown_plugin
 from alpaqual.recipe.yaml_nodes import Document, Path
 from alpaqual.registry import names
@@ -165,10 +166,10 @@ class _Names:
         categories: Sequence[Category],
         unread: Collection[str],
     ) -> None:
-        self.graders = recipe.graders
+        self.graders = named_graders(recipe.graders)
         self.document = document
         self.listed: dict[str, list[str]] = {
-            "grader": list(recipe.graders),
+            "grader": list(self.graders),
             "dataset": list(recipe.datasets),
             "rule": [rule.id for rule in rules],
             "category": [category.category for category in categories if category.category],
@@ -180,7 +181,7 @@ class _Names:
     def unknown(self, kind: str, name: str) -> str:
         """The message for a name that nothing defines, else nothing."""
         known = self.listed[kind]
-        if name in known or kind in self.any or (kind not in _LISTS and self.document.was_removed((f"{kind}s", name))):
+        if name in known or kind in self.any or (kind not in _LISTS and was_removed(f"{kind}s", name, self.document)):
             return ""
         return _unknown(kind, name, known)
 
@@ -250,7 +251,7 @@ def _dataset(name: str, dataset: Dataset, document: Document, names: _Names) -> 
     place: Path = ("datasets", name)
     for grader, score in dataset.threshold.items():
         spot = (*place, "threshold", grader)
-        if unknown := names.unknown("grader", grader):
+        if unknown := names.unknown("grader", grader) or several(grader, names.graders):
             yield document.problem(spot, unknown, at_key=True)
         elif grader in names.graders and (off := on_scale(score, names.graders[grader].scale_of_thresholds)):
             yield document.problem(spot, f"the threshold {score:g} {off} of the grader '{grader}'")

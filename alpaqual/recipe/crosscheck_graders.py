@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from alpaqual.errors import Problem
+from alpaqual.prompt_slots import SCORE, names_in
 from alpaqual.recipe.crosscheck_models import (
     check_model,
     computes_probabilities,
@@ -14,10 +15,11 @@ from alpaqual.recipe.crosscheck_models import (
     with_expectations,
     with_probabilities,
 )
+from alpaqual.recipe.crosscheck_scores import check_levels, check_samples, check_scores, check_slots, no_grader
 from alpaqual.recipe.dependencies import dependency_order
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.scales import common_steps, on_scale, scale_problem
-from alpaqual.recipe.schema_errors import suggest
+from alpaqual.recipe.score_names import ScoreOf, health_path, named_graders, path_of, several, was_removed
 from alpaqual.recipe.unknown import alternatives
 from alpaqual.recipe.yaml_nodes import Document, Path
 from alpaqual.reply_places import PLACES, reply_problem
@@ -28,6 +30,9 @@ _MODEL_KEYS = (
     "prompt",
     "examples",
     "structured",
+    "scores",
+    "levels",
+    "fence",
     "cascade",
     "budget_usd",
     "price",
@@ -44,20 +49,26 @@ _MAX_CHOICES = 201
 
 def check_graders(graders: Mapping[str, Grader], prompts: Mapping[str, str], document: Document) -> Iterator[Problem]:
     """All problems of a recipe's graders; `prompts` has the text of each template that could be read."""
+    named = named_graders(graders)
     for name, grader in graders.items():
         place: Path = ("graders", name)
         yield from _kind(grader, document, place)
         yield from _origin(grader, document, place)
-        if message := scale_problem(grader.scale):
+        if not grader.scores and (message := scale_problem(grader.scale)):
             yield document.problem((*place, "scale", *(["step"] if message.startswith("step") else [])), message)
         yield from check_model(grader, document, place)
         yield from _abilities(grader, document, place)
         yield from _reply(grader, document, place)
+        yield from check_scores(name, graders, document)
         yield from _examples(grader, document, place)
-        yield from _others(name, graders, document)
+        yield from check_levels(grader.levels, grader.scale, document, place)
+        yield from check_samples(grader, document, place)
         if name in prompts:
             yield from _prompt(grader, prompts[name], document, place)
-    yield from _cycles(graders, document)
+            yield from check_slots(name, named, prompts[name], document)
+    for name in named:
+        yield from _others(name, named, document)
+    yield from _cycles(named, prompts, document)
 
 
 def _kind(grader: Grader, document: Document, place: Path) -> Iterator[Problem]:
@@ -135,22 +146,30 @@ def _reply(grader: Grader, document: Document, place: Path) -> Iterator[Problem]
         yield document.problem((*place, "reply"), "'reply' is for graders that ask a model")
     elif grader.reply not in PLACES and (problem := reply_problem(grader.reply)):
         yield document.problem((*place, "reply"), problem)
-    elif grader.structured and grader.reply != "json":
+    elif (grader.structured or grader.scores) and grader.reply != "json":
         yield document.problem((*place, "reply"), "a structured reply is JSON: leave 'reply' out")
     elif grader.scoring == "expectation" and grader.reply not in PLACES:
         yield document.problem((*place, "reply"), "an expectation is of the first line: leave 'reply' out")
 
 
 def _examples(grader: Grader, document: Document, place: Path) -> Iterator[Problem]:
+    if grader.scores:
+        return
     for index, example in enumerate(grader.examples):
-        if off := on_scale(example.score, grader.scale):
-            yield document.problem((*place, "examples", index, "score"), f"the score {example.score:g} {off}")
+        spot: Path = (*place, "examples", index)
+        if example.score is None:
+            if not document.was_removed((*spot, "score")):
+                yield document.problem(spot, "the key 'score' is missing")
+        elif off := on_scale(example.score, grader.scale):
+            yield document.problem((*spot, "score"), f"the score {example.score:g} {off}")
+        if example.scores:
+            yield document.problem((*spot, "scores"), "the grader gives one score: write 'score'")
 
 
 def _others(name: str, graders: Mapping[str, Grader], document: Document) -> Iterator[Problem]:
     """Problems of the graders that a grader names."""
     grader = graders[name]
-    place: Path = ("graders", name)
+    place = path_of(name, graders)
     named: list[tuple[Path, str]] = [((*place, "of", i), other) for i, other in enumerate(grader.of or ())]
     if grader.cascade is not None:
         named.append(((*place, "cascade", "first"), grader.cascade.first))
@@ -159,16 +178,18 @@ def _others(name: str, graders: Mapping[str, Grader], document: Document) -> Ite
                 (*place, "cascade", "threshold"), f"the threshold {grader.cascade.threshold:g} {off}"
             )
     if grader.health.agreement is not None:
-        named.append(((*place, "health", "agreement", "with"), grader.health.agreement.with_))
-        yield from _kappa(grader, graders.get(grader.health.agreement.with_), document, (*place, "health", "agreement"))
+        named.append(((*health_path(name, "agreement", graders), "with"), grader.health.agreement.with_))
+        yield from _kappa(
+            grader, graders.get(grader.health.agreement.with_), document, health_path(name, "agreement", graders)
+        )
     for spot, other in named:
         if other == name:
             yield document.problem(spot, f"'{name}' is this grader itself")
         elif other not in graders:
-            if not document.was_removed(("graders", other)):
-                known = [each for each in graders if each != name]
-                listed = f"; there are: {', '.join(known)}" if known else "; the recipe has no other grader"
-                yield document.problem(spot, f"nothing defines the grader '{other}'{suggest(other, known) or listed}")
+            if not was_removed("graders", other, document):
+                yield document.problem(spot, no_grader(other, name, graders))
+        elif problem := several(other, graders):
+            yield document.problem(spot, problem)
         elif "health" not in spot and not _same_scale(grader, graders[other]):
             yield document.problem(spot, f"'{other}' has another scale than '{name}'")
 
@@ -203,21 +224,27 @@ def _prompt(grader: Grader, template: str, document: Document, place: Path) -> I
         )
 
 
-def _cycles(graders: Mapping[str, Grader], document: Document) -> Iterator[Problem]:
+def _cycles(graders: Mapping[str, Grader], prompts: Mapping[str, str], document: Document) -> Iterator[Problem]:
     try:
-        grader_order(graders)
+        grader_order(graders, prompts)
     except ValueError as error:
-        yield document.problem(("graders", str(error)), f"grader '{error}' depends on itself", at_key=True)
+        yield document.problem(path_of(str(error), graders), f"grader '{error}' depends on itself", at_key=True)
 
 
-def grader_order(graders: Mapping[str, Grader]) -> list[str]:
+def grader_order(graders: Mapping[str, Grader], prompts: Mapping[str, str]) -> list[str]:
     """Return the names of the graders, those that others depend on first; otherwise in recipe order.
 
-    Raises ValueError with the first name of a cycle.
+    `prompts` has the text of each prompt file. Raises ValueError with the first name of a cycle.
     """
-    return dependency_order({name: needed(grader) for name, grader in graders.items()})
+    return dependency_order({name: needed(grader, prompts.get(name, "")) for name, grader in graders.items()})
 
 
-def needed(grader: Grader) -> list[str]:
-    """The graders whose scores a grader starts from."""
-    return [*(grader.of or ()), *([grader.cascade.first] if grader.cascade else ())]
+def needed(grader: Grader, template: str = "") -> list[str]:
+    """The graders whose scores a grader starts from, those that its prompt `template` shows included."""
+    if isinstance(grader, ScoreOf):
+        return [grader.asked]
+    return [
+        *(grader.of or ()),
+        *([grader.cascade.first] if grader.cascade else ()),
+        *names_in(template, SCORE),
+    ]

@@ -37,7 +37,16 @@ class Example(StrictStruct, frozen=True, kw_only=True):
     instruction: Annotated[Text, Meta(description="Its instruction.")]
     input: Annotated[str, Meta(description="Its input.")] = ""
     response: Annotated[str, Meta(description="Its response.")]
-    score: Annotated[float, Meta(description="Its right score.")]
+    score: Annotated[
+        float | None, Meta(description="Its right score; a grader with `scores` has `scores` in its place.")
+    ] = None
+    scores: Annotated[dict[Name, float], Meta(description="Its right score under each of several scores.")] = field(
+        default_factory=dict
+    )
+    columns: Annotated[
+        dict[Text, str],
+        Meta(description="What the slots `[column:…]` and `[score:…]` of the prompt show for it, by column or grader."),
+    ] = field(default_factory=dict)
     rationale: Annotated[
         str, Meta(description="The reason for the score; shown where the grader keeps rationales.")
     ] = ""
@@ -122,6 +131,24 @@ class Calibrate(StrictStruct, frozen=True, kw_only=True):
     ]
 
 
+Levels = Annotated[
+    dict[Text, Text], Meta(description="Score of the scale -> what it means, as the model reads it.", min_length=1)
+]
+
+
+class ScorePart(StrictStruct, frozen=True, kw_only=True):
+    """One of several scores that a grader asks for at once; its name is its dimension."""
+
+    scale: Annotated[Scale, Meta(description="The possible scores; left out, 0 to 5.")] = field(default_factory=Scale)
+    levels: Annotated[Levels | None, Meta(description="What scores of the scale mean.")] = None
+    health: Annotated[
+        Health,
+        Meta(
+            description="Checks of this score, in place of the grader's own; `golden` and `repeats` are the grader's."
+        ),
+    ] = field(default_factory=Health)
+
+
 class Cascade(StrictStruct, frozen=True, kw_only=True):
     """A cheaper grader goes first; this one grades only rows whose first score is near the threshold."""
 
@@ -180,6 +207,28 @@ class Grader(ModelSettings, frozen=True, kw_only=True):
     scale: Annotated[
         Scale, Meta(description="The possible scores; left out, those of the kind: 0 to 5, or 0 to 10 for ifd.")
     ] = field(default_factory=_DefaultScale)
+    levels: Annotated[
+        Levels | None,
+        Meta(description="What scores of the scale mean, described to the model: `{5: every claim is right}`."),
+    ] = None
+    scores: Annotated[
+        Annotated[dict[Name, ScorePart], Meta(min_length=1)] | None,
+        Meta(
+            description="Several scores from one reply in JSON, in place of `scale`: name -> `scale`, `levels`. Each is a grader "
+            "`<grader>.<name>` wherever a recipe names a grader."
+        ),
+    ] = None
+    samples: Annotated[
+        Annotated[int, Meta(ge=1, le=20)],
+        Meta(
+            description="Number of requests about a row; its score is their mean, its spread the largest less the lowest. Needs a "
+            "temperature above 0 to differ."
+        ),
+    ] = 1
+    fence: Annotated[
+        bool,
+        Meta(description="Put the texts of a row between marks that do not occur in them, and say so to the model."),
+    ] = False
     prompt: Annotated[
         Text | None,
         Meta(description="A prompt template in place of the paper's (Figure 4), relative to the recipe."),
@@ -188,8 +237,12 @@ class Grader(ModelSettings, frozen=True, kw_only=True):
         default_factory=list
     )
     structured: Annotated[
-        bool, Meta(description="Request JSON that holds the score; not every server supports it.")
-    ] = False
+        bool | None,
+        Meta(
+            description="Request JSON that holds the score by a JSON Schema; not every server supports it. Left out: with `scores`, "
+            "where the provider can."
+        ),
+    ] = None
     scoring: Annotated[
         Literal["generation", "expectation"],
         Meta(description="A local model writes its score, or gives the expectation over all scores of the scale."),
@@ -237,11 +290,27 @@ class Grader(ModelSettings, frozen=True, kw_only=True):
                 # A kind that is not installed is a problem that `crosscheck_graders` reports.
                 low, high = self.kind_plugin.SCALE
                 force_setattr(self, "scale", Scale(min=low, max=high))
+        if self.scores:
+            # What all scores have in common, for messages and reports: each is on a scale of its own.
+            scales = [part.scale for part in self.scores.values()]
+            low, high = min(scale.min for scale in scales), max(scale.max for scale in scales)
+            step = scales[0].step if all(scale == scales[0] for scale in scales) else None
+            force_setattr(self, "scale", Scale(min=low, max=high, step=step))
+            force_setattr(self, "dimension", ", ".join(self.scores))
 
     @property
     def of_turns(self) -> str | None:
         """How the scores of turns are combined; None where a row has one request."""
         return None if self.each is None else self.combine or "min"
+
+    @property
+    def follows_schema(self) -> bool:
+        """Whether a JSON Schema is sent with each request."""
+        if self.structured is not None:
+            return self.structured
+        if self.scores is None or self.model is None:
+            return False
+        return bool(self.plugin.STRUCTURED or self.plugin.RECORDED)
 
     @property
     def kind_plugin(self) -> Any:
@@ -258,7 +327,8 @@ class Grader(ModelSettings, frozen=True, kw_only=True):
     def scale_of_thresholds(self) -> Scale:
         """The scale without steps where scores are not multiples of it: an expectation, combined or calibrated scores."""
         step = self.scale.step
-        if self.scoring == "expectation" or self.of_turns == "mean" or self.calibrate is not None:
+        between = self.scoring == "expectation" or self.of_turns == "mean"
+        if between or self.samples > 1 or self.calibrate is not None:
             step = None
         elif step is not None and self.of is not None and self.combine != "min":
             step /= len(self.of)

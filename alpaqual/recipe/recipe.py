@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from alpaqual.recipe.dependencies import dependency_order
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.measures import LIMITS, QuotaLimit
 from alpaqual.recipe.model import Category, Dataset, RecipeText, Rule, Source
+from alpaqual.recipe.score_names import named_graders
 from alpaqual.recipe.yaml_nodes import Document
 from alpaqual.recipe.yaml_nodes import Path as Place
 
@@ -44,9 +46,10 @@ class Recipe:
         """Each source with its name; an unnamed source gets `source1`, `source2`, …"""
         return list(zip(source_names(self.text.sources), self.text.sources, strict=True))
 
-    @property
+    @cached_property
     def graders(self) -> Mapping[str, Grader]:
-        return self.text.graders
+        """Every grader by its name; a score of a grader that asks for several is a grader `grader.score`."""
+        return named_graders(self.text.graders)
 
     @property
     def datasets(self) -> Mapping[str, Dataset]:

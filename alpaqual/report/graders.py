@@ -13,6 +13,8 @@ Graders = Mapping[str, GraderResult]
 
 READINGS = {
     "most_frequent": "the share of rows with the most frequent score: the higher it is, the less the scores rank the rows",
+    "steps": "the share of scores on coarser steps than those of the scale",
+    "template_tokens": "rows that hold a chat template's own tokens",
     "length": "+1: longer responses always score higher; 0: score and length are unrelated",
     "repeats": "the share of rows whose score differs when they are graded a second time",
     "golden": "the share of rows with a known score whose score is wrong or missing",
@@ -107,6 +109,17 @@ def money_sentences(name: str, grader: GraderResult) -> list[str]:
 def cost_of(grader: GraderResult, usd: float) -> str:
     """Return an amount of a grader, or that it is unknown."""
     return dollars(usd) if grader.priced or usd else "unknown"
+
+
+def samples_sentence(name: str, grader: GraderResult) -> str:
+    """Return how far the samples of a row are apart, as a sentence; empty where a row is asked about once."""
+    found = grader.samples
+    if found is None:
+        return ""
+    sentence = f"The grader {name} asked {found.samples} times about each row: the samples differ in {found.differing:,} of {found.rows:,} scored rows"
+    if found.mean_spread is not None and found.largest_spread is not None:
+        sentence += f"; a row's largest score is {found.mean_spread:.2f} above its lowest on average, {found.largest_spread:g} at most"
+    return f"{sentence}."
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from alpaqual.report.graders import (
     cost_of,
     money_sentences,
     readings,
+    samples_sentence,
     scores_from,
     title,
     unscored_reasons,
@@ -63,7 +64,10 @@ def graders_section(results: Results, charts: Charts) -> Html:
     graders = results.graders
     rows = [_row(name, grader) for name, grader in graders.items()]
     costs = [_costs(name, graders[name]) for name in with_requests(graders)]
-    saved = (tag("p", text) for name, grader in graders.items() if (text := cascade_sentence(name, grader)))
+    sentences = [
+        write(name, grader) for name, grader in graders.items() for write in (cascade_sentence, samples_sentence)
+    ]
+    saved = (tag("p", text) for text in sentences if text)
     maps = [each for name, grader in graders.items() if (each := confusion(name, grader)) is not None]
     return join(
         [

@@ -14,6 +14,7 @@ from alpaqual.report.graders import (
     cost_of,
     money_sentences,
     readings,
+    samples_sentence,
     scores_from,
     tally,
     title,
@@ -105,7 +106,8 @@ def _costs(grader: GraderResult) -> list[str]:
 def health(graders: Graders) -> str:
     """Return the checks that warn or fail, all checks folded, and what cascades saved."""
     every = checks(graders)
-    parts = [f"{plain_markdown(text)}\n" for name, each in graders.items() if (text := cascade_sentence(name, each))]
+    sentences = [write(name, each) for name, each in graders.items() for write in (cascade_sentence, samples_sentence)]
+    parts = [f"{plain_markdown(text)}\n" for text in sentences if text]
     if every:
         wrong = [each for each in every if each[1].state is not State.PASS]
         parts += [_check_table(wrong)] if wrong else []

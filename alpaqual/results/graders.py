@@ -145,6 +145,19 @@ class CascadeResult(Record, frozen=True, kw_only=True):
     saved_usd: Amount | None
 
 
+class SamplesResult(Record, frozen=True, kw_only=True):
+    """How far the samples of a row are apart, where each row is asked about more than once.
+
+    A row's spread is its largest less its lowest score; `rows` have a score, and in `differing` of them the samples differ.
+    """
+
+    samples: Count
+    rows: Count
+    differing: Count
+    mean_spread: Number | None
+    largest_spread: Number | None
+
+
 class GraderResult(Record, frozen=True, kw_only=True):
     """The scores of a grader, and what they cost.
 
@@ -181,3 +194,4 @@ class GraderResult(Record, frozen=True, kw_only=True):
     golden: GoldenResult | None = None
     calibration: CalibrationResult | None = None
     cascade: CascadeResult | None = None
+    samples: SamplesResult | None = None

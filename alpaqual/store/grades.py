@@ -6,7 +6,8 @@ Every check runs over every row. The checks have pandera's names, and tests comp
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from alpaqual.contracts import Engine
@@ -16,42 +17,80 @@ from alpaqual.quote import literal, name
 from alpaqual.values import Grade
 
 _KEY = {"grader": "VARCHAR", "n": "BIGINT", "id": "VARCHAR"}
-_GRADE = {"score": "DOUBLE", "reason": "VARCHAR", "reply": "VARCHAR"}
-_COLUMNS = {**_KEY, **_GRADE}
-_TURN_COLUMNS = {**_KEY, "turn": "BIGINT", **_GRADE}
+_TEXTS = {"reason": "VARCHAR", "reply": "VARCHAR"}
 _IMPORTED = {
     "key: field_uniqueness": "COUNT(*) OVER (PARTITION BY key) > 1",
     "key: not_nullable": "key IS NULL",
 }
 
 
+@dataclass(frozen=True)
+class ScoreColumn:
+    """A column of scores from `low` to `high`; with `spread`, another column has how far the samples of a row are apart."""
+
+    column: str
+    low: float
+    high: float
+    spread: str = ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Its columns in a table of grades."""
+        return (self.column, self.spread) if self.spread else (self.column,)
+
+    @property
+    def checks(self) -> dict[str, str]:
+        """The SQL condition of an invalid score, by the label of its check."""
+        score = self.column if self.column.isalpha() else name(self.column)
+        return {
+            f"grades: a {self.column} or a reason": f"({score} IS NULL) = (reason IS NULL)",
+            f"{self.column}: in_range({self.low}, {self.high})": f"NOT {score} BETWEEN {literal(self.low)} AND {literal(self.high)}",
+            f"{self.column}: is a number": f"ISNAN({score})",
+        }
+
+
 def grade_checks(low: float, high: float, key: str = "n") -> dict[str, str]:
     """The SQL condition of an invalid grade, by the label of its check; `key` lists the columns that no two grades share."""
+    return _checks([ScoreColumn("score", low, high)], key)
+
+
+def _checks(scores: Sequence[ScoreColumn], key: str) -> dict[str, str]:
     return {
         "grader: not_nullable": "grader IS NULL",
-        "grades: a score or a reason": "(score IS NULL) = (reason IS NULL)",
         "id: not_nullable": "id IS NULL",
         "id: str_length(16, None)": "LENGTH(id) < 16",
         f"{key}: field_uniqueness": f"COUNT(*) OVER (PARTITION BY {key}) > 1",
         "n: not_nullable": "n IS NULL",
-        f"score: in_range({low}, {high})": f"NOT score BETWEEN {literal(low)} AND {literal(high)}",
-        "score: is a number": "ISNAN(score)",
+        **{label: condition for score in scores for label, condition in score.checks.items()},
     }
 
 
 class GradeParts:
     """Grades of one grader on their way into a folder of Parquet files, each validated before it is written.
 
-    A grade is (row number, row id, Grade), with `turns` of a turn of the row. Those that are not written yet are in memory.
-    Raises MachineError where the environment switches validation off.
+    A grade is (row number, row id, Grade), with `turns` of a turn of the row; `scores` are its columns where it is not one score
+    from `low` to `high`. Those that are not written yet are in memory. Raises MachineError where the environment switches
+    validation off.
     """
 
-    def __init__(self, grader: str, folder: Path, low: float, high: float, *, turns: bool = False) -> None:
+    def __init__(
+        self,
+        grader: str,
+        folder: Path,
+        low: float,
+        high: float,
+        *,
+        turns: bool = False,
+        scores: Sequence[ScoreColumn] = (),
+    ) -> None:
         require_validation()
         self.grader = grader
         self.folder = folder
         self.turns = turns
-        self.checks = grade_checks(low, high, "n, turn" if turns else "n")
+        self.scores = scores or [ScoreColumn("score", low, high)]
+        self.checks = _checks(self.scores, "n, turn" if turns else "n")
+        numbers = dict.fromkeys((column for score in self.scores for column in score.columns), "DOUBLE")
+        self.kinds = {**_KEY, **({"turn": "BIGINT"} if turns else {}), **numbers, **_TEXTS}
         self.grades: list[tuple[str | int | float | None, ...]] = []
         self.files = 0
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +101,15 @@ class GradeParts:
     def add(self, n: int, row_id: str, grade: Grade, turn: int = 0) -> None:
         """Take one grade."""
         placed = (n, row_id, turn) if self.turns else (n, row_id)
-        self.grades.append((self.grader, *placed, grade.score, grade.reason, grade.reply))
+        self.grades.append((self.grader, *placed, *self._numbers(grade), grade.reason, grade.reply))
+
+    def _numbers(self, grade: Grade) -> Iterator[float | None]:
+        values = grade.values or (None,) * len(self.scores)
+        spreads = grade.spreads or (None,) * len(self.scores)
+        for score, value, spread in zip(self.scores, values, spreads, strict=True):
+            yield value
+            if score.spread:
+                yield spread
 
     def write(self) -> None:
         """Validate the grades added since the last file, and write them; the first file is written even when it is empty.
@@ -71,8 +118,7 @@ class GradeParts:
         """
         if not self.grades and self.files:
             return
-        kinds = _TURN_COLUMNS if self.turns else _COLUMNS
-        columns = ", ".join(f"CAST(NULL AS {kind}) AS {column}" for column, kind in kinds.items())
+        columns = ", ".join(f"CAST(NULL AS {kind}) AS {name(column)}" for column, kind in self.kinds.items())
         engine = open_engine(threads=1)
         try:
             engine.create("given", f"SELECT {columns} WHERE FALSE", "grades")

@@ -18,9 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .prompts import joined, score_of
+from .prompts import joined, named_score, score_of
 
-__all__ = ["Server", "joined", "score_of"]
+__all__ = ["Server", "joined", "named_score", "score_of"]
 
 
 class Server:

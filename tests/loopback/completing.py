@@ -85,7 +85,7 @@ class Completer:
         if is_status(kind):
             return self.refuse(kind, provider)
         self.tallies.answered(prompt)
-        return self.reply(kind, provider, body, prompt)
+        return self.reply(kind, provider, body, prompt, times)
 
     def refusal(self, body: Any) -> str:
         """The words that refuse a field of a body; "" where it has none that is refused."""
@@ -97,7 +97,7 @@ class Completer:
         body = answer.get("body", {})
         return Answer(answer["status"], body.encode() if isinstance(body, str) else msgspec.json.encode(body), headers)
 
-    def reply(self, kind: str, provider: str, body: dict[str, Any], prompt: str) -> Answer:
+    def reply(self, kind: str, provider: str, body: dict[str, Any], prompt: str, times: int = 0) -> Answer:
         """A 200, which `kind` may have spoilt."""
         if kind == "html":
             return Answer(200, PAGE, "content-type: text/html\r\n")
@@ -105,12 +105,12 @@ class Completer:
             return Answer(200, b"")
         if kind == "null":
             return Answer(200, b"null")
-        return Answer(200, msgspec.json.encode(self.message(kind, provider, body, prompt)), kind=kind)
+        return Answer(200, msgspec.json.encode(self.message(kind, provider, body, prompt, times)), kind=kind)
 
-    def message(self, kind: str, provider: str, body: dict[str, Any], prompt: str) -> Any:
+    def message(self, kind: str, provider: str, body: dict[str, Any], prompt: str, times: int = 0) -> Any:
         """The reply as an object."""
         settings = self.settings
-        text = "" if kind == "empty" else text_of(kind, body, score_of(prompt), settings)
+        text = "" if kind == "empty" else text_of(kind, body, score_of(prompt), settings, times)
         read = len(prompt) // 4 + 1 if settings.input_tokens is None else settings.input_tokens
         written = self.written(text, prompt)
         self.tallies.billed(read, written)

@@ -25,6 +25,11 @@ def score_of(prompt: str) -> float:
     return zlib.crc32(prompt.encode("utf-8", "replace")) % 11 / 2
 
 
+def named_score(name: str, score: float) -> float:
+    """0 to 5 by 0.5 for one of several scores, from its name and the score of the prompt."""
+    return zlib.crc32(f"{name} {score:g}".encode()) % 11 / 2
+
+
 def drawn(seed: int, times: int, prompt: str) -> float:
     """A number from 0 to below 1 that depends on these three alone."""
     return zlib.crc32(f"{seed}|{times}|{prompt}".encode("utf-8", "replace")) / 2**32

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from .prompts import named_score
 from .settings import Settings
 
 OPENAI = "openai"
@@ -80,16 +81,24 @@ def is_status(kind: str) -> bool:
     return kind == "overloaded" or kind in _STATUS
 
 
-def text_of(kind: str, body: dict[str, Any], score: float, settings: Settings) -> str:
-    """What the model says."""
+def text_of(kind: str, body: dict[str, Any], score: float, settings: Settings, times: int = 0) -> str:
+    """What the model says to a prompt that it was asked `times` times before."""
     if kind == "prose":
         return PROSE
     if kind == "refusal":
         return REFUSAL
     schema = _schema(body)
     if schema is not None:
-        return json.dumps({name: score if name == "score" else "Because." for name in schema.get("properties", {})})
-    return settings.reply.replace("{score}", f"{score:g}")
+        properties = schema.get("properties", {})
+        return json.dumps({name: _value(name, kind, score) for name, kind in properties.items()})
+    return settings.reply.replace("{score}", f"{score:g}").replace("{times}", str(times))
+
+
+def _value(name: str, kind: dict[str, Any], score: float) -> Any:
+    """A value of a structured reply: the score, or one that also depends on the name where a reply has several."""
+    if kind.get("type") == "string":
+        return "Because."
+    return score if name == "score" else named_score(name, score)
 
 
 def message(provider: str, text: str, tokens: tuple[int, int], body: dict[str, Any], settings: Settings) -> Any:

@@ -69,7 +69,8 @@ class Settings:
     words: str = ""
     """What errors say, in place of the usual."""
     reply: str = "{score}\nBecause that is what this row deserves."
-    """{score} is 0 to 5 by 0.5, from a hash of the prompt. Where a schema is asked for, the reply is JSON."""
+    """{score} is 0 to 5 by 0.5, from a hash of the prompt; {times} is how often the prompt was asked before. Where a schema is asked
+    for, the reply is JSON."""
     input_tokens: int | None = None
     """None counts four characters a token."""
     output_tokens: int | list[int] | None = None
