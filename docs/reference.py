@@ -68,6 +68,7 @@ def recipe_page() -> str:
         "Category",
         "Grader",
         "Scale",
+        "ScorePart",
         "Price",
         "Example",
         "Cascade",

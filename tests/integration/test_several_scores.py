@@ -229,7 +229,7 @@ def test_a_column_that_no_source_has_is_an_error_of_the_plan(project: Project, s
     project.write("p.txt", "[instruction] [input] [response] [column:reference]")
     project.jsonl("golden.jsonl", [{"instruction": "i", "response": "r", "score": 1}])
     ask(project, server, {"second": f"{HALVES}, prompt: p.txt, health: {{golden: {{file: golden.jsonl}}}}"})
-    with pytest.raises(RecipeError, match="golden.jsonl has no column 'reference'"):
+    with pytest.raises(RecipeError, match=r"golden\.jsonl has no column 'reference'"):
         project.run()
 
 

@@ -294,3 +294,55 @@ def test_what_a_cascade_saved(calls: int, paid: float, facts: dict[str, Any], sa
 
 def test_without_a_cascade_nothing_is_saved() -> None:
     assert cascade_result(OTHER, 100, 50, 0.5, graded({})) is None
+
+
+def spread_out(rows: Mapping[float, int], scale: Scale = STEPS, **more: Any) -> list[HealthCheck]:
+    """The check of steps, where there is one, of a grader with these rows by score."""
+    graders = {"g": Grader(**{"model": "openai/m", "scale": scale, **more})}
+    found = [ScoreCount(score=score, rows=count) for score, count in sorted(rows.items())]
+    return [each for each in health_checks("g", graders, found, graded({})) if each.check == "steps"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "apart"),
+    [
+        ({0: 10, 1: 10, 2: 10, 3: 10, 4: 10, 5: 10}, 1),
+        ({0: 30, 5: 30}, 5),
+        ({2: 30, 4: 30, 5: 40}, 1),
+        ({0: 49, 4: 50, 4.5: 1}, 4),
+        ({1.5: 20, 3: 20, 4.5: 20}, 1.5),
+    ],
+)
+def test_scores_on_coarser_steps_than_the_scale_warn(rows: Mapping[float, int], apart: float) -> None:
+    (found,) = spread_out(rows)
+    assert (found.state, found.warn, found.fail) == ("warn", "from 98%", None)
+    assert f"are {apart:g} apart, and the scale has steps of 0.5" in found.text
+    on = sum(count for score, count in rows.items() if score % apart == 0)
+    assert found.value == round(on / sum(rows.values()), 6)
+
+
+@pytest.mark.parametrize(
+    ("rows", "more"),
+    [
+        ({0: 48, 4: 50, 4.5: 3}, {}),
+        ({4: 60}, {}),
+        ({0: 20, 5: 29}, {}),
+        ({0: 30, 5: 30}, {"scale": Scale(min=0, max=5)}),
+        ({0: 30, 1: 30, 2: 30}, {"scale": Scale(min=0, max=5, step=1)}),
+        ({1: 30, 2: 30}, {"samples": 3}),
+        ({0.3: 30, 1.3: 30}, {}),
+    ],
+)
+def test_scores_that_use_the_steps_of_the_scale_do_not_warn(rows: Mapping[float, int], more: Mapping[str, Any]) -> None:
+    assert spread_out(rows, **more) == []
+
+
+def test_rows_with_a_chat_templates_tokens_warn_and_others_are_not_mentioned() -> None:
+    (found,) = [
+        each
+        for each in health_checks("g", {"g": Grader(model="openai/m")}, [], graded({"template_tokens": [{"rows": 3}]}))
+        if each.check == "template_tokens"
+    ]
+    assert (found.state, found.value) == ("warn", 3)
+    none = health_checks("g", {"g": Grader(model="openai/m")}, [], graded({"template_tokens": [{"rows": 0}]}))
+    assert "template_tokens" not in [each.check for each in none]

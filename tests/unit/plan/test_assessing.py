@@ -44,14 +44,16 @@ def facts(
 ) -> dict[str, list[dict[str, Any]]]:
     """The facts of `g` over rows of (its score, the other's score, length of the response)."""
     with duckdb.connect() as connection:
-        connection.execute("CREATE TABLE rows (n BIGINT, response VARCHAR)")
+        connection.execute("CREATE TABLE rows (n BIGINT, response VARCHAR, instruction VARCHAR, input VARCHAR)")
         connection.execute("CREATE TABLE incomplete (n BIGINT)")
         connection.execute("CREATE TABLE failures (n BIGINT, rule VARCHAR)")
         for table in ("grades.g", "grades.other"):
             connection.execute(f'CREATE TABLE "{table}" (n BIGINT, score DOUBLE, reason VARCHAR)')
         for n, (mine, other, length) in enumerate(rows):
             reason = reasons[n] if reasons else None
-            connection.execute("INSERT INTO rows VALUES (?, ?)", [n, None if length is None else "é" * length])
+            connection.execute(
+                "INSERT INTO rows VALUES (?, ?, NULL, NULL)", [n, None if length is None else "é" * length]
+            )
             connection.execute('INSERT INTO "grades.g" VALUES (?, ?, ?)', [n, mine, reason])
             connection.execute('INSERT INTO "grades.other" VALUES (?, ?, NULL)', [n, other])
         for n in dropped:

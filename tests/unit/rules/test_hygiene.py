@@ -28,6 +28,22 @@ NUMBERED = "Do both:\n1. Write a title for the text.\n2. Explain what the text i
 
 # For each rule: rows that fail it, and near misses that pass it. A row is (instruction, input, response).
 CASES: dict[str, tuple[list[Row], list[Row]]] = {
+    "chat_template_tokens": (
+        [
+            ("Name a bird.", "", "A wren.<|im_end|>\n<|im_start|>user\nName another."),
+            ("Name a fish.", "<|eot_id|>", "A carp."),
+            ("[INST] Name a frog. [/INST]", "", "A tree frog."),
+            ("Name a toad.", "", "<start_of_turn>model\nA natterjack."),
+            ("Name a newt.", "", "<<SYS>>Be brief.<</SYS>>"),
+            ("Name a slug.", "", "<｜Assistant｜>A leopard slug."),
+            ("Name a snail.", None, "<|endoftext|>"),
+        ],
+        [
+            ("Write a list.", "", "List[INT] and [INSTALL]"),
+            ("Compare a and b.", "a <| b", "a < b || b |> a"),
+            ("Mark this up.", "", "<start> <b>x</b> <|>"),
+        ],
+    ),
     "empty_response": (
         [
             ("Name a tree.", "", ""),
@@ -278,7 +294,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> alpaqual.Run:
 
 
 def test_files() -> None:
-    assert {file: len(rules) for file, rules in FILES.items()} == {"hygiene": 18, "lengths": 5}
+    assert {file: len(rules) for file, rules in FILES.items()} == {"chat_templates": 1, "hygiene": 18, "lengths": 5}
 
 
 def test_every_rule_has_examples() -> None:
@@ -332,3 +348,9 @@ def test_counts_on_real_rows(tmp_path: Path, file: str, expected: dict[str, int]
     found = counts(run)
     assert set(found) == set(RULES)
     assert {rule: rows for rule, rows in found.items() if rows} == expected
+
+
+def test_the_report_warns_of_the_rows_that_the_rule_finds() -> None:
+    from alpaqual.plan.assessing import TEMPLATE_TOKENS
+
+    assert f"'{TEMPLATE_TOKENS}'" in str(RULES["chat_template_tokens"].where)
