@@ -32,9 +32,10 @@ def with_requests(graders: Graders) -> list[str]:
 
 
 def scores_from(grader: GraderResult) -> str:
-    """Return where scores come from, with the models that answered under another name."""
+    """Return where scores come from, with the models that answered under another name and the file that calibrates."""
     others = [model for model in grader.models if model != grader.source]
-    return f"{grader.source} (answered by {', '.join(others)})" if others else grader.source
+    source = f"{grader.source} (answered by {', '.join(others)})" if others else grader.source
+    return source if grader.calibration is None else f"{source}, calibrated by {grader.calibration.file}"
 
 
 def unscored_reasons(grader: GraderResult) -> tuple[list[tuple[str, int]], int]:

@@ -26,7 +26,11 @@ def known_scores_section(results: Results, charts: Charts) -> Html:
     """Return each grader's agreement with people, its bias at each level, and the map of one that is calibrated."""
     parts = []
     for name, grader in results.graders.items():
-        parts += [_golden(name, grader.golden, charts)] if grader.golden is not None else []
+        parts += (
+            [_golden(name, grader.golden, charts, calibrated=grader.calibration is not None)]
+            if grader.golden is not None
+            else []
+        )
         parts += [_calibration(name, grader, grader.calibration, charts)] if grader.calibration is not None else []
     return join(parts)
 
@@ -50,7 +54,7 @@ def _calibration(name: str, grader: GraderResult, found: CalibrationResult, char
     return join([tag("h3", named(name), " calibrated"), *(tag("p", each) for each in sentences), figure])
 
 
-def _golden(name: str, golden: GoldenResult, charts: Charts) -> Html:
+def _golden(name: str, golden: GoldenResult, charts: Charts, *, calibrated: bool) -> Html:
     found = golden_confusion(name, golden)
     body = [
         [number(level), count(rows), count(scored), "–" if mean is None else f"{mean:.2f}", signed(bias)]
@@ -59,4 +63,6 @@ def _golden(name: str, golden: GoldenResult, charts: Charts) -> Html:
     levels = table(LEVEL_HEADS, body, words=(), label=f"Scores of {name} at each level of people's")
     figure = confusion_figure(found, charts) if found is not None else ""
     heading = tag("h3", named(name), " against people")
-    return join([heading, tag("p", golden_sentence(name, golden)), levels, note(LEVELS_MEANING), figure])
+    return join(
+        [heading, tag("p", golden_sentence(name, golden, calibrated=calibrated)), levels, note(LEVELS_MEANING), figure]
+    )

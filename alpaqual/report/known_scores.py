@@ -11,11 +11,11 @@ LEVEL_HEADS = ("people's score", "rows", "scored", "mean score", "bias")
 LEVELS_MEANING = "Bias: the grader's score less people's, on average over the scored rows."
 
 
-def golden_sentence(name: str, golden: GoldenResult) -> str:
-    """Return how the scores of a grader agree with people's, in one to three sentences."""
+def golden_sentence(name: str, golden: GoldenResult, *, calibrated: bool = False) -> str:
+    """Return how the scores of a grader, before its calibration, agree with people's, in one to three sentences."""
     right = golden.rows - golden.wrong
     scored = "" if golden.scored == golden.rows else f", {golden.rows - golden.scored:,} of them without a score"
-    text = f"Of {golden.rows:,} rows of {golden.file}{scored}, {name} scores {right:,} ({right / golden.rows * 100:.1f}%) within {golden.within:g} of people's score."
+    text = f"Of {golden.rows:,} rows of {golden.file}{scored}, {name}{' before its calibration' if calibrated else ''} scores {right:,} ({right / golden.rows * 100:.1f}%) within {golden.within:g} of people's score."
     found = [
         f"{what} {value:.2f}"
         for what, value in (
