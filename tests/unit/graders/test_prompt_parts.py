@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alpaqual.graders._scores import fenced
@@ -96,6 +96,7 @@ TEXTS = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_no_mark_occurs_in_a_text(texts: dict[str, str]) -> None:
     found = fenced(texts)

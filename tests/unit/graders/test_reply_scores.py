@@ -6,7 +6,7 @@ import itertools
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alpaqual.graders._reply_scores import parse_scores
@@ -84,6 +84,7 @@ NAMES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(NAMES, st.data())
 def test_what_is_written_is_read_and_a_missing_one_is_none(names: list[str], data: st.DataObject) -> None:
     scores = [ScoreSpec(name, 0, 10) for name in names]
