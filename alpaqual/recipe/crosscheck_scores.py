@@ -14,6 +14,8 @@ from alpaqual.recipe.yaml_nodes import Document, Path
 
 RATIONALE = "rationale"
 """Key of the explanation in a structured reply: no score has this name."""
+_OWN_PROMPTS = ("ifd", "length")
+"""Kinds of graders that no prompt of a recipe reaches."""
 _ONE_SCORE = {
     "scale": "each of the scores has a scale of its own",
     "dimension": "the name of each score is its dimension",
@@ -114,7 +116,11 @@ def check_levels(levels: Levels | None, scale: Scale, document: Document, place:
 
 
 def check_samples(grader: Grader, document: Document, place: Path) -> Iterator[Problem]:
-    """Samples of a grader whose replies cannot differ."""
+    """Samples of a grader whose replies cannot differ, and parts of a prompt for a kind that has its own."""
+    for key in ("levels", "fence"):
+        if getattr(grader, key) and grader.kind in _OWN_PROMPTS:
+            message = f"'{key}' is a part of a prompt, and the kind '{grader.kind}' has its own: leave it out"
+            yield document.problem((*place, key), message)
     if grader.samples == 1:
         return
     if grader.model is None:

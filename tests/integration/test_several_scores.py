@@ -184,6 +184,7 @@ def test_health_is_of_each_score(project: Project, server: Server) -> None:
     for name in ("accuracy", "helpfulness"):
         checks = {check["check"]: check for check in run.results["graders"][f"judge.{name}"]["health"]}
         assert checks["golden"]["value"] == pytest.approx(wrong[name] / 6, abs=1e-6)
+        assert run.results["graders"][f"judge.{name}"]["golden"]["wrong"] == wrong[name]
         assert checks["repeats"]["value"] == 0
         assert checks["most_frequent"]["state"] == ("warn" if name == "accuracy" else "pass")
     assert run.results["graders"]["judge.helpfulness"]["agreement"]["with"] == "judge.accuracy"
@@ -276,6 +277,20 @@ def test_samples_of_several_scores_in_batches_and_by_turns(project: Project, ser
     server.reset()
     assert project.run().results["graders"]["judge"]["calls_made"] == 0
     assert server.stats()["requests"] == 0
+
+
+def test_a_calibrated_score_of_samples_has_its_spread_and_its_raw_score(project: Project, server: Server) -> None:
+    server.settings(reply="{score}")
+    people = [{"instruction": f"p{i}", "response": "r", "reference": "x", "score": i % 11 / 2} for i in range(40)]
+    project.jsonl("people.jsonl", people)
+    project.write("p.txt", "[instruction] [input] [response] [column:reference]")
+    words = f"{HALVES}, samples: 2, temperature: 1, prompt: p.txt, calibrate: {{file: people.jsonl}}"
+    ask(project, server, {"g": words, "plain": HALVES})
+    run = project.run()
+    grades = run.grades.polars()
+    assert {"spread", "raw"} <= set(grades.columns)
+    assert set(grades.filter(pl.col("grader") == "g")["spread"]) == {0.0}
+    assert set(grades.filter(pl.col("grader") == "plain")["raw"]) == {None}
 
 
 def test_a_sample_without_a_score_leaves_the_row_without_one(project: Project, server: Server) -> None:

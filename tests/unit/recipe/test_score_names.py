@@ -77,6 +77,10 @@ WRONG = [
     ("  judge: {model: openai/m, levels: {good: fine}}", "5: the level 'good' is no number"),
     ("  judge: {model: openai/m, levels: {4: good, 4.0: fine}}", "5: the level 4.0 is the same as 4"),
     ("  judge: {column: c, levels: {4: good}}", "5: 'levels' is for graders that ask a model"),
+    (
+        "  judge: {kind: ifd, model: local/m.gguf, fence: true}",
+        "5: 'fence' is a part of a prompt, and the kind 'ifd' has its own",
+    ),
     ("  judge: {column: c, samples: 2}", "5: 'samples' is for graders that ask a model"),
     (
         "  judge: {model: local/m.gguf, scoring: expectation, samples: 2}",
