@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -83,6 +82,9 @@ def fenced(texts: Mapping[str, str]) -> dict[str, str]:
 
 def _mark(texts: Sequence[str]) -> str:
     """Hexadecimal digits of a hash of the texts that are in none of them, in either case."""
+    # OpenSSL takes milliseconds to load, and most prompts have no marks.
+    import hashlib
+
     digest = hashlib.sha256(json.dumps(texts, ensure_ascii=True).encode())
     folded = [text.casefold() for text in texts]
     while any(digest.hexdigest()[:_MARK_DIGITS] in text for text in folded):
