@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import msgspec
+
 from alpaqual.execution.isotonic import Knots, lowest_at, mapped
 from alpaqual.plan.assessing import MOST_STEPS
 from alpaqual.plan.facts import CalibrationFacts, GradeFacts
-from alpaqual.recipe.graders import Scale
+from alpaqual.recipe.graders import Grader, Scale
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.recipe.scales import levels_of
 from alpaqual.results.graders import CalibrationLevel, CalibrationResult, MapKnot, ThresholdPosition
@@ -26,7 +28,7 @@ def calibration_result(name: str, recipe: Recipe, grades: GradeFacts) -> Calibra
     knots = [(knot.raw, knot.score) for knot in facts.knots]
     positions = [
         ThresholdPosition(
-            dataset=each, threshold=dataset.threshold[name], raw=_raw_at(knots, dataset.threshold[name], grader.scale)
+            dataset=each, threshold=dataset.threshold[name], raw=raw_threshold(knots, dataset.threshold[name], grader)
         )
         for each, dataset in recipe.datasets.items()
         if name in dataset.threshold
@@ -63,15 +65,18 @@ def calibration_warnings(name: str, found: CalibrationResult) -> Iterator[str]:
             yield f"{called} maps no score to {each.threshold:g} or above, the threshold of {each.dataset}: the highest is {highest:g}"
 
 
-def _raw_at(knots: Knots, threshold: float, scale: Scale) -> float | None:
-    """The lowest raw score of the scale that is mapped to a threshold or above; None where none is."""
+def raw_threshold(knots: Knots, threshold: float, grader: Grader) -> float | None:
+    """The lowest raw score that is mapped to a threshold or above, on the steps of a model's scores; None where none is."""
+    scale, lowest = grader.scale, lowest_at(knots, threshold)
     if knots[0][1] >= threshold:
         return scale.min
-    lowest = lowest_at(knots, threshold)
-    if lowest is None or scale.step is None:
-        return None if lowest is None else round(lowest, 6)
-    step = math.ceil(round((lowest - scale.min) / scale.step, 6))
-    return round(scale.min + step * scale.step, 6)
+    step = (
+        msgspec.structs.replace(grader, calibrate=None).scale_of_thresholds.step if grader.model is not None else None
+    )
+    if lowest is None or step is None:
+        # Rounded up: the score at this position is at the threshold or above it.
+        return None if lowest is None else math.ceil(round(lowest * 1e6, 3)) / 1e6
+    return round(scale.min + math.ceil(round((lowest - scale.min) / step, 6)) * step, 6)
 
 
 def _levels(knots: Knots, facts: CalibrationFacts, scale: Scale) -> list[CalibrationLevel]:

@@ -17,11 +17,11 @@ Knots = Sequence[tuple[float, float]]
 def fit(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     """The knots of the map from `x` to `y` that is closest to the points (x, y); values to six digits.
 
-    Points of the same x count as their mean, as often as they are. Without points there are no knots.
+    Points of the same x, to nine digits, count as their mean, as often as they are. Without points there are no knots.
     """
     found: dict[float, list[float]] = defaultdict(list)
     for x, y in points:
-        found[x].append(y)
+        found[round(x, 9)].append(y)
     blocks: list[tuple[float, int, float, float]] = []
     """Sum, points, first and last x of each block."""
     for x in sorted(found):

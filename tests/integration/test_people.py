@@ -162,3 +162,26 @@ def test_a_model_that_says_one_thing_is_stopped_before_the_rows(project: Project
     with pytest.raises(StageError, match=r"it gave each of the 24 rows the score 4\.5"):
         project.run()
     assert server.stats()["requests"] == 24
+
+
+def test_each_of_several_scores_is_compared_with_people_and_with_the_other(project: Project, server: Server) -> None:
+    server.restore()
+    known = [
+        {"instruction": f"<known {i}>", "response": "r", "accuracy": i % 6, "helpfulness": 5 - i % 6} for i in range(12)
+    ]
+    project.jsonl("golden.jsonl", known)
+    project.jsonl("d.jsonl", [{"instruction": f"<row {i}>", "output": "r"} for i in range(20)])
+    scores = f"scores: {{accuracy: {{{SCALE}}}, helpfulness: {{{SCALE}}}}}, health: {{golden: {{file: golden.jsonl}}}}"
+    grader = f"{{model: openai/gpt-4o-mini, base_url: '{server.openai}', {scores}}}"
+    project.ask("d.jsonl", f"graders: {{g: {grader}}}", datasets="{good: {threshold: {g.accuracy: 2}}}")
+    run = project.run()
+    for name in ("g.accuracy", "g.helpfulness"):
+        golden = run.results.graders[name].golden
+        assert golden is not None and (golden.rows, golden.scored) == (12, 12)
+        assert sum(cell.rows for cell in golden.confusion) == 12
+        assert [each.level for each in golden.levels] == [0, 1, 2, 3, 4, 5]
+    assert run.results.graders["g"].golden is None
+    found = json.loads(project.command("compare-graders", run.folder, "--format", "json").stdout)
+    assert (found["first"]["grader"], found["second"]["grader"], found["rows"]) == ("g.accuracy", "g.helpfulness", 20)
+    assert found["first"]["calls"] == found["second"]["calls"] == 32
+    assert (found["second"]["threshold"], found["second"]["threshold_from"]) == (2, "the same share of the scale")

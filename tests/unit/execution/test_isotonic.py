@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,10 +9,13 @@ from hypothesis import strategies as st
 from scipy.optimize import isotonic_regression
 from tiers import examples
 
+from alpaqual.execution.calibration_results import raw_threshold
 from alpaqual.execution.isotonic import fit, lowest_at, mapped
+from alpaqual.recipe.graders import Grader, Scale
 
 HALVES = st.integers(0, 10).map(lambda step: step / 2)
-POINTS = st.lists(st.tuples(HALVES | st.floats(0, 5), HALVES | st.floats(0, 5)), min_size=1, max_size=40)
+MILLIONTHS = st.floats(0, 5).map(lambda number: round(number, 6))
+POINTS = st.lists(st.tuples(HALVES | MILLIONTHS, HALVES | MILLIONTHS), min_size=1, max_size=40)
 
 BY_SCIKIT_LEARN: list[tuple[list[float], list[float], list[float]]] = [
     (
@@ -171,7 +172,7 @@ def test_the_map_is_that_of_scikit_learn(x: list[float], y: list[float], predict
 
 
 @settings(max_examples=examples(200), deadline=None)
-@given(POINTS, st.lists(st.floats(-1, 6), max_size=10))
+@given(POINTS, st.lists(st.floats(-1, 6).map(lambda number: round(number, 6)), max_size=10))
 def test_the_map_is_that_of_scipy(points: list[tuple[float, float]], others: list[float]) -> None:
     x = sorted({x for x, _ in points})
     means = [np.mean([y for each, y in points if each == at]) for at in x]
@@ -179,9 +180,7 @@ def test_the_map_is_that_of_scipy(points: list[tuple[float, float]], others: lis
     wanted = isotonic_regression(means, weights=weights).x
     knots = fit(points)
     asked = [*x, *others]
-    # A distance of x near zero makes a slope that rounding of y to six digits changes much: compare where x are apart.
-    apart = min((b - a for a, b in itertools.pairwise(x)), default=1) > 1e-6
-    for at in asked if apart else x:
+    for at in asked:
         assert mapped(knots, at) == pytest.approx(float(np.interp(at, x, wanted)), abs=3e-6)
 
 
@@ -207,7 +206,34 @@ def test_the_lowest_score_at_a_threshold_is_the_lowest(points: list[tuple[float,
     assert all(mapped(knots, x) < threshold for x in below)
 
 
+def test_scores_that_differ_in_their_last_bits_are_one_score() -> None:
+    assert fit([(0.1 + 0.2, 1), (0.3, 2), (5e-324, 0), (0, 1)]) == [(0, 0.5), (0.3, 1.5)]
+
+
 def test_equal_points_are_one_knot_and_falling_ones_one_step() -> None:
     assert fit([(1, 2), (1, 4)]) == [(1, 3)]
     assert fit([(1, 3), (2, 2), (4, 1)]) == [(1, 2), (4, 2)]
     assert fit([]) == []
+
+
+GRADERS = {
+    "steps": Grader(model="openai/m", scale=Scale(min=0, max=5, step=0.5)),
+    "smooth": Grader(model="openai/m", scale=Scale(min=0, max=5)),
+    "column": Grader(column="c", scale=Scale(min=0, max=5, step=0.5)),
+}
+
+
+@settings(max_examples=examples(150), deadline=None)
+@given(st.lists(st.tuples(HALVES, HALVES), min_size=1, max_size=30), st.floats(0, 5), st.sampled_from(sorted(GRADERS)))
+def test_a_threshold_on_the_graders_scale_parts_its_scores(
+    points: list[tuple[float, float]], threshold: float, called: str
+) -> None:
+    knots, threshold = fit(points), round(threshold, 3)
+    raw = raw_threshold(knots, threshold, GRADERS[called])
+    every = [index / 2 for index in range(11)]
+    if raw is None:
+        assert all(mapped(knots, score) < threshold for score in every)
+        return
+    assert mapped(knots, raw) >= threshold
+    assert all((mapped(knots, score) >= threshold) == (score >= raw) for score in every)
+    assert called != "steps" or raw in every

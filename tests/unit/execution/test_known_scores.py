@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from tiers import examples
 
+from alpaqual.contracts import Engine
 from alpaqual.engines import open_engine
 from alpaqual.execution.known_scores import compare_with_known
 from alpaqual.recipe.graders import Scale
@@ -26,12 +28,21 @@ SMOOTH = Scale(min=0, max=100)
 SCALES = {"halves": HALVES, "whole": WHOLE, "smooth": SMOOTH}
 
 
+@cache
+def engine() -> Engine:
+    """One engine for all examples: opening one takes longer than to compare."""
+    return open_engine(threads=1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def closed() -> Iterator[None]:
+    yield
+    engine().close()
+    engine.cache_clear()
+
+
 def compare(pairs: Pairs, scale: Scale = HALVES) -> dict[str, Any]:
-    engine = open_engine(threads=1)
-    try:
-        return compare_with_known(engine, pairs, scale)
-    finally:
-        engine.close()
+    return compare_with_known(engine(), pairs, scale)
 
 
 def kappa_by_definition(pairs: Sequence[tuple[int, int]], levels: int) -> float | None:
