@@ -313,14 +313,13 @@ def entry_of(value: Any) -> tuple[str, Reply]:
     if finish is not None and not isinstance(finish, str):
         raise TypeError("a finish reason is a text")
     key, text, model = (replace_surrogates(text) for text in texts)
-    reason = finish and replace_surrogates(finish)
-    return key, Reply(text, model, tokens[0], tokens[1], cost, reason, tokens[2], _cache_of(value.get("cache")))
+    reason, cache = finish and replace_surrogates(finish), value.get("cache")
+    kept = None if cache is None else _cache_of(cache)
+    return key, Reply(text, model, tokens[0], tokens[1], cost, reason, tokens[2], kept)
 
 
-def _cache_of(value: Any) -> CacheTokens | None:
+def _cache_of(value: Any) -> CacheTokens:
     """The cache's tokens of an entry. Raises TypeError, KeyError."""
-    if value is None:
-        return None
     tokens = [value[field] for field in ("read", "written", "written_1h")]
     if not all(type(n) is int for n in tokens):
         raise TypeError("tokens are integers")

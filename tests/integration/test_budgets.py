@@ -30,9 +30,14 @@ def bill(server: Server) -> float:  # noqa: F811
     return float(stats["input_tokens"] + stats["output_tokens"]) / 1000
 
 
-def lost(project: Project) -> list[dict[str, Any]]:
-    files = (project.folder / ".alpaqual/replies/lost").glob("*.jsonl")
+def replies(project: Project, folder: str = "") -> list[dict[str, Any]]:
+    """The entries of the ledger, or of a folder in it."""
+    files = (project.folder / ".alpaqual/replies" / folder).glob("*.jsonl")
     return [json.loads(line) for path in files for line in path.read_text().splitlines()]
+
+
+def lost(project: Project) -> list[dict[str, Any]]:
+    return replies(project, "lost")
 
 
 @pytest.mark.parametrize("processes", [2, 4])
@@ -78,11 +83,7 @@ def test_killed_again_and_again_it_stays_within_its_budget(project: Project, ser
     with pytest.raises(StageError, match=r"budget_usd of g of \$12\.00 reached.*whose reply was lost"):
         project.run()
     assert bill(server) <= budget + MOST
-    entries = [
-        json.loads(line)
-        for path in (project.folder / ".alpaqual/replies").glob("*.jsonl")
-        for line in path.read_text().splitlines()
-    ]
+    entries = replies(project)
     assert len({entry["key"] for entry in entries}) == len(entries)
     assert int(server.stats()["answered"]) - len(entries) <= kills * flying
     counted = sum(entry["cost_usd"] for entry in entries) + sum(entry["usd"] for entry in lost(project))
@@ -191,3 +192,21 @@ def test_what_a_cache_holds_is_in_the_ledger(project: Project, server: Server) -
     again = project.run()
     assert (found(again)["calls_reused"], found(again)["cache_read_tokens"]) == (2, 2 * 768)
     assert found(again)["bought_usd"] == pytest.approx(found(first)["cost_usd"])
+
+
+def test_a_batch_of_a_killed_process_counts_once(project: Project, server: Server) -> None:  # noqa: F811
+    """Its reservation is made again by the process that resumes it, and is not lost."""
+    server.settings(input_tokens=100, output_tokens=10, batch_seconds=1.5)
+    ask(project, server, 30, f"{PRICE}, budget_usd: 3, pilot: 5, mode: batch, poll_seconds: 0.2")
+    process = start(project)
+    wait_for(lambda: len(server.batches()) == 1 and any((project.folder / ".alpaqual/replies/batches").glob("*")))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    run = project.run()
+    assert run.exit_code == 0
+    assert found(run)["cost_usd"] + found(run)["bought_usd"] == pytest.approx(5 * 0.11 + 25 * 0.055)
+    assert lost(project) == []
+    ask(project, server, 100, f"{PRICE}, budget_usd: 3, pilot: 5, mode: batch, poll_seconds: 0.2")
+    with pytest.raises(StageError, match=r"budget_usd of g of \$3\.00 reached: \$2\.\d+ spent"):
+        project.run()
+    assert 2.8 <= sum(entry["cost_usd"] for entry in replies(project)) <= 3
