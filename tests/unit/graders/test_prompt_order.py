@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alpaqual.graders._scores import ScoreSpec
 from alpaqual.graders.model import PAPER_USER, Example, Plugin, PromptSpec
 from alpaqual.store.ledger import request_key
 from alpaqual.values import Request, Row
@@ -95,3 +96,24 @@ def test_every_row_has_the_same_beginning_and_no_paragraph_is_lost(parts: list[s
     kept = "\n\n".join(part for part in Plugin(spec, "m").template if part).split("\n\n")
     assert sorted(kept) == sorted([*parts, "[instruction] [input] [response]"])
     assert request_key(first) != request_key(request(template, row=Row("", one, one, one)))
+
+
+LEVELS = [(0.0, "It is wrong."), (5.0, "It is right")]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"levels": LEVELS},
+        {"fence": True},
+        {"scores": [ScoreSpec("style", 0, 5, None, LEVELS), ScoreSpec("truth", 0, 5, None, [])]},
+        {"levels": LEVELS, "fence": True, "template": "Rate [instruction] [input] [response] by [column:reference]."},
+    ],
+    ids=["levels", "fence", "scores", "column"],
+)
+def test_levels_scores_and_the_meaning_of_marks_are_the_same_for_every_row(more: dict[str, object]) -> None:
+    rows = [Row("", text, text, text, values={"column:reference": text}) for text in ("one", "two")]
+    first, second = (request(cache=True, row=row, **more).messages for row in rows)  # type: ignore[arg-type]
+    assert first[:-1] == second[:-1] != ()
+    assert all("one" in text for _, text in first[-1:])
+    assert ("It is wrong." in first[0][1]) == ("fence" not in more or "levels" in more)
