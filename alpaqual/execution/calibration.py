@@ -12,6 +12,7 @@ from typing import Any
 from alpaqual.contracts import Engine
 from alpaqual.errors import RecipeError, StageError
 from alpaqual.execution.isotonic import Knots, fit, mapped
+from alpaqual.execution.known_scores import golden_measures
 from alpaqual.execution.pilot import Known, read_golden
 from alpaqual.plan.tables import CALIBRATION, RAW_GRADES, Table
 from alpaqual.recipe.graders import Grader, Scale
@@ -77,7 +78,29 @@ def rated(known: Sequence[Known], scores: Sequence[float | None]) -> list[Rated]
 
 
 def raw_scores(engine: Engine, known: Sequence[Known]) -> list[float | None]:
-    """The raw scores of people's rows, found by their texts in the data; None for a row that is not there or has none."""
+    """The raw scores of people's rows that are in the data; None for a row that is not there or has none."""
+    found = scores_in_data(engine, known, RAW_GRADES)
+    return [found.get(part) for part in range(len(distinct_rows(known)))]
+
+
+def golden_in_data(engine: Engine, recipe: Recipe, grader_name: str, table: Table) -> dict[str, Any]:
+    """What is measured of the golden rows that are in the data, for a grader that sends no requests (`GoldenFacts`).
+
+    `table` has its grades, before a calibration. Raises RecipeError where the file is wrong.
+    """
+    grader = recipe.graders[grader_name]
+    assert grader.health.golden is not None
+    known = read_golden(engine, recipe, grader_name, grader.health.golden)
+    found = scores_in_data(engine, known, table)
+    parts = {texts: part for part, texts in enumerate(distinct_rows(known))}
+    there = [each for each in known if parts[_texts(each.row)] in found]
+    pairs = [(each.scores[0], found[parts[_texts(each.row)]]) for each in there]
+    measures = golden_measures(engine, pairs, grader.health.golden.within, grader.scale)
+    return {**measures, "left_out": len(known) - len(there)}
+
+
+def scores_in_data(engine: Engine, known: Sequence[Known], table: Table) -> dict[int, float | None]:
+    """The scores in `table` of those distinct rows that are in the data, found by their texts; None for one without."""
     rows = list(distinct_rows(known))
     columns = ", ".join(f"CAST(NULL AS VARCHAR) AS {column}" for column in ("instruction", "input", "response"))
     what = "people's scores"
@@ -87,12 +110,11 @@ def raw_scores(engine: Engine, known: Sequence[Known]) -> list[float | None]:
         same = "rows.instruction = people.instruction AND COALESCE(rows.input, '') = people.input AND rows.response = people.response"
         query = (
             f"SELECT people.part AS part, AVG(raw.score) AS score FROM {_PEOPLE} AS people JOIN rows ON {same} "
-            f"JOIN {RAW_GRADES} AS raw ON raw.n = rows.n GROUP BY people.part"
+            f"JOIN {table} AS raw ON raw.n = rows.n GROUP BY people.part"
         )
-        found = {each["part"]: each["score"] for each in engine.facts(query, what)}
+        return {each["part"]: each["score"] for each in engine.facts(query, what)}
     finally:
         engine.drop(_PEOPLE.name)
-    return [found.get(part) for part in range(len(rows))]
 
 
 def fit_calibration(grader_name: str, grader: Grader, rates: Sequence[Rated]) -> dict[str, Any]:

@@ -85,6 +85,7 @@ def golden_result(grader: Grader, facts: GoldenFacts | None) -> GoldenResult | N
         within=golden.within,
         rows=facts.rows,
         scored=facts.scored,
+        left_out=facts.left_out,
         wrong=facts.wrong,
         mean_error=facts.mean_error,
         bias=facts.bias,
@@ -209,10 +210,12 @@ def _golden(limits: ShareLimits, within: float, facts: GoldenFacts | None) -> He
         return _unmeasured("golden", limits, "the rows with known scores were not graded")
     rows, wrong, unscored = facts.rows, facts.wrong, facts.rows - facts.scored
     if not rows:
-        return _unmeasured("golden", limits, "there are no rows with known scores")
+        why = "no row with a known score is in the data" if facts.left_out else "there are no rows with known scores"
+        return _unmeasured("golden", limits, why)
     text = f"{_of(wrong, rows, 'rows with known scores')} have a score more than {within:g} off"
     text += f" or no score ({unscored:,})" if unscored else ""
     text += "" if facts.mean_error is None else f"; the mean error is {facts.mean_error:.2f}"
+    text += f"; not in the data: {counted_rows(facts.left_out)}" if facts.left_out else ""
     return _share("golden", limits, wrong, rows, text)
 
 

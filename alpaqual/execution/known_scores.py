@@ -15,6 +15,17 @@ _KNOWN = Table("known_scores")
 """known, score of the rows that are compared."""
 
 
+def golden_measures(
+    engine: Engine, pairs: Sequence[tuple[float, float | None]], within: float, scale: Scale
+) -> dict[str, Any]:
+    """Count the rows whose score is more than `within` off, or missing, and compare the pairs (`GoldenFacts`)."""
+    errors = [round(abs(score - known), 9) for known, score in pairs if score is not None]
+    wrong = len(pairs) - sum(error <= within for error in errors)
+    mean = round(sum(errors) / len(errors), 6) if errors else None
+    counts = {"rows": len(pairs), "scored": len(errors), "wrong": wrong, "mean_error": mean}
+    return counts | compare_with_known(engine, pairs, scale)
+
+
 def compare_with_known(engine: Engine, pairs: Sequence[tuple[float, float | None]], scale: Scale) -> dict[str, Any]:
     """Compare (known score, grader's score) pairs; a row that the grader left unscored has None.
 

@@ -12,7 +12,7 @@ from alpaqual.errors import RecipeError, StageError
 from alpaqual.execution.graded_items import Reading, stream, text_of_value
 from alpaqual.execution.grading import OTHER_ROWS, Grading, first_rows
 from alpaqual.execution.imported_scores import reading_table
-from alpaqual.execution.known_scores import compare_with_known
+from alpaqual.execution.known_scores import golden_measures
 from alpaqual.execution.limits import share_beyond
 from alpaqual.prompt_slots import named_slots, slot_key
 from alpaqual.recipe.graders import Calibrate, Golden, Grader, Repeats, Scale, ShareLimits
@@ -90,15 +90,11 @@ async def golden_facts(
     pairs = [(grade, each) for grade, each in zip(grades, rows, strict=True) if not grade.retry]
     found = {}
     for index, (part, scale) in enumerate(scales.items()):
-        errors = [round(abs(g.values[index] - each.scores[index]), 9) for g, each in pairs if g.values]
-        wrong = len(pairs) - sum(error <= golden.within for error in errors)
-        mean = round(sum(errors) / len(errors), 6) if errors else None
         compared = [(each.scores[index], grade.values[index] if grade.values else None) for grade, each in pairs]
-        found[part] = {"rows": len(pairs), "scored": len(errors), "wrong": wrong, "mean_error": mean}
-        found[part] |= compare_with_known(grading.engine, compared, scale)
-        if _fails(golden, wrong, len(pairs)):
+        found[part] = golden_measures(grading.engine, compared, golden.within, scale)
+        if _fails(golden, found[part]["wrong"], len(pairs)):
             raise StageError(
-                f"grader {_named(grading, part)}: {wrong:,} of {len(pairs):,} rows of {golden.file} are scored more than "
+                f"grader {_named(grading, part)}: {found[part]['wrong']:,} of {len(pairs):,} rows of {golden.file} are scored more than "
                 f"{golden.within:g} off, or not at all (fails above {golden.fail}); stopped before the rows of the sources"
             )
     return {"golden": found[""]} if "" in found else {"score_golden": found}

@@ -137,6 +137,7 @@ class _Statements:
             self.handler.after(statement, facts)
         elif isinstance(statement, KeptTable):
             self.keep(statement, f"{self.stage.name}: {statement.table.name}")
+            self.handler.after(statement, facts)
         elif isinstance(statement, Export):
             self.export(statement, self.folder / f"{statement.table.name}.jsonl")
         else:

@@ -122,6 +122,8 @@ class GoldenFacts(msgspec.Struct, frozen=True):
     bias: float | None = None
     levels: tuple[KnownLevel, ...] = ()
     confusion: tuple[KnownPair, ...] = ()
+    left_out: int = 0
+    """Rows of the file that are not in the data, where a grader sends no requests; they are not among `rows`."""
 
 
 class RepeatFacts(msgspec.Struct, frozen=True):
@@ -214,6 +216,7 @@ class GradeFacts(StageFacts, frozen=True, kw_only=True):
     spread: tuple[SpreadFacts, ...] = ()
     taken_over: tuple[Count, ...] = ()
     calibration: tuple[CalibrationFacts, ...] = ()
+    golden: tuple[GoldenFacts, ...] = ()
     replies: tuple[ReplyFacts, ...] = ()
 
 
@@ -346,7 +349,8 @@ class GraderFacts(msgspec.Struct, frozen=True):
         """Its scores of rows whose score is known; None where there are none."""
         if self.asked is not None and self.asked.replies:
             return self.asked.replies[0].score_golden.get(self.part)
-        return self.replies.golden if self.replies else None
+        asked = self.replies.golden if self.replies else None
+        return asked or (self.grades.golden[0] if self.grades.golden else None)
 
     @property
     def repeats(self) -> RepeatFacts | None:

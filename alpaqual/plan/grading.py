@@ -63,6 +63,9 @@ def grade_stages(compilation: Compilation) -> Iterator[GradeStage]:
     for grader_name in grader_order(recipe.graders, recipe.prompts):
         grader = recipe.graders[grader_name]
         settings, inputs, statements = _compiled(compilation, grader_name, grader)
+        if measures_golden_rows(grader) and grader.health.golden is not None:
+            golden = grader.health.golden
+            settings["golden"] = [compilation.digests.get(golden.file, ""), golden.within, GOLDEN_VERSION]
         if grader.calibrate is not None:
             settings["calibrate"] = [CALIBRATION_VERSION, compilation.digests.get(grader.calibrate.file, "")]
             statements = calibrated(grader_name, grader, statements)
@@ -191,6 +194,12 @@ def grade_facts(grader_name: str, grader: Grader) -> list[Statement]:
             f"WHERE score IS NULL{asked}) AS unscored GROUP BY reason ORDER BY reason",
         ),
     ]
+
+
+def measures_golden_rows(grader: Grader) -> bool:
+    """Whether golden rows are those that are in the data: the grader sends no request about others."""
+    several = bool(grader.scores) or isinstance(grader, ScoreOf)
+    return grader.health.golden is not None and not grader.live and not several
 
 
 def may_skip(grader: Grader) -> bool:

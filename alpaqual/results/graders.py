@@ -72,7 +72,8 @@ class GoldenResult(Record, frozen=True, kw_only=True):
     """How the scores agree with those that people gave to golden rows.
 
     `wrong` rows have a score more than `within` off, or none. `bias` is the mean of score less people's, `mean_error` that of its
-    size. `kappa` and `confusion` (`other` is people's score) count in steps of the scale, or in tenths of it.
+    size. `kappa` and `confusion` (`other` is people's score) count in steps of the scale, or in tenths of it. `left_out` rows of
+    the file are not in the data, where a grader sends no requests.
     """
 
     file: str
@@ -80,6 +81,7 @@ class GoldenResult(Record, frozen=True, kw_only=True):
     rows: Count
     scored: Count
     wrong: Count
+    left_out: Count = 0
     mean_error: Number | None
     bias: Number | None
     spearman: Number | None

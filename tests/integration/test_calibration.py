@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from conftest import Project
 from jsonschema import Draft7Validator
+from scipy.stats import spearmanr
 
 from alpaqual.api import Run
 from alpaqual.errors import RecipeError, StageError
@@ -227,3 +228,34 @@ def test_few_scores_warn(project: Project) -> None:
         "was fitted on 20 scores of people; with fewer than 50 it follows chance" in each.text
         for each in run.results.reasons
     )
+
+
+def test_golden_rows_of_a_grader_without_a_model_are_those_in_the_data(project: Project) -> None:
+    data = rows()
+    data[3]["mine"] = None
+    project.jsonl("d.jsonl", data)
+    elsewhere = {"instruction": "elsewhere", "output": "r", "score": 1}
+    project.jsonl("people.jsonl", [*people(data[:60]), elsewhere])
+    golden = "health: {golden: {file: people.jsonl, within: 0.5, fail: 10%}}"
+    graders = f"mine: {{column: mine, {SCALE}, {golden}}}, same: {{column: mine, {SCALE}, {golden}, calibrate: {{file: people.jsonl}}}}"
+    project.ask("d.jsonl", f"graders: {{{graders}}}", datasets="{good: {threshold: {mine: 4}}}")
+    run = project.run()
+    found, calibrated = (run.results.graders[name].golden for name in ("mine", "same"))
+    assert found is not None and (found.rows, found.scored, found.left_out) == (60, 59, 1)
+    both = [(row["human"], row["mine"]) for row in data[:60] if row["mine"] is not None]
+    assert found.spearman == pytest.approx(spearmanr(*zip(*both, strict=True)).statistic, abs=1e-6)
+    assert found.wrong == 1 + sum(abs(human - mine) > 0.5 for human, mine in both)
+    # Golden rows measure the grader's own scores, calibrated or not.
+    assert calibrated == found
+    (check,) = [each for each in run.results.graders["mine"].health if each.check == "golden"]
+    assert (check.state, check.value) == ("fail", pytest.approx(found.wrong / 60, abs=1e-6))
+    assert check.text.endswith("; not in the data: 1 row")
+    assert run.verdict == "fail"
+    assert all(outcome.reused for outcome in project.run().outcomes)
+    project.jsonl("people.jsonl", [elsewhere])
+    project.ask(
+        "d.jsonl", f"graders: {{mine: {{column: mine, {SCALE}, {golden}}}}}", datasets="{good: {threshold: {mine: 4}}}"
+    )
+    nothing = project.run().results.graders["mine"]
+    assert nothing.golden is None
+    assert any("no row with a known score is in the data" in each.text for each in nothing.health)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from alpaqual.execution.stored import REPLIES, StoredHandler, remove_folder
-from alpaqual.plan.grading import GradeStage
-from alpaqual.plan.stage import Statement, TemporaryTable
-from alpaqual.plan.tables import CALIBRATION, GRADED, IMPORTED, RAW_GRADES, TURNS_GRADED
+from alpaqual.plan.grading import GradeStage, measures_golden_rows
+from alpaqual.plan.stage import KeptTable, Statement, TemporaryTable
+from alpaqual.plan.tables import CALIBRATION, GRADED, IMPORTED, RAW_GRADES, TURNS_GRADED, grades
 
-_CALIBRATION = "calibration"
+_CALIBRATION, _GOLDEN = "calibration", "golden"
 
 
 class Handler(StoredHandler[GradeStage]):
@@ -28,9 +28,21 @@ class Handler(StoredHandler[GradeStage]):
             check_model(execution.plan.recipe, grader, self.exists, execution.ledger, offline=execution.options.offline)
 
     def after(self, statement: Statement, facts: dict[str, Any]) -> None:
-        """Make the map of a calibrated grader once its raw grades are there, and fit it where no model did before."""
-        if not isinstance(statement, TemporaryTable) or statement.table != RAW_GRADES:
+        """Measure golden rows, and make the map of a calibrated grader, once its own grades are there."""
+        recipe, grader_name = self.execution.plan.recipe, self.stage.grader
+        grader = recipe.graders[grader_name]
+        own = RAW_GRADES if grader.calibrate is not None else grades(grader_name)
+        if not isinstance(statement, TemporaryTable | KeptTable) or statement.table != own:
             return
+        if measures_golden_rows(grader):
+            from alpaqual.execution.calibration import golden_in_data
+
+            facts[_GOLDEN] = [golden_in_data(self.execution.engine, recipe, grader_name, own)]
+        if grader.calibrate is not None:
+            self.calibrate(facts)
+
+    def calibrate(self, facts: dict[str, Any]) -> None:
+        """Make the map of a calibrated grader; fit it where no model did before."""
         from alpaqual.execution.calibration import fit_calibration, make_map, rated, raw_scores, read_people
 
         engine, recipe, grader_name = self.execution.engine, self.execution.plan.recipe, self.stage.grader
