@@ -37,6 +37,8 @@ _END_OF_THINKING = re.compile(rf"(?:\A|\n)[ \t]*</(?:{_TAGS})>", re.IGNORECASE)
 _FENCE = re.compile(r"\A```[A-Za-z]*\s*\n(.*?)\n?\s*(?:```|\Z)", re.DOTALL)
 _TAGGED = re.compile(r"\A<([^\W\d]\w{0,40})>\s*[^<>]{1,60}?\s*</\1>", re.IGNORECASE)
 _NUMBER_OF_LIST = re.compile(r"[*_ \t]*([0-9]{1,2})\s*([.):-])(?![0-9])")
+_NUMBER_ALONE = re.compile(r"[0-9]{1,2}\.\Z")
+"""`1.` on a line of its own: a list begins, or it is a score and a full stop. It is read where nothing follows."""
 _COMMA = re.compile(r"\W*[0-9]+,[0-9]")
 _REFUSAL = re.compile(
     r"\b(?:I(?:['’]m| am) (?:sorry|unable|not able)|I (?:can(?:no|['’])t|must decline)|as an AI\b|unable to (?:rate|provide|assess|score))"
@@ -230,7 +232,8 @@ def _first_line(text: str, low: float, dimension: str) -> _Reading:
         used, first = 2, unframed(lines[1], dimension) or ""
         comma = _COMMA.match(first) is not None
     found = read_text(first, dimension, low, labelled=comma)
-    if found is not None and (found.named or not _is_list(text)):
+    listed = _NUMBER_ALONE.match(first) and len(lines) > used
+    if found is not None and (found.named or not (listed or _is_list(text))):
         return found, found.last and len(lines) == used
     return _without_score(text)
 

@@ -11,6 +11,7 @@ from alpaqual.errors import BudgetReached, Fault, FaultKind
 from alpaqual.inference.budget import Budget
 from alpaqual.inference.rate_limiter import RateLimiter, backoff
 from alpaqual.inference.refusals import Refusal, Refusals
+from alpaqual.llm._fault_lines import NO_BACKEND
 from alpaqual.values import CacheTokens, Reply, Request, replace_surrogates
 
 TIMEOUT = "timeout"
@@ -211,7 +212,7 @@ class InferenceClient:
                 self.rate_limiter.record_fault(fault)
                 if fault.kind is FaultKind.THROTTLED:
                     throttled += 1
-                elif self.rate_limiter.suspects_outage and not await self._is_healthy():
+                elif self.rate_limiter.suspects_outage and await self._is_down(fault):
                     # The server is down: this costs the request no attempt.
                     self.rate_limiter.open_circuit(fault)
                 else:
@@ -222,6 +223,10 @@ class InferenceClient:
                     ) from None
             if attempts:
                 await self.rate_limiter.sleep(backoff(attempts))
+
+    async def _is_down(self, fault: Fault) -> bool:
+        """Whether nothing can be answered now: a gateway without the server behind it passes its health check."""
+        return fault.reason == NO_BACKEND or not await self._is_healthy()
 
     async def _is_healthy(self) -> bool:
         """Whether the server responds; checked once a second at most, for all requests."""

@@ -21,6 +21,8 @@ NOT_FOUND = "the model or the address does not exist"
 KEY_REFUSED = "the key is refused"
 NO_MONEY = "no money is left with the provider"
 REFUSED = "refused by the server ({status})"
+NO_BACKEND = "no connection behind the gateway"
+"""The gateway answers, its health check too, and the server behind it does not."""
 _CLIENT = (400, 401, 403, 404, 422, NO_STATUS)
 _ROW = (400, 403, 413, 422, 500, NO_STATUS)
 
@@ -188,6 +190,20 @@ LINES: tuple[Line, ...] = (
     # Time.
     Line(FaultKind.THROTTLED, "rate limit", (429,)),
     Line(FaultKind.THROTTLED, "overloaded", (529,)),
+    Line(
+        FaultKind.TRANSIENT,
+        NO_BACKEND,
+        (500, 502, 503),
+        words=(
+            "connection error",
+            "connection refused",
+            "cannot connect to host",
+            "connect call failed",
+            "connection attempts failed",
+            "upstream connect error",
+            "no healthy upstream",
+        ),
+    ),
     Line(FaultKind.TRANSIENT, "server error {status}", (408, 409, 425, *range(500, 600))),
     Line(FaultKind.TRANSIENT, "an error instead of a reply", (NO_STATUS,)),
     # The settings, or a row.

@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -189,6 +190,28 @@ def test_a_server_outage_leaves_no_row_unscored(project: Project, server: Server
     _, errors = process.communicate(timeout=100)
     assert process.returncode == 0, errors
     assert results(project)["graders"]["g"]["scored"] == 300
+
+
+NO_BACKEND = {"status": 500, "body": {"error": {"message": "OpenAIException - Connection error.", "code": "500"}}}
+
+
+def test_a_gateway_without_the_server_behind_it_is_an_outage(project: Project, server: Server) -> None:
+    server.settings(kinds={"no_backend": NO_BACKEND}, all="no_backend")
+    ask(project, server, 60, "concurrency: 8, patience_seconds: 30")
+    timer = threading.Timer(2.0, lambda: server.settings(all=None))
+    timer.start()
+    run = project.run()
+    timer.join()
+    assert (run.exit_code, found(run)["scored"]) == (0, 60)
+    # Before the first reply one request at a time is sent, and while the circuit is open.
+    assert requests(server) < 60 + 15
+
+
+def test_a_gateway_whose_server_does_not_come_back_ends_the_run(project: Project, server: Server) -> None:
+    server.settings(kinds={"no_backend": NO_BACKEND}, all="no_backend")
+    ask(project, server, 60, "patience_seconds: 1")
+    with pytest.raises(StageError, match=r"no answer for \d s: the last fault was: no connection behind the gateway"):
+        project.run()
 
 
 def test_an_unreachable_server_ends_the_run(project: Project, server: Server) -> None:

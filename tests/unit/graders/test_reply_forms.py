@@ -297,6 +297,7 @@ NUMBERS_THAT_ARE_NO_SCORE = {
     "1. **Accuracy**: the response is right.": NO,
     "5. Excellent": NO,
     "1.\nThe response is right.\n2.\nIt is short.": NO,
+    "1.\nThe response is right.": NO,
     "1 - Right\n2 - Short": NO,
     "1: Right\n2: Short": NO,
     "1. 4.5": NO,

@@ -129,6 +129,9 @@ FORMS: list[tuple[str, int, Any, FaultKind]] = [
     ("litellm policy", 400, openai("litellm.BadRequestError: litellm.ContentPolicyViolationError: Filtered", "400", None), REQUEST),
     ("litellm upstream money", 400, openai("litellm.BadRequestError: DeepseekException - Insufficient Balance", "400", None), DENIED),
     ("litellm upstream quota", 429, openai("litellm.RateLimitError: {'code': 'insufficient_quota'}", "429", "throttling_error"), FATAL),
+    ("litellm deployment budget", 429, openai("No deployments available - crossed budget: Exceeded budget for deployment model_name: paid: 0.33 >= 1d", "429", "internal_server_error"), THROTTLED),
+    ("litellm backend", 500, openai("litellm.InternalServerError: InternalServerError: OpenAIException - Connection error.", "500", "internal_server_error"), TRANSIENT),
+    ("litellm loading", 503, openai("litellm.ServiceUnavailableError: OpenAIException - Loading model", "503", None), TRANSIENT),
     ("litellm cooldown", 429, openai("No deployments available for selected model, Try again in 5 seconds.", "429", None), THROTTLED),
     # vLLM
     ("vllm context", 400, mistral("This model's maximum context length is 4096 tokens", "BadRequestError", 400), REQUEST),
