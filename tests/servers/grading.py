@@ -32,7 +32,9 @@ def ask(project: Project, rows: list[dict[str, Any]], model: str, address: str, 
     """A recipe whose grader `g` sends requests about the rows to a server; `words` are more keys of the grader."""
     project.jsonl("rows.jsonl", rows)
     project.write("prompt.txt", _PROMPT)
-    settings = "prompt: prompt.txt, concurrency: 2, timeout_seconds: 60, scale: {min: 0, max: 5, step: 0.5}"
+    settings = "prompt: prompt.txt, concurrency: 2, timeout_seconds: 60"
+    if "scale:" not in words:
+        settings += ", scale: {min: 0, max: 5, step: 0.5}"
     grader = f"g: {{model: {model}, base_url: '{address}', {settings}, {words}}}"
     project.ask("rows.jsonl", f"graders: {{{grader}}}")
 

@@ -56,6 +56,17 @@ def test_a_cut_reply_is_asked_for_once_more(project: Project, llama: LlamaServer
     assert (found(run)["calls_made"], reasons(run)) == (2, {"no number": 1})
 
 
+def test_logprobs_show_what_a_grammar_hides(project: Project, llama: LlamaServer) -> None:
+    """The reply is a digit, since the grammar allows nothing else; the probabilities are those of the model, which was to write prose."""
+    scale = "scale: {min: 0, max: 5, step: 1}"
+    grammar = "parameters: {extra_body: {grammar: 'root ::= [0-5]'}}"
+    ask(project, real_rows(2), OPENAI, llama.openai, f"scoring: expectation, {scale}, {grammar}")
+    run = project.run()
+    assert (found(run)["calls_made"], reasons(run)) == (2, {"no number": 2})
+    kept = [json.loads(reply["text"]) for reply in replies(project)]
+    assert all(reply["score"] is None and reply["reply"] in "012345" for reply in kept)
+
+
 def test_the_messages_api_of_the_same_server(project: Project, llama: LlamaServer) -> None:
     ask(project, real_rows(1), ANTHROPIC, llama.url, "max_tokens: 12")
     run = project.run()
