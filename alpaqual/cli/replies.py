@@ -152,6 +152,9 @@ def _print(found: Summary) -> None:
         console.print(table)
     # GitHub Actions runs a log line that starts with :: or ##[ as a workflow command.
     click.echo(re.sub(r"(?m)^( *)(?=::|##\[)", r"\1│", shown.get()), nl=False)
+    if found.lost:
+        entries = "1 entry" if found.lost == 1 else f"{found.lost:,} entries"
+        click.echo(f"requests without a reply count ${found.lost_usd:,.4f} against budgets: {entries} in lost/")
     for name in found.torn:
         click.echo(f"ends in half a line, which is ignored: {_shown(name)}")
     for name in found.written:

@@ -11,6 +11,7 @@ import json
 import os
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 from alpaqual.errors import StoreError
@@ -19,6 +20,7 @@ LOST = "lost"
 """The folder's name beside the files of the ledger."""
 KILLED = "the process ended before the reply"
 """Reason of what a killed process had in flight."""
+_MAX_PLAUSIBLE = 1e15
 
 
 class LostFile:
@@ -36,7 +38,7 @@ class LostFile:
 
     def read(self) -> None:
         """Sum up the entries of every file, those of other processes too. Raises StoreError."""
-        self.usd = sum(self._usd_of(file) for file in sorted(self.folder.glob("*.jsonl")))
+        self.usd = sum(usd for account, usd in lost_entries(self.folder) if account == self.account)
 
     def add(self, usd: float, reason: str) -> None:
         """Append an entry, in one write. Raises StoreError where it cannot be written."""
@@ -56,17 +58,19 @@ class LostFile:
             raise StoreError(f"{self.folder} cannot be written: {error.strerror}") from None
         self.usd += usd
 
-    def _usd_of(self, file: Path) -> float:
+
+def lost_entries(folder: Path) -> Iterator[tuple[str, float]]:
+    """(account, US dollars) of every entry of a folder. A line that cannot be read is passed over. Raises StoreError."""
+    for file in sorted(folder.glob("*.jsonl")):
         try:
             lines = file.read_bytes().splitlines()
         except OSError as error:
             raise StoreError(f"{file} cannot be read: {error.strerror}") from None
-        found = 0.0
         for line in lines:
             try:
                 entry = json.loads(line)
-                if entry["account"] == self.account and entry["usd"] > 0:
-                    found += float(entry["usd"])
+                account, usd = str(entry["account"]), float(entry["usd"])
             except (ValueError, KeyError, TypeError, RecursionError):
                 continue
-        return found
+            if 0 < usd < _MAX_PLAUSIBLE:
+                yield account, usd

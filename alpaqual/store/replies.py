@@ -9,6 +9,7 @@ from pathlib import Path
 from alpaqual.errors import Problem, RecipeError
 from alpaqual.store.ledger import entries, short_key
 from alpaqual.store.locking import is_being_written, shared_lock
+from alpaqual.store.lost import LOST, lost_entries
 from alpaqual.store.store import Store, project_folder
 from alpaqual.values import Reply
 
@@ -59,7 +60,10 @@ class ModelReplies:
 
 @dataclass(frozen=True)
 class Summary:
-    """Contents of a ledger. `torn` has the files that end in half a line, `written` those that a process writes now."""
+    """Contents of a ledger. `torn` has the files that end in half a line, `written` those that a process writes now.
+
+    `lost` requests gave no reply and count `lost_usd` US dollars against budgets.
+    """
 
     folder: Path
     files: tuple[str, ...]
@@ -67,6 +71,8 @@ class Summary:
     torn: tuple[str, ...]
     written: tuple[str, ...]
     models: tuple[ModelReplies, ...]
+    lost: int = 0
+    lost_usd: float = 0.0
 
 
 def replies_folder(place: Path | None = None) -> Path:
@@ -122,6 +128,7 @@ def summarize(folder: Path) -> Summary:
                 written.append(file.name)
             elif is_torn(file, end):
                 torn.append(file.name)
+    lost = [usd for _, usd in lost_entries(folder / LOST)]
     return Summary(
         folder,
         tuple(file.name for file in files),
@@ -129,6 +136,8 @@ def summarize(folder: Path) -> Summary:
         tuple(torn),
         tuple(written),
         tuple(sorted(models.values(), key=lambda found: found.model)),
+        len(lost),
+        sum(lost),
     )
 
 

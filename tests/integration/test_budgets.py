@@ -134,6 +134,8 @@ def test_what_gives_no_reply_counts(project: Project, server: Server) -> None:  
     assert next(entry["usd"] for entry in lost(project) if entry["reason"] == "content filter") == pytest.approx(0.116)
     assert found(run)["lost_usd"] == pytest.approx(sum(entry["usd"] for entry in lost(project)))
     assert found(run)["cost_usd"] == pytest.approx(9 * 0.101 + found(run)["lost_usd"])
+    shown = project.command("replies", "show", project.folder).stdout
+    assert f"count ${found(run)['lost_usd']:,.4f} against budgets: 3 entries in lost/" in shown
     spent = found(run)["cost_usd"]
     ask(project, server, 12, f"{PRICE}, budget_usd: {spent + 0.05}")
     with pytest.raises(StageError, match="of it for requests whose reply was lost"):
