@@ -96,7 +96,7 @@ WRONG = {
     "{model: openai/m, cascade: {first: b, threshold: 7, band: 1}}": "is off the scale",
     "{column: a, health: {agreement: {with: b, kappa: {warn: 0.5}}}}": "kappa compares steps",
     "{model: openai/m, kind: ifd}": "use local/PATH",
-    "{model: openai/m, scoring: expectation}": "use local/PATH",
+    "{model: anthropic/m, scoring: expectation}": "use local/PATH",
     "{model: local/m, mode: batch}": "local has no batch API",
     "{model: openai/m, examples: [{instruction: i, response: r, score: 9}]}": "the score 9 is off the scale",
 }
