@@ -25,8 +25,8 @@ from alpaqual.results.graders import (
 )
 from alpaqual.values import State
 
-MIN_STEPPED = 50
-"""Fewest scored rows that show which steps of a scale are used: of 50 rows, chance leaves the steps between seldom out."""
+MIN_STEPPED = 20
+"""Fewest scored rows that show which steps of a scale are used: of 20 rows, chance seldom leaves all steps between out."""
 COARSE_SHARE = 0.98
 """Share of scores on coarser steps from which the run warns."""
 Limits = ShareLimits | HighLimits | LowLimits | None

@@ -23,7 +23,7 @@ from alpaqual.recipe.graders import Grader, Health
 from alpaqual.recipe.scales import common_steps
 from alpaqual.recipe.score_names import ScoreOf
 
-TEMPLATE_TOKENS = r"<\|[A-Za-z_]{2,40}\|>|<｜[^｜<>\n]{2,40}｜>|<(start|end)_of_turn>|\[/?(INST|SYSTEM_PROMPT|TOOL_CALLS|AVAILABLE_TOOLS)\]|<</?SYS>>"
+TEMPLATE_TOKENS = r"<\|[A-Za-z0-9_-]{2,40}\|>|<｜[^｜<>\n]{2,40}｜>|<(start|end)_of_turn>|</?s>|<[be]os>|\[/?(INST|SYSTEM_PROMPT|TOOL_CALLS|TOOL_RESULTS|AVAILABLE_TOOLS)\]|<</?SYS>>"
 """Tokens that chat templates of ChatML, Llama, Gemma, Mistral, Phi, DeepSeek and others put around turns, as a regular expression."""
 MOST_STEPS = 101
 """Most scores on a scale whose confusion table is kept: a larger table is too large to read."""

@@ -37,11 +37,14 @@ CASES: dict[str, tuple[list[Row], list[Row]]] = {
             ("Name a newt.", "", "<<SYS>>Be brief.<</SYS>>"),
             ("Name a slug.", "", "<｜Assistant｜>A leopard slug."),
             ("Name a snail.", None, "<|endoftext|>"),
+            ("Name a whale.", "", "<|reserved_special_token_0|>A minke."),
+            ("Name a seal.", "", "A grey seal.</s><s>[INST]"),
+            ("Name a bat.", "<eos>", "A pipistrelle."),
         ],
         [
             ("Write a list.", "", "List[INT] and [INSTALL]"),
             ("Compare a and b.", "a <| b", "a < b || b |> a"),
-            ("Mark this up.", "", "<start> <b>x</b> <|>"),
+            ("Mark this up.", "", "<start> <b>x</b> <|> <span> <S>"),
         ],
     ),
     "empty_response": (
