@@ -12,7 +12,7 @@ from alpaqual.execution.health import agreement_result, cascade_result, golden_r
 from alpaqual.plan.facts import GraderFacts, ReplyFacts
 from alpaqual.recipe.graders import Grader, Health
 from alpaqual.recipe.recipe import Recipe
-from alpaqual.recipe.score_names import ScoreOf, health_path, path_of
+from alpaqual.recipe.score_names import ScoreOf, health_path, path_of, scores_of
 from alpaqual.registry import find
 from alpaqual.results.datasets import ScoreCount
 from alpaqual.results.graders import GraderResult, HealthCheck, SamplesResult, ScoreScale
@@ -112,15 +112,20 @@ def grader_reasons(name: str, recipe: Recipe, found: GraderResult, facts: Grader
 
 
 def _unscored(name: str, recipe: Recipe, found: GraderResult, facts: GraderFacts) -> Iterator[tuple[State, str]]:
-    """Yield what is wrong with the rows that have no score."""
-    expected = any(each.grader == name and (each.unscored or each.scored) for each in recipe.text.expect)
+    """Yield what is wrong with the rows that have no score; of several scores at once, the grader that asked for them says it."""
+    grader = recipe.graders[name]
+    if isinstance(grader, ScoreOf):
+        return
+    named = (name, *scores_of(name, recipe.graders))
+    expected = any(each.grader in named and (each.unscored or each.scored) for each in recipe.text.expect)
     if again := facts.replies.again if facts.replies else 0:
         # Without an expectation that says how many rows may be unscored, no dataset is selected from part of the scores.
         state = State.WARN if expected else State.ERROR
         reasons = ", ".join(f"{reason}: {rows:,}" for reason, rows in found.unscored_reasons.items())
-        what = counted_rows(again) if recipe.graders[name].each is None else f"{again:,} turns"
+        items = "samples" if grader.samples > 1 else "turns"
+        what = counted_rows(again) if grader.each is None and grader.samples == 1 else f"{again:,} {items}"
         yield state, f"grader {name}: {what} got no answer ({reasons}); run again to grade them"
-    elif found.unscored and recipe.graders[name].live and not expected:
+    elif found.unscored and grader.live and not expected:
         yield State.WARN, f"grader {name}: {counted_rows(found.unscored)} of {found.rows:,} got no score"
     if cut := found.unscored_reasons.get("cut"):
         yield State.WARN, f"grader {name}: {cut:,} replies were cut by their length before the score; raise max_tokens"

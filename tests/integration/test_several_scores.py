@@ -160,6 +160,21 @@ def test_a_reply_that_lacks_a_score_is_asked_again_and_is_no_half_row(project: P
     assert [each["state"] for each in run.results["expectations"]] == ["pass", "fail"]
 
 
+def test_requests_without_an_answer_are_reported_once_and_asked_again(project: Project, server: Server) -> None:
+    server.settings(rows={"question 5\n": "error"})
+    rest = "datasets: {full: {}}\nexpect: [{grader: judge.accuracy, unscored: {max: 1}}]"
+    ask(project, server, {"judge": f"{SCORES}, pilot: 0"}, rest)
+    run = project.run()
+    assert [reason["text"].partition(" (")[0] for reason in run.results["reasons"]] == [
+        "grader judge: 1 row got no answer"
+    ]
+    assert run.verdict == "warn"
+    server.restore()
+    again = project.run()
+    assert server.stats()["requests"] == 1
+    assert (again.verdict, again.results["graders"]["judge.accuracy"]["unscored"]) == ("pass", 0)
+
+
 def test_health_is_of_each_score(project: Project, server: Server) -> None:
     project.jsonl(
         "golden.jsonl",
