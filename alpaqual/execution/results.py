@@ -43,6 +43,7 @@ from alpaqual.plan.training import TrainStage
 from alpaqual.plan.writing import WriteStage
 from alpaqual.recipe.model import Dataset, Expectation, Like, Rule
 from alpaqual.recipe.recipe import Recipe
+from alpaqual.recipe.schema_errors import suggest
 from alpaqual.recipe.score_names import ScoreOf
 from alpaqual.results.datasets import DatasetResult
 from alpaqual.results.graders import GraderResult
@@ -334,6 +335,11 @@ class _Builder:
         decided = sum(result.fates.values())
         if decided != self.rows:
             self.reason(State.ERROR, f"dataset {name}: {decided:,} rows have a fate, of {self.rows:,}", place)
+        for category in dict.fromkeys(quota.category for quota in result.quotas):
+            if category not in categories or not categories[category].rows:
+                hint = suggest(category, (each for each in categories if each != category))
+                text = f"dataset {name}: no row is in the category '{category}' of a quota{hint}"
+                self.reason(State.WARN, text, self.recipe.place(("datasets", name, "quotas", category)))
         for quota in result.quotas:
             asked = f"quota {quota.category} {quota.limit} {quota.asked}"
             text = f"dataset {name}: {asked} asks for {quota.wanted:,} rows and has {quota.rows:,}"

@@ -6,6 +6,7 @@ dates) stays a string. A duplicate key is a problem. No other module reads YAML.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -227,6 +228,9 @@ def apply_set(document: Document, assignment: str) -> None:
     if path is None:
         document.problems.append(Problem(place, 0, 0, f"the recipe has no value at '{key}' to set"))
         return
+    if missing := _missing_part(document.value, path):
+        document.problems.append(Problem(place, 0, 0, missing))
+        return
     holder = document.value
     created = len(path)
     for depth, part in enumerate(path[:-1], 1):
@@ -238,6 +242,16 @@ def apply_set(document: Document, assignment: str) -> None:
     # Problems at or below the first mapping that this assignment created are reported at the assignment.
     document.sets.pop(path[:created], None)
     document.sets[path[:created]] = assignment
+
+
+def _missing_part(recipe: Any, path: Path) -> str:
+    """What is wrong with a path that sets a part of a new dataset or grader, whose name is close to one that is there; or nothing."""
+    kind, own = path[0], recipe.get(path[0]) if isinstance(recipe, dict) else None
+    if kind not in ("datasets", "graders") or len(path) < 3 or not isinstance(own, dict) or path[1] in own:
+        return ""
+    near = difflib.get_close_matches(str(path[1]), map(str, own), n=1)
+    message = f"there is no {str(kind)[:-1]} '{path[1]}', did you mean '%s'? To add it, set it as a whole: {kind}.{path[1]}={{…}}"
+    return message % near[0] if near else ""
 
 
 def _resolve_key(value: Any, parts: list[str]) -> Path | None:  # noqa: C901 - lists, then names with and without dots

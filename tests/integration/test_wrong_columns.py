@@ -142,3 +142,17 @@ def test_a_rule_compares_whole_numbers_above_2_to_the_53_exactly(project: Projec
     rules = [{"id": f"r{n}", "column": "uid", "check": check, "warn": 0} for n, check in enumerate(checks)]
     project.ask(more=f"rules: {json.dumps(rules)}")
     assert [rule.failing_rows for rule in project.run().results.rules] == [2, 2, 2, 1]
+
+
+def test_a_quota_on_a_category_without_a_row_warns(project: Project) -> None:
+    """A category of a column is any of its values: a misspelt one is no error of the recipe."""
+    project.jsonl("data.jsonl", [{**row, "team": "billing"} for row in ROWS])
+    project.ask(
+        more="categories: [{column: team}]",
+        datasets="{full: {quotas: {bilings: {min_keep_rate: overall}, billing: {min_rows: 1}}}}",
+    )
+    found = project.run().results
+    assert (found.verdict, [reason.text for reason in found.reasons]) == (
+        "warn",
+        ["dataset full: no row is in the category 'bilings' of a quota, did you mean 'billing'?"],
+    )

@@ -851,6 +851,10 @@ def test_set_changes_a_value(words, get, value):
         ),
         ("datasets.quality.threshold={acc: 3}", "nothing defines the grader 'acc'; there are: accuracy"),
         ("datasets.new.sample=0", "'sample' is 0: it must be 1 or more"),
+        (
+            "datasets.qualty.threshold.accuracy=4",
+            "there is no dataset 'qualty', did you mean 'quality'? To add it, set it as a whole: datasets.qualty={…}",
+        ),
     ],
 )
 def test_a_problem_of_a_set_is_said_there(words, problem):
