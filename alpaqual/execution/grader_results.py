@@ -50,7 +50,9 @@ def grader_result(name: str, graders: Mapping[str, Grader], facts: GraderFacts) 
         source=_source_of(grader),
         models=list(replies.models),
         scale=ScoreScale(
-            min=grader.scale.min, max=grader.scale.max, step=None if grader.calibrate is not None else grader.scale.step
+            min=grader.scale.min,
+            max=grader.scale.max,
+            step=None if grader.scale_of_thresholds.step is None else grader.scale.step,
         ),
         rows=rows,
         scored=scored,

@@ -100,12 +100,13 @@ def cascade_result(grader: Grader, rows: int, calls: int, usd: float, facts: Gra
     """Return what a cascade saved; None where the grader has none.
 
     `rows` are the grader's, `calls` were made or reused, and `usd` is what those cost when first bought. A cascade saves a call
-    for each row that would have gone to the model without it.
+    for each sample of each row that would have gone to the model without it.
     """
     if grader.cascade is None:
         return None
     taken_over = facts.taken_over
-    saved = facts.assessed.spared[0].rows if facts.assessed is not None and facts.assessed.spared else taken_over
+    spared = facts.assessed.spared[0].rows if facts.assessed is not None and facts.assessed.spared else taken_over
+    saved = spared * grader.samples
     return CascadeResult(
         first=grader.cascade.first,
         asked=rows - taken_over,

@@ -105,6 +105,8 @@ class InferenceClient:
         self._health_lock = asyncio.Lock()
         self._health_checked_at = -_HEALTH_CHECK_SECONDS
         self._healthy = True
+        self.counted: set[str] = set()
+        """Keys of the few requests that may be asked again in this run, such as golden rows in the data; each counts once."""
         self._in_flight: dict[str, asyncio.Future[Reply]] = {}
 
     @property
@@ -121,7 +123,7 @@ class InferenceClient:
         key = self.ledger.key(request)
         same = self._in_flight.get(key)
         if same is not None:
-            return self._count_reused(request, await asyncio.shield(same))
+            return self._count_reused(request, key, await asyncio.shield(same))
         if (known := self._from_ledger(request, key)) is not None:
             return known
         if (refusal := self.refusal(key)) is not None:
@@ -181,10 +183,11 @@ class InferenceClient:
             return reply
         if self.ledger.is_external(key):
             self.budget.add_external(self.budget.original_cost(request, reply))
-        return self._count_reused(request, reply)
+        return self._count_reused(request, key, reply)
 
-    def _count_reused(self, request: Request, reply: Reply) -> Reply:
-        self.usage.add_reused(reply, self.budget.original_cost(request, reply))
+    def _count_reused(self, request: Request, key: str, reply: Reply) -> Reply:
+        if key not in self.counted:
+            self.usage.add_reused(reply, self.budget.original_cost(request, reply))
         self.models[reply.model] = None
         return reply
 

@@ -135,7 +135,7 @@ class InferenceLoop(Generic[Item, Result]):
 
         Raises what `process` does.
         """
-        tasks = [asyncio.create_task(self.outcome(item, repeat)) for item in items]
+        tasks = [asyncio.create_task(self.outcome(item, repeat, few=True)) for item in items]
         with self._interruptible(tasks):
             found = await asyncio.gather(*tasks, return_exceptions=True)
         self.client.ledger.flush()
@@ -149,8 +149,11 @@ class InferenceLoop(Generic[Item, Result]):
             outcomes.append(outcome)
         return outcomes
 
-    async def outcome(self, item: Item, repeat: int = 0) -> Outcome[Result]:
-        """The outcome of one item, after as many follow-up requests as the task asks for."""
+    async def outcome(self, item: Item, repeat: int = 0, *, few: bool = False) -> Outcome[Result]:
+        """The outcome of one item, after as many follow-up requests as the task asks for.
+
+        With `few`, a later item with the same request does not count as a reused reply.
+        """
         first = request = self.task.request(item)
         if repeat:
             first = request = replace(request, repeat=request.repeat + repeat)
@@ -158,6 +161,8 @@ class InferenceLoop(Generic[Item, Result]):
         for attempt in itertools.count(1):
             try:
                 reply = await self.client.send(request)
+                if few:
+                    self.client.counted.add(self.client.ledger.key(request))
             except Fault as fault:
                 if fault.kind is FaultKind.FATAL:
                     self.stop(fault)

@@ -5,14 +5,22 @@ from __future__ import annotations
 from alpaqual.amounts import exact
 from alpaqual.recipe.graders import Grader, Scale
 
+_LONGEST = 10**12
+"""Denominator of the numbers that have no end as decimals, such as a third."""
+
 
 def on_scale(score: float, scale: Scale) -> str:
     """Why a score is not on the scale; "" where it is."""
     if not scale.min <= score <= scale.max:
         return f"is off the scale {scale.min:g} to {scale.max:g}"
-    if scale.step and (exact(score) - exact(scale.min)) % exact(scale.step):
+    if scale.step and _is_written(scale.step) and (exact(score) - exact(scale.min)) % exact(scale.step):
         return f"is no step of the scale {scale.min:g} to {scale.max:g} by {scale.step:g}"
     return ""
+
+
+def _is_written(step: float) -> bool:
+    """Whether a step is a decimal number: no threshold can be written on thirds, the steps of a mean of three."""
+    return exact(step).denominator < _LONGEST
 
 
 def common_steps(one: Grader, other: Grader) -> Scale | None:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
+from alpaqual.amounts import exact
 from alpaqual.recipe.graders import Grader, Health, Scale
 from alpaqual.recipe.yaml_nodes import Document, Path
 
@@ -26,6 +29,15 @@ class ScoreOf(Grader, frozen=True, kw_only=True):
     def of_turns(self) -> str | None:
         """How the scores of turns are combined."""
         return self.asking.of_turns
+
+
+class BetweenSteps(Grader, frozen=True, kw_only=True):
+    """A grader with scores between the steps of its scale, since those of the graders that it starts from are."""
+
+    @property
+    def scale_of_thresholds(self) -> Scale:
+        """The scale without steps."""
+        return Scale(min=self.scale.min, max=self.scale.max)
 
 
 def named_graders(graders: Mapping[str, Grader]) -> dict[str, Grader]:
@@ -56,7 +68,28 @@ def named_graders(graders: Mapping[str, Grader]) -> dict[str, Grader]:
                     health=health,
                 ),
             )
-    return {name: graders.get(name, grader) for name, grader in found.items()}
+    found = {name: graders.get(name, grader) for name, grader in found.items()}
+    return {name: _between_steps(grader) if _leaves_steps(name, found) else grader for name, grader in found.items()}
+
+
+def _between_steps(grader: Grader) -> Grader:
+    return BetweenSteps(**{key: getattr(grader, key) for key in msgspec.structs.asdict(grader)})
+
+
+def _leaves_steps(name: str, graders: Mapping[str, Grader], above: tuple[str, ...] = ()) -> bool:
+    """Whether a grader on a scale with steps has scores between them, of the graders that it combines or its cascade begins with."""
+    grader = graders[name]
+    step = grader.scale.step
+    if step is None or name in above:
+        return False
+    starts = (*(grader.of or ()), *([grader.cascade.first] if grader.cascade else ()))
+    for other in starts:
+        if other not in graders or graders[other].scores:
+            continue
+        finer = graders[other].scale_of_thresholds.step
+        if finer is None or exact(finer) % exact(step) or _leaves_steps(other, graders, (*above, name)):
+            return True
+    return False
 
 
 def score_name(grader: str, part: str) -> str:

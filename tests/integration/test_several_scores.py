@@ -346,3 +346,23 @@ def test_results_follow_their_schema(project: Project, server: Server) -> None:
     run = project.run()
     Draft7Validator(results_schema()).validate(json.loads((run.folder / "results.json").read_text(encoding="utf-8")))
     assert api.open_run(run.folder).results["graders"]["judge.accuracy"]["samples"]["samples"] == 2
+
+
+def test_rows_that_people_scored_and_the_data_has_count_once(project: Project, server: Server) -> None:
+    project.jsonl(
+        "people.jsonl",
+        [{"instruction": f"question {i}", "response": f"answer {i}", "score": i % 11 / 2} for i in range(COUNT)],
+    )
+    cheap = f"{HALVES}, price: {{input: 1, output: 1}}"
+    golden = "calibrate: {file: people.jsonl}, health: {golden: {file: people.jsonl}}"
+    ask(
+        project,
+        server,
+        {"g": f"{cheap}, {golden}", "h": f"{cheap}, samples: 2, cascade: {{first: g, threshold: 2.7, band: 1}}"},
+    )
+    first = project.run().results["graders"]
+    assert (first["g"]["calls_made"], first["g"]["calls_reused"], first["g"]["bought_usd"]) == (COUNT, 0, 0)
+    assert first["h"]["cascade"]["saved_calls"] == 2 * first["h"]["cascade"]["taken_over"]
+    again = project.run().results["graders"]
+    assert (again["g"]["calls_made"], again["g"]["calls_reused"]) == (0, COUNT)
+    assert again["g"]["bought_usd"] == first["g"]["cost_usd"] > 0

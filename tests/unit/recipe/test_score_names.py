@@ -150,3 +150,49 @@ def test_an_example_has_what_the_prompt_shows(tmp_path: Path) -> None:
     graders = f"  cheap: {{column: c}}\n  judge: {{model: openai/m, prompt: p.txt, examples: [{example}]}}"
     found = problems(graders, folder=tmp_path)
     assert found == ["6: the example lacks the score of 'cheap', which the prompt shows: write it under 'columns'"]
+
+
+HALVES = "scale: {min: 0, max: 5, step: 0.5}"
+
+
+@pytest.mark.parametrize(
+    ("graders", "between"),
+    [
+        (f"  a: {{column: a, {HALVES}}}", False),
+        (f"  a: {{column: a, {HALVES}, calibrate: {{file: p.jsonl}}}}", True),
+        (f"  a: {{model: openai/m, {HALVES}, samples: 2, temperature: 1}}", True),
+        ("  a: {column: a, scale: {min: 0, max: 5}}", True),
+        ("  a: {column: a, scale: {min: 0, max: 5, step: 0.25}}", True),
+        ("  a: {column: a, scale: {min: 0, max: 5, step: 1}}", False),
+    ],
+)
+def test_scores_from_graders_between_the_steps_are_between_them_too(graders: str, between: bool) -> None:
+    recipe = read(
+        f"{graders}\n  b: {{column: b, {HALVES}}}\n  least: {{of: [a, b], combine: min, {HALVES}}}\n"
+        f"  mean: {{of: [least, b], combine: mean, {HALVES}}}\n"
+        f"  last: {{model: openai/m, {HALVES}, cascade: {{first: least, threshold: 2, band: 1}}}}"
+    )
+    steps = {name: recipe.graders[name].scale_of_thresholds.step for name in ("b", "least", "mean", "last")}
+    assert steps == {
+        "b": 0.5,
+        **({"least": None, "mean": None, "last": None} if between else {"least": 0.5, "mean": 0.25, "last": 0.5}),
+    }
+    thresholds = "datasets: {good: {threshold: {least: 4.3}}}"
+    if between:
+        assert read(
+            f"{graders}\n  b: {{column: b, {HALVES}}}\n  least: {{of: [a, b], combine: min, {HALVES}}}", thresholds
+        )
+    else:
+        assert (
+            "4.3 is no step"
+            in problems(
+                f"{graders}\n  b: {{column: b, {HALVES}}}\n  least: {{of: [a, b], combine: min, {HALVES}}}", thresholds
+            )[0]
+        )
+
+
+def test_a_threshold_of_a_mean_of_three_may_be_any_number_of_the_scale() -> None:
+    columns = "".join(f"  {name}: {{column: {name}, {HALVES}}}\n" for name in "abc")
+    assert read(
+        f"{columns}  mean: {{of: [a, b, c], combine: mean, {HALVES}}}", "datasets: {good: {threshold: {mean: 4.3}}}"
+    )
