@@ -66,7 +66,8 @@ class Plugin:
             timeout=endpoint.timeout,
             # The inference client retries, since a rate limit concerns all requests.
             max_retries=0,
-            default_headers=dict(endpoint.headers) or None,
+            # The package sends the key as a bearer token; gateways of Anthropic's API read either header.
+            default_headers={**({"X-Api-Key": key} if endpoint.base_url else {}), **dict(endpoint.headers)} or None,
             default_query=dict(address.query) or None,
         )
         self.calls = Calls(anthropic, address.url, key, endpoint.timeout, KEY)

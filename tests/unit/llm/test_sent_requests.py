@@ -103,6 +103,13 @@ def test_anthropic_refuses_a_temperature(server: Server) -> None:
     assert [("temperature" in body) for body in sent(server)] == [True, False, False]
 
 
+def test_a_gateway_of_anthropic_s_api_gets_the_key_in_either_header(server: Server) -> None:
+    complete(ANTHROPIC.plugin(server), asked())
+
+    found = head(server)
+    assert found["x-api-key"] == found["authorization"].removeprefix("Bearer ")
+
+
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens", "max_output_tokens"])
 def test_a_recipe_names_the_limit(server: Server, name: str) -> None:
     complete(OPENAI.plugin(server, token_limit=name), asked(max_tokens=9))
