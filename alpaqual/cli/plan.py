@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,10 @@ from alpaqual.cli.options import (
     recipe_argument,
     sets_option,
 )
+
+if TYPE_CHECKING:
+    from alpaqual.execution.estimate import Estimate
+    from alpaqual.plan.plan import Plan
 
 
 @click.command()
@@ -62,11 +67,7 @@ def plan(recipe: Path, sets: tuple[str, ...], offline: bool, as_json: bool, quie
     width = max(len(each.stage) for each in explained)
     for each in explained:
         click.echo(f"{'reuse' if each.reused else 'do   '}  {each.stage:<{width}}  {each.why}")
-    for name, grader in planned.recipe.graders.items():
-        if grader.model is not None and not grader.live:
-            click.echo(f"grader {name}: recorded replies, 0 calls to pay for")
-    for estimate in estimates:
-        click.echo(f"grader {estimate.grader}: {estimate}")
+    _print_graders(planned, estimates)
     for job in jobs:
         click.echo(f"training {job.dataset}: {job}")
     for stage, command in api.commands(planned).items():
@@ -77,3 +78,14 @@ def plan(recipe: Path, sets: tuple[str, ...], offline: bool, as_json: bool, quie
         click.echo()
         click.echo(plan_sql(planned), nl=False)
     return 0
+
+
+def _print_graders(planned: Plan, estimates: list[Estimate]) -> None:
+    for name, grader in planned.recipe.graders.items():
+        if grader.model is not None and not grader.live:
+            click.echo(f"grader {name}: recorded replies, 0 calls to pay for")
+    for estimate in estimates:
+        click.echo(f"grader {estimate.grader}: {estimate}")
+    for estimate in estimates:
+        for note in estimate.notes:
+            click.echo(f"note: grader {estimate.grader}: {note}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from alpaqual.engines import viewing
 from alpaqual.execution.calibration import not_among, read_people
 from alpaqual.execution.execution import Execution
 from alpaqual.execution.graded_items import Reading, stream
-from alpaqual.execution.models import price_of
+from alpaqual.execution.models import budget_of, price_of
 from alpaqual.execution.pilot import extra_requests, read_golden
 from alpaqual.inference.price import BATCH_DISCOUNT, Price
 from alpaqual.plan.checking import CheckStage
@@ -24,20 +24,23 @@ from alpaqual.plan.prompts import grader_plugin, reply_tokens, request_model
 from alpaqual.plan.tables import grades
 from alpaqual.prompt_slots import SCORE, names_in, slot_key
 from alpaqual.recipe.graders import Grader
+from alpaqual.recipe.thinking import reasons_by_default
 from alpaqual.store.ledger import Ledger
 from alpaqual.store.store import Store
 
 _BYTES_A_TOKEN = 4.0
 _TOKENS_A_MESSAGE = 4
-_REPLY_SECONDS = 1.0
-"""Assumed time of a request, in seconds."""
+_REQUEST_SECONDS = 0.5
+_TOKENS_A_SECOND = 50.0
+"""Assumed time of a request besides its reply, and the rate at which a server writes each reply."""
 
 
 @dataclass(frozen=True)
 class Estimate:
     """Work that a grader has left: `rows` to grade (or turns, as `items` says), `known` of them in the ledger, tokens, US dollars and seconds for the others.
 
-    Dollars are None where no price is known; `price` is the price that they follow from.
+    Dollars are None where no price is known; `price` is the price that they follow from, as `pace` is for seconds. `notes` say what
+    a person should know before the run.
     """
 
     grader: str
@@ -52,6 +55,8 @@ class Estimate:
     more: int = 0
     batch: bool = False
     items: str = "rows"
+    pace: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def calls(self) -> int:
@@ -70,7 +75,7 @@ class Estimate:
         more = f", {self.more:,} of them for rows that people scored and repeats" if self.more else ""
         return (
             f"{'at most ' if self.at_most else ''}{self.calls:,} calls{known}{more}, about {self.input_tokens:,} tokens in and "
-            f"up to {self.output_tokens:,} out, {cost}, {'within a day' if self.batch else duration(self.seconds)}"
+            f"up to {self.output_tokens:,} out, {cost}, {'within a day' if self.batch else f'about {duration(self.seconds)} ({self.pace})'}"
         )
 
 
@@ -79,6 +84,10 @@ def estimate_graders(plan: Plan, store: Store) -> list[Estimate]:
 
     Raises RecipeError, StageError.
     """
+    for name, grader in plan.recipe.graders.items():
+        if grader.live and not _graded(plan, store, name):
+            # Raises where a limit needs a price, as the run does.
+            budget_of(grader, plan.recipe, ("graders", name), None)
     execution = Execution(plan, store)
     execution.prepare(until=CheckStage.kind)
     execution.run(until=CheckStage.kind)
@@ -93,12 +102,17 @@ def estimate_graders(plan: Plan, store: Store) -> list[Estimate]:
     for name, grader in plan.recipe.graders.items():
         if not grader.live:
             continue
-        stage = plan.find(GradeStage, name)
-        if stage is not None and store.find(stage.fingerprint) is not None:
+        if _graded(plan, store, name):
             estimates.append(Estimate(name, 0, 0, 0, 0, 0.0, "", 0.0))
         else:
             estimates.append(_estimate(plan, name, grader, tables, ledger))
     return estimates
+
+
+def _graded(plan: Plan, store: Store, name: str) -> bool:
+    """Whether the grades of a grader are in the store."""
+    stage = plan.find(GradeStage, name)
+    return stage is not None and store.find(stage.fingerprint) is not None
 
 
 def _estimate(plan: Plan, name: str, grader: Grader, tables: dict[str, Path], ledger: Replies) -> Estimate:
@@ -106,6 +120,8 @@ def _estimate(plan: Plan, name: str, grader: Grader, tables: dict[str, Path], le
     reading, known_slots = _reading(plan, name, grader, tables)
     # The first grader of a cascade decides which rows remain, and it has not scored them yet: this is the most.
     only = asked_rows(grader, plan.recipe.dropping, cascade=False)
+    budget = budget_of(grader, plan.recipe, ("graders", name), None)
+    spent = 0.0
     seen: set[str] = set()
     rows = known = size = learned = counted = said = 0
     with viewing(tables, plan.recipe.text.engine.kind) as database:
@@ -121,6 +137,9 @@ def _estimate(plan: Plan, name: str, grader: Grader, tables: dict[str, Path], le
                     counted + reply.input_tokens,
                     said + (reply.output_tokens or 0),
                 )
+            spent += 0.0 if reply is None or key in seen else budget.original_cost(request, reply)
+            if reply is not None:
+                seen.add(key)
             if reply is not None or key in seen:
                 known += 1
                 continue
@@ -139,7 +158,7 @@ def _estimate(plan: Plan, name: str, grader: Grader, tables: dict[str, Path], le
     if price is not None and grader.mode == "batch":
         price = price.discounted(BATCH_DISCOUNT)
     cost = None if price is None else price.of(tokens_in, tokens_out)
-    seconds = _seconds(grader, calls, tokens_in + tokens_out)
+    seconds, pace = _time(grader, calls, tokens_in, tokens_out)
     return Estimate(
         name,
         rows,
@@ -153,7 +172,28 @@ def _estimate(plan: Plan, name: str, grader: Grader, tables: dict[str, Path], le
         len(lacking),
         grader.mode == "batch",
         reading.items,
+        pace,
+        tuple(_notes(name, grader, calls, cost, spent)),
     )
+
+
+def _notes(name: str, grader: Grader, calls: int, cost: float | None, spent: float) -> Iterator[str]:
+    """What a person should know before the run: a budget that will stop it, thinking that is not in the estimate."""
+    model, budget = grader.model or "", grader.budget_usd
+    if (
+        calls
+        and grader.scoring != "expectation"
+        and not grader.max_tokens
+        and reasons_by_default(model, grader.parameters)
+    ):
+        yield (
+            f"{model} reasons by default, which the estimate leaves out and the limit of a reply leaves no space for: "
+            "set max_tokens or parameters: {reasoning_effort: …}"
+        )
+    if budget is not None and cost and spent + cost > budget:
+        most = int(calls * max(0.0, budget - spent) / cost)
+        before = f", {dollars(spent)} of it spent on replies in the ledger" if spent else ""
+        yield f"budget_usd of {name} of {dollars(budget)}{before} will stop the run after about {most:,} of {calls:,} calls"
 
 
 def _reading(plan: Plan, name: str, grader: Grader, tables: Mapping[str, Path]) -> tuple[Reading, bool]:
@@ -179,11 +219,13 @@ def _source(price: Price | None) -> str:
     return f"${price.input:g} and ${price.output:g} a million, from {price.source}" if price.source else ""
 
 
-def _seconds(grader: Grader, calls: int, tokens: int) -> float:
-    """At the rate that the recipe sets, or at a second a request where it sets none."""
-    waits = [math.ceil(calls / grader.concurrency) * _REPLY_SECONDS]
+def _time(grader: Grader, calls: int, tokens_in: int, tokens_out: int) -> tuple[float, str]:
+    """Seconds, and what decides them: the requests in flight and the length of replies, or a rate that the recipe sets."""
+    each = _REQUEST_SECONDS + (tokens_out / calls / _TOKENS_A_SECOND if calls else 0.0)
+    flying = f"{grader.concurrency:,} at a time, {_TOKENS_A_SECOND:g} tokens a second each"
+    paces = [(math.ceil(calls / grader.concurrency) * each, flying)]
     if grader.requests_per_minute:
-        waits.append(calls / grader.requests_per_minute * 60)
+        paces.append((calls / grader.requests_per_minute * 60, "requests_per_minute"))
     if grader.tokens_per_minute:
-        waits.append(tokens / grader.tokens_per_minute * 60)
-    return max(waits)
+        paces.append((tokens_in / grader.tokens_per_minute * 60, "tokens_per_minute"))
+    return max(paces)

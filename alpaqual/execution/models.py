@@ -134,6 +134,9 @@ def budget_of(
     price = price_of(settings)
     limited = [limit for limit in limits if math.isfinite(limit.usd)]
     if price is None and limited:
-        message = f"{limited[0].name} needs a price, and none is listed for {settings.model}; write 'price: {{input: …, output: …}}'"
+        message = (
+            f"{limited[0].name} needs a price, and none is listed for {settings.model}; write 'price: {{input: …, output: …}}' "
+            "in US dollars per million tokens, or 'price: {input: 0, output: 0}' for a server of your own"
+        )
         raise RecipeError([recipe.problem((*place, "model"), message)])
     return Budget(price or UNKNOWN, limits)

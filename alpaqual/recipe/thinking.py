@@ -6,6 +6,7 @@ Providers name it differently: `reasoning_effort` (OpenAI, Gemini, vLLM), `reaso
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,24 @@ THINKING_TOKENS = 4096
 """Space for thinking where the parameters switch it on and name no number."""
 _OFF = (None, False, "none", "off", "disable", "disabled")
 _ANTHROPIC_ON = ("enabled", "adaptive")
+_BY_DEFAULT = (
+    "o1", "o3", "o4", "gpt-5", "gpt-oss", "gemini-2.5-pro", "gemini-2.5-flash", "gemini-3", "deepseek-r1", "deepseek-reasoner",
+    "grok-3-mini", "grok-4", "qwen3", "qwq", "magistral", "glm-4.5", "glm-4.6", "kimi-k2-thinking", "minimax-m1", "minimax-m2",
+)  # fmt: skip
+"""Names, or their beginnings, of models that reason unless a request says otherwise."""
+_NOT_BY_DEFAULT = re.compile(r"gpt-5\.|chat|flash-lite|instruct|non-reasoning|embedding|image")
+"""What is in the names of their relatives that answer at once."""
+_SWITCHES = frozenset(
+    (
+        "reasoning_effort",
+        "reasoning",
+        "thinking",
+        "enable_thinking",
+        "thinking_budget",
+        "chat_template_kwargs",
+        "google",
+    )
+)
 
 
 def thinking_tokens(parameters: Mapping[str, Any]) -> int:
@@ -31,6 +50,13 @@ def thinking_tokens(parameters: Mapping[str, Any]) -> int:
         return 0
     budgets = (budget_tokens(flat), _mapping(flat.get("reasoning")).get("max_tokens"), flat.get("thinking_budget"))
     return max((each for each in budgets if type(each) is int and each > 0), default=THINKING_TOKENS)
+
+
+def reasons_by_default(model: str, parameters: Mapping[str, Any]) -> bool:
+    """Whether a model is known to reason, by its name, and the parameters leave open how much."""
+    name = model.rpartition("/")[2].lower()
+    known = any(re.match(rf"{re.escape(each)}(?![0-9])", name) for each in _BY_DEFAULT)
+    return known and not _NOT_BY_DEFAULT.search(name) and _SWITCHES.isdisjoint(without_extra_body(parameters))
 
 
 def budget_tokens(parameters: Mapping[str, Any]) -> int:
