@@ -12,7 +12,7 @@ from conftest import Project
 
 from alpaqual.errors import StageError
 from servers import MODEL, LlamaServer
-from servers.grading import KEY, ask, found, real_rows, reasons, replies
+from servers.grading import KEY, STRUCTURED, ask, found, real_rows, reasons, replies
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("short_pauses")]
 
@@ -37,10 +37,9 @@ def test_real_rows_are_graded_once(project: Project, llama: LlamaServer, monkeyp
     assert (run.exit_code, found(run)["models"]) == (0, [OPENAI])
     assert (found(run)["scored"], found(run)["calls_made"]) == (20, 20)
     kept = replies(project)
-    # The server keeps to the schema: an object with a score on a step of the scale.
-    assert {float(json.loads(reply["text"])["score"]) * 2 % 1 for reply in kept} == {0}
-    assert {reply["finish_reason"] for reply in kept} <= {"stop", "length"}
-    assert all(10 < reply["input_tokens"] < 500 and 0 < reply["output_tokens"] <= 24 for reply in kept)
+    assert {float(reply["text"]) * 2 % 1 for reply in kept} == {0}
+    assert {reply["finish_reason"] for reply in kept} == {"stop"}
+    assert all(10 < reply["input_tokens"] < 500 and 0 < reply["output_tokens"] <= 4 for reply in kept)
     assert found(run)["output_tokens"] == sum(reply["output_tokens"] for reply in kept)
     # The server refuses this key, so that any request would stop the run.
     monkeypatch.setenv("OPENAI_API_KEY", "sk-another")
@@ -49,11 +48,25 @@ def test_real_rows_are_graded_once(project: Project, llama: LlamaServer, monkeyp
     assert found(again)["histogram"] == found(run)["histogram"]
 
 
-def test_a_cut_reply_is_asked_for_once_more(project: Project, llama: LlamaServer) -> None:
-    ask(project, real_rows(6)[5:], OPENAI, llama.openai, "max_tokens: 4")
+def test_a_schema_gives_every_row_a_score_on_a_step(project: Project, llama: LlamaServer) -> None:
+    ask(project, real_rows(2), OPENAI, llama.openai, STRUCTURED)
     run = project.run()
-    assert [reply["finish_reason"] for reply in replies(project)] == ["length", "stop"]
-    assert (found(run)["calls_made"], reasons(run)) == (2, {"no number": 1})
+    assert (found(run)["scored"], found(run)["calls_made"]) == (2, 2)
+    assert {float(json.loads(reply["text"])["score"]) * 2 % 1 for reply in replies(project)} == {0}
+
+
+@pytest.mark.parametrize(
+    ("model", "finish_reasons"), [(OPENAI, ["length", "stop"]), (ANTHROPIC, ["max_tokens", "end_turn"])]
+)
+def test_a_cut_reply_is_asked_for_once_more(
+    project: Project, llama: LlamaServer, model: str, finish_reasons: list[str]
+) -> None:
+    ask(project, real_rows(6)[5:], model, llama.openai if model == OPENAI else llama.url, "max_tokens: 4")
+    run = project.run()
+    kept = replies(project)
+    assert [reply["finish_reason"] for reply in kept] == finish_reasons
+    assert kept[0]["output_tokens"] == 4 < kept[1]["output_tokens"]
+    assert (found(run)["models"], found(run)["calls_made"], reasons(run)) == ([model], 2, {"no number": 1})
 
 
 def test_logprobs_show_what_a_grammar_hides(project: Project, llama: LlamaServer) -> None:
@@ -65,14 +78,6 @@ def test_logprobs_show_what_a_grammar_hides(project: Project, llama: LlamaServer
     assert (found(run)["calls_made"], reasons(run)) == (2, {"no number": 2})
     kept = [json.loads(reply["text"]) for reply in replies(project)]
     assert all(reply["score"] is None and reply["reply"] in "012345" for reply in kept)
-
-
-def test_the_messages_api_of_the_same_server(project: Project, llama: LlamaServer) -> None:
-    ask(project, real_rows(1), ANTHROPIC, llama.url, "max_tokens: 12")
-    run = project.run()
-    assert (run.exit_code, found(run)["models"]) == (0, [ANTHROPIC])
-    assert {reply["finish_reason"] for reply in replies(project)} <= {"end_turn", "max_tokens"}
-    assert all(reply["output_tokens"] > 0 for reply in replies(project))
 
 
 @pytest.mark.parametrize("model", [OPENAI, ANTHROPIC])
