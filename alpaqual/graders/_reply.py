@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from alpaqual.graders._reply_grammar import Found, read_text, unframed
-from alpaqual.graders._reply_json import JsonObject, read_json, read_object
+from alpaqual.graders._reply_json import JsonObject, objects_behind, read_json, read_object, read_only_json
 from alpaqual.graders._reply_labels import is_label
 from alpaqual.reply_places import FIRST_LINE, JSON, LAST_LINE, PLACES, texts_of_scores
 from alpaqual.values import Grade
@@ -94,8 +94,10 @@ def is_cut(finish_reason: str | None) -> bool:
     return finish_reason is not None and finish_reason.casefold() in _CUTS
 
 
-def objects_of(raw: str) -> list[JsonObject] | str:
+def objects_of(raw: str) -> tuple[list[JsonObject], list[JsonObject]] | str:
     """The objects of JSON that are a reply's answer, or that end it, the most likely one first; or the reason for none.
+
+    The second list has those behind an object that the reply begins with.
 
     Thinking is left out; where a line that ends thinking comes twice, none counts.
     """
@@ -113,12 +115,14 @@ def objects_of(raw: str) -> list[JsonObject] | str:
     fenced = _FENCE.match(text) if text.startswith("```") else None
     body = fenced[1].strip() if fenced else text
     found: list[JsonObject | None] = []
+    behind: list[JsonObject] = []
     if body.startswith("{"):
         found.append(read_object(body))
+        behind += objects_behind(text[text.index("{") :])
     elif _ENDS_WITH_OBJECT.search(text) is not None:
         starts = [match.start() for match in _OBJECT.finditer(text)][: -_MAX_OBJECTS - 1 : -1]
         found += [read_object(text[start:].lstrip()) for start in starts]
-    return [each for each in found if each is not None]
+    return [each for each in found if each is not None], behind
 
 
 def without_score(text: str) -> str:
@@ -176,7 +180,8 @@ def _answer(text: str, low: float, dimension: str, place: str) -> _Reading:
     fenced = _FENCE.match(text) if text.startswith("```") else None
     body = fenced[1].strip() if fenced else text
     if body.startswith("{"):
-        return read_json(body, dimension), False
+        # Elsewhere than on the first line, an object behind it counts too.
+        return (read_json if place == FIRST_LINE else read_only_json)(body, dimension), False
     if fenced and not body:
         return "no number", True
     if place == JSON:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from alpaqual.graders._reply_grammar import Found, plain, read_line
@@ -19,6 +19,7 @@ _LOOSE = re.compile(
     r"\{\s*['\"“]?([^\W\d][\w ()-]{0,40}?)['\"”]?\s*:\s*(?:'([^'\n]{1,30})'|([-+]?[0-9.]+(?:/[0-9.]+)?)(?=\s*\}|\s*,\s*[^\s0-9]))"
 )
 _AMBIGUOUS = object()
+_MAX_BEHIND = 20
 
 
 class JsonObject(list[tuple[str, Any]]):
@@ -37,6 +38,29 @@ def read_object(body: str) -> JsonObject | None:
     except ValueError:
         return _whole_pairs(body)
     return value if isinstance(value, JsonObject) else None
+
+
+def objects_behind(body: str) -> Iterator[JsonObject]:
+    """The objects behind the one that a text begins with, such as a correction."""
+    if body.count("{") < 2:
+        return
+    try:
+        _, end = _DECODER.raw_decode(body)
+    except (RecursionError, ValueError):
+        return
+    for start in [found.start() for found in re.finditer(r"\{", body[end:])][-_MAX_BEHIND:]:
+        if (found := read_object(body[end + start :])) is not None:
+            yield found
+
+
+def read_only_json(body: str, dimension: str) -> Found | str:
+    """The score of a text that begins with an object, where no object behind it gives another one."""
+    score = read_json(body, dimension)
+    if isinstance(score, Found):
+        others = (read_value(_by_name(found, dimension), dimension) for found in objects_behind(body))
+        if any(isinstance(other, Found) and other.value != score.value for other in others):
+            return "no number"
+    return score
 
 
 def read_json(body: str, dimension: str) -> Found | str:

@@ -35,11 +35,13 @@ def _find(raw: str, scores: Sequence[ScoreSpec]) -> list[Found] | str:
     objects = objects_of(raw)
     if isinstance(objects, str):
         return objects
+    answers, behind = objects
     reason = ""
-    for pairs in objects:
+    for pairs in answers:
         found = _read(pairs, scores)
         if not isinstance(found, str):
-            return found
+            later = [_read(each, scores) for each in behind]
+            return "no number" if any(not isinstance(each, str) and each != found for each in later) else found
         reason = reason or found
     return reason or without_score(raw)
 

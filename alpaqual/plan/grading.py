@@ -83,8 +83,19 @@ def grade_stages(compilation: Compilation) -> Iterator[GradeStage]:
 def _slots(compilation: Compilation, template: str) -> Iterator[tuple[str, str]]:
     """The named slots of a prompt, with SQL of what each shows of a row."""
     for kind, named in named_slots(template):
-        column = f"CAST({compilation.columns.sql(named)} AS VARCHAR)" if kind == COLUMN else score_of_row(named)
-        yield slot_key(kind, named), column
+        yield slot_key(kind, named), text_of_column(compilation, named) if kind == COLUMN else score_of_row(named)
+
+
+def text_of_column(compilation: Compilation, column: str) -> str:
+    """SQL, over `rows`: a column as a prompt shows it.
+
+    A whole number is shown as one whether or not other rows have fractions: the request about a row follows from that row alone.
+    """
+    value = compilation.columns.sql(column)
+    text = f"CAST({value} AS VARCHAR)"
+    if compilation.columns.type(column) != "DOUBLE":
+        return text
+    return f"CASE WHEN ABS({value}) < 1e15 AND {value} = TRUNC({value}) THEN CAST(CAST({value} AS BIGINT) AS VARCHAR) ELSE {text} END"
 
 
 def score_of_row(grader_name: str) -> str:

@@ -237,6 +237,22 @@ def test_a_prompt_shows_columns_and_the_score_of_an_earlier_grader(project: Proj
     assert to_send(project) == 0
 
 
+def test_what_a_column_shows_of_a_row_follows_from_that_row_alone(project: Project, server: Server) -> None:
+    project.write("p.txt", "[instruction] [input] [response] <[column:value]>")
+    ask(project, server, {"g": f"{HALVES}, prompt: p.txt"})
+    rows = [{"instruction": f"q{i}", "output": "a", "value": value} for i, value in enumerate([3, -7, 0, 10**16, None])]
+    project.jsonl("data.jsonl", rows)
+    project.run()
+    assert {prompt.partition("<")[2] for prompt in server.asked()} == {"3>", "-7>", "0>", "10000000000000000>", "None>"}
+    for more in (0.25, "n/a"):
+        server.reset()
+        rows.append({"instruction": f"more {more}", "output": "a", "value": more})
+        rows = [row for row in rows if row["value"] != 10**16]
+        project.jsonl("data.jsonl", rows)
+        project.run()
+        assert [prompt.partition("<")[2] for prompt in server.asked()] == [f"{more}>"]
+
+
 def test_a_column_that_no_source_has_is_an_error_of_the_plan(project: Project, server: Server) -> None:
     project.write("p.txt", "[instruction] [input] [response] [column:referense]")
     ask(project, server, {"second": f"{HALVES}, prompt: p.txt"})

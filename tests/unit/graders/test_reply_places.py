@@ -124,3 +124,17 @@ def test_hostile_text_takes_no_time(pattern: str) -> None:
     for line in ("x" * 200, "1" * 20 + " ", "x1 " * 60, " " * 900 + "x"):
         assert meaning((line + "\n") * 1000, pattern) == NO
     assert time.process_time() - start < 20
+
+
+@pytest.mark.parametrize("place", ["json", "last_line"])
+@pytest.mark.parametrize(
+    ("reply", "score"),
+    [
+        ('{"score": 4}\nCorrection: {"score": 1}', None),
+        ('{"score": 4} {"score": 1}', None),
+        ('{"score": 4}\nAs I said: {"score": 4.0}', 4),
+        ('{"score": 4, "why": {"score": 1}}\nFor {x} and {"other": 1}', 4),
+    ],
+)
+def test_another_score_behind_the_object_is_ambiguous(place: str, reply: str, score: float | None) -> None:
+    assert parse_score(reply, 0, 5, place=place).score == score

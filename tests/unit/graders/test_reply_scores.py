@@ -35,6 +35,7 @@ READ = [
     '{"accuracy": 4.5, "follows_format": 7, "accuracy": 4.5}',
     '{"score": 1, "accuracy": 4.5, "follows_format": 7}',
     '{"accuracy": 4.5, "follows_format": 7} This is because the response is right.',
+    '{"accuracy": 4.5, "follows_format": 7}\nAgain: {"follows_format": 7, "accuracy": 4.5}, since {x} is a set.',
     '{"accuracy": 4.5, "follows_format": 7, "rationale": "It is ri',
 ]
 
@@ -49,6 +50,12 @@ UNREAD = [
     ('{"accuracy": 4.5, "follows_format": 11}', "out of scale"),
     ('{"accuracy": "4.5/10", "follows_format": 7}', "out of scale"),
     ('{"accuracy": -1, "follows_format": 7}', "out of scale"),
+    ('{"accuracy": 4.5, "follows_format": 7} {"accuracy": 1, "follows_format": 7}', "no number"),
+    ('{"accuracy": 4.5, "follows_format": 7}\nCorrection: {"accuracy": 4.5, "follows_format": 2}', "no number"),
+    (
+        '```json\n{"accuracy": 4.5, "follows_format": 7}\n```\nor\n```json\n{"accuracy": 4, "follows_format": 7}\n```',
+        "no number",
+    ),
     ("[4.5, 7]", "no number"),
     ("4.5", "no number"),
     ("", "empty reply"),
