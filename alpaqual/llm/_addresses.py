@@ -26,12 +26,29 @@ class Address:
     @property
     def azure(self) -> bool:
         """Whether the address is Azure's, or that of a gateway in front of it."""
-        return _VERSION in dict(self.query) or (urlsplit(self.url).hostname or "").endswith(".azure.com")
+        return _VERSION in dict(self.query) or self.of_azure
+
+    @property
+    def of_azure(self) -> bool:
+        """Whether the address is Azure's own, which answers no request without a key."""
+        return (urlsplit(self.url).hostname or "").endswith(".azure.com")
 
     @property
     def version(self) -> str:
         """The version of Azure's API, where the path names a deployment or the package has to; "" elsewhere."""
         return "" if self.url.endswith("/v1") else dict(self.query).get(_VERSION, "")
+
+
+def openai_advice(address: Address) -> str:
+    """What to change about an address without OpenAI's API: most servers have it under /v1."""
+    return "" if urlsplit(address.url).path.strip("/") else f"end base_url in /v1, as in {address.url.rstrip('/')}/v1"
+
+
+def anthropic_advice(address: Address) -> str:
+    """What to change about an address without Anthropic's API, which the package looks for under /v1 by itself."""
+    if not address.url.endswith("/v1"):
+        return ""
+    return f"leave /v1 out of base_url, as in {address.url.removesuffix('/v1')}: it is added"
 
 
 def address_of(text: str) -> Address:

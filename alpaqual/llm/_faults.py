@@ -21,13 +21,13 @@ _CODE_KEYS = ("code", "type", "status", "reason", "error_type")
 _STATUS_KEYS = ("code", "status", "status_code", "statusCode", "raw_status_code")
 
 
-def key_of(endpoint: Endpoint, variable: str) -> str:
-    """The API key in an environment variable; "none" where it is unset and the endpoint has a `base_url`.
+def key_of(endpoint: Endpoint, variable: str, *, needed: bool = False) -> str:
+    """The API key in an environment variable; "none" where it is unset, the endpoint has a `base_url`, and none is `needed`.
 
     Raises MachineError where the key is missing, or has characters with which the packages would quote it in an error.
     """
     key = os.environ.get(variable, "").strip()
-    if not key and endpoint.base_url is None:
+    if not key and (needed or endpoint.base_url is None):
         raise MachineError(f"{endpoint.provider}/{endpoint.model} needs a key: export {variable}=…")
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise MachineError(f"{variable} holds characters that an API key never has: export it again")
@@ -55,6 +55,8 @@ class Calls:
     timeout: float
     variable: str = ""
     """The environment variable of the key."""
+    advice: str = ""
+    """What to change about the address where it does not exist."""
 
     async def value(self, call: Awaitable[object], limit: float | None = None) -> Mapping[str, Any]:
         """The JSON object that a call returns within `limit` seconds (None: no limit). Raises Fault."""
@@ -121,7 +123,7 @@ class Calls:
             if fault.reason == KEY_REFUSED and self.key == "none" and self.variable:
                 fault = Fault(fault.kind, fault.reason, f"none was sent, export {self.variable}=…: {fault.detail}")
             elif fault.reason == NOT_FOUND:
-                fault = Fault(fault.kind, fault.reason, f"{self.address}: {fault.detail}")
+                fault = Fault(fault.kind, fault.reason, self.not_found(fault.detail))
             fault = self.without_key(fault)
             fault.lost = error.status_code in _GATEWAY_TIMEOUTS
             return fault
@@ -141,6 +143,11 @@ class Calls:
                 Fault(FaultKind.TRANSIENT, "no connection", f"{self.address}: {message_of(str(error))}")
             )
         return error
+
+    def not_found(self, detail: str) -> str:
+        """The detail of a fault that model or address do not exist: the address, what to change about it, what the server said."""
+        advice = "" if "model" in detail.lower() else self.advice
+        return ": ".join(part for part in (self.address, advice, detail) if part)
 
     def without_key(self, fault: Fault) -> Fault:
         """The fault without the key, which some servers quote."""

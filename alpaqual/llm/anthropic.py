@@ -12,7 +12,7 @@ from urllib.parse import quote
 from alpaqual.contracts import BatchState
 from alpaqual.errors import Fault, FaultKind
 from alpaqual.llm._adapting import LIMITS, Adapting, Form
-from alpaqual.llm._addresses import address_of
+from alpaqual.llm._addresses import address_of, anthropic_advice
 from alpaqual.llm._contents import reason_of
 from alpaqual.llm._faults import (
     Calls,
@@ -70,7 +70,7 @@ class Plugin:
             default_headers={**({"X-Api-Key": key} if endpoint.base_url else {}), **dict(endpoint.headers)} or None,
             default_query=dict(address.query) or None,
         )
-        self.calls = Calls(anthropic, address.url, key, endpoint.timeout, KEY)
+        self.calls = Calls(anthropic, address.url, key, endpoint.timeout, KEY, anthropic_advice(address))
         self.known: set[str] = set()
         self.adapting = Adapting(Form(LIMITS[0]), fixed=True, responses=False)
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from alpaqual.contracts import BatchState
 from alpaqual.errors import Fault, FaultKind
 from alpaqual.llm._adapting import LIMITS, Adapting, Form
-from alpaqual.llm._addresses import RESPONSES, address_of, openai_client
+from alpaqual.llm._addresses import RESPONSES, address_of, openai_advice, openai_client
 from alpaqual.llm._contents import reason_of, text_of
 from alpaqual.llm._faults import (
     Calls,
@@ -57,11 +57,11 @@ class Plugin:
 
         # Only the key is read from the environment: OPENAI_BASE_URL would silently send it to another server.
         address = address_of(endpoint.base_url or _ADDRESS)
-        variable = AZURE_KEY if address.azure and os.environ.get(AZURE_KEY) else KEY
-        key = key_of(endpoint, variable)
+        variable = AZURE_KEY if address.azure and (os.environ.get(AZURE_KEY) or not os.environ.get(KEY)) else KEY
+        key = key_of(endpoint, variable, needed=address.of_azure)
         self.endpoint = endpoint
         self.client = openai_client(openai, address, key, endpoint)
-        self.calls = Calls(openai, address.url, key, endpoint.timeout, variable)
+        self.calls = Calls(openai, address.url, key, endpoint.timeout, variable, openai_advice(address))
         # OpenAI's newer models refuse the old name of the limit; other servers may lack the new one.
         limit = endpoint.token_limit or LIMITS[endpoint.base_url is None]
         # At OpenAI itself, only the Responses API has this name.

@@ -20,6 +20,7 @@ from alpaqual.recipe.dependencies import dependency_order
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.scales import common_steps, on_scale, scale_problem
 from alpaqual.recipe.score_names import ScoreOf, health_path, named_graders, path_of, several, was_removed
+from alpaqual.recipe.secrets import use_environment, values_like_keys
 from alpaqual.recipe.unknown import alternatives
 from alpaqual.recipe.yaml_nodes import Document, Path
 from alpaqual.reply_places import PLACES, reply_problem
@@ -52,6 +53,7 @@ def check_graders(graders: Mapping[str, Grader], prompts: Mapping[str, str], doc
     named = named_graders(graders)
     for name, grader in graders.items():
         place: Path = ("graders", name)
+        yield from _secrets(grader, document, place)
         yield from _kind(grader, document, place)
         yield from _origin(grader, document, place)
         if not grader.scores and (message := scale_problem(grader.scale)):
@@ -69,6 +71,20 @@ def check_graders(graders: Mapping[str, Grader], prompts: Mapping[str, str], doc
     for name in named:
         yield from _others(name, named, document)
     yield from _cycles(named, prompts, document)
+
+
+def _secrets(grader: Grader, document: Document, place: Path) -> Iterator[Problem]:
+    """A key of an API that is written into the recipe, and `key` where no file of scores is joined by it."""
+    written = document.value["graders"][place[-1]]
+    found = list(values_like_keys(written))
+    for path, name in found:
+        message = f"'{name}' looks like a secret, and a recipe is no place for one: {use_environment(written)}"
+        yield document.problem((*place, *path), message)
+    if "key" in written and grader.table is None and ("key",) not in [path for path, _ in found]:
+        apart = f"; {use_environment(written)}" if grader.model else ""
+        message = f"'key' is the column that the rows of 'table' are joined by: leave it out{apart}"
+        if not document.was_removed((*place, "table")):
+            yield document.problem((*place, "key"), message)
 
 
 def _kind(grader: Grader, document: Document, place: Path) -> Iterator[Problem]:

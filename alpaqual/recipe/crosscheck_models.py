@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from alpaqual.errors import Problem
+from alpaqual.recipe.misplaced import server_advice
 from alpaqual.recipe.model_settings import ModelSettings
 from alpaqual.recipe.unknown import alternatives
 from alpaqual.recipe.yaml_nodes import Document, Path
@@ -24,9 +25,9 @@ def check_model(settings: ModelSettings, document: Document, place: Path) -> Ite
         yield document.problem((*place, "base_url"), f"an address starts with http:// or https://, as in {guess}")
     plugin = installed("llm", settings.provider)
     if plugin is None:
-        yield document.problem(
-            (*place, "model"), f"no provider '{settings.provider}'{alternatives('llm', settings.provider)}"
-        )
+        server = server_advice(settings.provider, settings.model_name)
+        other = f": {server}" if server else alternatives("llm", settings.provider)
+        yield document.problem((*place, "model"), f"no provider '{settings.provider}'{other}")
     elif settings.mode == "batch" and not plugin.BATCH_REQUESTS and not plugin.RECORDED:
         message = f"{settings.provider} has no batch API; there are: {_providers('BATCH_REQUESTS')}"
         yield document.problem((*place, "mode"), message)

@@ -9,6 +9,7 @@ from typing import Any
 
 from alpaqual.errors import Problem
 from alpaqual.recipe.model_settings import ModelSettings
+from alpaqual.recipe.secrets import is_secret, use_variable
 from alpaqual.recipe.thinking import budget_tokens, refuses_temperature
 from alpaqual.recipe.yaml_nodes import Document, Path
 
@@ -33,16 +34,6 @@ _OWNED = {
 """Parameters that alpaqual sets, and what to write instead."""
 _OWNED_INSIDE = (("output_config", "format"), ("text", "format"))
 _OWN_HEADERS = ("content-type", "content-length", "transfer-encoding", "host", "accept", "anthropic-version")
-_SECRET_NAME = re.compile(
-    r"(?:^|[-_.])(?:authorization|auth|apikey|secret|password|passwd|credentials?|cookie|bearer|signature|sig)$"
-    r"|(?:^|(?:^|[-_.])(?:api|access|secret|private|subscription|auth|account)[-_]?)key$"
-    r"|(?:^|(?:^|[-_.])(?:x|api|access|auth|bearer|session|refresh|security|id)[-_]?)token$",
-    re.IGNORECASE,
-)
-_SECRET_VALUE = re.compile(
-    r"^(?:Bearer|Basic|Token)\s"
-    r"|(?:^|[\s=:;,\"'])(?:(?:sk|pk|rk)[-_]|gsk_|xai-|AIza|ghp_|gho_|github_pat_|hf_|AKIA|ya29\.|eyJ[\w-]{8,}\.)[\w.-]{8,}"
-)
 _LONG_CODE = re.compile(r"(?<![\w+/-])(?=\w*[0-9])(?=\w*[A-Za-z])[A-Za-z0-9_]{32,}={0,2}(?![\w+/-])")
 """A text as long and as mixed as keys are; parameters may hold such texts."""
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -82,8 +73,8 @@ def _parameters(given: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
             yield path, f"'{name}' is set by alpaqual: {_OWNED[name]}"
         elif inside in _OWNED_INSIDE:
             yield path, f"'{'.'.join(map(str, inside))}' is set by alpaqual: {_OWNED['response_format']}"
-        elif isinstance(name, str) and isinstance(value, str) and _is_secret(name, value):
-            yield path, f"'{name}' looks like a secret, and a recipe is no place for one: {_use_variable()}"
+        elif isinstance(name, str) and isinstance(value, str) and is_secret(name, value):
+            yield path, f"'{name}' looks like a secret, and a recipe is no place for one: {use_variable()}"
         elif isinstance(value, float) and not math.isfinite(value):
             yield path, f"'{name}' is {value}, which JSON cannot hold"
         elif len(path) > _MAX_DEPTH:
@@ -117,8 +108,8 @@ def _header_problem(settings: ModelSettings, name: str, value: str) -> str:
     """Why a header cannot be sent; "" where it can."""
     if not _HEADER_NAME.fullmatch(name):
         return f"'{name}' is no name of an HTTP header"
-    if _is_secret(name, value) or _LONG_CODE.search(value):
-        return f"'{name}' looks like a secret, and a recipe is no place for one: {_use_variable(settings.provider)}"
+    if is_secret(name, value) or _LONG_CODE.search(value):
+        return f"'{name}' looks like a secret, and a recipe is no place for one: {use_variable(settings.provider, settings.base_url)}"
     if name.lower() in _OWN_HEADERS:
         return f"the header '{name}' is set by alpaqual: leave it out"
     if not _HEADER_VALUE.fullmatch(value):
@@ -126,21 +117,14 @@ def _header_problem(settings: ModelSettings, name: str, value: str) -> str:
     return ""
 
 
-def _is_secret(name: str, value: str) -> bool:
-    return _SECRET_NAME.search(name) is not None or _SECRET_VALUE.search(value) is not None
-
-
-def _use_variable(provider: str = "") -> str:
-    variable = f"{provider.upper()}_API_KEY" if provider in ("openai", "anthropic") else "of the provider's key"
-    return f"the key is read from the environment variable {variable}"
-
-
 def _address(settings: ModelSettings, document: Document, place: Path) -> Iterator[Problem]:
     """A secret in an address, or an address of Azure without the version of its API."""
     address = settings.base_url or ""
     for name, value in _QUERY.findall(address):
-        if _is_secret(name, value):
-            message = f"'{name}' in the address looks like a secret: {_use_variable(settings.provider)}"
+        if is_secret(name, value):
+            message = (
+                f"'{name}' in the address looks like a secret: {use_variable(settings.provider, settings.base_url)}"
+            )
             yield document.problem(place, message)
     azure = _AZURE.match(address)
     if azure and not azure["path"].rstrip("/").endswith("/v1") and "api-version=" not in address:

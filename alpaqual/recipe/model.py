@@ -9,7 +9,20 @@ from msgspec import Meta, defstruct, field
 from alpaqual.recipe.check_plugins import check_plugins
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.training import Training
-from alpaqual.types import Count, Limit, Name, Percent, Positive, Rate, RowColumns, Scalars, StrictStruct, Text
+from alpaqual.types import (
+    Character,
+    Count,
+    Limit,
+    Name,
+    Percent,
+    Positive,
+    Quote,
+    Rate,
+    RowColumns,
+    Scalars,
+    StrictStruct,
+    Text,
+)
 
 
 class Fields(StrictStruct, frozen=True, kw_only=True):
@@ -77,11 +90,11 @@ class Source(StrictStruct, frozen=True, kw_only=True):
         ),
     ] = "quarantine"
     delimiter: Annotated[
-        Annotated[str, Meta(pattern=r"^[^\r\n](?!\n)$")] | None,
+        Character | None,
         Meta(description="csv, tsv: the character between two values. Default: a comma, or a tab for tsv."),
     ] = None
     quote: Annotated[
-        Annotated[str, Meta(pattern=r"^[^\r\n]?(?!\n)$")] | None,
+        Quote | None,
         Meta(description='csv, tsv: the character around values; empty for none. Default: `"`.'),
     ] = None
     encoding: Annotated[Text | None, Meta(description="csv, tsv: the encoding of the text. Default: utf-8.")] = None

@@ -8,10 +8,11 @@ from functools import cache
 from typing import Any
 
 from alpaqual.errors import Problem
+from alpaqual.recipe.misplaced import advice
 from alpaqual.recipe.model_settings import MODEL
 from alpaqual.recipe.schema import Kind, json_schema
 from alpaqual.recipe.yaml_nodes import Document, Path
-from alpaqual.types import NAME, PERCENT
+from alpaqual.types import CHARACTER, NAME, PERCENT, QUOTE
 
 _KINDS = {
     "object": "a mapping (keys and values)",
@@ -103,7 +104,8 @@ def _problems(document: Document, error: Any) -> Iterator[tuple[Path, Problem]]:
         known = list(error.schema.get("properties", ()))
         for key in error.instance:
             if key not in known:
-                message = f"unknown key '{key}'{suggest(key, known) or _list(known)}"
+                better = advice(path, key, error.instance)
+                message = f"unknown key '{key}'{f': {better}' if better else suggest(key, known) or _list(known)}"
                 yield (*path, key), document.problem((*path, key), message, at_key=True)
     elif error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
@@ -193,6 +195,12 @@ def _shown(value: Any) -> str:
 def _pattern(pattern: str) -> str:
     if pattern == NAME:
         return "a name is made of letters, digits, '_', '.' and '-', and starts with a letter or digit"
+    if pattern in (CHARACTER, QUOTE):
+        return (
+            "write one character, in quotes: '|', ';', or \"\\t\" for a tab"
+            if pattern == CHARACTER
+            else "write one character, in quotes: '\"', or '' for none"
+        )
     if pattern == PERCENT:
         return "write a number or a percentage such as 5%, 100% at most"
     if "GiB" in pattern:

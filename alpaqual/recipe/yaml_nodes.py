@@ -37,6 +37,7 @@ _PLAIN_TAGS = tuple(
 )
 """Tags that PyYAML assigns to untagged values; any other tag is in the text."""
 _CONFLICT = re.compile(r"^(?:<{7}|\|{7}|>{7})(?: |$)", re.M)
+_WHERE = re.compile(r"(?:^|[\s{,])where:\s")
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MAX_VALUES = 200_000
 _MAX_DEPTH = 100
@@ -100,7 +101,7 @@ def read_document(text: str, file: str) -> Document:
         else:
             mark = error.problem_mark or error.context_mark
             place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-            reason = str(error.problem or error.context)
+            reason = str(error.problem or error.context) + _advice(text, *place)
         document.problems.append(Problem(file, *place, f"not YAML: {reason}"))
         return document
     except (yaml.YAMLError, UnicodeError) as error:
@@ -113,6 +114,19 @@ def read_document(text: str, file: str) -> Document:
     else:
         document.value = _Builder(document).build(root, ())
     return document
+
+
+def _advice(text: str, line: int, column: int) -> str:
+    """What to do about a syntax error at a line and column (from 1), for the causes that recipes have most often."""
+    written = text.splitlines()[line - 1 : line]
+    before, after = (written[0][: column - 1], written[0][column - 1 :]) if written else ("", "")
+    if "\t" in f"{before[len(before.rstrip()) :]}{after[:1]}":
+        return ": a tab; indent with spaces"
+    if _WHERE.search(before):
+        return ": put the whole expression in double quotes, as in where: \"lang = 'en'\""
+    if after[:1] in ("|", "@", "`", "%"):
+        return f": put '{after[0]}' in quotes"
+    return ""
 
 
 def _line_and_column(text: str, index: int) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from loopback import Server, score_of
 from loopback.cases import KEY, SCHEMA, asked, complete, fault_of
 from loopback.clouds import ANTHROPIC, OPENAI, batch_results
 
-from alpaqual.errors import Fault, FaultKind
+from alpaqual.errors import Fault, FaultKind, MachineError
 from alpaqual.values import Reply
 
 pytestmark = pytest.mark.slow
@@ -174,6 +174,37 @@ def test_a_proxy_of_the_environment_gets_the_requests(
 
     assert isinstance(reply, Reply), reply
     assert head(server)["host"] == "gateway.invalid"
+
+
+@pytest.mark.parametrize("path", ["/openai/v1", "/openai/deployments/d?api-version=2024-10-21"])
+def test_azure_itself_needs_a_key(server: Server, path: str) -> None:
+    with pytest.raises(MachineError, match="openai/m needs a key: export AZURE_OPENAI_API_KEY=…"):
+        OPENAI.open(base_url=f"https://name.openai.azure.com{path}", timeout=5.0)
+
+
+@pytest.mark.parametrize(
+    ("cloud", "path", "advice"),
+    [
+        (OPENAI, "", "end base_url in /v1, as in http://127.0.0.1:PORT/v1"),
+        (OPENAI, "/", "end base_url in /v1, as in http://127.0.0.1:PORT/v1"),
+        (OPENAI, "/elsewhere", ""),
+        (ANTHROPIC, "/v1", "leave /v1 out of base_url, as in http://127.0.0.1:PORT: it is added"),
+        (ANTHROPIC, "/elsewhere", ""),
+    ],
+)
+@pytest.mark.parametrize("said", ["", "Not Found"])
+def test_an_address_that_does_not_exist_says_how_it_should_end(
+    server: Server, cloud: Any, path: str, advice: str, said: str
+) -> None:
+    server.settings(kinds={"gone": {"status": 404, "body": {"detail": said}}}, all="gone")
+
+    fault = fault_of(cloud.open(base_url=f"{server.url}{path}", timeout=5.0))
+
+    address, *parts = fault.detail.removeprefix("http://").split(": ", 1)
+    assert f"http://{address}" == f"{server.url}{path}".rstrip("/")
+    assert "".join(parts).startswith(advice.replace("PORT", server.url.rpartition(":")[2]))
+    assert ("base_url" in fault.detail) == bool(advice)
+    assert fault.detail.strip(" :") == fault.detail
 
 
 def test_a_wrong_key_of_azure_is_in_no_fault(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -535,7 +535,32 @@ TEXTS = {
     "comments alone": ("# nothing\n", "1:1: the file is empty"),
     "a list": ("- a\n", "1:1: this must be a mapping (keys and values), not a list"),
     "a word": ("hello", "1:1: this must be a mapping (keys and values), not 'hello'"),
-    "tabs": (changed("  quality:", "\tquality:"), "10:1: not YAML: found character that cannot start any token"),
+    "tabs": (
+        changed("  quality:", "\tquality:"),
+        "10:1: not YAML: found character that cannot start any token: a tab; indent with spaces",
+    ),
+    "an expression that begins with a quote": (
+        BASE + "rules:\n  - {id: r, where: 'a' = lang}\n",
+        "14:24: not YAML: did not find expected ',' or '}': put the whole expression in double quotes, as in "
+        "where: \"lang = 'en'\"",
+    ),
+    "an expression with a colon": (
+        BASE + "rules:\n  - id: r\n    where: response like 'a: b'\n",
+        "15:28: not YAML: mapping values are not allowed in this context: put the whole expression in double quotes, as in "
+        "where: \"lang = 'en'\"",
+    ),
+    "a bar as it is": (
+        changed("path: a.jsonl", "{path: a.csv, delimiter: |}"),
+        "4:30: not YAML: found character that cannot start any token: put '|' in quotes",
+    ),
+    "a delimiter in words": (
+        changed("path: a.jsonl", "{path: a.csv, delimiter: pipe}"),
+        "4:30: 'delimiter' is 'pipe': write one character, in quotes: '|', ';', or \"\\t\" for a tab",
+    ),
+    "an id beside the path": (
+        changed("path: a.jsonl", "{path: a.csv, id: key}"),
+        "4:19: unknown key 'id': write it under 'fields': fields: {id: key}",
+    ),
     "open bracket": (
         changed("{accuracy: 4.5}", "{accuracy: 4.5"),
         "12:7: not YAML: did not find expected ',' or '}'",
