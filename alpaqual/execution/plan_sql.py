@@ -9,8 +9,8 @@ from alpaqual.engines import engine_class
 from alpaqual.plan.grading import GradeStage
 from alpaqual.plan.loading import NO_PLACES, NOTHING_UNREADABLE, LoadStage
 from alpaqual.plan.plan import Plan
-from alpaqual.plan.stage import Facts, Stage
-from alpaqual.plan.tables import PLACES, ROWS, UNREADABLE, Table, grades
+from alpaqual.plan.stage import Facts, KeptTable, Stage
+from alpaqual.plan.tables import INCOMPLETE, PLACES, ROWS, UNREADABLE, Table, grades
 from alpaqual.plan.writing import WriteStage
 from alpaqual.quote import literal
 from alpaqual.recipe.score_names import ScoreOf
@@ -48,12 +48,14 @@ def _stage_sql(plan: Plan, stage: Stage) -> Iterator[str]:
             yield _create(grades(stage.grader), read)
             return
     if isinstance(stage, LoadStage) and any(stage.conversations):
-        yield f"-- Python puts conversations into their normal form: these are the rows that it gave.\n{_create(ROWS, _STORED_ROWS)}"
+        yield "-- Python puts conversations into their normal form: these are the rows that it gave."
+        yield from _stored_rows(stage)
         return
     if isinstance(stage, LoadStage):
         scans = list(_scans(engine_class(plan.recipe.text.engine.kind), stage))
         if not scans:
-            yield f"-- A plug-in reads a source: these are the rows that it gave.\n{_create(ROWS, _STORED_ROWS)}"
+            yield "-- A plug-in reads a source: these are the rows that it gave."
+            yield from _stored_rows(stage)
             return
         yield from scans
     if isinstance(stage, WriteStage) and stage.records is not None:
@@ -64,6 +66,16 @@ def _stage_sql(plan: Plan, stage: Stage) -> Iterator[str]:
             yield f"-- counts: {statement.name}\n{statement.sql};"
         else:
             yield _create(statement.table, statement.sql)
+
+
+def _stored_rows(stage: LoadStage) -> Iterator[str]:
+    """The rows as the run folder has them, and the table that is made from them alone."""
+    yield _create(ROWS, _STORED_ROWS)
+    yield from (
+        _create(INCOMPLETE, each.sql)
+        for each in stage.statements
+        if isinstance(each, KeptTable) and each.table == INCOMPLETE
+    )
 
 
 def _scans(engine: type[Engine], stage: LoadStage) -> list[str]:
