@@ -56,6 +56,7 @@ class Estimate:
     batch: bool = False
     items: str = "rows"
     pace: str = ""
+    repeats: int = 0
     notes: tuple[str, ...] = ()
 
     @property
@@ -72,7 +73,8 @@ class Estimate:
         cost = (
             "no price is listed: write 'price:'" if self.cost is None else f"about {dollars(self.cost)} ({self.price})"
         )
-        more = f", {self.more:,} of them for rows that people scored and repeats" if self.more else ""
+        kinds = ((self.more - self.repeats, "rows that people scored"), (self.repeats, "repeats"))
+        more = "".join(f", {number:,} of them for {what}" for number, what in kinds if number)
         return (
             f"{'at most ' if self.at_most else ''}{self.calls:,} calls{known}{more}, about {self.input_tokens:,} tokens in and "
             f"up to {self.output_tokens:,} out, {cost}, {'within a day' if self.batch else f'about {duration(self.seconds)} ({self.pace})'}"
@@ -173,6 +175,7 @@ def _estimate(plan: Plan, name: str, grader: Grader, tables: dict[str, Path], le
         grader.mode == "batch",
         reading.items,
         pace,
+        sum(request.repeat >= grader.samples for request in lacking),
         tuple(_notes(name, grader, calls, cost, spent)),
     )
 

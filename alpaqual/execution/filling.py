@@ -13,7 +13,7 @@ from alpaqual.execution.plan_sql import plan_sql
 from alpaqual.plan.explain import record_text
 from alpaqual.plan.plan import Plan
 from alpaqual.plan.stage import Stage, fingerprint
-from alpaqual.plan.stages import STAGE_KINDS
+from alpaqual.plan.stages import STAGE_KINDS, kind_of
 from alpaqual.plan.tables import Table
 from alpaqual.quote import name as quoted
 from alpaqual.store.store import Result, Store
@@ -34,7 +34,7 @@ def fill_folder(plan: Plan, results: Mapping[str, Result], store: Store, folder:
     for name, stored in placed.items():
         folder.place(stored, name)
     folder.write("plan.sql", plan_sql(plan))
-    folder.write(STAGES, record_text(plan))
+    folder.write(STAGES, record_text(plan, lambda stage: stage.name in results or not kind_of(stage).data))
 
 
 def _joined(

@@ -12,6 +12,7 @@ import msgspec
 from alpaqual.plan.plan import Plan
 from alpaqual.plan.stage import STATEMENTS, Stage
 from alpaqual.plan.stages import kind_of
+from alpaqual.version import __version__
 
 
 class StageRecord(msgspec.Struct, frozen=True):
@@ -21,6 +22,10 @@ class StageRecord(msgspec.Struct, frozen=True):
     settings: dict[str, Any]
     inputs: dict[str, str]
     """Fingerprint of each input, by its name."""
+    version: str = ""
+    """The version of alpaqual; empty in a record of an earlier one."""
+    made: bool = True
+    """Whether the run had a result of the stage when it wrote this down."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +48,12 @@ def explain_plan(plan: Plan, has: Callable[[Stage], bool], before: Mapping[str, 
     return explained
 
 
-def record_text(plan: Plan) -> str:
-    """The record of every stage, by its name, as the text of `stages.json`."""
+def record_text(plan: Plan, made: Callable[[Stage], bool]) -> str:
+    """The record of every stage, by its name, as the text of `stages.json`; `made` returns whether the run has its result."""
     record = {
-        stage.name: StageRecord(stage.fingerprint, stage.all_settings, stage.input_fingerprints)
+        stage.name: StageRecord(
+            stage.fingerprint, stage.all_settings, stage.input_fingerprints, __version__, made(stage)
+        )
         for stage in plan.stages
     }
     return json.dumps(msgspec.to_builtins(record), indent=1, sort_keys=True, ensure_ascii=False)
@@ -65,13 +72,16 @@ def _changes(stage: Stage, before: StageRecord | None) -> Iterator[str]:
         yield "no earlier result"
         return
     if before.fingerprint == stage.fingerprint:
-        yield f"its result is no longer in {kind_of(stage).place}"
+        yield (
+            f"its result is no longer in {kind_of(stage).place}" if before.made else "the last run did not complete it"
+        )
         return
     changed = [
         path for path in _differences(before.settings, stage.all_settings, "") if not path.startswith(STATEMENTS)
     ]
     if not changed and before.settings.get(STATEMENTS) != stage.all_settings[STATEMENTS]:
-        yield "generated SQL changed (new alpaqual version)"
+        other = "a new alpaqual version" if before.version != __version__ else "other parts of the recipe"
+        yield f"its SQL changed with {other}"
     if changed:
         yield ("changed: " + ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else ""))
     inputs = [name for name, value in stage.input_fingerprints.items() if before.inputs.get(name) != value]
