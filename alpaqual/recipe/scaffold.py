@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
+from pathlib import PurePosixPath
 
 from alpaqual.recipe.schema import json_schema
 
 _RECIPE = """\
-# yaml-language-server: $schema=.alpaqual/schema/recipe.json
+# yaml-language-server: $schema={up}.alpaqual/schema/recipe.json
 version: 1
 name: {name}
 sources:
@@ -32,12 +34,12 @@ expect:
 """
 
 _RULES = """\
-# yaml-language-server: $schema=../.alpaqual/schema/rules.json
+# yaml-language-server: $schema={up}../.alpaqual/schema/rules.json
 # Rules of this project. Failing rows are counted and listed; `drop: true` also removes them.
 - id: response_length
   description: Very short and very long responses are rarely useful for training.
   column: response
-  check: {str_length: {min: 2, max: 20000}}
+  check: {{str_length: {{min: 2, max: 20000}}}}
   warn: 0
   fail: 5%
 """
@@ -56,12 +58,13 @@ jobs:
       - uses: actions/checkout@v4
       - uses: actions/setup-python@v5
         with: {{python-version: "3.12"}}
+      # Until alpaqual is on PyPI: pip install "git+https://github.com/alpaqual/alpaqual"
       - run: pip install alpaqual
       - name: Validate the data
         id: validate
         run: |
           code=0
-          alpaqual run recipe.yaml --offline || code=$?
+          alpaqual run {recipe} --offline || code=$?
           if [ -f runs/{name}/report.md ]; then
             cat runs/{name}/report.md >> "$GITHUB_STEP_SUMMARY"
             alpaqual report runs/{name} --format github || true
@@ -93,19 +96,17 @@ jobs:
           fi
 """
 
-_IGNORE = "# Stage results can be recomputed from the data; commit the recorded replies (replies/).\nstore/\nreplies/batches/\n"
 
+def scaffold(name: str, source: str, inside: PurePosixPath) -> dict[str, str]:
+    """Return path -> text of every file of a new project, except the store's `.gitignore`.
 
-def scaffold(name: str, source: str) -> dict[str, str]:
-    """Return path -> text of every file of a new project.
-
-    `source` is the path of the data, relative to the recipe.
+    `source` is the path of the data, relative to the recipe; `inside` is the recipe's folder, relative to the project.
     """
+    recipe, up = str(inside / "recipe.yaml"), "../" * len(inside.parts)
     return {
-        "recipe.yaml": _RECIPE.format(name=name, source=json.dumps(source, ensure_ascii=False)),
-        "rules/project.yaml": _RULES,
-        ".github/workflows/alpaqual.yml": _WORKFLOW.format(name=name),
-        ".alpaqual/.gitignore": _IGNORE,
+        recipe: _RECIPE.format(name=name, source=json.dumps(source, ensure_ascii=False), up=up),
+        str(inside / "rules/project.yaml"): _RULES.format(up=up),
+        ".github/workflows/alpaqual.yml": _WORKFLOW.format(name=name, recipe=shlex.quote(recipe)),
         # merge=union: branches that both add replies merge without a conflict; `replies compact` sorts them.
         ".alpaqual/.gitattributes": "replies/*.jsonl text eol=lf merge=union\n",
         ".alpaqual/schema/recipe.json": json.dumps(json_schema("recipe"), indent=1, ensure_ascii=False) + "\n",

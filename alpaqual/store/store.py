@@ -22,6 +22,8 @@ from alpaqual.disk import flush
 from alpaqual.errors import StoreError
 
 SEAL = "seal.json"
+IGNORE = "# Stage results can be recomputed from the data; commit the recorded replies (replies/).\nstore/\nreplies/batches/\n"
+"""The text of `.alpaqual/.gitignore`."""
 _CHUNK = 1 << 20
 
 
@@ -100,10 +102,17 @@ class Store:
         """A new name for a folder of this process; the next run deletes the folder if this one is killed."""
         return self.unfinished / f"{os.getpid()}-{uuid.uuid4().hex}"
 
+    def _start(self) -> None:
+        """Tell git to ignore the store when it is first made; a file that is there is kept."""
+        ignore = self.root / ".gitignore"
+        if not self.results.exists() and not ignore.exists():
+            write_whole(ignore, IGNORE)
+
     @contextmanager
     def making(self) -> Iterator[Path]:
         """Yield a new folder for a result; delete it at the end, if it was not sealed."""
         folder = self.unfinished_folder()
+        self._start()
         folder.mkdir(parents=True)
         try:
             yield folder
@@ -174,6 +183,7 @@ class Store:
         with path.open("rb") as stream:
             while chunk := stream.read(_CHUNK):
                 sha.update(chunk)
+        self._start()
         known.parent.mkdir(parents=True, exist_ok=True)
         write_whole(known, sha.hexdigest())
         return sha.hexdigest()
