@@ -57,6 +57,14 @@ def read_people(engine: Engine, recipe: Recipe, grader_name: str) -> list[Known]
     return known
 
 
+def check_people(engine: Engine, recipe: Recipe, grader_name: str, *, golden: bool) -> None:
+    """Read the file that a grader is calibrated by, and with `golden` that of its golden rows. Raises RecipeError where one is wrong."""
+    named = recipe.graders[grader_name].health.golden
+    if golden and named is not None:
+        read_golden(engine, recipe, grader_name, named)
+    read_people(engine, recipe, grader_name)
+
+
 def distinct_rows(known: Sequence[Known]) -> dict[tuple[str, str, str], Row]:
     """The rows by their texts: one that several people scored comes once."""
     rows: dict[tuple[str, str, str], Row] = {}

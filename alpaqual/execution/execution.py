@@ -102,11 +102,15 @@ class Execution:
     def prepare(self, until: str | None = None) -> None:
         """Check that this machine can run the stages, up to those of the kind `until`, before any runs.
 
-        Raises MachineError.
+        Raises MachineError, and RecipeError where a file that the recipe names is wrong.
         """
         self.store.clear_unfinished()
-        for stage in stages_until(self.plan.stages, until):
-            self.handler(stage).check()
+        try:
+            for stage in stages_until(self.plan.stages, until):
+                self.handler(stage).check()
+        except BaseException:
+            self._close()
+            raise
 
     def run(self, until: str | None = None) -> None:
         """Run every stage that has no result, up to those of the kind `until`.

@@ -8,6 +8,7 @@ from alpaqual.plan.compilation import Compilation
 from alpaqual.plan.plan import Plan
 from alpaqual.plan.stages import STAGE_KINDS
 from alpaqual.recipe.recipe import Recipe
+from alpaqual.recipe.thinking import refuses_temperature
 from alpaqual.values import SourceFacts
 
 
@@ -29,7 +30,9 @@ def _notes(recipe: Recipe) -> Iterator[str]:
     if recipe.text.evaluation is not None:
         yield "evaluation is skipped: this version of alpaqual does not have that stage yet"
     for grader_name, grader in recipe.text.graders.items():
-        if grader.model is not None and grader.samples > 1 and grader.temperature == 0:
+        # With thinking on, no temperature is sent, and the provider's own is above 0.
+        silent = grader.temperature != 0 or refuses_temperature(grader.parameters)
+        if grader.model is not None and grader.samples > 1 and not silent:
             yield (
                 f"grader {grader_name}: {grader.samples} samples at temperature 0 are the same reply, paid for {grader.samples} times: "
                 "set 'temperature' above 0"

@@ -261,8 +261,13 @@ def test_a_column_that_no_source_has_is_an_error_of_the_plan(project: Project, s
     project.write("p.txt", "[instruction] [input] [response] [column:reference]")
     project.jsonl("golden.jsonl", [{"instruction": "i", "response": "r", "score": 1}])
     ask(project, server, {"second": f"{HALVES}, prompt: p.txt, health: {{golden: {{file: golden.jsonl}}}}"})
+    text = project.recipe.read_text()
+    project.write(
+        "recipe.yaml", text.replace("graders:", f"graders:\n  first: {{model: openai/m, base_url: '{server.openai}'}}")
+    )
     with pytest.raises(RecipeError, match=r"golden\.jsonl has no column 'reference'"):
         project.run()
+    assert server.stats()["requests"] == 0
 
 
 def test_samples_are_requests_of_their_own_and_the_score_is_their_mean(project: Project, server: Server) -> None:
@@ -308,6 +313,17 @@ def test_samples_of_several_scores_in_batches_and_by_turns(project: Project, ser
     server.reset()
     assert project.run().results["graders"]["judge"]["calls_made"] == 0
     assert server.stats()["requests"] == 0
+
+
+def test_samples_with_thinking_are_no_same_reply(project: Project, server: Server) -> None:
+    ask(
+        project,
+        server,
+        {"g": f"{HALVES}, samples: 2, parameters: {{thinking: {{type: enabled, budget_tokens: 2000}}}}"},
+    )
+    text = project.recipe.read_text().replace("openai/gpt-4o-mini", "anthropic/claude-sonnet-4-5")
+    project.write("recipe.yaml", text.replace(server.openai, server.anthropic))
+    assert not api.plan_recipe(project.recipe).notes
 
 
 def test_a_calibrated_score_of_samples_has_its_spread_and_its_raw_score(project: Project, server: Server) -> None:

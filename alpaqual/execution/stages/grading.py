@@ -19,8 +19,16 @@ class Handler(StoredHandler[GradeStage]):
     """Makes the table of imported scores or of a model's grades, where the grader needs one."""
 
     def check(self) -> None:
-        """Raise MachineError where the grader's model cannot be used from this machine."""
+        """Raise MachineError where the grader's model cannot be used from this machine, RecipeError where a file of people's scores is wrong.
+
+        No grader before this one is then paid for.
+        """
         grader = self.execution.plan.recipe.graders[self.stage.grader]
+        golden = grader.health.golden is not None and (grader.live or measures_golden_rows(grader))
+        if (golden or grader.calibrate is not None) and not self.exists():
+            from alpaqual.execution.calibration import check_people
+
+            check_people(self.execution.engine, self.execution.plan.recipe, self.stage.grader, golden=golden)
         if grader.live:
             from alpaqual.execution.model_grading import check_model
 
