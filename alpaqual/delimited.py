@@ -24,6 +24,7 @@ _KINDS = tuple(
     (kind, re.compile(pattern)) for kind, pattern in (("INTEGER", INTEGER), ("DOUBLE", NUMBER), ("BOOLEAN", TRUTH))
 )
 _LONG = 10**18
+_DELIMITERS = {";": "';'", "\t": '"\\t"', "|": "'|'", ",": "','"}
 
 
 def column_names(header: Sequence[str]) -> list[str]:
@@ -37,6 +38,15 @@ def column_names(header: Sequence[str]) -> list[str]:
             unique = f"{wanted}_{again}"
         names.append(unique)
     return names
+
+
+def delimiter_advice(columns: Iterable[str]) -> str:
+    """Which delimiter to write, for a file whose only column has the names of several; "" for others."""
+    names = list(columns)
+    if len(names) != 1:
+        return ""
+    found = next((shown for character, shown in _DELIMITERS.items() if character in names[0]), None)
+    return f"has one column, '{names[0]}': write delimiter: {found}" if found else ""
 
 
 def kind_of_text(text: str) -> str:

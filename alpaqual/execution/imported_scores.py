@@ -9,7 +9,7 @@ from pathlib import Path
 
 from alpaqual.compression import verify_compressed_file
 from alpaqual.contracts import Engine, Source
-from alpaqual.errors import QueryError, RecipeError
+from alpaqual.errors import QueryError, RecipeError, StageError
 from alpaqual.plan.grading import GradeStage
 from alpaqual.plan.loading import cell_text
 from alpaqual.plan.needs import takes_truths, without_numbers
@@ -45,7 +45,10 @@ def import_scores(engine: Engine, recipe: Recipe, stage: GradeStage, target: Pat
             f"SELECT {_key(key, stage.key_type)} AS key, {_number(score, truths=truths)} AS score, "
             f"CAST({score} AS VARCHAR) AS text FROM {_TABLE}"
         )
-        write_imported(engine, query, target, str(grader.table))
+        try:
+            write_imported(engine, query, target, str(grader.table))
+        except StageError as error:
+            raise StageError(str(recipe.problem(place, str(error)))) from None
 
 
 _TABLE = Table("table_file")

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from alpaqual.compression import compression_by, compression_of, verify_compressed_file
 from alpaqual.contracts import Engine
 from alpaqual.contracts import Source as SourcePlugin
-from alpaqual.delimited import common_kind, kind_of_text
+from alpaqual.delimited import common_kind, delimiter_advice, kind_of_text
 from alpaqual.engines import open_engine
 from alpaqual.errors import MachineError, Problem, QueryError, RecipeError
 from alpaqual.execution.layouts import OPTIONAL, PREFERENCES, are_preferences, kept_columns, layout_of, own_id
@@ -207,6 +207,10 @@ class _SourceInspector:
     def fields(
         self, index: int, source: Source, columns: Mapping[str, str], plugin: SourcePlugin
     ) -> Mapping[str, str] | None:
+        named = layout_of(source.fields, columns) or {}
+        if not set(named.values()) & set(columns) and (advice := self.delimiter(source, columns)):
+            self.problem(index, "path", f"{source.path} {advice}")
+            return None
         self.check_own_columns(index, source, columns)
         if are_preferences(source.fields, columns):
             self.problem(index, "path", f"{source.path}: {PREFERENCES}")
@@ -240,6 +244,11 @@ class _SourceInspector:
                 self.problems.append(self.recipe.problem(("sources", index, "fields", field), message))
                 good = False
         return fields if good else None
+
+    def delimiter(self, source: Source, columns: Mapping[str, str]) -> str:
+        """Which delimiter to write, where another one seems to be in the header; else an empty string."""
+        kind = source.format or format_of(source.path)
+        return delimiter_advice(columns) if kind in ("csv", "tsv") and source.header is not False else ""
 
     def check_own_columns(self, index: int, source: Source, columns: Mapping[str, str]) -> None:
         """Note a problem for each column of `keep` and of `fields.id` that is not there."""

@@ -351,10 +351,7 @@ class _Builder:
             self.reason(State.FAIL, f"dataset {name}: no row is selected", place)
         for split, found in (result.splits or {}).items() if result.rows else ():
             if not found.rows:
-                text = (
-                    f"dataset {name}: no row is in the split {split}, of {counted_rows(result.rows)}: give it a larger share, or "
-                    "'split' another seed"
-                )
+                text = f"dataset {name}: no row is in the split {split}, of {counted_rows(result.rows)}: {_advice(dataset, result)}"
                 self.reason(State.FAIL if dataset.strict else State.WARN, text, place)
         return result
 
@@ -373,3 +370,12 @@ class _Builder:
             result, text = expectation_result(expectation, found, self.recipe.place(("expect", index)))
             self.reason(result.state, text, result.place)
             yield result
+
+
+def _advice(dataset: Dataset, result: DatasetResult) -> str:
+    """What to do about a split without a row: with one split that has all, the groups may be too few."""
+    group = (dataset.split or {}).get("group")
+    filled = [split for split, found in (result.splits or {}).items() if found.rows]
+    if group is not None and len(filled) == 1:
+        return f"all are in {filled[0]}, since rows with the same '{group}' stay together; one group fills one split"
+    return "give it a larger share, or 'split' another seed"

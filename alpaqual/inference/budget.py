@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 
+from alpaqual.amounts import dollars
 from alpaqual.errors import BudgetReached, Fault
 from alpaqual.inference.limit import Limit, SharedLimit
 from alpaqual.inference.price import Price
@@ -130,7 +131,7 @@ class Budget:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.settled.wait(), exceeded.poll_seconds)
             elif last:
-                raise BudgetReached(await exceeded.reached())
+                raise BudgetReached(f"{await exceeded.reached()}, and the next request may cost {dollars(usd)} at most")
             else:
                 # Another process may have freed money since it was exceeded.
                 last = True

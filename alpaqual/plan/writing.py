@@ -130,10 +130,12 @@ class _Writing:
         if option == "by" and column in categories:
             self.category = True
             return in_category(column)
-        what = "no source has a column, and nothing defines a category" if option == "by" else "no source has a column"
+        what = "no column of a source and no category is called" if option == "by" else "no source has a column"
+        categories = categories if option == "by" else []
         known = dict.fromkeys(each for facts in self.compilation.sources for each in facts.columns)
         hint = (
-            suggest(column, [*known, *categories]) or f"; there are: {', '.join(dict.fromkeys([*ROW_FIELDS, *known]))}"
+            suggest(column, [*known, *categories])
+            or f"; there are: {', '.join(dict.fromkeys([*ROW_FIELDS, *known, *categories]))}"
         )
         place = ("datasets", self.called, "split", option)
         self.compilation.problems.append(self.compilation.recipe.problem(place, f"{what} '{column}'{hint}"))

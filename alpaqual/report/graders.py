@@ -91,8 +91,9 @@ def money_sentences(name: str, grader: GraderResult) -> list[str]:
     """Return what the costs of a grader do not say: an unknown price, requests without a reply, the provider's cache."""
     sentences = []
     if not grader.priced:
+        model = grader.source.partition(", ")[0]
         sentences.append(
-            f"The cost of {name} is unknown: no price is listed for {grader.source}, and the recipe has no 'price:'."
+            f"The cost of {name} is unknown: no price is listed for {model}, and the recipe has no 'price:'."
         )
     if grader.lost_usd:
         what = "requests that gave no reply: filtered, unreadable, or lost to a timeout (at their most)"

@@ -108,7 +108,8 @@ class _Records:
         if sum(map(len, values)) > self.options.max_row_bytes:
             return None, f"line {line}: more than {size_of(self.options.max_row_bytes)}"
         if any(not value.isascii() and _NOT_DECODED.search(value) for value in values):
-            encoding = "UTF-8" if self.options.encoding == "utf-8" else self.options.encoding
-            return None, f"line {line}: not {encoding}"
+            if self.options.encoding == "utf-8":
+                return None, f"line {line}: not UTF-8: write encoding: cp1252, or the one it has"
+            return None, f"line {line}: not {self.options.encoding}"
         null = self.null
         return {key: None if value in null else value for key, value in zip(columns, values, strict=True)}, ""

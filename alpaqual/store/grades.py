@@ -23,6 +23,9 @@ _IMPORTED = {
     "key: not_nullable": "key IS NULL",
 }
 
+_SHOWN_KEYS = 3
+_SHOWN_CHARACTERS = 40
+
 
 @dataclass(frozen=True)
 class ScoreColumn:
@@ -142,9 +145,21 @@ def write_imported(engine: Engine, query: str, path: Path, shown: str) -> None:
     try:
         _validate(engine, "given", _IMPORTED, "imported scores")
     except StageError as error:
-        raise StageError(f"{shown}: {error}") from None
+        raise StageError(f"{shown}: {error}{_wrong_keys(engine)}") from None
     finally:
         engine.drop("given")
+
+
+def _wrong_keys(engine: Engine) -> str:
+    """The keys of imported scores that are there several times, the first three, and how often there is none."""
+    query = "SELECT key, COUNT(*) AS times FROM given GROUP BY key HAVING key IS NULL OR COUNT(*) > 1 ORDER BY key NULLS LAST"
+    found = list(engine.facts(query, "imported scores"))
+    again = [f"'{row['key'][:_SHOWN_CHARACTERS]}' {row['times']} times" for row in found if row["key"] is not None]
+    parts = [f"the key {', '.join(again[:_SHOWN_KEYS])}{', …' if len(again) > _SHOWN_KEYS else ''}"] if again else []
+    parts += [
+        f"no key in {row['times']} {'row' if row['times'] == 1 else 'rows'}" for row in found if row["key"] is None
+    ]
+    return f": {'; '.join(parts)}" if parts else ""
 
 
 def require_validation() -> None:
@@ -161,7 +176,7 @@ def require_validation() -> None:
 def _validate(engine: Engine, table: str, checks: Mapping[str, str], what: str) -> None:
     """Count the rows that fail each check (label -> SQL condition).
 
-    Raises StageError with the counts; values of rows are not quoted.
+    Raises StageError with the counts.
     """
     failing = ", ".join(f"{condition} AS {name(label)}" for label, condition in checks.items())
     counts = ", ".join(f"COUNT(*) FILTER ({name(label)}) AS {name(label)}" for label in checks)

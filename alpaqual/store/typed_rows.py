@@ -169,16 +169,16 @@ def write_arrow(columns: Columns, source: Path, target: Path) -> None:
             writer.write_batch(batch)
 
 
-def pyarrow() -> Any:
+def pyarrow(what: str = "this") -> Any:
     """The package pyarrow.
 
-    Raises MachineError where it is not installed.
+    Raises MachineError where it is not installed; `what` needs it.
     """
     try:
         import pyarrow
         import pyarrow.ipc
     except ImportError:
-        raise MachineError("this needs pyarrow: pip install 'alpaqual[arrow]'") from None
+        raise MachineError(f"{what} needs pyarrow: pip install 'alpaqual[arrow]'") from None
     return pyarrow
 
 

@@ -128,6 +128,9 @@ def test_exit_1_when_the_data_is_not_good(small: Project) -> None:
     assert text.startswith("FAIL: trial\n")
     assert re.search(r"  fail: recipe\.yaml:16: expected dataset quality: rows at least 100; found \d+\n", text)
     assert (small.folder / "runs/trial/report.md").exists()
+    for ending, first in {"html": "<!DOCTYPE", "json": "{", "xml": "<?xml", "md": "<!--"}.items():
+        small.command("report", "runs/trial", "-o", f"report.{ending}")
+        assert (small.folder / f"report.{ending}").read_text().startswith(first)
     assert said(small.command("report", "runs/trial", "--format", "github"), 1).startswith("::error file=recipe.yaml")
 
 

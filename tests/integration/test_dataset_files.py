@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from tiers import examples
 
 import alpaqual
 from alpaqual.api import Run
-from alpaqual.errors import RecipeError
+from alpaqual.errors import MachineError, RecipeError
 
 pytestmark = pytest.mark.slow
 
@@ -308,7 +310,7 @@ WRONG = {
     "{d: {split: {tr-ain: 1}}}": "'tr-ain' is no name of a split",
     "{d: {split: {train: 1, seed: x}}}": "'seed' is a whole number, not x",
     "{d: {split: {train: 1, by: 3}}}": "'by' is the name of a column, not 3",
-    "{d: {split: {train: 1, by: knid}}}": "no source has a column, and nothing defines a category 'knid', did you mean 'kind'",
+    "{d: {split: {train: 1, by: knid}}}": "no column of a source and no category is called 'knid', did you mean 'kind'",
     "{d: {split: {train: 1, group: knid}}}": "no source has a column 'knid', did you mean 'kind'",
     "{d: {format: csv}}": "format",
 }
@@ -337,6 +339,24 @@ def test_a_split_without_a_row_fails_the_run_unless_it_is_not_strict(project):
     assert "no row is in the split" in run.results.reasons[0].text
     project.ask(datasets="{d: {strict: false, file: datasets, split: {train: 0.5, test: 0.5}}}")
     assert project.run().verdict == "warn"
+
+
+def test_rows_of_one_group_are_in_one_split_and_the_run_says_so(project):
+    project.jsonl("data.jsonl", [{"instruction": f"q{n}", "output": "a", "lang": "en"} for n in range(4)])
+    project.ask(datasets="{d: {split: {group: lang, train: 0.5, test: 0.5}}}")
+    assert re.search(
+        "no row is in the split (train|test), of 4 rows: all are in (train|test), since rows with the same 'lang' stay together",
+        project.run().results.reasons[0].text,
+    )
+
+
+def test_a_file_of_typed_columns_names_what_it_needs(project, monkeypatch):
+    split_project(project, settings=", file: parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(
+        MachineError, match=r"^datasets\.d: file: parquet needs pyarrow: pip install 'alpaqual\[arrow\]'"
+    ):
+        project.run()
 
 
 def test_a_saved_folder_is_a_source_again(project):

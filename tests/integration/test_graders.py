@@ -192,12 +192,15 @@ def test_nan_in_a_table_whose_numbers_are_all_on_the_scale_is_kept_out(project: 
 @pytest.mark.parametrize(
     ("table", "finding"),
     [
-        ("uid,s\nu0,1\nu0,2\nu1,3\n", r"t\.csv: imported scores are not valid: key: field_uniqueness \(2\)"),
-        ("uid,s\nu0,1\n,2\n", r"t\.csv: imported scores are not valid: key: not_nullable \(1\)"),
+        (
+            "uid,s\nu0,1\nu0,2\nu1,3\n",
+            r"t\.csv: imported scores are not valid: key: field_uniqueness \(2\): the key 'u0' 2 times$",
+        ),
+        ("uid,s\nu0,1\n,2\n", r"t\.csv: imported scores are not valid: key: not_nullable \(1\): no key in 1 row$"),
     ],
 )
 def test_a_key_must_exist_and_be_unique(project: Project, table: str, finding: str) -> None:
-    with pytest.raises(StageError, match=finding):
+    with pytest.raises(StageError, match=rf"recipe\.yaml:\d+:\d+: {finding}"):
         with_table(project, "t.csv", table)
 
 

@@ -505,6 +505,21 @@ def test_files_without_rows_are_refused(project: Project, file: str, content: by
     refused(project, file, content, words)
 
 
+@pytest.mark.parametrize(("character", "written"), [(";", "';'"), ("|", r"'\|'"), ("\t", r'"\\t"')])
+@pytest.mark.parametrize("fields", ["", ", fields: {instruction: q, response: a}"])
+def test_a_csv_file_with_another_delimiter_is_refused_once(
+    project: Project, character: str, written: str, fields: str
+) -> None:
+    content = f"q{character}a\nwhat is it{character}a thing\n"
+    project.write("d.csv", content)
+    text = f"version: 1\nname: t\nsources: [{{path: d.csv{fields}}}]\ndatasets: {{full: {{}}}}\n"
+    project.write("recipe.yaml", text)
+    with pytest.raises(
+        RecipeError, match=rf"3:18: d\.csv has one column, 'q\{character}a': write delimiter: {written}$"
+    ):
+        project.run()
+
+
 def test_a_file_that_is_not_there_is_refused_with_where_it_was_looked_for(project: Project) -> None:
     project.ask("gone.jsonl")
     with pytest.raises(RecipeError, match=rf"4:11: no file matches gone.jsonl \(looked in {project.folder}\)"):
@@ -534,7 +549,11 @@ BAD_CSV: dict[str, tuple[bytes | str, list[tuple[int, str]], list[str]]] = {
         [(2, "line 3: broken CSV"), (3, "line 4: broken CSV")],
         ["q1", "q4"],
     ),
-    "not UTF-8": (b"q\xff,i,a2\nq3,i,a3\n", [(2, "line 3: not UTF-8")], ["q1", "q3"]),
+    "not UTF-8": (
+        b"q\xff,i,a2\nq3,i,a3\n",
+        [(2, "line 3: not UTF-8: write encoding: cp1252, or the one it has")],
+        ["q1", "q3"],
+    ),
     "20 MB": ("q2,i," + "x" * 20_000_000 + "\nq3,i,a3\n", [(2, "line 3: more than 16 MiB")], ["q1", "q3"]),
     "40 MB": ("q2,i," + "x" * 40_000_000 + "\nq3,i,a3\n", [(2, "line 3: broken CSV")], ["q1", "q3"]),
 }

@@ -31,7 +31,7 @@ class Handler(StoredHandler[WriteStage]):
     def check(self) -> None:
         """Raise MachineError where a file of typed columns is to be written and pyarrow is missing."""
         if self.stage.file != "jsonl" and not self.exists():
-            pyarrow()
+            pyarrow(f"datasets.{self.stage.dataset}: file: {self.stage.file}")
 
     @contextmanager
     def prepare(self, folder: Path) -> Iterator[dict[str, Any]]:

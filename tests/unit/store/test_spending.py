@@ -174,7 +174,10 @@ def test_one_waits_while_another_may_free_money(tmp_path: Path) -> None:
         one.settle(first, REQUEST, Reply("5", "m", 100, 1))
         one.settle(second, REQUEST, Reply("5", "m", 100, 1))
         two.settle(await waiting, REQUEST, Reply("5", "m", 100, 10))
-        with pytest.raises(BudgetReached, match=r"budget of \$0\.02 reached: \$0\.0\d+ spent$"):
+        with pytest.raises(
+            BudgetReached,
+            match=r"budget of \$0\.02 reached: \$0\.0\d+ spent, and the next request may cost \$0\.\d+ at most$",
+        ):
             await two.reserve(REQUEST)
 
     asyncio.run(work())
