@@ -13,8 +13,10 @@ from alpaqual.engines import viewing
 from alpaqual.execution.calibration import not_among, read_people
 from alpaqual.execution.execution import Execution
 from alpaqual.execution.graded_items import Reading, stream
+from alpaqual.execution.grading import RowTask
 from alpaqual.execution.models import budget_of, price_of
 from alpaqual.execution.pilot import extra_requests, read_golden
+from alpaqual.inference.loop import requests_about
 from alpaqual.inference.price import BATCH_DISCOUNT, Price
 from alpaqual.plan.checking import CheckStage
 from alpaqual.plan.grading import GradeStage, asked_rows
@@ -126,12 +128,12 @@ def _estimate(plan: Plan, name: str, grader: Grader, tables: dict[str, Path], le
     spent = 0.0
     seen: set[str] = set()
     rows = known = size = learned = counted = said = 0
+    task = RowTask(plugin, reading)
     with viewing(tables, plan.recipe.text.engine.kind) as database:
         for item in stream(database, only, reading):
             rows += 1
-            request = reading.request(plugin, item)
-            key = ledger.key(request)
-            reply = ledger.get(key)
+            asked = list(requests_about(task, ledger, reading.request(plugin, item)))
+            (key, request, reply), (_, following, last) = asked[0], asked[-1]
             length = sum(len(text.encode()) for _, text in request.messages)
             if reply is not None and reply.input_tokens:
                 learned, counted, said = (
@@ -139,19 +141,22 @@ def _estimate(plan: Plan, name: str, grader: Grader, tables: dict[str, Path], le
                     counted + reply.input_tokens,
                     said + (reply.output_tokens or 0),
                 )
-            spent += 0.0 if reply is None or key in seen else budget.original_cost(request, reply)
-            if reply is not None:
-                seen.add(key)
-            if reply is not None or key in seen:
+            again = key in seen
+            seen.update(each for each, _, _ in asked)
+            if not again:
+                spent += sum(budget.original_cost(each, found) for _, each, found in asked if found is not None)
+            if again or last is not None:
                 known += 1
                 continue
-            seen.add(key)
-            size += length + int(_TOKENS_A_MESSAGE * _BYTES_A_TOKEN) * len(request.messages)
+            # The first request about the row, or the next one where its replies have no score.
+            size += sum(len(text.encode()) for _, text in following.messages)
+            size += int(_TOKENS_A_MESSAGE * _BYTES_A_TOKEN) * len(following.messages)
         golden = grader.health.golden
         known_scores = read_golden(database, plan.recipe, name, golden) if golden else []
         known_scores += not_among(read_people(database, plan.recipe, name), known_scores)
         more = list(extra_requests(database, only, plugin, grader, known_scores, reading))
-    lacking = [request for request in more if ledger.get(ledger.key(request)) is None]
+    others = {ledger.key(request): request for request in more}
+    lacking = [request for key, request in others.items() if key not in seen and ledger.get(key) is None]
     size += sum(len(text.encode()) for request in lacking for _, text in request.messages)
     calls = rows - known + len(lacking)
     tokens_in = round(size * (counted / learned if learned else 1 / _BYTES_A_TOKEN))

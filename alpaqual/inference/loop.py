@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from alpaqual.amounts import dollars
+from alpaqual.contracts import Ledger
 from alpaqual.errors import BudgetReached, Fault, FaultKind, StageError, StoreError, Terminated
 from alpaqual.inference.client import InferenceClient
 from alpaqual.values import Reply, Request
@@ -82,6 +83,29 @@ class Sink(Protocol[Item_contra, Result]):
     def write(self) -> None:
         """Write the outcomes that were added since; their replies are on the disk already."""
         ...
+
+
+def following_request(
+    task: Task[Item, Result], first: Request, request: Request, result: Result, attempt: int
+) -> Request | None:
+    """The request after this one; a request with other parameters than the first is the last."""
+    return None if request.parameters != first.parameters else task.follow_up(first, result, attempt)
+
+
+def requests_about(
+    task: Task[Item, Result], ledger: Ledger, first: Request
+) -> Iterator[tuple[str, Request, Reply | None]]:
+    """(key, request, reply in the ledger) of a first request and its follow-ups; only the last may lack a reply."""
+    request: Request | None = first
+    for attempt in itertools.count(1):
+        if request is None:
+            return
+        key = ledger.key(request)
+        reply = ledger.get(key)
+        yield key, request, reply
+        if reply is None:
+            return
+        request = following_request(task, first, request, task.read(reply), attempt)
 
 
 class InferenceLoop(Generic[Item, Result]):
@@ -171,28 +195,15 @@ class InferenceLoop(Generic[Item, Result]):
                 self.stop(error)
                 return Outcome(None, Fault(FaultKind.TRANSIENT, "not sent: the run is stopping"))
             result = self.task.read(reply)
-            following = self._following(first, request, result, attempt)
+            following = following_request(self.task, first, request, result, attempt)
             if following is None:
                 break
             request = following
         return Outcome(result)
 
-    def _following(self, first: Request, request: Request, result: Result, attempt: int) -> Request | None:
-        """The request after this one; a request with other parameters than the first is the last."""
-        return None if request.parameters != first.parameters else self.task.follow_up(first, result, attempt)
-
     def requests(self, first: Request) -> Iterator[tuple[str, Request, Reply | None]]:
         """(key, request, reply in the ledger) of a first request and its follow-ups; only the last may lack a reply."""
-        request: Request | None = first
-        for attempt in itertools.count(1):
-            if request is None:
-                return
-            key = self.client.ledger.key(request)
-            reply = self.client.ledger.get(key)
-            yield key, request, reply
-            if reply is None:
-                return
-            request = self._following(first, request, self.task.read(reply), attempt)
+        return requests_about(self.task, self.client.ledger, first)
 
     def next_request(self, item: Item) -> Request | None:
         """The request that an item still needs, given the ledger; None where it is complete or got a fault in a batch."""

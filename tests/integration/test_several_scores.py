@@ -392,9 +392,23 @@ def test_rows_that_people_scored_and_the_data_has_count_once(project: Project, s
         server,
         {"g": f"{cheap}, {golden}", "h": f"{cheap}, samples: 2, cascade: {{first: g, threshold: 2.7, band: 1}}"},
     )
+    (planned, _) = api.estimate(api.plan_recipe(project.recipe))
+    assert (planned.grader, planned.calls) == ("g", COUNT)
     first = project.run().results["graders"]
     assert (first["g"]["calls_made"], first["g"]["calls_reused"], first["g"]["bought_usd"]) == (COUNT, 0, 0)
     assert first["h"]["cascade"]["saved_calls"] == 2 * first["h"]["cascade"]["taken_over"]
     again = project.run().results["graders"]
     assert (again["g"]["calls_made"], again["g"]["calls_reused"]) == (0, COUNT)
     assert again["g"]["bought_usd"] == first["g"]["cost_usd"] > 0
+
+
+def test_a_plan_counts_the_requests_after_replies_without_a_score(project: Project, server: Server) -> None:
+    server.settings(reply="Verdict: {score}\nThat is all.")
+    ask(project, server, {"g": f"{HALVES}, reply: '^Verdict: (.+)$'"})
+    project.run()
+    project.write("recipe.yaml", project.recipe.read_text().replace("'^Verdict: (.+)$'", "last_line"))
+    assert to_send(project) == COUNT
+    server.settings(reply="{score}")
+    server.reset()
+    assert project.run().results["graders"]["g"]["calls_made"] == COUNT == server.stats()["requests"]
+    assert to_send(project) == 0
