@@ -10,6 +10,7 @@ from alpaqual.amounts import counted_rows
 from alpaqual.execution.calibration_results import calibration_warnings
 from alpaqual.execution.health import agreement_result, cascade_result, golden_result, health_checks
 from alpaqual.plan.facts import GraderFacts, ReplyFacts
+from alpaqual.plan.grading import NO_ROW, NOT_A_NUMBER, OUT_OF_SCALE
 from alpaqual.recipe.graders import Grader, Health
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.recipe.score_names import ScoreOf, health_path, path_of, scores_of
@@ -19,6 +20,8 @@ from alpaqual.results.graders import GraderResult, HealthCheck, SamplesResult, S
 from alpaqual.results.results import Reason
 from alpaqual.values import State
 
+LOST_SHARE = 0.05
+"""A column or table warns from this share of scores that are of no use."""
 _NO_REPLIES = ReplyFacts(
     calls_made=0,
     calls_reused=0,
@@ -131,9 +134,34 @@ def _unscored(name: str, recipe: Recipe, found: GraderResult, facts: GraderFacts
         yield State.WARN, f"grader {name}: {counted_rows(found.unscored)} of {found.rows:,} got no score"
     if cut := found.unscored_reasons.get("cut"):
         yield State.WARN, f"grader {name}: {cut:,} replies were cut by their length before the score; raise max_tokens"
+    if lost := _lost(grader, found, facts):
+        yield State.WARN, f"grader {name}: {lost}"
     if found.rows and found.unscored_reasons.get("no recorded reply") == found.rows:
         text = f"grader {name}: none of {counted_rows(found.rows)} has a recorded reply"
         yield State.FAIL, f"{text}; prompt and parameters must be those of the recording"
+
+
+def _lost(grader: Grader, found: GraderResult, facts: GraderFacts) -> str:
+    """Return that many scores of a column or table are of no use, with the counts; empty where they are few."""
+    if grader.column is None and grader.table is None:
+        return ""
+    useless = dict.fromkeys((NO_ROW, OUT_OF_SCALE, NOT_A_NUMBER), 0)
+    examples = [reason for reason in found.unscored_reasons if reason.startswith(f"{NOT_A_NUMBER}: ")]
+    if grader.table is not None:
+        counted = {each.reason: each.rows for each in facts.grades.table_scores}
+        scores, useless = sum(counted.values()), {reason: counted.get(reason, 0) for reason in useless}
+    else:
+        useless[OUT_OF_SCALE] = found.unscored_reasons.get(OUT_OF_SCALE, 0)
+        useless[NOT_A_NUMBER] = sum(
+            rows for reason, rows in found.unscored_reasons.items() if reason.partition(":")[0] == NOT_A_NUMBER
+        )
+        scores = found.scored + sum(useless.values())
+    lost = sum(useless.values())
+    if not lost or lost < LOST_SHARE * scores:
+        return ""
+    parts = ", ".join(f"{rows:,} {reason}" for reason, rows in useless.items() if rows)
+    such = f" (such as {examples[0].partition(': ')[2]})" if examples else ""
+    return f"{lost:,} of {scores:,} scores in the {_source_of(grader)} are of no use: {parts}{such}"
 
 
 def _health_reason(name: str, recipe: Recipe, check: HealthCheck) -> Reason:

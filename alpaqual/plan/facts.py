@@ -213,6 +213,8 @@ class GradeFacts(StageFacts, frozen=True, kw_only=True):
     scores: tuple[ScoreRows, ...]
     reasons: tuple[ReasonRows, ...]
     complete: tuple[Count, ...] = ()
+    table_scores: tuple[ReasonRows, ...] = ()
+    """The scores of a table by what is wrong with them; an empty reason for those that rows have."""
     spread: tuple[SpreadFacts, ...] = ()
     taken_over: tuple[Count, ...] = ()
     calibration: tuple[CalibrationFacts, ...] = ()

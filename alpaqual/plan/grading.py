@@ -166,13 +166,25 @@ def table_statements(grader_name: str, grader: Grader, key: str) -> list[Stateme
     joined = f"rows LEFT JOIN {IMPORTED} ON {key} = {IMPORTED}.key"
     quoted = _quoted(f"{IMPORTED}.text")
     select = _grades(grader_name, f"{IMPORTED}.score", grader, joined, "no score in the table", quoted)
-    return [KeptTable(grades(grader_name), select), *grade_facts(grader_name, grader)]
+    inside = f"score BETWEEN {number(grader.scale.min)} AND {number(grader.scale.max)}"
+    cases = {NOT_A_NUMBER: "ISNAN(score)", OUT_OF_SCALE: f"NOT ({inside})", NO_ROW: "known.key IS NULL"}
+    lost = " ".join(f"WHEN {case} THEN {literal(reason)}" for reason, case in cases.items())
+    keys = f"(SELECT DISTINCT {key} AS key FROM rows) AS known ON known.key = {IMPORTED}.key"
+    each = f"SELECT CASE {lost} ELSE '' END AS reason FROM {IMPORTED} LEFT JOIN {keys} WHERE score IS NOT NULL"
+    table = Facts(
+        "table_scores", f"SELECT reason, COUNT(*) AS rows FROM ({each}) AS used GROUP BY reason ORDER BY reason"
+    )
+    return [KeptTable(grades(grader_name), select), *grade_facts(grader_name, grader), table]
 
 
 GOLDEN_VERSION = 2
 """Raised when more is measured of golden rows: a stored result without it is made again, from the ledger's replies."""
 NOT_A_NUMBER = "not a number"
 """Reason of a value that is no score; the value follows where a column or a table holds it."""
+OUT_OF_SCALE = "out of scale"
+"""Reason of a number that is no score on the scale."""
+NO_ROW = "of no row"
+"""What is wrong with a score of a table whose key no row has."""
 NOT_ASKED = "removed by a rule: not asked"
 """Reason of a row that no model graded; it counts neither as scored nor as unscored."""
 BINS = 50
@@ -365,6 +377,6 @@ def _grades(
     return (
         f"SELECT {literal(grader_name)} AS grader, n, id, CASE WHEN {inside} THEN found END AS score,\n"
         f"  CASE WHEN empty THEN {literal(missing)} WHEN found IS NULL OR ISNAN(found) THEN other "
-        f"WHEN NOT ({inside}) THEN 'out of scale' END AS reason, CAST(NULL AS VARCHAR) AS reply\n"
+        f"WHEN NOT ({inside}) THEN {literal(OUT_OF_SCALE)} END AS reason, CAST(NULL AS VARCHAR) AS reply\n"
         f"FROM (SELECT rows.n AS n, rows.id AS id, {value} IS NULL OR CAST({value} AS VARCHAR) = '' AS empty, {score} AS found, {other} AS other FROM {source}) AS graded"
     )
