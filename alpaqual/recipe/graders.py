@@ -205,7 +205,10 @@ class Grader(ModelSettings, frozen=True, kw_only=True):
     score: Annotated[Text, Meta(description="Column of the table that holds the score.")] = "score"
     dimension: Annotated[Text, Meta(description="What is rated: accuracy, helpfulness, …")] = "accuracy"
     scale: Annotated[
-        Scale, Meta(description="The possible scores; left out, those of the kind: 0 to 5, 0 to 10 for ifd, 0 to 1,000,000 for length.")
+        Scale,
+        Meta(
+            description="The possible scores; left out, those of the kind: 0 to 5, 0 to 10 for ifd, 0 to 1,000,000 for length."
+        ),
     ] = field(default_factory=_DefaultScale)
     levels: Annotated[
         Levels | None,
