@@ -9,6 +9,7 @@ from pathlib import Path
 
 from alpaqual.compression import verify_compressed_file
 from alpaqual.contracts import Engine, Source
+from alpaqual.delimited import delimiter_advice
 from alpaqual.errors import QueryError, RecipeError, StageError
 from alpaqual.plan.grading import GradeStage
 from alpaqual.plan.loading import cell_text
@@ -78,6 +79,11 @@ def reading_table(
         plugin = open_source(kind)
         scan = Scan(_TABLE.name, file, kind, plugin.CELLS, (SourceFile(path, "", 0),), ())
         columns = _columns(engine, scan, plugin)
+        if kind in ("csv", "tsv") and delimiter_advice(columns):
+            message = (
+                f"{file} has one column, '{columns[0]}': separate columns by {'commas' if kind == 'csv' else 'tabs'}"
+            )
+            raise RecipeError([recipe.problem(place, message)])
         missing = [
             f"{file} has no column '{either[0]}'{suggest(either[0], columns) or '; there are: ' + ', '.join(columns)}"
             for either in wanted

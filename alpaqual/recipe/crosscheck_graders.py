@@ -99,7 +99,7 @@ def _origin(grader: Grader, document: Document, place: Path) -> Iterator[Problem
     kind = installed("graders", grader.kind)
     if kind is None:
         return
-    if grader.model is None:
+    if grader.model is None and not document.was_removed((*place, "model")):
         for key in _MODEL_KEYS:
             if getattr(grader, key):
                 yield document.problem((*place, key), f"'{key}' is for graders that ask a model")
@@ -159,7 +159,8 @@ def _reply(grader: Grader, document: Document, place: Path) -> Iterator[Problem]
     if grader.reply == PLACES[0]:
         return
     if grader.model is None:
-        yield document.problem((*place, "reply"), "'reply' is for graders that ask a model")
+        if not document.was_removed((*place, "model")):
+            yield document.problem((*place, "reply"), "'reply' is for graders that ask a model")
     elif grader.reply not in PLACES and (problem := reply_problem(grader.reply)):
         yield document.problem((*place, "reply"), problem)
     elif (grader.structured or grader.scores) and grader.reply != "json":

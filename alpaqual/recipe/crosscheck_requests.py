@@ -49,7 +49,7 @@ def check_requests(settings: ModelSettings, document: Document, place: Path) -> 
     for key in ("parameters", "headers", "token_limit"):
         if getattr(settings, key) and plugin.LOCAL:
             yield document.problem((*place, key), f"'{key}' is for servers, and {settings.provider} is in this process")
-    for path, message in _parameters(settings.parameters):
+    for path, message in _parameters(settings):
         yield document.problem((*place, "parameters", *path), message)
     yield from _thinking(settings, document, place)
     for name, value in settings.headers.items():
@@ -62,9 +62,10 @@ def check_requests(settings: ModelSettings, document: Document, place: Path) -> 
     yield from _address(settings, document, (*place, "base_url"))
 
 
-def _parameters(given: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+def _parameters(settings: ModelSettings) -> Iterator[tuple[Path, str]]:
     """Where a parameter cannot be sent, and why."""
-    for path, name, value in _walk(given):
+    variable = use_variable(settings.provider, settings.base_url)
+    for path, name, value in _walk(settings.parameters):
         inside = path[1:] if path[0] == "extra_body" else path
         if path == ("extra_body",):
             if not isinstance(value, Mapping):
@@ -74,7 +75,7 @@ def _parameters(given: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
         elif inside in _OWNED_INSIDE:
             yield path, f"'{'.'.join(map(str, inside))}' is set by alpaqual: {_OWNED['response_format']}"
         elif isinstance(name, str) and isinstance(value, str) and is_secret(name, value):
-            yield path, f"'{name}' looks like a secret, and a recipe is no place for one: {use_variable()}"
+            yield path, f"'{name}' looks like a secret, and a recipe is no place for one: {variable}"
         elif isinstance(value, float) and not math.isfinite(value):
             yield path, f"'{name}' is {value}, which JSON cannot hold"
         elif len(path) > _MAX_DEPTH:

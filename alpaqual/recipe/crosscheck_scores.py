@@ -124,7 +124,8 @@ def check_samples(grader: Grader, document: Document, place: Path) -> Iterator[P
     if grader.samples == 1:
         return
     if grader.model is None:
-        yield document.problem((*place, "samples"), "'samples' is for graders that ask a model")
+        if not document.was_removed((*place, "model")):
+            yield document.problem((*place, "samples"), "'samples' is for graders that ask a model")
     elif grader.scoring == "expectation" or grader.kind != "model":
         yield document.problem(
             (*place, "samples"),

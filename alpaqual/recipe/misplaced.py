@@ -39,6 +39,7 @@ _PARAMETERS = (
     "verbosity",
 )
 """Parameters of requests that people write beside `model`."""
+_KEYS = ("token", "keys", "api_key_env", "api_key_var", "api_keys", "key_env", "key_file")
 _ADDRESSES = (
     "address",
     "api_base",
@@ -86,7 +87,7 @@ def advice(path: Path, key: str, holder: Mapping[str, Any]) -> str:
 
 def _in_grader(key: str, grader: Mapping[str, Any]) -> str:
     name = key.lower().replace("-", "_")
-    if (is_secret_name(key) or name in ("token", "keys")) and not isinstance(grader[key], int):
+    if (is_secret_name(key) or name in _KEYS) and not isinstance(grader[key], int):
         return use_environment(grader)
     if name in _PARAMETERS:
         value = grader[key]
@@ -94,6 +95,8 @@ def _in_grader(key: str, grader: Mapping[str, Any]) -> str:
         return f"write it under 'parameters': parameters: {{{key}: {str(shown)[:_LONGEST]}}}"
     if name in _ADDRESSES:
         return "write 'base_url'"
+    if name == "api_version":
+        return "write it in 'base_url', as in ?api-version=2024-10-21"
     if name in _HEADERS:
         return "write 'headers'"
     return ""

@@ -207,6 +207,7 @@ def test_a_key_must_exist_and_be_unique(project: Project, table: str, finding: s
 @pytest.mark.parametrize(
     ("file", "content", "words"),
     [
+        ("t.csv", "uid;s\nu0;1\n", "5:22: t.csv has one column, 'uid;s': separate columns by commas"),
         ("t.csv", "uid,score\nu0,1\n", "5:22: t.csv has no column 's'"),
         ("t.csv", "uidd,s\nu0,1\n", "5:22: t.csv has no column 'uid', did you mean 'uidd'"),
         ("t.csv", "", "5:22: t.csv has no column|5:22: t.csv cannot be read"),

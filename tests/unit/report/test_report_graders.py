@@ -10,7 +10,15 @@ from found import report as made
 from hostile_report import EVIL, parsed
 
 from alpaqual.report.charts import confusion_map
-from alpaqual.report.graders import cascade_sentence, checks, confusion, scores_from, tally, unscored_reasons
+from alpaqual.report.graders import (
+    cascade_sentence,
+    checks,
+    confusion,
+    money_sentences,
+    scores_from,
+    tally,
+    unscored_reasons,
+)
 from alpaqual.report.html_charts import Charts
 from alpaqual.report.html_graders import graders_section
 from alpaqual.report.markdown_graders import graders_table as graders_table_of
@@ -98,6 +106,13 @@ def test_calls_cost_and_rate_of_a_grader() -> None:
     )
     assert column.endswith("| – | – | – | – | – | – | – |")
     assert model.endswith("| 60 | 40 | 31,000 | 200 | $1.23 | $0.0042 | 12.5 |")
+
+
+def test_a_model_without_a_price_is_named_without_what_becomes_of_its_scores() -> None:
+    grader = found(GraderResult, **{**ASKED, "source": "openai/judge-7b, mean of the turns", "priced": False})
+    assert money_sentences("m", grader) == [
+        "The cost of m is unknown: no price is listed for openai/judge-7b, and the recipe has no 'price:'."
+    ]
 
 
 def test_the_rate_is_shown_where_calls_were_made() -> None:
