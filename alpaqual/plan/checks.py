@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from alpaqual import sql
 from alpaqual.plan.turns import TURN_TEXTS, failing_turns, turn_texts
+from alpaqual.quote import literal
 from alpaqual.recipe.check_plugins import check_plugins
 from alpaqual.recipe.crosscheck import checks_of
-from alpaqual.recipe.expression import render_where
+from alpaqual.recipe.expression import parse_where, render_where
 from alpaqual.recipe.model import Rule
+
+_SHOWN = 60
+"""Characters of one of several values."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ def failing(rule: Rule, position: int, columns: Columns) -> Failing:
         )
     if rule.where is not None:
         predicate = f"NOT ({columns.where(rule.where)})"
-        return Failing(rule.id, "", sql.or_false(predicate), sql.text("NULL"))
+        named = parse_where(rule.where)
+        return Failing(rule.id, ", ".join(named), sql.or_false(predicate), _values_of(named, columns))
     check, argument = checks_of(rule)[0]
     named = columns.sql(rule.column) if rule.column is not None else ""
     found = check_plugins()[check].failing(argument, named)
@@ -72,3 +77,15 @@ def failing(rule: Rule, position: int, columns: Columns) -> Failing:
     if not found.query:
         return Failing(rule.id, shown, found.predicate, value)
     return Failing(rule.id, shown, among, value, ((helper, found.query),))
+
+
+def _values_of(named: Sequence[str], columns: Columns) -> str:
+    """SQL: the values of the columns that an expression names, as text; with their names where there are several."""
+    values = [sql.text(columns.sql(column)) for column in named]
+    if len(values) < 2:
+        return values[0] if values else sql.text("NULL")
+    shown = (
+        f"{literal(f'{column}: ')} || COALESCE(LEFT({value}, {_SHOWN}), 'null')"
+        for column, value in zip(named, values, strict=True)
+    )
+    return f"CONCAT_WS('; ', {', '.join(shown)})"
