@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,15 @@ def test_grades_are_what_pandera_says(tmp_path_factory: pytest.TempPathFactory, 
         assert pl.read_parquet(written[0]).schema == frame.schema
 
 
+def wrong_keys(given: list[Any]) -> str:
+    """What is said of keys that are there several times, the first three, and of rows without one."""
+    counts = Counter(key for key, _ in given)
+    missing = counts.pop(None, 0)
+    again = [f"'{key}' {count} times" for key, count in sorted(counts.items()) if count > 1]
+    parts = [f"the key {', '.join(again[:3])}{', …' if again[3:] else ''}"] if again else []
+    return "; ".join([*parts, *([f"no key in {missing} {'row' if missing == 1 else 'rows'}"] if missing else [])])
+
+
 @settings(max_examples=examples(40), deadline=None, suppress_health_check=QUIET)
 @given(st.lists(st.tuples(st.none() | st.sampled_from(["a", "b", "", "é"]), SCORE), max_size=6))
 def test_imported_scores_are_what_pandera_says(tmp_path_factory: pytest.TempPathFactory, given: list[Any]) -> None:
@@ -118,7 +128,7 @@ def test_imported_scores_are_what_pandera_says(tmp_path_factory: pytest.TempPath
         high = engine.facts(f"SELECT COUNT(*) AS rows FROM read_parquet('{path}') WHERE score > 5")[0]["rows"]
 
     wanted = by_pandera(frame, imported_schema())
-    assert said == (f"t.csv: {wanted}" if wanted else "")
+    assert said == (f"t.csv: {wanted}: {wrong_keys(given)}" if wanted else "")
     assert pl.read_parquet(path).equals(frame)
     assert high == sum(score is not None and not score <= 5 for _, score in given)
 
