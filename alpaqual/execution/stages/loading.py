@@ -11,6 +11,7 @@ from alpaqual.compression import verify_compressed_file
 from alpaqual.errors import QueryError, RecipeError
 from alpaqual.execution.conversations import fill_turns
 from alpaqual.execution.stored import StoredHandler
+from alpaqual.execution.unreadable import texts_of
 from alpaqual.plan.loading import NO_PLACES, NOTHING_UNREADABLE, LoadStage
 from alpaqual.plan.tables import PLACES, UNREADABLE
 from alpaqual.sources import open_source
@@ -31,9 +32,10 @@ class Handler(StoredHandler[LoadStage]):
         try:
             for index, (scan, refused) in enumerate(zip(stage.scans, stage.refused, strict=True)):
                 unreadable = self.load(index, scan)
+                texts = dict(_texts(scan, {position for position, _ in unreadable}))
                 engine.insert(
                     UNREADABLE.name,
-                    [(scan.source, position, reason, "") for position, reason in unreadable],
+                    [(scan.source, position, reason, texts.get(position, "")) for position, reason in unreadable],
                     f"{stage.name}: {scan.source}",
                 )
                 if (talk := stage.conversations[index]) is not None:
@@ -74,14 +76,29 @@ class Handler(StoredHandler[LoadStage]):
 
 def _places(scan: Scan, positions: set[int]) -> Iterator[tuple[int, str]]:
     """File and line of the rows at these positions: the files are read once more, up to the last of them."""
+    for index, found in _places_by_file(scan, positions):
+        yield from ((position, f"{Path(scan.files[index].path).name} {place}") for position, place in found)
+
+
+def _texts(scan: Scan, positions: set[int]) -> Iterator[tuple[int, str]]:
+    """The beginning of the text of the rows at these positions, in files of lines."""
+    if scan.cells != "typed":
+        for index, found in _places_by_file(scan, positions):
+            yield from texts_of(scan, index, found)
+
+
+def _places_by_file(scan: Scan, positions: set[int]) -> Iterator[tuple[int, list[tuple[int, str]]]]:
+    """The number of each file up to the last of these positions, with (position, place) of those in it."""
     last, position = max(positions, default=0), 0
-    for index, file in enumerate(scan.files):
+    for index in range(len(scan.files)):
         if position >= last:
             return
+        found = []
         for place in _places_of(scan, index):
             position += 1
             if position in positions:
-                yield position, f"{Path(file.path).name} {place}"
+                found.append((position, place))
+        yield index, found
 
 
 def _places_of(scan: Scan, index: int) -> Iterator[str]:
