@@ -68,8 +68,8 @@ def failing(rule: Rule, position: int, columns: Columns) -> Failing:
         )
     if rule.where is not None:
         predicate = f"NOT ({columns.where(rule.where)})"
-        named = parse_where(rule.where)
-        return Failing(rule.id, ", ".join(named), sql.or_false(predicate), _values_of(named, columns))
+        compared = parse_where(rule.where)
+        return Failing(rule.id, ", ".join(compared), sql.or_false(predicate), _values_of(compared, columns))
     check, argument = checks_of(rule)[0]
     named = columns.sql(rule.column) if rule.column is not None else ""
     found = check_plugins()[check].failing(argument, named)
