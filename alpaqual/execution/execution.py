@@ -240,6 +240,10 @@ class Execution:
             self.engine.view(table.name, [result.table(table.name)])
 
     def _close(self) -> None:
+        if "ledger" in vars(self):
+            # An open file is locked as one that a run writes.
+            self.ledger.close()
+            del self.ledger
         if self._engine is not None:
             self._engine.close()
             self._engine = None

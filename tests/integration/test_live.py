@@ -24,6 +24,7 @@ from alpaqual.api import Run
 from alpaqual.errors import MachineError, StageError
 from alpaqual.execution.folder import MARKER
 from alpaqual.inference.client import clean
+from alpaqual.store.locking import is_being_written
 from alpaqual.values import Reply
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("short_pauses")]
@@ -255,6 +256,14 @@ def test_no_reply_is_paid_for_twice(project: Project, server: Server) -> None:
     grown = project.run()
     assert requests(server) == 10
     assert (found(grown)["calls_made"], found(grown)["calls_reused"]) == (10, 200)
+
+
+def test_a_run_that_has_ended_writes_no_ledger(project: Project, server: Server) -> None:
+    """`replies compact` changes no file that a run writes, in the same process neither."""
+    ask(project, server, 5)
+    finished = project.run()
+    files = list((project.folder / ".alpaqual" / "replies").glob("*.jsonl"))
+    assert finished and files and not any(map(is_being_written, files))
 
 
 def test_equal_rows_send_one_request(project: Project, server: Server) -> None:
