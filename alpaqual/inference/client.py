@@ -156,10 +156,10 @@ class InferenceClient:
         for refusal in self.refusals.settle(self.refusals.sent + 1 if number is None else number):
             self._settle(refusal)
 
-    def settle_refused(self) -> None:
-        """At the end of a run: make what was refused without a known reason the rows', where the model has replied before."""
+    def settle_at_end(self) -> None:
+        """At the end of a run: make refusals the rows', where the model has replied before."""
         if self.refusals.answered or self.usage.calls_reused:
-            for refusal in self.refusals.settle_refused():
+            for refusal in self.refusals.settle_at_end():
                 self._settle(refusal)
 
     def _settle(self, refusal: Refusal) -> None:
@@ -293,8 +293,6 @@ class InferenceClient:
         try:
             if fault.unsettled:
                 self.refusals.add(number, key, request.model, fault)
-                for refusal in self.refusals.settled():
-                    self._settle(refusal)
             if fault.kind is FaultKind.FATAL:
                 raise fault
         except Fault:

@@ -148,7 +148,7 @@ class InferenceLoop(Generic[Item, Result]):
         with self._interruptible(workers):
             await asyncio.gather(*workers, return_exceptions=True)
         if last and not self.is_stopped():
-            self.client.settle_refused()
+            self.client.settle_at_end()
             self._keep_settled(sink, every=True)
         self.client.ledger.flush()
         sink.write()

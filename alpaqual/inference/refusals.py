@@ -1,15 +1,16 @@
 """Decides by what came before whose a refusal is: one row's, or that of every request.
 
-Refusals without any reply, or several in a row later, stop the run. A reply to a request that was sent after the refused
-one shows that the server answers others: the refusal is then the row's. Replies to earlier requests show nothing, since a key or a
-budget may have ended in between.
+Refusals without any reply, or several in a row later, stop the run. A reply to a request that was sent after the refusal came
+shows that the server answers others: the refusal is then the row's. Replies to requests that were in flight with the refused
+one show nothing, since a key or a budget may have ended in between, and a server takes them in any order. Where such a reply is
+all there is when a run ends without a stop, it decides.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from alpaqual.errors import Fault, FaultKind
@@ -26,9 +27,10 @@ _VARIABLE = re.compile(r"\d+|\b[0-9a-f-]{8,}\b|'[^']*'|\"[^\"]*\"")
 
 @dataclass(frozen=True)
 class Refusal:
-    """A refused request: its number, its ledger key, its model and its fault."""
+    """A refused request: its number, how many requests were sent when it was refused, its ledger key, its model and its fault."""
 
     number: int
+    sent: int
     key: str
     model: str
     fault: Fault
@@ -52,7 +54,7 @@ class Refusals:
 
     def add(self, number: int, key: str, model: str, fault: Fault) -> None:
         """Keep the refusal of request `number`. Raises Fault, FATAL, where it shows that every request is refused."""
-        self.unsettled.append(Refusal(number, key, model, fault))
+        self.unsettled.append(Refusal(number, self.sent, key, model, fault))
         if not self.answered:
             self._first[fault.kind] += 1
             if self._first[FaultKind.DENIED] >= MAX_DENIED_FIRST or self._first.total() >= MAX_REFUSED_FIRST:
@@ -64,25 +66,26 @@ class Refusals:
             raise self._fatal(fault, f"{MAX_IN_A_ROW} requests in a row")
 
     def settle(self, number: int) -> Iterator[Refusal]:
-        """After the reply to request `number`: settle the refusals of requests that were sent before it, and yield them."""
+        """After the reply to request `number`: settle the refusals that came before it was sent, and yield them."""
         self.answered = True
         self.last_answered = max(self.last_answered, number)
         self._in_a_row.clear()
-        yield from self.settled()
+        if self.unsettled:
+            yield from self._settle(lambda refusal: refusal.sent < self.last_answered)
 
-    def settled(self) -> Iterator[Refusal]:
-        """The refusals of requests that were sent before an answered one; a refusal may come after the later request's reply."""
-        if not self.unsettled:
-            return
-        settled = [refusal for refusal in self.unsettled if refusal.number < self.last_answered]
-        self.unsettled = [refusal for refusal in self.unsettled if refusal.number >= self.last_answered]
-        yield from settled
+    def settle_at_end(self) -> Iterator[Refusal]:
+        """At the end: settle what was refused without a known reason, or before a reply to a later request, and yield it.
 
-    def settle_refused(self) -> Iterator[Refusal]:
-        """At the end: settle what was refused without a known reason, and yield it; what was denied stays unsettled."""
-        settled = [refusal for refusal in self.unsettled if refusal.fault.kind is FaultKind.REFUSED]
-        self.unsettled = [refusal for refusal in self.unsettled if refusal.fault.kind is not FaultKind.REFUSED]
-        yield from settled
+        What was denied after the last reply stays unsettled.
+        """
+        yield from self._settle(
+            lambda refusal: refusal.fault.kind is FaultKind.REFUSED or refusal.number < self.last_answered
+        )
+
+    def _settle(self, of_the_row: Callable[[Refusal], bool]) -> list[Refusal]:
+        settled = [refusal for refusal in self.unsettled if of_the_row(refusal)]
+        self.unsettled = [refusal for refusal in self.unsettled if not of_the_row(refusal)]
+        return settled
 
     def _fatal(self, fault: Fault, which: str) -> Fault:
         return Fault(FaultKind.FATAL, fault.reason, f"{fault.detail} ({which})")

@@ -68,7 +68,7 @@ def test_faults_have_their_kind_and_reason(
 ) -> None:
     server.settings(all=kind)
 
-    fault = fault_of(cloud.plugin(server, timeout=0.3))
+    fault = fault_of(cloud.plugin(server, timeout=1.0))
 
     assert (fault.kind, fault.reason) == (expected, reason), fault.detail
 
