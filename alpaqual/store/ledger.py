@@ -303,19 +303,29 @@ def entries(file: Path, start: int = 0) -> Iterator[tuple[str, Reply, str, int, 
 
 def entry_of(value: Any) -> tuple[str, Reply]:
     """Key and reply of an entry. Raises ValueError, KeyError or TypeError where the value is not one."""
-    texts = [value[field] for field in ("key", "text", "model")]
-    tokens = [value.get(field) for field in ("input_tokens", "output_tokens", "reasoning_tokens")]
-    cost, finish = value.get("cost_usd"), value.get("finish_reason")
-    if not all(isinstance(text, str) for text in texts) or not all(type(n) in (int, type(None)) for n in tokens):
-        raise TypeError("key, text and model are texts; tokens are integers")
+    # A ledger has a million entries: plain comparisons take half of the time of `all` over a generator.
+    key, text, model = value["key"], value["text"], value["model"]
+    given = value.get
+    received, sent, reasoning = given("input_tokens"), given("output_tokens"), given("reasoning_tokens")
+    cost, finish, cache = given("cost_usd"), given("finish_reason"), given("cache")
+    if not (isinstance(key, str) and isinstance(text, str) and isinstance(model, str)):
+        raise TypeError("key, text and model are texts")
+    if type(received) not in _COUNTS or type(sent) not in _COUNTS or type(reasoning) not in _COUNTS:
+        raise TypeError("tokens are integers")
     if cost is not None and not isinstance(cost, int | float):
         raise TypeError("a cost is a number")
-    if finish is not None and not isinstance(finish, str):
-        raise TypeError("a finish reason is a text")
-    key, text, model = (replace_surrogates(text) for text in texts)
-    reason, cache = finish and replace_surrogates(finish), value.get("cache")
-    kept = None if cache is None else _cache_of(cache)
-    return key, Reply(text, model, tokens[0], tokens[1], cost, reason, tokens[2], kept)
+    if finish is not None:
+        if not isinstance(finish, str):
+            raise TypeError("a finish reason is a text")
+        finish = replace_surrogates(finish)
+    if cache is not None:
+        cache = _cache_of(cache)
+    if not (key.isascii() and text.isascii() and model.isascii()):
+        key, text, model = replace_surrogates(key), replace_surrogates(text), replace_surrogates(model)
+    return key, Reply(text, model, received, sent, cost, finish, reasoning, cache)
+
+
+_COUNTS = (int, type(None))
 
 
 def _cache_of(value: Any) -> CacheTokens:
