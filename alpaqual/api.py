@@ -17,6 +17,7 @@ from alpaqual.execution.inspection import inspect_sources
 from alpaqual.execution.options import RunOptions, Watcher
 from alpaqual.execution.results import failed_results
 from alpaqual.execution.run import Run as FinishedRun
+from alpaqual.execution.run import check_names
 from alpaqual.plan.compile import compile_plan
 from alpaqual.plan.explain import Explained, StageRecord, explain_plan, read_record
 from alpaqual.plan.plan import Plan
@@ -390,20 +391,6 @@ def commands(plan: Plan) -> dict[str, str]:
         stage.name: f"cd {shlex.quote(str(runs / stage.dataset))} && {shlex.join(trainer.command(stage.job))}"
         for stage in plan.of(TrainStage)
     }
-
-
-def check_names(run: Run, **names: str | None) -> None:
-    """Raise RecipeError where a run has no dataset, category, rule or fate of the given name; the message lists those it has."""
-    known = {
-        "dataset": list(run.results.datasets),
-        "category": list(run.results.categories),
-        "rule": [rule.id for rule in run.results.rules],
-        "fate": [str(fate) for fate in Fate],
-    }
-    for kind, name in names.items():
-        if name is not None and name not in known[kind]:
-            there = f"it has: {', '.join(known[kind])}" if known[kind] else "it has none"
-            raise RecipeError([Problem(str(run.folder), 0, 0, f"the run has no {kind} '{name}'; {there}")])
 
 
 def _wrong(what: str, why: str) -> RecipeError:

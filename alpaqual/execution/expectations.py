@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alpaqual.amounts import exact
 from alpaqual.execution.limits import bound
+from alpaqual.recipe.expectations import Bounds, Expectation
 from alpaqual.recipe.measures import MEASURES, subject
-from alpaqual.recipe.model import Bounds, Expectation
 from alpaqual.results.record import Record
 from alpaqual.results.results import ExpectationResult, Results
 from alpaqual.values import State

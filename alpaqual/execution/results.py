@@ -41,7 +41,8 @@ from alpaqual.plan.stage import Stage, fingerprint
 from alpaqual.plan.stages import stages_until
 from alpaqual.plan.training import TrainStage
 from alpaqual.plan.writing import WriteStage
-from alpaqual.recipe.model import Dataset, Expectation, Like, Rule
+from alpaqual.recipe.expectations import Expectation
+from alpaqual.recipe.model import Dataset, Like, Rule
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.recipe.schema_errors import suggest
 from alpaqual.recipe.score_names import ScoreOf

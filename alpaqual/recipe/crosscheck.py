@@ -11,9 +11,10 @@ from alpaqual.recipe.check_plugins import check_plugins
 from alpaqual.recipe.crosscheck_graders import check_graders
 from alpaqual.recipe.crosscheck_training import check_training
 from alpaqual.recipe.dataset_files import check_dataset_files
+from alpaqual.recipe.expectations import Bounds, Expectation
 from alpaqual.recipe.expression import ExpressionError, parse_where
 from alpaqual.recipe.measures import LIMITS, MEASURES, SUBJECT_KINDS, SUBJECTS, subject
-from alpaqual.recipe.model import Bounds, Category, Dataset, Expectation, Like, Quota, RecipeText, Rule, Source
+from alpaqual.recipe.model import Category, Dataset, Like, Quota, RecipeText, Rule, Source
 from alpaqual.recipe.recipe import dataset_order, source_names
 from alpaqual.recipe.scales import on_scale
 from alpaqual.recipe.schema_errors import suggest

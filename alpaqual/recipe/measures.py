@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from alpaqual.recipe.model import Expectation
+from alpaqual.recipe.expectations import Expectation
 
 
 class QuotaLimit(StrEnum):

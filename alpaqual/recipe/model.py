@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from msgspec import Meta, defstruct, field
 
 from alpaqual.recipe.check_plugins import check_plugins
+from alpaqual.recipe.expectations import Expectation
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.training import Training
 from alpaqual.types import (
@@ -14,7 +15,6 @@ from alpaqual.types import (
     Count,
     Limit,
     Name,
-    Percent,
     Positive,
     Quote,
     Rate,
@@ -127,13 +127,6 @@ class Source(StrictStruct, frozen=True, kw_only=True):
     max_quarantined: Annotated[Limit, Meta(description="Limit of unreadable rows: more fail the run, fewer warn.")] = (
         "1%"
     )
-
-
-class Bounds(StrictStruct, frozen=True, kw_only=True):
-    """From `min` to `max`, both inclusive."""
-
-    min: Annotated[float | Percent | None, Meta(description="At least this.")] = None
-    max: Annotated[float | Percent | None, Meta(description="At most this.")] = None
 
 
 if TYPE_CHECKING:
@@ -333,25 +326,6 @@ class Dataset(StrictStruct, frozen=True, kw_only=True):
             description="Dataset repository of the Hugging Face Hub, owner/name. The run writes a dataset card; `alpaqual push` pushes."
         ),
     ] = None
-
-
-class Expectation(StrictStruct, frozen=True, kw_only=True):
-    """Bounds on a number of the run, checked at its end."""
-
-    dataset: Annotated[Name | None, Meta(description="Dataset to check: rows, keep_rate, share.")] = None
-    category: Annotated[str | None, Meta(description="Category to check, in the dataset or in the sources.")] = None
-    grader: Annotated[Name | None, Meta(description="Grader to check: scored, unscored.")] = None
-    rule: Annotated[Name | None, Meta(description="Rule to check: failing_rows.")] = None
-    rows: Annotated[Bounds | None, Meta(description="Number of rows of the dataset, category or sources.")] = None
-    keep_rate: Annotated[Bounds | None, Meta(description="Share of rows kept, after the rules removed theirs.")] = None
-    share: Annotated[Bounds | None, Meta(description="The category's share of the dataset's rows.")] = None
-    scored: Annotated[Bounds | None, Meta(description="Rows with a score: a count or a percentage.")] = None
-    unscored: Annotated[Bounds | None, Meta(description="Rows without a score: a count or a percentage.")] = None
-    failing_rows: Annotated[Bounds | None, Meta(description="Rows that fail the rule: a count or a percentage.")] = None
-    quarantined: Annotated[Bounds | None, Meta(description="Rows of the sources that could not be read.")] = None
-    level: Annotated[
-        Literal["fail", "warn"], Meta(description="Whether an unmet expectation fails the run or warns.")
-    ] = "fail"
 
 
 class Engine(StrictStruct, frozen=True, kw_only=True):

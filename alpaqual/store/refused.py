@@ -8,14 +8,10 @@ holds for one address: another server may have a longer context. Another text or
 
 from __future__ import annotations
 
-import json
-import os
-import time
-import uuid
 from pathlib import Path
 
-from alpaqual.errors import Fault, FaultKind, StoreError
-from alpaqual.values import replace_surrogates
+from alpaqual.errors import Fault, FaultKind
+from alpaqual.store.entry_files import EntryFile, read_entries
 
 REFUSED = "refused"
 """The folder's name beside the files of the ledger."""
@@ -31,9 +27,14 @@ class RefusedFile:
         self.folder = folder
         self.address = address
         self.faults: dict[str, tuple[str, str]] = {}
-        self._file: Path | None = None
-        for file in sorted(folder.glob("*.jsonl")):
-            self._read(file)
+        self._file = EntryFile(folder)
+        for entry in read_entries(folder):
+            try:
+                key, reason, detail = (str(entry[name]) for name in ("key", "reason", "detail"))
+                if entry["address"] == address:
+                    self.faults.setdefault(key, (reason, detail))
+            except (KeyError, TypeError):
+                continue
 
     def get(self, key: str) -> Fault | None:
         """The fault of a refused request; None for others."""
@@ -52,30 +53,4 @@ class RefusedFile:
             "reason": fault.reason,
             "detail": fault.detail,
         }
-        line = f"{replace_surrogates(json.dumps(entry, ensure_ascii=False))}\n".encode()
-        try:
-            if self._file is None:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:12]}.jsonl"
-                self._file = self.folder / name
-            descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            try:
-                os.write(descriptor, line)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise StoreError(f"{self.folder} cannot be written: {error.strerror}") from None
-
-    def _read(self, file: Path) -> None:
-        try:
-            lines = file.read_bytes().splitlines()
-        except OSError as error:
-            raise StoreError(f"{file} cannot be read: {error.strerror}") from None
-        for line in lines:
-            try:
-                entry = json.loads(line)
-                key, reason, detail = (str(entry[name]) for name in ("key", "reason", "detail"))
-                if entry["address"] == self.address:
-                    self.faults.setdefault(key, (reason, detail))
-            except (ValueError, KeyError, TypeError, RecursionError):
-                continue
+        self._file.append(entry)
