@@ -18,6 +18,7 @@ from alpaqual.execution.options import RunOptions, Watcher
 from alpaqual.execution.results import failed_results
 from alpaqual.execution.run import Run as FinishedRun
 from alpaqual.execution.run import check_names
+from alpaqual.inference.limit import Limit
 from alpaqual.plan.compile import compile_plan
 from alpaqual.plan.explain import Explained, StageRecord, explain_plan, read_record
 from alpaqual.plan.plan import Plan
@@ -293,11 +294,7 @@ def run(  # noqa: PLR0913 - one argument per option of a run
     if max_cost is not None and not max_cost >= 0:
         raise _wrong("--max-cost", f"{max_cost:g} is no amount of money: give 0 or more US dollars")
     planned, store = _planned(recipe, sets, offline)
-    limit = None
-    if max_cost is not None:
-        from alpaqual.inference.limit import Limit
-
-        limit = Limit("--max-cost", max_cost)
+    limit = None if max_cost is None else Limit("--max-cost", max_cost)
     options = RunOptions(offline=offline, max_cost=limit, watch=watch)
     return execute(planned, store, None if out is None else Path(out), until=until, listen=listen, options=options)
 

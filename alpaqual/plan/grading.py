@@ -36,7 +36,7 @@ from alpaqual.plan.tables import (
 from alpaqual.prompt_slots import COLUMN, named_slots, slot_key
 from alpaqual.quote import literal, name, number
 from alpaqual.recipe.crosscheck_graders import grader_order, needed
-from alpaqual.recipe.graders import Cascade, Grader, Scale
+from alpaqual.recipe.graders import Cascade, Golden, Grader, Scale
 from alpaqual.recipe.score_names import ScoreOf
 
 
@@ -64,8 +64,7 @@ def grade_stages(compilation: Compilation) -> Iterator[GradeStage]:
         grader = recipe.graders[grader_name]
         settings, inputs, statements = _compiled(compilation, grader_name, grader)
         if measures_golden_rows(grader) and grader.health.golden is not None:
-            golden = grader.health.golden
-            settings["golden"] = [compilation.digests.get(golden.file, ""), golden.within, GOLDEN_VERSION]
+            settings["golden"] = _golden_settings(compilation, grader.health.golden)
         if grader.calibrate is not None:
             settings["calibrate"] = [CALIBRATION_VERSION, compilation.digests.get(grader.calibrate.file, "")]
             statements = calibrated(grader_name, grader, statements)
@@ -136,12 +135,17 @@ def _compiled(
     )
 
 
+def _golden_settings(compilation: Compilation, golden: Golden) -> list[Any]:
+    """What decides the measures of golden rows."""
+    return [compilation.digests.get(golden.file, ""), golden.within, GOLDEN_VERSION]
+
+
 def _model_settings(compilation: Compilation, grader_name: str, grader: Grader) -> dict[str, Any]:
     digests, recipe = compilation.digests, compilation.recipe
     model = digests.get(str(grader.model), str(grader.model))
     settings = prompt_settings(grader, recipe.prompts.get(grader_name), model)
     if grader.live and (golden := grader.health.golden) is not None:
-        settings["golden"] = [digests.get(golden.file, ""), golden.within, GOLDEN_VERSION]
+        settings["golden"] = _golden_settings(compilation, golden)
     if grader.live and recipe.dropping:
         settings["dropping"] = recipe.dropping
     return settings

@@ -14,6 +14,11 @@ from alpaqual.errors import StoreError
 from alpaqual.values import replace_surrogates
 
 
+def new_file_name() -> str:
+    """A name that no other process gives its file; names sort by time."""
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:12]}.jsonl"
+
+
 class EntryFile:
     """This process's own file in a folder; folder and file are made with the first entry."""
 
@@ -27,8 +32,7 @@ class EntryFile:
         try:
             if self._file is None:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:12]}.jsonl"
-                self._file = self.folder / name
+                self._file = self.folder / new_file_name()
             descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             try:
                 os.write(descriptor, line)

@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 from alpaqual.disk import flush
 from alpaqual.errors import StoreError
 from alpaqual.store.claims import Claims
+from alpaqual.store.entry_files import new_file_name
 from alpaqual.store.locking import is_being_written, mark_written, shared_lock
 from alpaqual.values import CacheTokens, Reply, Request, replace_surrogates
 
@@ -242,7 +242,7 @@ class Ledger:
         return number
 
     def _try_new_file(self) -> int | None:
-        name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:12]}.jsonl"
+        name = new_file_name()
         descriptor = os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         if not mark_written(descriptor):
             os.close(descriptor)
