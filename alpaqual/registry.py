@@ -25,6 +25,7 @@ _CONTRACTS = {
     "checks": contracts.Check,
     "engines": contracts.Engine,
     "graders": contracts.Grader,
+    "judges": contracts.Judge,
     "llm": contracts.Model,
     "report_formats": contracts.ReportFormat,
     "sources": contracts.Source,

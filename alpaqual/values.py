@@ -184,6 +184,40 @@ class Grade:
         return self.scores if self.score is None else (self.score,)
 
 
+Winner = Literal["first", "second", "tie"]
+"""Which of two answers is better, by where it is in the prompt."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One item of a test set. `groups` has its category and skill: kind of group -> name.
+
+    `messages` are the turns of a conversation before the answer, as (role, text); empty for an instruction and its input.
+    """
+
+    id: str
+    instruction: str
+    input: str = ""
+    groups: tuple[tuple[str, str], ...] = ()
+    reference: str = ""
+    messages: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Vote:
+    """What one reply of a judge says, by position in its prompt; `winner` is None where it says nothing, and `reason` why.
+
+    `scores` are those of the first and the second answer, where the judge gives scores; of a judge that rates answers one by one,
+    the one score. `reply` is the judge's text, where it is kept. `retry`: the next run may get a reply.
+    """
+
+    winner: Winner | None
+    scores: tuple[float, ...] = ()
+    reason: str = ""
+    reply: str = ""
+    retry: bool = False
+
+
 @dataclass(frozen=True)
 class SourceFile:
     """A file of a source: its path, its sha256 and its size in bytes.

@@ -8,6 +8,11 @@ from types import MappingProxyType
 from alpaqual.errors import Problem
 from alpaqual.patterns import pattern_problem
 from alpaqual.recipe.check_plugins import check_plugins
+from alpaqual.recipe.crosscheck_evaluation import (
+    check_evaluation,
+    check_evaluation_expectation,
+    is_about_evaluation,
+)
 from alpaqual.recipe.crosscheck_graders import check_graders
 from alpaqual.recipe.crosscheck_training import check_training
 from alpaqual.recipe.dataset_files import check_dataset_files
@@ -152,7 +157,13 @@ def check_recipe(
     except ValueError as error:
         yield document.problem(("datasets", str(error)), f"dataset '{error}' starts from itself", at_key=True)
     for index, expectation in enumerate(recipe.expect):
-        yield from _expectation(expectation, document, ("expect", index), context)
+        place: Path = ("expect", index)
+        if is_about_evaluation(expectation):
+            yield from check_evaluation_expectation(expectation, recipe.evaluation, document, place)
+        else:
+            yield from _expectation(expectation, document, place, context)
+    if not recipe.datasets and (recipe.evaluation is None or recipe.evaluation.replies is None):
+        yield document.problem((), "the key 'datasets' is missing")
     yield from _later_stages(recipe, document, context)
 
 
@@ -335,8 +346,4 @@ def _crossed(bounds: Bounds) -> bool:
 
 def _later_stages(recipe: RecipeText, document: Document, names: _Names) -> Iterator[Problem]:
     yield from check_training(recipe.training, recipe.datasets, document, names.unknown)
-    pairs = (recipe.evaluation or {}).get("pairs", [])
-    for index, pair in enumerate(pairs if isinstance(pairs, list) else []):
-        for position, name in enumerate(pair if isinstance(pair, list) else []):
-            if unknown := names.unknown("dataset", str(name)):
-                yield document.problem(("evaluation", "pairs", index, position), unknown)
+    yield from check_evaluation(recipe, document)

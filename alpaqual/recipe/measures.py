@@ -43,8 +43,15 @@ SUBJECTS = {
 }
 """What an expectation names -> its measures; one that names nothing is about the sources."""
 
-MEASURES = tuple(name for name in Expectation.__struct_fields__ if name not in (*SUBJECT_KINDS, "level"))
-"""Every measure, in the order in which results give them."""
+EVALUATION_KINDS = ("pair", "judge", "test_set")
+"""What an expectation about the evaluation can name."""
+
+EVALUATION_MEASURES = ("winning_score", "interval_above", "unjudged", "order_kappa")
+"""The numbers of an evaluation."""
+
+_OTHERS = (*SUBJECT_KINDS, *EVALUATION_KINDS, *EVALUATION_MEASURES, "level")
+MEASURES = tuple(name for name in Expectation.__struct_fields__ if name not in _OTHERS)
+"""Every measure of the data, in the order in which results give them."""
 
 
 def subject(expectation: Expectation) -> tuple[str, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta, defstruct, field
 
 from alpaqual.recipe.check_plugins import check_plugins
+from alpaqual.recipe.evaluation import Evaluation
 from alpaqual.recipe.expectations import Expectation
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.training import Training
@@ -370,15 +371,15 @@ class RecipeText(StrictStruct, frozen=True, kw_only=True):
     graders: Annotated[dict[Name, Grader], Meta(description="Graders that score the rows.")] = field(
         default_factory=dict
     )
-    datasets: Annotated[dict[Name, Dataset], Meta(min_length=1, description="Datasets to select.")]
+    datasets: Annotated[
+        dict[Name, Dataset],
+        Meta(description="Datasets to select; only a recipe that counts recorded judge replies may have none."),
+    ] = field(default_factory=dict)
     expect: Annotated[list[Expectation], Meta(description="Conditions on the results of the run.")] = field(
         default_factory=list
     )
     training: Annotated[Training | None, Meta(description="Train a model on datasets of this recipe.")] = None
-    evaluation: Annotated[
-        dict[str, Any] | None,
-        Meta(description="Not implemented yet; the run warns."),
-    ] = None
+    evaluation: Annotated[Evaluation | None, Meta(description="Compare models by judges.")] = None
     engine: Annotated[Engine, Meta(description="The SQL engine and the limits of this machine.")] = field(
         default_factory=Engine
     )

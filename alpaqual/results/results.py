@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from alpaqual.results.datasets import DatasetResult
+from alpaqual.results.evaluation import EvaluationResult
 from alpaqual.results.graders import GraderResult
 from alpaqual.results.record import Count, Number, Record, Share
 from alpaqual.results.training import TrainingResult
@@ -140,6 +141,7 @@ class Results(Record, frozen=True, kw_only=True):
     datasets: dict[str, DatasetResult]
     expectations: list[ExpectationResult] = msgspec.field(default_factory=list)
     training: dict[str, TrainingResult] = msgspec.field(default_factory=dict)
+    evaluation: EvaluationResult | None = None
     reasons: list[Reason]
     verdict: State
     provenance: Provenance | None = None

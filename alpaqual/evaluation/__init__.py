@@ -1,0 +1,1 @@
+"""Verdicts and the figures made of them: pure functions over what judges said."""

@@ -1,0 +1,46 @@
+"""What a judge compares and what it says, as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from alpaqual.values import Vote
+
+Outcome = Literal["win", "tie", "lose"]
+"""The verdict on model `a` of a pair, from both orders."""
+
+Rule = Literal["paper", "fastchat", "mean_score"]
+"""How the votes of both orders become one verdict.
+
+paper: win for two wins or a win and a tie, lose for two losses or a loss and a tie, else tie (AlpaGasus, section 3.3).
+fastchat: win or lose where both orders agree, else tie (FastChat's MT-bench). mean_score: the higher mean score wins.
+"""
+
+RULES: tuple[Rule, ...] = ("paper", "fastchat", "mean_score")
+
+
+NOT_ASKED = Vote(None, reason="no reply")
+"""The vote of an order that no judge was asked about."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a judge said of the answers of models `a` and `b` to one question: in the order a, b and in the order b, a.
+
+    `groups` are those of the question. `text_a` and `text_b` are the answers, `question` is what the judge saw as the question; each
+    is empty where a log does not have it. `one_order`: the log was made with one order alone, and the other is not asked for.
+    """
+
+    a: str
+    b: str
+    test_set: str
+    id: str
+    judge: str
+    a_first: Vote = NOT_ASKED
+    b_first: Vote = NOT_ASKED
+    groups: tuple[tuple[str, str], ...] = ()
+    question: str = ""
+    text_a: str = ""
+    text_b: str = ""
+    one_order: bool = False
