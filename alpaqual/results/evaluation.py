@@ -16,13 +16,13 @@ Interval = Annotated[list[Number], Meta(min_length=2, max_length=2)]
 class AnswersResult(Record, frozen=True, kw_only=True):
     """Answers of one model to one test set.
 
-    `answered` of `items` have an answer; `cut` ended at the limit of new tokens, `empty` have no text. `unanswered` counts the
+    `answered` of `questions` have an answer; `cut` ended at the limit of new tokens, `empty` have no text. `unanswered` counts the
     others by reason. `why` says why the stage did not run; it is empty where it did.
     """
 
     model: str
     test_set: str
-    items: Count = 0
+    questions: Count = 0
     answered: Count = 0
     cut: Count = 0
     empty: Count = 0
@@ -99,7 +99,7 @@ class JudgeResult(Record, frozen=True, kw_only=True):
 
     model: str = ""
     prompt: str = ""
-    items: Count = 0
+    n: Count = 0
     votes: Count = 0
     unread: Count = 0
     order_agreement: Share | None = None
@@ -123,7 +123,7 @@ class Agreement(Record, frozen=True, kw_only=True):
     """Agreement of two judges on the items that both judged: Cohen's kappa over win, tie and lose."""
 
     judges: list[str]
-    items: Count
+    n: Count
     agreement: Share | None = None
     kappa: Number | None = None
 
@@ -133,14 +133,14 @@ class Rating(Record, frozen=True, kw_only=True):
 
     rating: Number
     interval: Interval | None = None
-    items: Count = 0
+    n: Count = 0
 
 
 class Capability(Record, frozen=True, kw_only=True):
     """Sum of a model's scores as a percentage of a reference model's, over the same items; per skill or category in `groups`."""
 
     percentage: Number
-    items: Count
+    n: Count
     interval: Interval | None = None
     groups: dict[str, Capability] = msgspec.field(default_factory=dict)
     few: bool = False
