@@ -99,8 +99,9 @@ class Request:
     `messages` are (role, text) pairs with the roles system, user and assistant. `parameters` are sent with them:
     `temperature` and `max_tokens`, a JSON `schema` that the reply must fit, `choices` (texts; the reply is the expectation over
     them), `measure: ifd` (the reply has the perplexities of the last message), `parameters` (sent as the recipe has them),
-    `headers` (those of the endpoint that change the answer). `repeat` counts from 0: the same request sent again, to see whether
-    the reply changes.
+    `headers` (those of the endpoint that change the answer), `prompt` (of models that run here: plain is one text without a chat
+    template, trained the template as training applies it, chat the template without thinking; such a reply says why it ended).
+    `repeat` counts from 0: the same request sent again, to see whether the reply changes.
     """
 
     model: str

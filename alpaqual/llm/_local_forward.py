@@ -69,6 +69,54 @@ class Forward:
         prefix.cache = out.past_key_values if cached and _repeatable(getattr(out, "past_key_values", None)) else None
         return out.logits[:, -kept:]
 
+    def joins(self, prefix: Prefix) -> bool:
+        """Whether other sequences can join a prefix that has been read."""
+        from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+        layers = getattr(prefix.cache, "layers", ())
+        return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
+
+    def join(self, first: Prefix, second: Prefix) -> Prefix:
+        """Both as one prefix, the shorter one padded on the left; `joins` has to hold for both."""
+        import torch
+
+        width = max(first.ids.shape[1], second.ids.shape[1])
+        for one, other in zip(*(getattr(each.cache, "layers", ()) for each in (first, second)), strict=True):
+            kept = width if not one.is_sliding else min(width, one.sliding_window - 1)
+            one.keys = torch.cat([_padded(one.keys, kept, 2), _padded(other.keys, kept, 2)])
+            one.values = torch.cat([_padded(one.values, kept, 2), _padded(other.values, kept, 2)])
+            if one.is_sliding:
+                one.cumulative_length = width
+        ids = torch.cat([_padded(each.ids, width, 1, self.pad) for each in (first, second)])
+        mask = torch.cat([_padded(each.mask, width, 1) for each in (first, second)])
+        return Prefix(ids, mask, first.cache)
+
+    def select(self, prefix: Prefix, rows: Sequence[int], longest: int) -> None:
+        """Keep some sequences of a prefix alone, the longest of which has `longest` tokens."""
+        import torch
+
+        chosen = torch.tensor(list(rows), device=self.device)
+        cut = prefix.ids.shape[1] - longest
+        prefix.ids, prefix.mask = prefix.ids[chosen], prefix.mask[chosen]
+        if prefix.cache is not None:
+            prefix.cache.batch_select_indices(chosen)
+        if not cut or not self.joins(prefix):
+            return
+        prefix.ids, prefix.mask = prefix.ids[:, cut:], prefix.mask[:, cut:]
+        for layer in getattr(prefix.cache, "layers", ()):
+            kept = longest if not layer.is_sliding else min(longest, layer.sliding_window - 1)
+            layer.keys, layer.values = layer.keys[:, :, -kept:], layer.values[:, :, -kept:]
+            if layer.is_sliding:
+                layer.cumulative_length = longest
+
+
+def _padded(values: Any, width: int, dimension: int, fill: int = 0) -> Any:
+    """A tensor whose dimension is `width` long, padded on its left."""
+    from torch.nn.functional import pad
+
+    behind = [0, 0] * (values.dim() - dimension - 1)
+    return pad(values, [*behind, width - values.shape[dimension], 0], value=fill)
+
 
 def repeat(prefix: Prefix, times: int) -> Prefix:
     """A copy with each sequence `times` times in a row."""

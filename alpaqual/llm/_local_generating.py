@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, field
 
 from alpaqual.errors import Fault, FaultKind
+from alpaqual.llm._local_decoding import Decoder, Row
 from alpaqual.llm._local_forward import Forward
-from alpaqual.llm._local_jobs import Answer, Job, check_context
+from alpaqual.llm._local_jobs import Answer, Feed, Job, check_context
 from alpaqual.llm._local_prompts import Prompts
 from alpaqual.values import Request
 
 MAX_TOKENS = 16
 """Longest reply of a request without `max_tokens`: a score and a few words."""
+_LONG = 64
+"""Replies that may be longer than this many tokens end at different times: the next ones start as soon as some have ended."""
+
+
+@dataclass
+class Listed:
+    """A feed that has no further jobs, and keeps the answers."""
+
+    answers: dict[int, Answer | Fault] = field(default_factory=dict)
+
+    def take(self, count: int) -> list[Job]:
+        """Nothing."""
+        return []
+
+    def wants(self, job: Job) -> bool:
+        """Always."""
+        return True
+
+    def give(self, job: Job, answer: Answer | Fault) -> None:
+        """Keep an answer."""
+        self.answers[id(job)] = answer
 
 
 class Generation:
@@ -30,63 +50,50 @@ class Generation:
         self.context = context
 
     def job(self, request: Request) -> Job:
-        """A request as a job. Raises Fault where prompt and longest reply together exceed the context."""
+        """A request as a job.
+
+        Raises Fault where prompt and longest reply together exceed the context; an answer to a question is as long as fits.
+        """
         if "schema" in request.parameters:
             raise Fault(FaultKind.REFUSED, "a local model cannot follow a JSON schema")
-        prompt = self.prompts.ids(self.prompts.text(request.messages))
-        check_context(len(prompt) + max_tokens(request), self.context)
+        prompt, most = self.prompt(request), max_tokens(request)
+        if is_answer(request) and self.context is not None:
+            check_context(len(prompt) + 1, self.context)
+            most = min(most, self.context - len(prompt))
+        check_context(len(prompt) + most, self.context)
         if not prompt:
             raise Fault(FaultKind.REQUEST, "empty prompt")
-        return Job(request, "generation", prompt)
+        return Job(request, "long" if is_long(request) else "generation", prompt, most=most)
+
+    def prompt(self, request: Request) -> list[int]:
+        """The tokens before the reply, by the request's `prompt`."""
+        how = request.parameters.get("prompt")
+        if how == "plain":
+            return self.prompts.plain_ids("".join(text for _, text in request.messages))
+        if how == "trained":
+            return self.prompts.trained_ids(request.messages)
+        return self.prompts.ids(self.prompts.text(request.messages))
 
     def answers(self, jobs: Sequence[Job]) -> list[Answer | Fault]:
-        """The replies of a batch; a finished one is padded until all are finished."""
-        import torch
+        """The replies of a batch."""
+        listed = Listed()
+        self.decode(jobs, len(jobs), listed)
+        return [listed.answers[id(job)] for job in jobs]
 
-        samplers = [Sampler(job.request) for job in jobs]
-        written: list[list[int]] = [[] for _ in jobs]
-        logits, prefix = self.forward.read([job.prompt for job in jobs], 1, cached=True)
-        while True:
-            # One transfer for the whole batch: each one synchronizes with the GPU.
-            likeliest = logits[:, -1].argmax(-1).tolist()
-            new = [
-                self.forward.pad if self.ended(job, ids) else sampler.next_token(row[-1], best)
-                for job, ids, sampler, row, best in zip(jobs, written, samplers, logits, likeliest, strict=True)
-            ]
-            for job, ids, token in zip(jobs, written, new, strict=True):
-                if not self.ended(job, ids):
-                    ids.append(token)
-            if all(self.ended(job, ids) for job, ids in zip(jobs, written, strict=True)):
-                return [self.answer(job, ids) for job, ids in zip(jobs, written, strict=True)]
-            logits = self.forward.extend(prefix, torch.tensor([[token] for token in new], device=self.forward.device))
+    def decode(self, jobs: Sequence[Job], places: int, feed: Feed) -> None:
+        """Write the replies to `jobs` and to those that the feed has meanwhile, at most `places` at once."""
 
-    def ended(self, job: Job, written: Sequence[int]) -> bool:
-        """Whether a reply is complete."""
-        return len(written) >= max_tokens(job.request) or (bool(written) and written[-1] in self.ends)
+        def give(row: Row) -> None:
+            feed.give(row.job, self.answer(row.job, row.written))
+
+        Decoder(self.forward, self.ends, places, feed, give).run(jobs)
 
     def answer(self, job: Job, written: list[int]) -> Answer:
         """The text without the end of the turn, which counts as a written token."""
-        ids = written[:-1] if written and written[-1] in self.ends else written
-        return Answer(self.prompts.tokenizer.decode(ids, skip_special_tokens=True), len(job.prompt), len(written))
-
-
-class Sampler:
-    """Chooses the next token of one reply."""
-
-    def __init__(self, request: Request) -> None:
-        import torch
-
-        self.temperature = float(request.parameters.get("temperature") or 0)
-        self.generator = torch.Generator().manual_seed(seed_of(request)) if self.temperature else None
-
-    def next_token(self, logits: Any, likeliest: int) -> int:
-        """The next token's id, given its logits (vocabulary)."""
-        import torch
-
-        if self.generator is None:
-            return likeliest
-        probabilities = (logits.double().cpu() / self.temperature).softmax(-1)
-        return int(torch.multinomial(probabilities, 1, generator=self.generator))
+        stopped = bool(written) and written[-1] in self.ends
+        text = self.prompts.tokenizer.decode(written[:-1] if stopped else written, skip_special_tokens=True)
+        finish = ("stop" if stopped else "length") if is_answer(job.request) else None
+        return Answer(text, len(job.prompt), len(written), finish)
 
 
 def max_tokens(request: Request) -> int:
@@ -94,8 +101,12 @@ def max_tokens(request: Request) -> int:
     return max(1, int(request.parameters.get("max_tokens") or MAX_TOKENS))
 
 
-def seed_of(request: Request) -> int:
-    """63 bits of a sha256 over the request's content: the same request samples the same reply, a repeat another one."""
-    content = [request.model, [list(message) for message in request.messages], dict(request.parameters), request.repeat]
-    text = json.dumps(content, sort_keys=True).encode("utf-8", "replace")
-    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
+def is_answer(request: Request) -> bool:
+    """Whether a request asks for the answer to a question, not for a short reply that is read."""
+    return "prompt" in request.parameters
+
+
+def is_long(request: Request) -> bool:
+    """Whether a reply may be so long that others take its place in the batch when it ends."""
+    generated = "choices" not in request.parameters and "measure" not in request.parameters
+    return generated and max_tokens(request) > _LONG

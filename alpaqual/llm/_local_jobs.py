@@ -19,7 +19,8 @@ _LOGITS_BYTES = 1 << 30
 class Job:
     """A request as tokens: the prompt, and the response where one is measured.
 
-    Requests of the same `group` can share a batch; `kept` is the number of positions whose logits are needed.
+    Requests of the same `group` can share a batch; `kept` is the number of positions whose logits are needed, `most` the
+    tokens of the longest reply.
     """
 
     request: Request
@@ -27,6 +28,7 @@ class Job:
     prompt: Sequence[int]
     response: Sequence[int] = ()
     kept: int = 1
+    most: int = 0
 
     @property
     def length(self) -> int:
@@ -36,11 +38,28 @@ class Job:
 
 @dataclass(frozen=True)
 class Answer:
-    """A reply's text, and its input and output tokens without padding."""
+    """A reply's text, its input and output tokens without padding, and why it ended: "stop" or "length"."""
 
     text: str
     read: int
     written: int = 0
+    finish: str | None = None
+
+
+class Feed(Protocol):
+    """Where jobs come from while others are computed, and where their answers go. Called in the model's thread."""
+
+    def take(self, count: int) -> list[Job]:
+        """At most `count` more jobs of the same group."""
+        ...
+
+    def wants(self, job: Job) -> bool:
+        """Whether the answer to a job is still waited for."""
+        ...
+
+    def give(self, job: Job, answer: Answer | Fault) -> None:
+        """Deliver the answer to a job."""
+        ...
 
 
 class Kind(Protocol):

@@ -67,6 +67,24 @@ class Prompts:
         """The tokens of a text from `text`. A chat template writes the start token itself."""
         return self.encode(text) if self.has_template else [*self.start, *self.encode(text)]
 
+    def plain_ids(self, text: str) -> list[int]:
+        """The tokens of a text without a chat template, as training tokenizes a prompt: control tokens in it count as such."""
+        ids: list[int] = self.tokenizer(text, truncation=False, verbose=False).input_ids
+        # Some tokenizers append the end-of-text token to every text.
+        return ids[:-1] if ids and ids[-1] == self.tokenizer.eos_token_id else ids
+
+    def trained_ids(self, messages: Sequence[Message]) -> list[int]:
+        """The tokens of messages up to the reply, as training renders them: texts and the template as they are.
+
+        Raises Fault where the template refuses them.
+        """
+        if not self.has_template:
+            return self.ids(self.text(messages))
+        try:
+            return self.encode(self._render(messages, reply=True, thinking=None))
+        except Exception as error:
+            raise _refused(error) from None
+
     def ends(self, model: Any) -> list[int]:
         """Token ids that end the model's turn, by model, tokenizer and chat template."""
         named: list[Any] = [self.tokenizer.eos_token_id]
@@ -92,11 +110,10 @@ class Prompts:
         behind = self.encode(text.rpartition("bcd")[2].lstrip())[:1]
         return behind[0] if behind and self.tokenizer.convert_ids_to_tokens(behind[0]) in self.controls else None
 
-    def _render(self, messages: Sequence[Message], reply: bool) -> str:
+    def _render(self, messages: Sequence[Message], reply: bool, thinking: bool | None = False) -> str:
         turns = [{"role": role, "content": text} for role, text in messages]
-        text: str = self.tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=reply, enable_thinking=False
-        )
+        more = {} if thinking is None else {"enable_thinking": thinking}
+        text: str = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=reply, **more)
         return text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Sequence
 from functools import cached_property
+from typing import cast
 
 from alpaqual.errors import Fault, FaultKind, MachineError
 from alpaqual.llm._local_choices import Choices
@@ -12,7 +13,7 @@ from alpaqual.llm._local_files import Place
 from alpaqual.llm._local_forward import Forward
 from alpaqual.llm._local_generating import Generation
 from alpaqual.llm._local_ifd import Difficulty
-from alpaqual.llm._local_jobs import Answer, BatchLimits, Job, Kind, batch_limits
+from alpaqual.llm._local_jobs import Answer, BatchLimits, Feed, Job, Kind, batch_limits
 from alpaqual.llm._local_loading import Loaded, load
 from alpaqual.llm._local_prompts import Prompts
 from alpaqual.values import Request
@@ -28,6 +29,8 @@ class Runner:
         self.batch = batch
         self.tokens: int | None = None
         """Maximum tokens of a batch, after one exceeded the memory."""
+        self.places = batch
+        """Maximum number of long replies at once; fewer after they exceeded the memory."""
 
     @cached_property
     def loaded(self) -> Loaded:
@@ -78,15 +81,34 @@ class Runner:
             with torch.inference_mode():
                 return self.kinds[kind_of(jobs[0].request)].answers(jobs)
         except (RuntimeError, MemoryError) as error:
-            if not isinstance(error, MemoryError) and not any(word in str(error) for word in _FULL):
+            if not is_full(error):
                 raise
         # Outside of the handler: the error holds references to the tensors.
         self.free()
         if len(jobs) == 1:
-            return [Fault(FaultKind.REQUEST, "out of memory", f"{jobs[0].length:,} tokens in one row")]
+            return [out_of_memory(jobs[0])]
         self.tokens = len(jobs) * max(job.length for job in jobs) // 2
         half = len(jobs) // 2
         return [*self.run(jobs[:half]), *self.run(jobs[half:])]
+
+    def decode(self, jobs: Sequence[Job], feed: Feed) -> None:
+        """Write long replies to `jobs` and to those that the feed has meanwhile, half as many at once where they exceed the memory."""
+        import torch
+
+        tracked = _Tracked(feed, list(jobs))
+        while tracked.unfinished:
+            try:
+                with torch.inference_mode():
+                    generation = cast(Generation, self.kinds["generation"])
+                    generation.decode(tracked.unfinished.copy(), self.places, tracked)
+                return
+            except (RuntimeError, MemoryError) as error:
+                if not is_full(error):
+                    raise
+            self.free()
+            if self.places == 1:
+                tracked.give(tracked.unfinished[0], out_of_memory(tracked.unfinished[0]))
+            self.places = max(1, min(self.places, len(tracked.unfinished)) // 2)
 
     def free(self) -> None:
         """Free unused memory."""
@@ -102,6 +124,39 @@ class Runner:
             for name in ("loaded", "prompts", "kinds"):
                 self.__dict__.pop(name, None)
             self.free()
+
+
+class _Tracked:
+    """A feed that remembers which jobs have no answer yet, oldest first."""
+
+    def __init__(self, feed: Feed, jobs: list[Job]) -> None:
+        self.feed = feed
+        self.unfinished = jobs
+
+    def take(self, count: int) -> list[Job]:
+        """Jobs of the feed."""
+        new = self.feed.take(count)
+        self.unfinished += new
+        return new
+
+    def wants(self, job: Job) -> bool:
+        """Whether the answer to a job is still waited for."""
+        return self.feed.wants(job)
+
+    def give(self, job: Job, answer: Answer | Fault) -> None:
+        """Deliver an answer."""
+        self.unfinished = [other for other in self.unfinished if other is not job]
+        self.feed.give(job, answer)
+
+
+def is_full(error: RuntimeError | MemoryError) -> bool:
+    """Whether an error says that the memory is full."""
+    return isinstance(error, MemoryError) or any(word in str(error) for word in _FULL)
+
+
+def out_of_memory(job: Job) -> Fault:
+    """The fault of a job that exceeds the memory by itself."""
+    return Fault(FaultKind.REQUEST, "out of memory", f"{job.length + job.most:,} tokens in one row")
 
 
 def kind_of(request: Request) -> str:

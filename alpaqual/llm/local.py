@@ -7,13 +7,14 @@ Three kinds of requests, by their parameters: a generated reply (`max_tokens`, `
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from alpaqual.errors import Fault
 from alpaqual.llm._local_files import is_hub_name, model_digest, place_of
+from alpaqual.llm._local_generating import is_long
 from alpaqual.llm._local_jobs import Answer, Job, next_batch
 from alpaqual.llm._local_loading import require
 from alpaqual.llm._local_running import Runner
@@ -35,6 +36,7 @@ class _Pending:
     request: Request
     answer: asyncio.Future[Answer]
     job: Job | None = field(default=None)
+    started: bool = False
 
     def resolve(self, outcome: Answer | Exception) -> None:
         """Set the future's result or exception, unless it is done."""
@@ -56,6 +58,8 @@ class Plugin:
     PROBABILITIES = True
     STRUCTURED = False
     LOCAL = True
+    PLAIN = True
+    """Whether it takes prompts without a chat template (`prompt: plain` of a request)."""
     FREE = True
     RECORDED = False
 
@@ -76,7 +80,8 @@ class Plugin:
         if self.worker is None or self.worker.done():
             self.worker = asyncio.create_task(self._work())
         answer = await pending.answer
-        return Reply(answer.text, f"{self.endpoint.provider}/{self.endpoint.model}", answer.read, answer.written)
+        name = f"{self.endpoint.provider}/{self.endpoint.model}"
+        return Reply(answer.text, name, answer.read, answer.written, finish_reason=answer.finish)
 
     async def alive(self) -> bool:
         """Always: the model is in this process."""
@@ -127,6 +132,11 @@ class Plugin:
         if not ready:
             return
         chosen = [ready[at] for at in next_batch([job for _, job in ready], self.runner.limits.allow)]
+        if is_long(chosen[0][0].request):
+            feed = _Pool(self, chosen)
+            await self._in_thread(lambda jobs: self.runner.decode(jobs, feed), [job for _, job in chosen])
+            self._drop_done()
+            return
         answers = await self._in_thread(self.runner.run, [job for _, job in chosen])
         for (pending, _), answer in zip(chosen, answers, strict=True):
             pending.resolve(answer)
@@ -139,3 +149,41 @@ class Plugin:
     async def _in_thread(self, work: Callable[[Any], Result], argument: Any) -> Result:
         """Call a function in the model's thread."""
         return await asyncio.get_running_loop().run_in_executor(self.thread, work, argument)
+
+
+class _Pool:
+    """The pending requests for long replies, taken and answered in the model's thread."""
+
+    def __init__(self, plugin: Plugin, chosen: Sequence[tuple[_Pending, Job]]) -> None:
+        self.plugin = plugin
+        self.loop = asyncio.get_running_loop()
+        self.started = {id(job): pending for pending, job in chosen}
+        for pending, _ in chosen:
+            pending.started = True
+
+    def take(self, count: int) -> list[Job]:
+        """The oldest requests that have not been started."""
+        found: list[Job] = []
+        # A copy: the event loop appends new requests meanwhile.
+        for pending in list(self.plugin.pending):
+            if len(found) == count:
+                break
+            if pending.started or pending.answer.done() or not is_long(pending.request):
+                continue
+            pending.started = True
+            job = pending.job or self.plugin.runner.prepare([pending.request])[0]
+            if isinstance(job, Fault):
+                self.loop.call_soon_threadsafe(pending.resolve, job)
+                continue
+            self.started[id(job)] = pending
+            pending.job = job
+            found.append(job)
+        return found
+
+    def wants(self, job: Job) -> bool:
+        """Whether the request of a job is still waited for."""
+        return not self.started[id(job)].answer.done()
+
+    def give(self, job: Job, answer: Answer | Fault) -> None:
+        """Resolve the request of a job."""
+        self.loop.call_soon_threadsafe(self.started.pop(id(job)).resolve, answer)

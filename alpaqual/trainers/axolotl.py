@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from alpaqual import training_prompts
 from alpaqual.job import Job
-from alpaqual.trainers import _alpaca
 from alpaqual.trainers import _exports as exports
 from alpaqual.trainers._yaml import document
 
@@ -91,8 +91,8 @@ def _dataset(job: Job, path: str, prepared: str) -> dict[str, Any]:
         "field_instruction": "instruction",
         "field_input": "input",
         "field_output": "output",
-        "format": _alpaca.WITH_INPUT,
-        "no_input_format": _alpaca.WITHOUT_INPUT,
+        "format": training_prompts.WITH_INPUT,
+        "no_input_format": training_prompts.WITHOUT_INPUT,
     }
     return {"path": path, "ds_type": "json", "split": "train", "type": prompt}
 

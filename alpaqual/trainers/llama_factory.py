@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from alpaqual import training_prompts
 from alpaqual.job import Job
-from alpaqual.trainers import _alpaca
 from alpaqual.trainers import _exports as exports
 from alpaqual.trainers._yaml import document
 
@@ -15,7 +15,9 @@ TESTED_VERSION = "LLaMA-Factory 0.9.5"
 MERGE = ["llamafactory-cli", "export", "merge.yaml"]
 # The template `alpaca` has no input and one fixed first sentence. With the sentence as each row's system prompt, and the input as
 # part of the instruction, it renders Stanford's prompt, plus a newline after "### Response:".
-_SENTENCES = tuple(ascii(text.partition("### ")[0]) for text in (_alpaca.WITH_INPUT, _alpaca.WITHOUT_INPUT))
+_SENTENCES = tuple(
+    ascii(text.partition("### ")[0]) for text in (training_prompts.WITH_INPUT, training_prompts.WITHOUT_INPUT)
+)
 _CONVERSION = (
     f'sentence = {_SENTENCES[0]} if row["input"] else {_SENTENCES[1]}',
     r'question = row["instruction"] + ("\n\n### Input:\n" + row["input"] if row["input"] else "")',

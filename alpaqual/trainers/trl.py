@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from alpaqual import training_prompts
 from alpaqual.job import Job
-from alpaqual.trainers import _alpaca
 from alpaqual.trainers import _exports as exports
 from alpaqual.trainers._yaml import document
 
@@ -86,8 +86,8 @@ AutoTokenizer.from_pretrained({output}).save_pretrained({merged})
 
 _PROMPTS = f"""
 # The prompt of Stanford Alpaca's train.py.
-WITH_INPUT = {_alpaca.WITH_INPUT!a}
-WITHOUT_INPUT = {_alpaca.WITHOUT_INPUT!a}
+WITH_INPUT = {training_prompts.WITH_INPUT!a}
+WITHOUT_INPUT = {training_prompts.WITHOUT_INPUT!a}
 
 """
 _READ = {

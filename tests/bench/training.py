@@ -158,7 +158,7 @@ def read_job(folder: Path) -> tuple[Any, Any, Any]:
 def alpaca_tokens(folder: Path, job: Any, tokenizer: Any, kept: Sequence[str]) -> list[dict[str, list[int]]]:
     """Rows as Stanford's train.py makes them: prompt, response and end in one text, the prompt's tokens without loss."""
     from alpaqual.trainers._rows import read_rows
-    from alpaqual.trainers.fsdp_job.tokenization import alpaca_prompt
+    from alpaqual.training_prompts import alpaca_prompt
 
     rows = {row["id"]: row for row in read_rows(folder / job.data)}
     texts = [(alpaca_prompt(rows[name]), rows[name]["output"] + tokenizer.eos_token) for name in kept]
@@ -447,7 +447,7 @@ def peer(name: str, spec: Spec, folder: Path) -> dict[str, Any]:
 def texts(folder: Path, job: Any, kept: Sequence[str]) -> list[dict[str, str]]:
     """Rows as TRL's prompt and completion; it adds the end by itself."""
     from alpaqual.trainers._rows import read_rows
-    from alpaqual.trainers.fsdp_job.tokenization import alpaca_prompt
+    from alpaqual.training_prompts import alpaca_prompt
 
     rows = {row["id"]: row for row in read_rows(folder / job.data)}
     return [{"prompt": alpaca_prompt(rows[name]), "completion": rows[name]["output"]} for name in kept]
@@ -471,7 +471,7 @@ def prepare(data: Path, column: str, folder: Path, vocabulary: int) -> None:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    from alpaqual.trainers.fsdp_job.tokenization import alpaca_prompt
+    from alpaqual.training_prompts import alpaca_prompt
 
     (folder / "tokenizer").mkdir(parents=True, exist_ok=True)
     rows = parquet.read_table(data).to_pylist()

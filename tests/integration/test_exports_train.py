@@ -245,7 +245,7 @@ def test_the_same_tokens_have_loss_in_trl(project: Path, monkeypatch: pytest.Mon
 def test_rows_have_the_exact_text_of_the_prompt(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from transformers import AutoTokenizer
 
-    from alpaqual.trainers.fsdp_job.tokenization import alpaca_prompt
+    from alpaqual.training_prompts import alpaca_prompt
 
     where = export(project)
     train = exported(where, monkeypatch)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from alpaqual.job import JobError, Text
-from alpaqual.trainers._alpaca import WITH_INPUT, WITHOUT_INPUT
 from alpaqual.trainers._chat import Row, RowError, Tokens, name_of, notes_on, tokenize_chat
 from alpaqual.trainers._rows import as_triple
+from alpaqual.training_prompts import alpaca_prompt
 
 _ROWS_PER_CALL = 1_000
 """Rows handed to the tokenizer at once."""
@@ -50,16 +50,6 @@ class Examples:
     def loss_tokens(self) -> int:
         """Tokens with loss of all rows."""
         return sum(example.loss_tokens for example in self.all)
-
-
-def alpaca_prompt(row: Row) -> str:
-    """The text before the response, in Stanford Alpaca's prompt."""
-    # Not str.format: a row may contain braces.
-    template = WITH_INPUT if row["input"] else WITHOUT_INPUT
-    before, rest = template.split("{instruction}")
-    middle, _, after = rest.partition("{input}")
-    given: tuple[str, str] = row["instruction"], row["input"]
-    return before + given[0] + (middle + given[1] + after if given[1] else middle)
 
 
 def tokenize(rows: Sequence[Row], tokenizer: Any, text: Text) -> Examples:

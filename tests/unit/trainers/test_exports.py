@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiers import examples
 
-from alpaqual import registry
+from alpaqual import registry, training_prompts
 from alpaqual.job import Job, Launch, Lora, Machine, Model, Steps, Text
-from alpaqual.trainers import _alpaca, _chat, _exports
+from alpaqual.trainers import _chat, _exports
 from alpaqual.trainers._yaml import document, quoted
 
 GOLDENS = Path(__file__).parent / "exports"
@@ -238,8 +238,8 @@ def test_prepared_rows_have_the_prompt(tmp_path: Path, monkeypatch: pytest.Monke
         f"{row['system']}### Instruction:\n{row['instruction']}\n\n### Response:\n" for row in prepared("llama_factory")
     ]
     assert whole == [
-        _alpaca.WITH_INPUT.format(**rows[0]) + "\n",
-        _alpaca.WITHOUT_INPUT.format(**rows[1]) + "\n",
+        training_prompts.WITH_INPUT.format(**rows[0]) + "\n",
+        training_prompts.WITHOUT_INPUT.format(**rows[1]) + "\n",
     ]
 
 

@@ -8,7 +8,8 @@ pytest.importorskip("torch", reason="needs the extra 'train'")
 from training import rows, write_tokenizer
 
 from alpaqual.job import Text
-from alpaqual.trainers.fsdp_job.tokenization import alpaca_prompt, tokenize
+from alpaqual.trainers.fsdp_job.tokenization import tokenize
+from alpaqual.training_prompts import alpaca_prompt
 
 pytestmark = pytest.mark.slow
 
