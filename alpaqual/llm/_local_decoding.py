@@ -96,7 +96,7 @@ class Decoder:
         return complete or not self.feed.wants(row.job)
 
     def _without_ended(self, rows: list[Row], prefix: Prefix) -> list[Row]:
-        """The rows that go on, which are then the prefix's; the others are finished."""
+        """The rows that continue, which are then the prefix's; the others are finished."""
         ended = [self._has_ended(row) for row in rows]
         if not any(ended):
             return rows
