@@ -19,6 +19,7 @@ from alpaqual.errors import MachineError
 from alpaqual.report.html_balance import balance_section
 from alpaqual.report.html_charts import Charts
 from alpaqual.report.html_datasets import datasets_section
+from alpaqual.report.html_evaluation import evaluation_section
 from alpaqual.report.html_graders import graders_section, scores_section
 from alpaqual.report.html_known_scores import known_scores_section
 from alpaqual.report.html_rows import rows_section
@@ -73,6 +74,7 @@ def _body(report: Report, charts: Charts) -> Html:
     sections = [
         ("datasets", "Datasets", datasets_section(results)),
         ("training", "Training", training_section(results, charts)),
+        ("evaluation", "Evaluation", evaluation_section(results, charts)),
         ("scores", "Scores", scores_section(results, charts)),
         ("thresholds", "Thresholds", thresholds_section(results, charts)),
         ("categories", "Category balance", balance_section(results, charts)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from alpaqual.report.escape import code, markdown, plain_markdown
+from alpaqual.report.markdown_evaluation import evaluation_sections
 from alpaqual.report.markdown_graders import graders_table, health, histograms
 from alpaqual.report.markdown_known_scores import known_scores
 from alpaqual.report.markdown_parts import MOST_LISTED, count, folded, percent, share, table
@@ -55,6 +56,7 @@ def _sections(report: Report) -> Iterator[str]:
     yield _reasons(report, State.WARN, "Warnings")
     yield _datasets(report)
     yield training_section(report.results.training)
+    yield from evaluation_sections(report.results.evaluation)
     yield _balance(report)
     graders = report.results.graders
     yield histograms(graders)

@@ -1,0 +1,213 @@
+"""Shows an evaluation: what each pair of models shows, on which items, and how far its judges can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from alpaqual.report.evaluation import (
+    SCORE_MEANING,
+    UNJUDGED_MEANING,
+    control_sentence,
+    detectable,
+    finding,
+    flagged,
+    has_unjudged,
+    interval,
+    is_doubted,
+    key,
+    name,
+    names,
+    needed,
+    needed_items,
+    other_rules,
+    own_rule,
+    p_value,
+    rule_names,
+    rules_differ,
+    score,
+    several_judges,
+    summaries,
+    tested,
+    unjudged_sentence,
+)
+from alpaqual.report.html_charts import Charts
+from alpaqual.report.html_evaluation_groups import groups_part
+from alpaqual.report.html_evaluation_judges import answers_part, judges_part
+from alpaqual.report.html_evaluation_models import capability_part, models_part, sizes_part
+from alpaqual.report.markup import NOTHING, Child, Html, count, folded, join, named, note, records, table, tag
+from alpaqual.report.svg import Scale, axis, interval_drawing, scale_of, stacked_bar
+from alpaqual.results.evaluation import EvaluationResult, PairResult
+from alpaqual.results.results import Results
+
+_MOST_FINDINGS = 6
+_MOST_LINES = 300
+_SIGN = '<svg class="sign" viewBox="0 0 12 12" aria-hidden="true"><rect class="{}" width="12" height="12"/></svg>'
+
+
+def evaluation_section(results: Results, charts: Charts) -> Html:
+    """Return the findings first, then what limits them, then every part of the evaluation."""
+    evaluation = results.evaluation
+    if evaluation is None:
+        return NOTHING
+    parts = [
+        _findings(evaluation),
+        _limits(evaluation),
+        _pairs(evaluation),
+        groups_part(evaluation),
+        models_part(evaluation),
+        sizes_part(evaluation, charts),
+        capability_part(evaluation),
+        judges_part(evaluation),
+        answers_part(evaluation),
+    ]
+    return join(parts)
+
+
+def _findings(evaluation: EvaluationResult) -> Html:
+    """Return one sentence for each pair."""
+    found = summaries(evaluation)
+    if not found:
+        return tag("p", "No item is judged.")
+    lines = [tag("li", _finding(evaluation, each)) for each in found]
+    more = folded(
+        f"{count(len(lines) - _MOST_FINDINGS)} more pairs", tag("ul", *lines[_MOST_FINDINGS:], class_="findings")
+    )
+    return join([tag("ul", *lines[:_MOST_FINDINGS], class_="findings"), more if len(lines) > _MOST_FINDINGS else ""])
+
+
+def _finding(evaluation: EvaluationResult, pair: PairResult) -> Html:
+    by: Child = join([", judged by ", named(name(pair.judge))]) if several_judges(evaluation) else ""
+    where: Child = join([" on ", named(name(pair.test_set))]) if pair.test_set is not None else ""
+    who: list[Child] = [named(name(pair.a)), " against ", named(name(pair.b)), where, by]
+    if pair.winning_score is None:
+        return join([*who, ": no item is judged."])
+    bounds = f" (95% interval {interval(pair.interval)})" if pair.interval is not None else ""
+    more = "; ".join(each for each in (needed(pair), detectable(pair)) if each and pair.shown == "not shown")
+    said = f", winning score {score(pair.winning_score)}{bounds}, {count(pair.n)} items{'; ' if more else ''}{more}."
+    return join([*who, ": ", _shown(evaluation, pair), said])
+
+
+def _shown(evaluation: EvaluationResult, pair: PairResult) -> Html:
+    """Return the finding, marked where it is one; that of a flagged judge is not."""
+    if is_doubted(evaluation, pair):
+        return join([finding(pair), " ", tag("span", "judge flagged", class_="bad")])
+    if pair.shown == "not shown" or pair.winning_score is None:
+        return join([finding(pair)])
+    return tag("span", finding(pair), class_=f"shown {pair.shown}")
+
+
+def _limits(evaluation: EvaluationResult) -> Html:
+    """Return what limits the findings: flagged judges, other rules, unjudged items, missing controls, stages that did not run."""
+    items = [
+        tag("li", named(name(label)), ": ", tag("span", flag, class_="bad"))
+        for label, judge in flagged(evaluation).items()
+        for flag in judge.flags
+    ]
+    sentences = [*rules_differ(evaluation), unjudged_sentence(evaluation), control_sentence(evaluation)]
+    items += [tag("li", each) for each in sentences if each]
+    items += [tag("li", "Not run: ", tag("code", stage), f": {why}") for stage, why in evaluation.waiting.items()]
+    return tag("ul", *items) if items else NOTHING
+
+
+def _pairs(evaluation: EvaluationResult) -> Html:
+    """Return a table for each judge: every pair and test set with its bar and its interval on one scale."""
+    pairs = own_rule(evaluation)
+    scale = scale_of([each.interval for each in pairs if each.interval is not None], mark=1.0)
+    if not pairs or scale is None:
+        return NOTHING
+    parts = [tag("h3", "Wins, ties and losses"), _legend()]
+    for judge in dict.fromkeys(each.judge for each in pairs):
+        own = [each for each in pairs if each.judge == judge]
+        flag: Child = (
+            join([" · ", tag("span", "judge flagged", class_="bad")]) if is_doubted(evaluation, own[0]) else ""
+        )
+        title = tag("h4", "Judged by ", named(name(judge)), flag) if several_judges(evaluation) or flag else NOTHING
+        parts += [title, _table(evaluation, own, scale), _rules(evaluation, own)]
+    meaning = (
+        f"{SCORE_MEANING} The vertical line is at 1. “all together” has the items of all test sets. p is that of the "
+        "sign test. “items needed” is about how many items would show the difference that was found."
+    )
+    unjudged = f" {UNJUDGED_MEANING}" if has_unjudged(pairs) else ""
+    return join([*parts, note(meaning + unjudged)])
+
+
+def _legend() -> Html:
+    kinds = (("win", "win"), ("tie", "tie"), ("lose", "lose"))
+    return tag("ul", *(tag("li", Html(_SIGN.format(kind)), " ", word) for kind, word in kinds), class_="legend")
+
+
+def _table(evaluation: EvaluationResult, pairs: Sequence[PairResult], scale: Scale) -> Html:
+    rows: list[dict[str, Child]] = []
+    before = None
+    for each in pairs[:_MOST_LINES]:
+        rows.append(
+            {
+                "pair": names(each) if key(each) != before else "",
+                "test set": tag("em", tested(each)) if each.test_set is None else tested(each),
+                "items": count(each.n),
+                "": stacked_bar(each.win, each.tie, each.lose),
+                "win / tie / lose": f"{each.win:,} / {each.tie:,} / {each.lose:,}",
+                "winning score, 95% interval": join([tag("strong", score(each.winning_score)), _within(each)]),
+                _AXIS: _drawn(scale, each),
+                "finding": _found(each),
+                "items needed": f"≈ {about:,}" if (about := needed_items(each)) is not None else "",
+                "p": p_value(each.p_value),
+                "unjudged": count(each.unjudged),
+            }
+        )
+        before = key(each)
+    left_out = {"unjudged"} if not has_unjudged(pairs) else set()
+    left_out |= {"items needed"} if all(row["items needed"] == "" for row in rows) else set()
+    heads = [head for head in rows[0] if head not in left_out]
+    words = [heads.index(head) for head in ("pair", "test set", "", _AXIS, "finding")]
+    titles = [axis(scale) if head == _AXIS else head for head in heads]
+    shown = table(titles, [[row[head] for head in heads] for row in rows], words=words, label="Wins, ties and losses")
+    more = len(pairs) - len(rows)
+    rest = note(f"… and {count(more)} more lines.") if more > 0 else NOTHING
+    return join([tag("div", shown, class_="pairs"), rest])
+
+
+_AXIS = "axis"
+"""The column of drawn intervals; its head is the scale."""
+
+
+def _within(pair: PairResult) -> str:
+    return "" if pair.interval is None else f" ({interval(pair.interval)})"
+
+
+def _found(pair: PairResult) -> Html:
+    marked = pair.shown != "not shown" and pair.winning_score is not None
+    return tag("span", finding(pair), class_=f"shown {pair.shown}" if marked else "shown")
+
+
+def _drawn(scale: Scale, pair: PairResult) -> Child:
+    if pair.winning_score is None:
+        return ""
+    label = f"{names(pair)}, {tested(pair)}: {score(pair.winning_score)}, 95% interval {interval(pair.interval)}"
+    return interval_drawing(scale, pair.winning_score, pair.interval, label=label, strong=pair.shown != "not shown")
+
+
+def _rules(evaluation: EvaluationResult, pairs: Sequence[PairResult]) -> Html:
+    """Return the verdicts by each rule, folded."""
+    rules = rule_names(evaluation)
+    if len(rules) < 2:
+        return NOTHING
+    others = other_rules(evaluation)
+    rows: list[dict[str, Child]] = []
+    for each in pairs[:_MOST_LINES]:
+        beside = {evaluation.rule: each, **others.get((*key(each), each.test_set), {})}
+        row: dict[str, Child] = {"pair": names(each), "test set": tested(each)}
+        rows.append({**row, **dict(_by_rules(beside, rules))})
+    shown = records(rows, words=("pair", "test set"), label="Verdicts by each rule")
+    meaning = "Winning score and its interval, then wins, ties and losses. The first rule is the recipe's."
+    return folded(f"by the rules {', '.join(rules)}", note(meaning), shown)
+
+
+def _by_rules(found: dict[str, PairResult], rules: Sequence[str]) -> Iterator[tuple[str, Child]]:
+    for rule in rules:
+        pair = found.get(rule)
+        if pair is None or pair.winning_score is None:
+            yield rule, "–"
+            continue
+        counts = f"{pair.win:,} / {pair.tie:,} / {pair.lose:,}"
+        yield rule, join([tag("strong", score(pair.winning_score)), f" ({interval(pair.interval)}) · {counts}"])

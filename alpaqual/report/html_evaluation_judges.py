@@ -1,0 +1,170 @@
+"""Shows how far judges can be trusted, each number beside its limit; and the answers that they were shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from alpaqual import amounts
+from alpaqual.report.evaluation import (
+    KAPPA_LIMIT,
+    agreement_words,
+    decimal,
+    judge_title,
+    name,
+    percent,
+    percents,
+)
+from alpaqual.report.markup import NOTHING, Child, Html, count, join, named, note, records, table, tag
+from alpaqual.report.svg import Scale, axis, interval_drawing
+from alpaqual.results.evaluation import AnswersResult, EvaluationResult, JudgeResult
+
+_SHARES = Scale(0.0, 1.0, 0.5)
+_KAPPAS = Scale(0.0, 1.0, KAPPA_LIMIT)
+_MOST_ANSWERS = 200
+
+_MEANING = (
+    "The two orders show the same answers with their places swapped. Cohen's kappa is their agreement beyond chance: a judge below "
+    f"{KAPPA_LIMIT} is flagged, and 1 is perfect. A judge without a bias for a place lets both win half of its decided votes. The win rate at "
+    "equal length is that of the first model where both answers are as long as each other."
+)
+
+
+def judges_part(evaluation: EvaluationResult) -> Html:
+    """Return the health of each judge, and how several agree."""
+    if not evaluation.judges:
+        return NOTHING
+    parts: list[Child] = [tag("h3", "Judges"), note(_MEANING)]
+    for label, judge in evaluation.judges.items():
+        parts += [
+            tag("h4", named(judge_title(label, judge))),
+            *(_flag(flag) for flag in judge.flags),
+            _health(label, judge),
+        ]
+    parts += [_costs(evaluation), _agreements(evaluation)]
+    return join(parts)
+
+
+def _flag(flag: str) -> Html:
+    return tag("p", tag("span", flag, class_="bad said"))
+
+
+def _health(label: str, judge: JudgeResult) -> Html:
+    """Return each measure with its limit, drawn on a scale from 0 to 1."""
+    kappa = judge.order_kappa
+    rows: list[list[Child]] = []
+    if kappa is not None:
+        rows.append(
+            [
+                "kappa of the two orders",
+                decimal(kappa),
+                agreement_words(kappa),
+                f"at least {KAPPA_LIMIT}",
+                _on(_KAPPAS, kappa, "kappa"),
+            ]
+        )
+    shares = (
+        ("first position wins", judge.first_position_rate, "of decided votes", None),
+        ("longer answer wins", judge.longer_wins_rate, "of decided verdicts", None),
+        ("win rate", judge.win_rate, "of the first model", None),
+        (
+            "win rate at equal length",
+            judge.length_controlled_rate,
+            "of the first model",
+            judge.length_controlled_interval,
+        ),
+    )
+    if judge.order_agreement is not None:
+        rows.append(
+            [
+                "the two orders agree",
+                percent(judge.order_agreement),
+                "of items",
+                "",
+                _on(_SHARES, judge.order_agreement, "agreement"),
+            ]
+        )
+    for title, share, of, bounds in shares:
+        if share is not None:
+            within = f"95% interval {percents(bounds)}" if bounds is not None else "50% is even"
+            rows.append([title, percent(share), of, within, _on(_SHARES, share, title, bounds)])
+    if not rows:
+        return tag("p", "No vote can be read.")
+    heads: list[str] = ["measure", "found", "", "limit", axis(_SHARES)]
+    return table(heads, rows, words=(0, 2, 3, 4), label=f"Health of judge {label}")
+
+
+def _on(scale: Scale, value: float, title: str, bounds: Sequence[float] | None = None) -> Html:
+    return interval_drawing(scale, value, bounds, label=f"{title}: {value:.2f}", strong=True)
+
+
+def _costs(evaluation: EvaluationResult) -> Html:
+    rows: list[dict[str, Child]] = [
+        {
+            "judge": name(label),
+            "items": count(judge.items),
+            "votes": count(judge.votes),
+            "unread votes": count(judge.unread),
+            "calls made": count(judge.calls_made),
+            "calls reused": count(judge.calls_reused),
+            "tokens read": count(judge.input_tokens),
+            "tokens written": count(judge.output_tokens),
+            "cost": amounts.dollars(judge.cost_usd) if judge.priced else "unknown",
+        }
+        for label, judge in evaluation.judges.items()
+    ]
+    return records(rows, words=("judge",), label="Calls and cost of judges")
+
+
+def _agreements(evaluation: EvaluationResult) -> Html:
+    rows: list[dict[str, Child]] = [
+        {
+            "judges": " and ".join(name(each) for each in found.judges),
+            "items of both": count(found.items),
+            "same verdict": percent(found.agreement),
+            "kappa": decimal(found.kappa),
+            "agreement": agreement_words(found.kappa),
+        }
+        for found in evaluation.agreements
+    ]
+    shown = records(rows, words=("judges", "agreement"), label="Agreement of judges")
+    return join([tag("h4", "Agreement of judges"), shown]) if rows else NOTHING
+
+
+def answers_part(evaluation: EvaluationResult) -> Html:
+    """Return what each model answered on each test set."""
+    rows = [_answers(each) for each in evaluation.answers[:_MOST_ANSWERS]]
+    if not rows:
+        return NOTHING
+    heads = [head for head in rows[0] if head not in _OPTIONAL or any(row[head] not in ("0", "–", "") for row in rows)]
+    shown = [{head: row[head] for head in heads} for row in rows]
+    words = ("model", "test set", "why unanswered")
+    meaning = "Answers that were cut reached the limit of new tokens; empty ones have no text."
+    more = len(evaluation.answers) - len(rows)
+    rest = note(f"… and {count(more)} more lines.") if more > 0 else NOTHING
+    return join([tag("h3", "Answers"), records(shown, words=words, label="Answers"), rest, note(meaning)])
+
+
+_OPTIONAL = {"cut", "empty", "unanswered", "why unanswered", "GPU hours", "cost", "characters, mean", "calls reused"}
+"""Columns that are left out where no answer has a value for them."""
+
+
+def _answers(each: AnswersResult) -> dict[str, Child]:
+    missing = sum(each.unanswered.values())
+    why = each.why or ", ".join(f"{reason} {items:,}" for reason, items in each.unanswered.items())
+    return {
+        "model": name(each.model),
+        "test set": name(each.test_set),
+        "items": count(each.items),
+        "answered": count(each.answered),
+        "cut": count(each.cut),
+        "empty": count(each.empty),
+        "unanswered": count(missing),
+        "why unanswered": why,
+        "characters, mean": "–" if each.mean_characters is None else f"{each.mean_characters:,.0f}",
+        "tokens read": count(each.input_tokens),
+        "tokens written": count(each.output_tokens),
+        "calls reused": count(each.calls_reused),
+        "time": amounts.duration(each.seconds),
+        "GPU hours": "–" if each.gpu_hours is None else f"{each.gpu_hours:.3g}",
+        "cost": "unknown" if not each.priced else amounts.dollars(each.cost_usd) if each.cost_usd else "–",
+    }
