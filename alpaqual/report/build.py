@@ -7,6 +7,7 @@ from typing import Protocol
 
 from alpaqual.report.report import FailingRow, Report
 from alpaqual.results.results import Results
+from alpaqual.store.judged_items import NO_ITEMS, judged_items
 from alpaqual.store.tables import failing_examples
 from alpaqual.values import State
 
@@ -21,8 +22,10 @@ class FinishedRun(Protocol):
 
 
 def build_report(run: FinishedRun) -> Report:
-    """Build the report of a run; reads failing rows from its folder where the recipe asks for examples."""
+    """Build the report of a run; reads failing rows and judged items from its folder where the recipe lets a report quote them."""
     wanted = run.results.settings.examples
     failing = [rule.id for rule in run.results.rules if rule.failing_rows and rule.state is not State.PASS]
     found = failing_examples(run.folder, failing, wanted) if wanted and failing else {}
-    return Report(run.results, {rule: [FailingRow(**row) for row in rows] for rule, rows in found.items()})
+    examples = {rule: [FailingRow(**row) for row in rows] for rule, rows in found.items()}
+    quoting = run.results.evaluation is not None and run.results.settings.samples
+    return Report(run.results, examples, judged_items(run.folder) if quoting else NO_ITEMS)

@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alpaqual.report.charts import Spec, layered
-from alpaqual.report.charts_training import COLOURS
 from alpaqual.results.evaluation import SizePoint
 
 _HEIGHT = 260
+_APART = 5
+"""Pixels between the points of two lines, so that their intervals are beside each other."""
+
+COLOURS = ("kept", "fourth", "ink", "quiet")
+"""Colours of the lines; that of the line at 1 is not among them."""
 MOST_LINES = len(COLOURS)
 """Test sets of a chart; the table has the rest."""
 
@@ -61,13 +65,18 @@ def _y(field: str) -> Spec:
     return {"field": field, "type": "quantitative", "scale": {"zero": False}, "axis": axis}
 
 
-def _colour(many: int) -> Spec:
-    scale = {"domain": list(range(many)), "range": [f"var(--{each})" for each in COLOURS[:many]]}
-    return {"field": "line", "type": "nominal", "scale": scale, "legend": None}
-
-
 def _lines(values: Sequence[Any], many: int) -> list[Spec]:
-    data, colour = {"values": values}, _colour(many)
+    return [
+        layer
+        for index in range(many)
+        for layer in _line([each for each in values if each["line"] == index], index, many)
+    ]
+
+
+def _line(values: Sequence[Any], index: int, many: int) -> list[Spec]:
+    """Draw a line with its points and intervals, moved sideways from the other lines."""
+    data, colour = {"values": values}, f"var(--{COLOURS[index]})"
+    moved = {"xOffset": _APART * (index - (many - 1) / 2), "stroke": colour}
     tooltip = [
         {"field": "test set", "type": "nominal"},
         {"field": "rows", "type": "quantitative", "format": ",d"},
@@ -75,19 +84,19 @@ def _lines(values: Sequence[Any], many: int) -> list[Spec]:
         {"field": "low", "type": "quantitative", "format": ".3f", "title": "95% interval from"},
         {"field": "high", "type": "quantitative", "format": ".3f", "title": "to"},
     ]
-    fill = {"condition": {"test": "datum.reaches", **colour}, "value": "var(--page)"}
-    reach = {"x": _X, "y": _y("low"), "y2": {"field": "high"}, "stroke": colour}
+    fill = {"condition": {"test": "datum.reaches", "value": colour}, "value": "var(--page)"}
+    at = {"x": _X, "y": _y("score")}
     return [
+        {"data": data, "mark": {"type": "line", "strokeWidth": 2, "aria": False, **moved}, "encoding": at},
         {
             "data": data,
-            "mark": {"type": "line", "strokeWidth": 2, "aria": False},
-            "encoding": {"x": _X, "y": _y("score"), "stroke": colour},
+            "mark": {"type": "rule", "strokeWidth": 1.5, "opacity": 0.6, "aria": False, **moved},
+            "encoding": {"x": _X, "y": _y("low"), "y2": {"field": "high"}},
         },
-        {"data": data, "mark": {"type": "rule", "strokeWidth": 1.5, "opacity": 0.6, "aria": False}, "encoding": reach},
         {
             "data": data,
-            "mark": {"type": "point", "size": 70, "strokeWidth": 2, "opacity": 1},
-            "encoding": {"x": _X, "y": _y("score"), "stroke": colour, "fill": fill, "tooltip": tooltip},
+            "mark": {"type": "point", "size": 70, "strokeWidth": 2, "opacity": 1, **moved},
+            "encoding": {**at, "fill": fill, "tooltip": tooltip},
         },
     ]
 
@@ -99,5 +108,12 @@ def _words(drawn: Sequence[str | None], values: Sequence[Any], labels: Mapping[s
         for index, test_set in enumerate(drawn)
     ]
     mark = {"type": "text", "align": "left", "baseline": "middle", "dx": 8, "limit": 150, "fontSize": 12, "aria": False}
-    encoding = {"x": _X, "y": _y("score"), "text": {"field": "name"}, "fill": _colour(len(drawn))}
+    colours = [f"var(--{each})" for each in COLOURS[: len(drawn)]]
+    fill = {
+        "field": "line",
+        "type": "nominal",
+        "scale": {"domain": list(range(len(drawn))), "range": colours},
+        "legend": None,
+    }
+    encoding = {"x": _X, "y": _y("score"), "text": {"field": "name"}, "fill": fill}
     return {"data": {"values": ends}, "mark": mark, "encoding": encoding}

@@ -21,6 +21,7 @@ from alpaqual.report.html_charts import Charts
 from alpaqual.report.html_datasets import datasets_section
 from alpaqual.report.html_evaluation import evaluation_section
 from alpaqual.report.html_graders import graders_section, scores_section
+from alpaqual.report.html_judged_items import judged_items_section
 from alpaqual.report.html_known_scores import known_scores_section
 from alpaqual.report.html_rows import rows_section
 from alpaqual.report.html_rules import expectations_section, rules_section
@@ -75,6 +76,7 @@ def _body(report: Report, charts: Charts) -> Html:
         ("datasets", "Datasets", datasets_section(results)),
         ("training", "Training", training_section(results, charts)),
         ("evaluation", "Evaluation", evaluation_section(results, charts)),
+        ("items", "Judged items", judged_items_section(report)),
         ("scores", "Scores", scores_section(results, charts)),
         ("thresholds", "Thresholds", thresholds_section(results, charts)),
         ("categories", "Category balance", balance_section(results, charts)),

@@ -19,6 +19,7 @@ from alpaqual.report.svg import Scale, axis, interval_drawing
 from alpaqual.results.evaluation import AnswersResult, EvaluationResult, JudgeResult
 
 _SHARES = Scale(0.0, 1.0, 0.5)
+_WHOLE = Scale(0.0, 1.0)
 _KAPPAS = Scale(0.0, 1.0, KAPPA_LIMIT)
 _MOST_ANSWERS = 200
 
@@ -80,7 +81,7 @@ def _health(label: str, judge: JudgeResult) -> Html:
                 percent(judge.order_agreement),
                 "of items",
                 "",
-                _on(_SHARES, judge.order_agreement, "agreement"),
+                _on(_WHOLE, judge.order_agreement, "agreement"),
             ]
         )
     for title, share, of, bounds in shares:

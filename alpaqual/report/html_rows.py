@@ -20,7 +20,7 @@ def rows_section(results: Results) -> Html:
         return NOTHING
     meaning = f"The {count(len(rows))} rows whose scores are nearest to a threshold, above and below in turn; texts are cut at 1,200 characters."
     shown = tag("div", *map(_row, rows), id="rows-list")
-    more = tag("button", "show more", type="button", id="rows-more", class_="needs-script", hidden=True)
+    more = tag("button", "show more", type="button", id="rows-more", class_="more needs-script", hidden=True)
     return join([note(meaning), _filters(rows), shown, more])
 
 
@@ -84,10 +84,10 @@ def _filters(rows: Sequence[QuotedRow]) -> Html:
     search = tag("input", type="search", id="rows-search", autocomplete="off", spellcheck="false")
     return tag(
         "div",
-        _field("rows-search", "Search", search),
-        _choice("rows-dataset", "Dataset", "all", [(name, name) for name in datasets]),
-        _choice("rows-fate", "Fate", "any", [(fate, FATES[fate]) for fate in fates]),
-        _choice("rows-category", "Category", "any", [(name, name) for name in categories]) if categories else "",
+        field("rows-search", "Search", search),
+        choice("rows-dataset", "Dataset", "all", [(name, name) for name in datasets]),
+        choice("rows-fate", "Fate", "any", [(fate, FATES[fate]) for fate in fates]),
+        choice("rows-category", "Category", "any", [(name, name) for name in categories]) if categories else "",
         tag("button", "open all", type="button", id="rows-open"),
         tag("output", f"{count(len(rows))} rows", id="rows-count"),
         class_="control filters needs-script",
@@ -95,13 +95,15 @@ def _filters(rows: Sequence[QuotedRow]) -> Html:
     )
 
 
-def _choice(ident: str, label: str, every: str, choices: Iterable[tuple[str, str]]) -> Html:
+def choice(ident: str, label: str, every: str, choices: Iterable[tuple[str, str]]) -> Html:
+    """Return a list to choose from: `every` first, then each value with the text that is shown."""
     options = (tag("option", plain(shown), value=value) for value, shown in choices)
-    return _field(ident, label, tag("select", tag("option", every, value=""), *options, id=ident))
+    return field(ident, label, tag("select", tag("option", every, value=""), *options, id=ident))
 
 
-def _field(ident: str, label: str, field: Html) -> Html:
-    return tag("span", tag("label", label, for_=ident), " ", field, class_="field")
+def field(ident: str, label: str, control: Html) -> Html:
+    """Return a control with its label."""
+    return tag("span", tag("label", label, for_=ident), " ", control, class_="field")
 
 
 def _row(row: QuotedRow) -> Html:

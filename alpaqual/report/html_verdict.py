@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alpaqual.report.evaluation import one_line
 from alpaqual.report.markup import NOTHING, Child, Html, badge, count, folded, join, named, note, tag
 from alpaqual.report.report import Report
 from alpaqual.results.results import Reason
@@ -21,7 +22,17 @@ def verdict_section(report: Report) -> Html:
     needed = note(
         "The charts, the threshold slider and the filters of this page need JavaScript; all tables are complete without it."
     )
-    return join([tag("h1", report.title), subtitle, verdict, _kept(report), _reasons(report), tag("noscript", needed)])
+    return join(
+        [
+            tag("h1", report.title),
+            subtitle,
+            verdict,
+            _kept(report),
+            _evaluated(report),
+            _reasons(report),
+            tag("noscript", needed),
+        ]
+    )
 
 
 def _kept(report: Report) -> Html:
@@ -37,6 +48,12 @@ def _kept(report: Report) -> Html:
     if report.verdict is State.INCOMPLETE:
         return tag("p", "The run was stopped before a dataset was selected: the sections below show what it reached.")
     return NOTHING
+
+
+def _evaluated(report: Report) -> Html:
+    """Return what the evaluation found, in one line."""
+    said = one_line(report.results)
+    return tag("p", "Evaluation: ", tag("span", said, class_="said"), ".") if said else NOTHING
 
 
 def _reasons(report: Report) -> Html:

@@ -73,7 +73,8 @@ def _head(report: Report) -> str:
     lines = [f"## {_SIGN[report.verdict]}: {title} ({plain_markdown(report.headline)})", ""]
     if report.verdict is not State.ERROR:
         kept = ", ".join(f"**{plain_markdown(name)}** {dataset.rows:,}" for name, dataset in results.datasets.items())
-        lines.append(f"Of {results.source.rows:,} rows: {kept or 'no dataset is selected yet'}.")
+        if kept or results.evaluation is None:
+            lines.append(f"Of {results.source.rows:,} rows: {kept or 'no dataset is selected yet'}.")
     return "\n".join(lines) + "\n"
 
 

@@ -66,7 +66,7 @@ def radar(axes: Sequence[Axis], outlines: Sequence[Outline], ring: Ring, *, labe
     shape = _Shape(axes, ring)
     parts = [*_rings(shape), *_axes(shape)]
     for outline, class_ in zip(outlines, CLASSES, strict=False):
-        parts += _outline(shape, outline, class_)
+        parts += _outline(shape, outline, class_ if len(outlines) == 1 else f"{class_} among")
     return drawing(shape.width, shape.height, *parts, *_ticks(shape), class_="radar", label=label)
 
 

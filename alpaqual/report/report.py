@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from alpaqual.results.datasets import DatasetResult
 from alpaqual.results.results import Reason, Results
+from alpaqual.store.judged_items import NO_ITEMS, JudgedItems
 from alpaqual.values import State
 
 
@@ -22,11 +23,13 @@ class FailingRow:
 
 @dataclass(frozen=True)
 class Report:
-    """The results of a run, and failing rows to quote. Formats read nothing else."""
+    """The results of a run, and failing rows and judged items to quote. Formats read nothing else."""
 
     results: Results
     examples: Mapping[str, Sequence[FailingRow]]
     """Failing rows by rule; empty unless the recipe asks for them."""
+    items: JudgedItems = NO_ITEMS
+    """Items that judges saw, with both answers and the judges' replies."""
 
     @property
     def verdict(self) -> State:

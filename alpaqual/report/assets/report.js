@@ -102,33 +102,57 @@ function prepare(found) {
   return move;
 }
 
-/* Rows */
+/* Rows and judged items */
+
+/* Shows the rows of a list that match, page by page. Returns the function that starts again from the first page. */
+function paged(list, rows, noun, matches, say = () => {}) {
+  const [search, open, counted, more] = ["search", "open", "count", "more"].map((name) => document.getElementById(`${list}-${name}`));
+  const texts = rows.map((row) => row.element.textContent.toLowerCase());
+  let most = PAGE;
+
+  function show() {
+    const words = search.value.toLowerCase().split(/\s+/);
+    const matching = rows.filter((row, index) => words.every((word) => texts[index].includes(word)) && matches(row));
+    const shown = new Set(matching.slice(0, most));
+    for (const row of rows) row.element.hidden = !shown.has(row);
+    shown.forEach(say);
+    counted.textContent = `${count(shown.size)} of ${count(matching.length)} ${noun}`;
+    more.hidden = shown.size === matching.length;
+    more.textContent = `show ${count(Math.min(PAGE, matching.length - shown.size))} more`;
+  }
+
+  function start() {
+    most = PAGE;
+    show();
+  }
+
+  search.addEventListener("input", start);
+  more.addEventListener("click", () => {
+    most += PAGE;
+    show();
+  });
+  open.addEventListener("click", () => {
+    const opening = rows.some((row) => !row.element.hidden && !row.element.open);
+    for (const row of rows) row.element.open = opening;
+    open.textContent = opening ? "close all" : "open all";
+  });
+  return start;
+}
 
 function filterRows() {
   const list = document.getElementById("rows-list");
   if (!list) return;
-  const [search, dataset, fate, category, open, counted, more] = ["search", "dataset", "fate", "category", "open", "count", "more"].map(
-    (name) => document.getElementById(`rows-${name}`),
-  );
+  const [dataset, fate, category] = ["dataset", "fate", "category"].map((name) => document.getElementById(`rows-${name}`));
   const rows = [...list.querySelectorAll(".row")].map((element) => ({
     element,
-    words: element.textContent.toLowerCase(),
     standings: [...element.querySelectorAll("[data-dataset]")].map((each) => each.dataset),
     categories: JSON.parse(element.dataset.categories),
   }));
-  let most = PAGE;
 
   const standing = (row) =>
     row.standings.find((each) => (!dataset.value || each.dataset === dataset.value) && (!fate.value || each.fate === fate.value));
 
-  function matches(row) {
-    const words = search.value.toLowerCase().split(/\s+/);
-    return (
-      words.every((word) => row.words.includes(word)) &&
-      standing(row) !== undefined &&
-      (!category?.value || row.categories.includes(category.value))
-    );
-  }
+  const matches = (row) => standing(row) !== undefined && (!category?.value || row.categories.includes(category.value));
 
   /* A row near the thresholds of several datasets shows its fate in the one that is filtered for. */
   function say(row) {
@@ -140,36 +164,44 @@ function filterRows() {
     third.textContent = within;
   }
 
-  function show() {
-    const matching = rows.filter(matches);
-    const shown = new Set(matching.slice(0, most));
-    for (const row of rows) row.element.hidden = !shown.has(row);
-    shown.forEach(say);
-    counted.textContent = `${count(shown.size)} of ${count(matching.length)} rows`;
-    more.hidden = shown.size === matching.length;
-    more.textContent = `show ${count(Math.min(PAGE, matching.length - shown.size))} more`;
-  }
-
-  function start() {
-    most = PAGE;
-    show();
-  }
-
-  search.addEventListener("input", start);
+  const start = paged("rows", rows, "rows", matches, say);
   for (const choice of [dataset, fate, category]) choice?.addEventListener("change", start);
-  more.addEventListener("click", () => {
-    most += PAGE;
-    show();
-  });
-  open.addEventListener("click", () => {
-    const opening = rows.some((row) => !row.element.hidden && !row.element.open);
-    for (const row of rows) row.element.open = opening;
-    open.textContent = opening ? "close all" : "open all";
-  });
-  show();
+  start();
+}
+
+function filterItems() {
+  const list = document.getElementById("items-list");
+  if (!list) return;
+  const shown = document.getElementById("items-shown");
+  const choices = ["pair", "test-set", "group", "verdict", "judge"]
+    .map((name) => [name.replace(/-(.)/, (_, letter) => letter.toUpperCase()), document.getElementById(`items-${name}`)])
+    .filter(([, choice]) => choice);
+  const rows = [...list.querySelectorAll(".item")].map((element) => ({ element, facts: element.dataset }));
+
+  const matches = ({ facts }) =>
+    (shown.value === "all" || facts.example !== undefined) &&
+    choices.every(([name, choice]) => !choice.value || facts[name] === choice.value);
+
+  const start = paged("items", rows, "items", matches);
+
+  /* Who looks for a text, or for ties, looks for it in all items. */
+  function everything() {
+    shown.value = "all";
+    start();
+  }
+
+  document.getElementById("items-search").addEventListener("input", everything);
+  shown.addEventListener("change", start);
+  for (const [name, choice] of choices) {
+    choice.addEventListener("change", () => (name === "verdict" && ["tie", "unjudged"].includes(choice.value) ? everything() : start()));
+  }
+  /* A run of ties alone has no examples. */
+  if (!rows.some(({ facts }) => facts.example !== undefined)) shown.value = "all";
+  start();
 }
 
 filterRows();
+filterItems();
 /* A browser that comes back to the page may have kept where a slider stood. */
 const moves = data.thresholds.map(prepare);
 for (const move of moves) move();
