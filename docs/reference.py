@@ -83,6 +83,7 @@ def recipe_page() -> str:
     ]
     order += ["Dataset", "Quota", "Like", "Expectation", "Bounds"]
     order += ["Training", "RandomModel", "Lora", "Checkpoints", "Launch", "Slurm", "Kubernetes"]
+    order += ["Evaluation", "TestSet", "QuestionFields", "AnsweringModel", "Answers", "Judge"]
     order += ["Engine", "ReportSettings"]
     missing = set(definitions) - set(order)
     if missing:

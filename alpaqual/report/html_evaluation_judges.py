@@ -102,7 +102,7 @@ def _costs(evaluation: EvaluationResult) -> Html:
     rows: list[dict[str, Child]] = [
         {
             "judge": name(label),
-            "items": count(judge.items),
+            "items": count(judge.n),
             "votes": count(judge.votes),
             "unread votes": count(judge.unread),
             "calls made": count(judge.calls_made),
@@ -120,7 +120,7 @@ def _agreements(evaluation: EvaluationResult) -> Html:
     rows: list[dict[str, Child]] = [
         {
             "judges": " and ".join(name(each) for each in found.judges),
-            "items of both": count(found.items),
+            "items of both": count(found.n),
             "same verdict": percent(found.agreement),
             "kappa": decimal(found.kappa),
             "agreement": agreement_words(found.kappa),
@@ -155,7 +155,7 @@ def _answers(each: AnswersResult) -> dict[str, Child]:
     return {
         "model": name(each.model),
         "test set": name(each.test_set),
-        "items": count(each.items),
+        "questions": count(each.questions),
         "answered": count(each.answered),
         "cut": count(each.cut),
         "empty": count(each.empty),

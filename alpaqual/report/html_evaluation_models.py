@@ -66,7 +66,7 @@ def _ratings(evaluation: EvaluationResult) -> Html:
     body = [
         [
             name(model),
-            count(each.items),
+            count(each.n),
             tag("strong", f"{each.rating:,.0f}"),
             whole(each.interval),
             interval_drawing(
@@ -150,7 +150,7 @@ def _capability(models: Mapping[str, Capability]) -> Html:
     body = [
         [
             name(model),
-            count(each.items),
+            count(each.n),
             tag("strong", _percentage(each.percentage)),
             _bounds(each.interval),
             interval_drawing(
@@ -199,7 +199,7 @@ def _capability_groups(models: Mapping[str, Capability], reference: str) -> Html
 
 def _axis(group: str, models: Collection[Capability]) -> Axis:
     found = [each.groups[group] for each in models if group in each.groups]
-    return Axis(group, max(each.items for each in found), any(each.few for each in found))
+    return Axis(group, max(each.n for each in found), any(each.few for each in found))
 
 
 def _outline(model: str, capability: Capability, groups: Sequence[str]) -> Outline:

@@ -130,7 +130,7 @@ def _judges(evaluation: EvaluationResult) -> str:
     body = [
         [
             plain_markdown(judge_title(label, judge)),
-            count(judge.items),
+            count(judge.n),
             percent(judge.order_agreement),
             decimal(judge.order_kappa),
             percent(judge.first_position_rate),
@@ -142,7 +142,7 @@ def _judges(evaluation: EvaluationResult) -> str:
         for label, judge in list(evaluation.judges.items())[:MOST_LISTED]
     ]
     agree = [
-        f"- {plain_markdown(' and '.join(name(each) for each in found.judges))} agree on {percent(found.agreement)} of {found.items:,} "
+        f"- {plain_markdown(' and '.join(name(each) for each in found.judges))} agree on {percent(found.agreement)} of {found.n:,} "
         f"items (kappa {decimal(found.kappa)})\n"
         for found in evaluation.agreements[:MOST_LISTED]
     ]
@@ -180,14 +180,14 @@ def _groups(evaluation: EvaluationResult) -> str:
     own = [each for each in own_rule(evaluation) if each.categories or each.skills]
     own = [each for each in own if each.judge == own[0].judge]
     pairs = list(dict.fromkeys((each.a, each.b) for each in own))[:4]
-    rows: dict[tuple[str, str], dict[tuple[str, str], str]] = {}
+    rows: dict[tuple[str | None, str], dict[tuple[str, str], str]] = {}
     for each in own:
         for group, found in {**each.categories, **each.skills}.items():
             few = "\\*" if found.few else ""
             cell = f"{score(found.winning_score)} ({found.n}){few}"
-            rows.setdefault((tested(each), name(group)), {})[each.a, each.b] = cell
+            rows.setdefault((each.test_set, group), {})[each.a, each.b] = cell
     body = [
-        [plain_markdown(test_set), plain_markdown(group), *(cells.get(pair, "–") for pair in pairs)]
+        [plain_markdown(name(test_set or "")), plain_markdown(name(group)), *(cells.get(pair, "–") for pair in pairs)]
         for (test_set, group), cells in list(rows.items())[: 2 * MOST_LISTED]
     ]
     if not body:
@@ -199,7 +199,7 @@ def _groups(evaluation: EvaluationResult) -> str:
 def _ratings(evaluation: EvaluationResult) -> str:
     ordered = sorted(evaluation.ratings.items(), key=lambda each: (-each[1].rating, each[0]))[:MOST_LISTED]
     body = [
-        [plain_markdown(name(model)), f"{each.rating:,.0f}", whole(each.interval), count(each.items)]
+        [plain_markdown(name(model)), f"{each.rating:,.0f}", whole(each.interval), count(each.n)]
         for model, each in ordered
     ]
     return table(["model", "Bradley-Terry rating", "95% interval", "items"], body) if body else ""
@@ -212,7 +212,7 @@ def _capability(evaluation: EvaluationResult) -> str:
             plain_markdown(name(reference)),
             f"{each.percentage:.1f}%",
             _bounds(each.interval),
-            count(each.items),
+            count(each.n),
         ]
         for model, references in evaluation.capability.items()
         for reference, each in references.items()
@@ -230,12 +230,12 @@ def _answers(evaluation: EvaluationResult) -> str:
         [
             plain_markdown(name(each.model)),
             plain_markdown(name(each.test_set)),
-            *(count(each[column]) for column in ("items", "answered", "cut", "empty")),
+            *(count(each[column]) for column in ("questions", "answered", "cut", "empty")),
             f"{each.output_tokens:,}",
             amounts.dollars(each.cost_usd) if each.priced else "unknown",
         ]
         for each in evaluation.answers
         if not each.why
     ][:MOST_LISTED]
-    heads = ["model", "test set", "items", "answered", "cut", "empty", "tokens", "cost"]
+    heads = ["model", "test set", "questions", "answered", "cut", "empty", "tokens", "cost"]
     return table(heads, body, words=(0, 1)) if body else ""

@@ -17,8 +17,8 @@ MOST_AXES = 40
 """Names of more axes have no space around the circle."""
 
 _LONGEST = 22
-_CHARACTER = 7.0
-"""Mean width of a character of a name, in units of the drawing."""
+_CHARACTER = 7.8
+"""Width of a character of a name in a wide font, in units of the drawing."""
 _SPACING = 14
 """Least distance of two names, from line to line."""
 _UPRIGHT = 0.05

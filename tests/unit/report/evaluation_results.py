@@ -121,7 +121,7 @@ def judge_health(**changes: Any) -> dict[str, Any]:
     return {
         "model": "openai/gpt-4-0613",
         "prompt": "vicuna",
-        "items": 2190,
+        "n": 2190,
         "votes": 4373,
         "unread": 7,
         "order_agreement": 0.76,
@@ -184,7 +184,7 @@ def evaluated(
         "overall": overall if len(test_sets) > 1 else [],
         "judges": dict(named),
         "ratings": {
-            name: {"rating": 1040 - 31.5 * index, "interval": [1015 - 31.5 * index, 1065 - 31.5 * index], "items": 1460}
+            name: {"rating": 1040 - 31.5 * index, "interval": [1015 - 31.5 * index, 1065 - 31.5 * index], "n": 1460}
             for index, name in enumerate(models)
         }
         if len(models) > 2
@@ -199,7 +199,7 @@ def answers(model: str, test_set: str, **changes: Any) -> dict[str, Any]:
     return {
         "model": model,
         "test_set": test_set,
-        "items": items,
+        "questions": items,
         "answered": items - 1,
         "cut": 3,
         "empty": 1,
@@ -218,11 +218,11 @@ def capability_of(percentage: float, names: Mapping[str, int], seed: int = 1) ->
     """A capability with its groups."""
     chance = random.Random(seed)
     groups = {
-        name: {"percentage": percentage + chance.uniform(-14, 14), "items": items, "few": items < FEW}
+        name: {"percentage": percentage + chance.uniform(-14, 14), "n": items, "few": items < FEW}
         for name, items in names.items()
     }
     interval = [percentage - 2.1, percentage + 2.2]
-    return {"percentage": percentage, "items": sum(names.values()), "interval": interval, "groups": groups}
+    return {"percentage": percentage, "n": sum(names.values()), "interval": interval, "groups": groups}
 
 
 def size_points(test_set: str = "vicuna", against: str = "full") -> list[dict[str, Any]]:
@@ -247,7 +247,7 @@ def everything() -> dict[str, Any]:
     models = ("quality", "random", "full")
     return evaluated(
         judges={"gpt-4": judge_health(), "gpt-3.5": POOR},
-        agreements=[{"judges": ["gpt-4", "gpt-3.5"], "items": 2183, "agreement": 0.47, "kappa": 0.12}],
+        agreements=[{"judges": ["gpt-4", "gpt-3.5"], "n": 2183, "agreement": 0.47, "kappa": 0.12}],
         capability={
             name: {
                 "davinci-003": capability_of(90 - 4 * index, SKILLS, index),
