@@ -45,7 +45,7 @@ class Expectation(StrictStruct, frozen=True, kw_only=True):
         Bounds | None, Meta(description="(wins - losses) / n + 1 of the first model of the pair; 1 is as good.")
     ] = None
     interval_above: Annotated[
-        float | None, Meta(description="The 95% interval of the winning score lies above this number.")
+        float | None, Meta(description="The 95% interval of the winning score is above this number.")
     ] = None
     unjudged: Annotated[Bounds | None, Meta(description="Items of the pair without a verdict.")] = None
     order_kappa: Annotated[

@@ -351,7 +351,9 @@ class ReportSettings(StrictStruct, frozen=True, kw_only=True):
     ] = 0
     samples: Annotated[
         Annotated[int, Meta(ge=0, le=1000)],
-        Meta(description="Number of rows near the threshold that the HTML report quotes; 0 leaves judged items out as well."),
+        Meta(
+            description="Number of rows near the threshold that the HTML report quotes; 0 leaves judged items out as well."
+        ),
     ] = 100
 
 
