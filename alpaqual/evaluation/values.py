@@ -19,6 +19,8 @@ fastchat: win or lose where both orders agree, else tie (FastChat's MT-bench). m
 
 RULES: tuple[Rule, ...] = ("paper", "fastchat", "mean_score")
 
+FEW = 10
+"""A category or skill with fewer items than this says little: nine of Vicuna's categories have 10, coding 7 and maths 3."""
 
 NOT_ASKED = Vote(None, reason="no reply")
 """The vote of an order that no judge was asked about."""
