@@ -24,16 +24,16 @@ UNREAD_LIMIT = 0.05
 SIGNIFICANT = 0.01
 """A preference counts where its two-sided sign test is below this."""
 FEWEST_DECIDED = 10
-"""From so many verdicts on, a judge that decides none of them is flagged."""
+"""From this number of verdicts on, a judge that decides none of them is flagged."""
 
 _Label = TypeVar("_Label", int, str)
 
 
 @dataclass(frozen=True, slots=True)
 class Concord:
-    """Agreement of two ratings of the same items; `kappa` is Cohen's."""
+    """Agreement of two ratings of the same `n` items; `kappa` is Cohen's."""
 
-    items: int
+    n: int
     agreement: float | None = None
     kappa: float | None = None
 
@@ -129,7 +129,7 @@ def _order_flags(orders: Concord) -> Sequence[str]:
     if orders.agreement >= LOPSIDED_AGREEMENT:
         return []
     return [
-        f"both orders agree on {_percent(orders.agreement)} of {orders.items:,} items, "
+        f"both orders agree on {_percent(orders.agreement)} of {orders.n:,} items, "
         f"kappa {orders.kappa:.2f} (limit {LEAST_KAPPA})"
     ]
 

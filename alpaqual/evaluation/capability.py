@@ -6,9 +6,9 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from alpaqual.evaluation.items import Item
 from alpaqual.evaluation.statistics import NORMAL_95
-from alpaqual.evaluation.values import FEW, Judgement
-from alpaqual.evaluation.verdicts import scores_of
+from alpaqual.evaluation.values import FEW
 from alpaqual.results.evaluation import Capability
 
 
@@ -22,18 +22,18 @@ class ScoredItem:
 
 
 def capabilities(
-    judgements: Iterable[Judgement], references: Sequence[str], rates_singly: Collection[str] = ()
+    items: Iterable[Item], references: Sequence[str], rates_singly: Collection[str] = ()
 ) -> dict[str, dict[str, Capability]]:
     """Return model -> reference -> capability, of the first judge with scores of both.
 
     Scores of two answers in one prompt count for that pair alone; scores of a judge in `rates_singly` hold beside those of any other
     answer. An item's score is the mean over both orders.
     """
-    tables = _tables(judgements, references, rates_singly) if references else {}
+    tables = _tables(items, references, rates_singly) if references else {}
     found: dict[str, dict[str, Capability]] = {}
-    for (_, model, reference), items in tables.items():
+    for (_, model, reference), scored in tables.items():
         if reference not in found.get(model, {}):
-            capability = capability_of(items)
+            capability = capability_of(scored)
             if capability is not None:
                 found.setdefault(model, {})[reference] = capability
     return found
@@ -53,7 +53,7 @@ def capability_of(items: Sequence[ScoredItem]) -> Capability | None:
             members.setdefault(name, []).append(item)
     found = {name: _percentage(group) for name, group in members.items()}
     groups = {name: each for name, each in found.items() if each is not None}
-    return Capability(percentage=whole.percentage, items=whole.items, interval=whole.interval, few=whole.few, groups=groups)
+    return Capability(percentage=whole.percentage, n=whole.n, interval=whole.interval, few=whole.few, groups=groups)
 
 
 def _percentage(items: Sequence[ScoredItem]) -> Capability | None:
@@ -63,7 +63,7 @@ def _percentage(items: Sequence[ScoredItem]) -> Capability | None:
     ratio = math.fsum(item.score for item in items) / reference
     few = len(items) < FEW
     interval = None if few else _interval(items, ratio, reference)
-    return Capability(percentage=100 * ratio, items=len(items), interval=interval, few=few)
+    return Capability(percentage=100 * ratio, n=len(items), interval=interval, few=few)
 
 
 def _interval(items: Sequence[ScoredItem], ratio: float, reference: float) -> list[float]:
@@ -79,12 +79,12 @@ _Key = tuple[str, str, str]
 
 
 def _tables(
-    judgements: Iterable[Judgement], references: Sequence[str], rates_singly: Collection[str]
+    items: Iterable[Item], references: Sequence[str], rates_singly: Collection[str]
 ) -> dict[_Key, list[ScoredItem]]:
     tables: dict[_Key, list[ScoredItem]] = {}
     single: dict[str, dict[str, dict[tuple[str, str], tuple[float, tuple[str, ...]]]]] = {}
-    for judgement in judgements:
-        scores = scores_of(judgement)
+    for item in items:
+        judgement, scores = item.judgement, item.decision.scores
         if scores is None:
             continue
         groups = tuple(name for _, name in judgement.groups)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from alpaqual.errors import StageError
 from alpaqual.evaluation.values import Judgement, Outcome, Rule
-from alpaqual.evaluation.verdicts import turn, unjudged_reason, verdict
+from alpaqual.evaluation.verdicts import Decision, decide, turn
 from alpaqual.values import Vote
 
 Pair = tuple[str, str]
@@ -15,11 +15,11 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A judgement and its verdict by the recipe's own rule; `reason` says why there is none."""
+    """A judgement, its verdicts by each rule, and the one by the recipe's own rule."""
 
     judgement: Judgement
+    decision: Decision
     outcome: Outcome | None
-    reason: str | None
 
     @property
     def pair(self) -> Pair:
@@ -50,7 +50,12 @@ def items_of(judgements: Iterable[Judgement], rule: Rule, pairs: Sequence[Pair] 
                 f"judge '{turned.judge}' has two judgements of {pair[0]} against {pair[1]} on item '{turned.id}' of "
                 f"'{turned.test_set}', and they differ: keep one of them, or give the items ids of their own"
             )
-    return [Item(each, verdict(each, rule), unjudged_reason(each, rule)) for each in seen.values()]
+    return [_item(each, rule) for each in seen.values()]
+
+
+def _item(judgement: Judgement, rule: Rule) -> Item:
+    decision = decide(judgement)
+    return Item(judgement, decision, decision.outcome(rule))
 
 
 def _said(judgement: Judgement) -> list[tuple[str | None, tuple[float, ...]]]:

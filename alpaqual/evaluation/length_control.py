@@ -59,7 +59,7 @@ def controlled_rate(items: Iterable[tuple[int, float]]) -> ControlledRate | None
     The fit is by maximum likelihood, the difference divided by its standard deviation. Where lengths separate wins from losses, there
     is no maximum: Firth's penalty (Biometrika 80, 1993) then gives a finite one. The interval is normal in logits (delta method).
     Where one model gives each longer answer and has one and the same verdict throughout, or the difference never changes, length and
-    model cannot be told apart: the rate is one half, from 0 to 1.
+    model cannot be separated: the rate is one half, from 0 to 1.
     """
     points = _points(items)
     if not points:
@@ -138,9 +138,7 @@ def _fit(points: list[_Point], penalised: bool) -> _Fit:
     return _Fit(*line, math.sqrt(wxx / (w * wxx - wx * wx)))
 
 
-def _climb(
-    points: list[_Point], line: _Line, value: float, step: _Line, penalised: bool
-) -> tuple[_Line, float, float]:
+def _climb(points: list[_Point], line: _Line, value: float, step: _Line, penalised: bool) -> tuple[_Line, float, float]:
     """The point along a step where the likelihood has grown, its likelihood, and how far it is; the same point if there is none."""
     factor = 1.0
     while factor > _SHORTEST_STEP:

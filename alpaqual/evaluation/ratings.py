@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from alpaqual.evaluation.length_control import share_of
 from alpaqual.evaluation.statistics import NORMAL_95
+from alpaqual.results.evaluation import Rating
 
 MEAN = 1000.0
 """The mean of all ratings, as of Elo's."""
@@ -20,16 +20,7 @@ _CONVERGED = 1e-10
 _Matrix = list[list[float]]
 
 
-@dataclass(frozen=True, slots=True)
-class Strength:
-    """A model's rating on Elo's scale, its 95% interval, and the number of verdicts that it is made of."""
-
-    rating: float
-    interval: tuple[float, float]
-    items: int
-
-
-def bradley_terry(verdicts: Iterable[tuple[str, str, float, int]]) -> dict[str, Strength]:
+def bradley_terry(verdicts: Iterable[tuple[str, str, float, int]]) -> dict[str, Rating]:
     """Return the rating of each model, best first, from (a, b, credit of a, items) of each pair: credit = wins + ties / 2.
 
     By maximum likelihood, with intervals of the Fisher information around the mean of all models. Where a model or a group of models
@@ -53,9 +44,9 @@ def bradley_terry(verdicts: Iterable[tuple[str, str, float, int]]) -> dict[str, 
     return {name: _rated(strengths[place[name]], errors[place[name]], items[name]) for name in ranked}
 
 
-def _rated(strength: float, error: float, items: int) -> Strength:
+def _rated(strength: float, error: float, items: int) -> Rating:
     rating, half = MEAN + SCALE * strength, SCALE * NORMAL_95 * error
-    return Strength(rating, (rating - half, rating + half), items)
+    return Rating(rating=rating, interval=[rating - half, rating + half], n=items)
 
 
 def _wins(pairs: Sequence[tuple[str, str, float, int]], place: dict[str, int]) -> _Matrix:

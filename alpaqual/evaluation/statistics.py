@@ -1,6 +1,6 @@
 """Statistics of wins, ties and losses: winning score, interval, sign test, and what a number of items can show.
 
-The distance d = (win - lose) / n lies from -1 to 1; the winning score is d + 1.
+The distance d = (win - lose) / n is from -1 to 1; the winning score is d + 1.
 """
 
 from __future__ import annotations

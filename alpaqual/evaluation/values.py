@@ -46,3 +46,17 @@ class Judgement:
     text_a: str = ""
     text_b: str = ""
     one_order: bool = False
+
+
+@dataclass(frozen=True)
+class TrainedDataset:
+    """What figures need to know of a dataset that a model was trained on.
+
+    `part_of` is the larger dataset that it is a part of, None for one that is a part of no other. `control` is its size-matched random
+    control in the recipe; `needs_control` is false for all rows, and for random samples of them.
+    """
+
+    rows: int
+    part_of: str | None = None
+    control: str | None = None
+    needs_control: bool = False

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from alpaqual.evaluation.values import NOT_ASKED, Judgement, Outcome, Rule
+from alpaqual.evaluation.values import NOT_ASKED, RULES, Judgement, Outcome, Rule
 from alpaqual.values import Vote, Winner
 
 NO_SCORES = "no scores"
@@ -14,31 +14,55 @@ NO_SCORES = "no scores"
 _OUTCOMES: dict[int, Outcome] = {1: "win", 0: "tie", -1: "lose"}
 _SIDES: dict[Winner, int] = {"first": 1, "tie": 0, "second": -1}
 _EQUAL = 1e-9
-"""Sums of scores closer than this are equal: 8.1 + 7.3 and 7.7 + 7.7 differ in their last binary digit."""
+"""Means of scores closer than this are equal: 8.1 + 7.3 and 7.7 + 7.7 differ in their last binary digit."""
 
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The verdicts of one judgement by each rule, None where it is unjudged, and the mean scores of `a` and `b`.
+
+    `reason` says why no rule gives a verdict; it is that of the first vote without a winner.
+    """
+
+    paper: Outcome | None = None
+    fastchat: Outcome | None = None
+    mean_score: Outcome | None = None
+    scores: tuple[float, float] | None = None
+    reason: str | None = None
+
+    def outcome(self, rule: Rule) -> Outcome | None:
+        """Return the verdict by a rule."""
+        return self.paper if rule == "paper" else self.fastchat if rule == "fastchat" else self.mean_score
+
+    def unjudged_reason(self, rule: Rule) -> str | None:
+        """Return why there is no verdict by a rule; None where there is one."""
+        return self.reason or (NO_SCORES if rule == "mean_score" and self.scores is None else None)
+
+
+def decide(judgement: Judgement) -> Decision:
+    """Return the verdicts of a judgement."""
+    votes = asked_votes(judgement)
+    for vote, _ in votes:
+        if vote.winner is None:
+            return Decision(reason=vote.reason or NOT_ASKED.reason)
+    sides = [side(vote, a_is_first) for vote, a_is_first in votes]
+    scores = _mean_scores(votes)
+    return Decision(
+        paper=_OUTCOMES[_sign(sum(sides))],
+        fastchat=_OUTCOMES[sides[0] if sides[0] == sides[-1] else 0],
+        mean_score=_OUTCOMES[_sign(scores[0] - scores[1])] if scores is not None else None,
+        scores=scores,
+    )
 
 
 def verdict(judgement: Judgement, rule: Rule) -> Outcome | None:
     """Return the verdict on `a` by a rule; None where the item is unjudged, and `unjudged_reason` says why."""
-    if unjudged_reason(judgement, rule) is not None:
-        return None
-    asked = asked_votes(judgement)
-    if rule == "mean_score":
-        return _OUTCOMES[_sign(sum(_margin(vote, a_is_first) for vote, a_is_first in asked))]
-    votes = [side(vote, a_is_first) for vote, a_is_first in asked]
-    if rule == "fastchat":
-        return _OUTCOMES[votes[0] if min(votes) == max(votes) else 0]
-    return _OUTCOMES[_sign(sum(votes))]
+    return decide(judgement).outcome(rule)
 
 
 def unjudged_reason(judgement: Judgement, rule: Rule) -> str | None:
-    """Return why a judgement has no verdict by a rule, from its first vote that lacks one; None where it has a verdict."""
-    for vote, _ in asked_votes(judgement):
-        if vote.winner is None:
-            return vote.reason or NOT_ASKED.reason
-        if rule == "mean_score" and len(vote.scores) < 2:
-            return NO_SCORES
-    return None
+    """Return why a judgement has no verdict by a rule; None where it has one."""
+    return decide(judgement).unjudged_reason(rule)
 
 
 def asked_votes(judgement: Judgement) -> list[tuple[Vote, bool]]:
@@ -54,16 +78,6 @@ def side(vote: Vote, a_is_first: bool) -> int:
     if vote.winner is None:
         raise ValueError("the vote has no winner")
     return _SIDES[vote.winner] if a_is_first else -_SIDES[vote.winner]
-
-
-def scores_of(judgement: Judgement) -> tuple[float, float] | None:
-    """Return the mean scores of `a` and `b` over the votes; None where a vote that a verdict needs has no scores."""
-    votes = asked_votes(judgement)
-    if any(vote.winner is None or len(vote.scores) < 2 for vote, _ in votes):
-        return None
-    of_a = sum(vote.scores[0 if a_is_first else 1] for vote, a_is_first in votes)
-    of_b = sum(vote.scores[1 if a_is_first else 0] for vote, a_is_first in votes)
-    return of_a / len(votes), of_b / len(votes)
 
 
 def votes_of_ratings(of_a: Vote, of_b: Vote) -> tuple[Vote, Vote]:
@@ -96,15 +110,21 @@ def turn(judgement: Judgement) -> Judgement:
     )
 
 
-def rules_of(rule: Rule, have_scores: bool) -> Iterable[Rule]:
+def rules_of(rule: Rule, have_scores: bool) -> list[Rule]:
     """Return the rules that results show, the recipe's own first; `mean_score` of a judge that gives scores alone."""
-    others: tuple[Rule, ...] = ("paper", "fastchat", "mean_score")
-    return [rule, *(each for each in others if each != rule and (have_scores or each != "mean_score"))]
+    return [rule, *(each for each in RULES if each != rule and (have_scores or each != "mean_score"))]
 
 
-def _margin(vote: Vote, a_is_first: bool) -> float:
-    margin = vote.scores[0] - vote.scores[1]
-    return margin if a_is_first else -margin
+def _mean_scores(votes: Sequence[tuple[Vote, bool]]) -> tuple[float, float] | None:
+    """The mean scores of `a` and `b`; None where a vote has none."""
+    of_a = of_b = 0.0
+    for vote, a_is_first in votes:
+        if len(vote.scores) < 2:
+            return None
+        first, second = vote.scores[:2]
+        of_a += first if a_is_first else second
+        of_b += second if a_is_first else first
+    return of_a / len(votes), of_b / len(votes)
 
 
 def _sign(number: float) -> int:

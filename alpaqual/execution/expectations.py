@@ -21,11 +21,11 @@ def expectation_result(expectation: Expectation, results: Results, place: str) -
         if bounds is None:
             continue
         value, whole = _measured(expectation, measure, results)
-        texts.append(f"{measure} {_between(bounds)}")
+        texts.append(f"{measure} {between(bounds)}")
         values.append(value)
-        met = met and value is not None and _inside(value, whole, bounds)
+        met = met and value is not None and inside(value, whole, bounds)
     text = f"{_subject(expectation)}: {' and '.join(texts)}"
-    shown = ", ".join("no value" if value is None else _number(value) for value in values)
+    shown = ", ".join("no value" if value is None else number(value) for value in values)
     state = State.PASS if met else State(expectation.level)
     found = values[0] if len(values) == 1 else values
     return ExpectationResult(text=text, state=state, value=found, place=place), f"expected {text}; found {shown}"
@@ -61,21 +61,23 @@ def _group(expectation: Expectation, results: Results) -> tuple[Record | None, i
     return category, 0 if category is None else category.eligible
 
 
-def _inside(value: float, whole: int, bounds: Bounds) -> bool:
+def inside(value: float, whole: int, bounds: Bounds) -> bool:
     """Return whether the number is within; a percentage is of `whole` rows, or of 1 where the number is a share itself."""
     of = 1 if isinstance(value, float) else whole
     low = bounds.min is None or exact(value) >= bound(bounds.min, of)
     return low and (bounds.max is None or exact(value) <= bound(bounds.max, of))
 
 
-def _between(bounds: Bounds) -> str:
+def between(bounds: Bounds) -> str:
+    """Return bounds as text: "at least 9,000"."""
     low, high = (
-        None if end is None else end if isinstance(end, str) else _number(end) for end in (bounds.min, bounds.max)
+        None if end is None else end if isinstance(end, str) else number(end) for end in (bounds.min, bounds.max)
     )
     if low is None:
         return f"at most {high}"
     return f"at least {low}" if high is None else f"from {low} to {high}"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Return a number as text: whole ones with separators of thousands, others to six digits."""
     return f"{int(value):,}" if value == int(value) else f"{value:g}"

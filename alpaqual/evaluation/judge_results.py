@@ -1,0 +1,97 @@
+"""What is measured of each judge over all its pairs, and the agreement of judges with each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import msgspec
+
+from alpaqual.evaluation.agreement import (
+    Concord,
+    Health,
+    concord,
+    flags,
+    length_wins,
+    orders_concord,
+    position_votes,
+    share,
+    unread_votes,
+)
+from alpaqual.evaluation.items import Item, Pair
+from alpaqual.evaluation.length_control import length_controlled_rate
+from alpaqual.evaluation.pairs import counts_of
+from alpaqual.evaluation.values import Judgement, Outcome
+from alpaqual.results.evaluation import Agreement, JudgeResult
+
+
+@dataclass(frozen=True)
+class KnownJudge:
+    """What is known of a judge besides its votes: `result` has its model, prompt, calls and cost.
+
+    `rates_singly`: it rates answers one by one, so that both orders are the same two ratings, and tell nothing of each other.
+    """
+
+    result: JudgeResult = field(default_factory=JudgeResult)
+    rates_singly: bool = False
+
+
+def judge_results(by_judge: Mapping[str, Sequence[Item]], known: Mapping[str, KnownJudge]) -> dict[str, JudgeResult]:
+    """Return each judge's result: what is `known` of it, with its figures. A judge without items has what is known alone."""
+    names = dict.fromkeys([*known, *by_judge])
+    return {name: _judge_result(by_judge.get(name, ()), known.get(name, KnownJudge())) for name in names}
+
+
+def agreements(by_judge: Mapping[str, Sequence[Item]]) -> list[Agreement]:
+    """Return the agreement of each two judges over the items on which both have a verdict."""
+    tables = {judge: {_key(item): item.outcome for item in items} for judge, items in by_judge.items()}
+    found = []
+    for first, second in combinations(tables, 2):
+        both = [
+            (outcome, other)
+            for key, outcome in tables[first].items()
+            if outcome is not None and (other := tables[second].get(key)) is not None
+        ]
+        agreed = concord(both)
+        found.append(Agreement(judges=[first, second], n=agreed.n, agreement=agreed.agreement, kappa=agreed.kappa))
+    return found
+
+
+def _key(item: Item) -> tuple[Pair, str, str]:
+    return item.pair, item.judgement.test_set, item.judgement.id
+
+
+def _judge_result(items: Sequence[Item], known: KnownJudge) -> JudgeResult:
+    judgements = [item.judgement for item in items]
+    judged: list[tuple[Judgement, Outcome]] = [
+        (item.judgement, item.outcome) for item in items if item.outcome is not None
+    ]
+    counts = counts_of(outcome for _, outcome in judged)
+    votes, unread = unread_votes(judgements)
+    health = Health(
+        orders=Concord(0) if known.rates_singly else orders_concord(judgements),
+        positions=(0, 0) if known.rates_singly else position_votes(judgements),
+        lengths=length_wins(judged),
+        votes=votes,
+        unread=unread,
+        verdicts=counts.n,
+        ties=counts.tie,
+    )
+    controlled = length_controlled_rate(judged)
+    first, second = health.positions
+    return msgspec.structs.replace(
+        known.result,
+        n=len(items),
+        votes=votes,
+        unread=unread,
+        order_agreement=health.orders.agreement,
+        order_kappa=health.orders.kappa,
+        first_position_rate=share(first, second),
+        second_position_rate=share(second, first),
+        longer_wins_rate=share(*health.lengths),
+        win_rate=(counts.win + counts.tie / 2) / counts.n if counts.n else None,
+        length_controlled_rate=controlled.rate if controlled is not None else None,
+        length_controlled_interval=list(controlled.interval) if controlled is not None else None,
+        flags=flags(health),
+    )
