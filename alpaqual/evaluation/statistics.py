@@ -53,7 +53,7 @@ class Counts:
 
 def winning_score(counts: Counts) -> float | None:
     """Return (win - lose) / n + 1, from 0 to 2; None without verdicts."""
-    return (counts.win - counts.lose) / counts.n + 1 if counts.n else None
+    return (counts.n + counts.win - counts.lose) / counts.n if counts.n else None
 
 
 def interval(counts: Counts) -> tuple[float, float] | None:
