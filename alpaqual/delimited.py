@@ -5,11 +5,10 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from alpaqual.compression import damage, open_bytes
-from alpaqual.values import ReadOptions
+from alpaqual.read_options import ReadOptions
 
 _BOM = b"\xef\xbb\xbf"
 _CHUNK = 1 << 20
@@ -20,9 +19,7 @@ INTEGER = r"[+-]?(0|[1-9][0-9]{0,37})"
 NUMBER = r"[+-]?((0|[1-9][0-9]*)([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]+)?|[+-]?([nN][aA][nN]|[iI][nN][fF]([iI][nN][iI][tT][yY])?)"
 """Texts that are numbers."""
 TRUTH = r"[tT][rR][uU][eE]|[fF][aA][lL][sS][eE]"
-_KINDS = tuple(
-    (kind, re.compile(pattern)) for kind, pattern in (("INTEGER", INTEGER), ("DOUBLE", NUMBER), ("BOOLEAN", TRUTH))
-)
+_KINDS = (("INTEGER", INTEGER), ("DOUBLE", NUMBER), ("BOOLEAN", TRUTH))
 _LONG = 10**18
 _DELIMITERS = {";": "';'", "\t": '"\\t"', "|": "'|'", ",": "','"}
 
@@ -51,7 +48,7 @@ def delimiter_advice(columns: Iterable[str]) -> str:
 
 def kind_of_text(text: str) -> str:
     """SQL type of the value that a text writes."""
-    kind = next((kind for kind, pattern in _KINDS if pattern.fullmatch(text)), "VARCHAR")
+    kind = next((kind for kind, pattern in _KINDS if re.fullmatch(pattern, text)), "VARCHAR")
     if kind == "INTEGER":
         return "BIGINT" if abs(int(text)) < _LONG else "HUGEINT" if abs(int(text)) < 10**38 else "VARCHAR"
     return kind
@@ -70,8 +67,7 @@ def common_kind(kinds: Iterable[str]) -> str:
     return "VARCHAR"
 
 
-@dataclass(frozen=True)
-class Head:
+class Head(NamedTuple):
     """The header line of a CSV file, and what follows it."""
 
     line: bytes

@@ -20,9 +20,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 EXIT_GOOD = 0
 EXIT_DATA = 1
@@ -39,8 +38,7 @@ class AlpaqualError(Exception):
     exit_code = EXIT_STAGE
 
 
-@dataclass(frozen=True, order=True)
-class Problem:
+class Problem(NamedTuple):
     """One mistake in a text that a person wrote: where (line and column count from 1; 0 is "the whole file") and what."""
 
     file: str

@@ -7,20 +7,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
-ROW_FIELDS = ("instruction", "input", "response")
-"""The three texts of a row, as the paper names them (section 2.2)."""
-
-CONVERSATION_FIELDS = frozenset({"messages", "completion", "history", "system", "tools"})
-"""Fields of a source that make each of its rows a conversation."""
-
-MAPPED_FIELDS = (*ROW_FIELDS, "messages", "tools")
-"""Names that always mean what a source maps to them; any other name in a recipe means a column of the data."""
-
-ROW_VALUES = ("id", "n", "source", "position", "turns")
-"""alpaqual's own values of a row; recipes write `row.` before them."""
-
-TURN_VALUES = ("text", "role", "number")
-"""alpaqual's own values of a turn, for rules on turns; recipes write `turn.` before them."""
+from alpaqual.fields import CONVERSATION_FIELDS as CONVERSATION_FIELDS
+from alpaqual.fields import MAPPED_FIELDS as MAPPED_FIELDS
+from alpaqual.fields import ROW_FIELDS as ROW_FIELDS
+from alpaqual.fields import ROW_VALUES as ROW_VALUES
+from alpaqual.fields import TURN_VALUES as TURN_VALUES
+from alpaqual.read_options import PLAIN as PLAIN
+from alpaqual.read_options import ReadOptions as ReadOptions
 
 
 def distinct(names: Iterable[str], *, prefix: str = "", taken: Iterable[str] = ()) -> dict[str, str]:
@@ -232,29 +225,6 @@ class SourceFile:
     bytes: int
     partitions: tuple[tuple[str, str | None], ...] = ()
     compressed: bool = True
-
-
-@dataclass(frozen=True)
-class ReadOptions:
-    """How a file is to be read, as the recipe says. Nothing of it is guessed from the file."""
-
-    delimiter: str | None = None
-    """Between two values of CSV; by default what the format is named after."""
-    quote: str = '"'
-    """Around a value of CSV; empty where quotes are plain characters."""
-    encoding: str = "utf-8"
-    header: bool = True
-    """Whether the first line of CSV has the names of the columns; else they are column0, column1, …"""
-    null: tuple[str, ...] = ("",)
-    """Texts of CSV that mean null."""
-    max_row_bytes: int = 16 * 2**20
-    """A row of more bytes is put in quarantine."""
-    split: str | None = None
-    """The split to read of a folder that the datasets library saved."""
-
-
-PLAIN = ReadOptions()
-"""The options of a source that names none."""
 
 
 RESERVED_CELLS = (

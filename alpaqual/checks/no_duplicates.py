@@ -8,8 +8,8 @@ from msgspec import Meta, field
 
 from alpaqual import sql
 from alpaqual.contracts import Check, FailingRows
+from alpaqual.fields import ROW_FIELDS
 from alpaqual.types import RowColumns, StrictStruct
-from alpaqual.values import ROW_FIELDS
 
 
 class Duplicates(StrictStruct, frozen=True, kw_only=True):

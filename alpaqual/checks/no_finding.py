@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from alpaqual import sql
 from alpaqual.contracts import ConversationCheck, FailingRows
-from alpaqual.conversation.findings import FINDINGS
+from alpaqual.conversation.finding_names import FINDINGS
 from alpaqual.quote import literal
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
-@dataclass(frozen=True)
-class FailingRows:
+class FailingRows(NamedTuple):
     """The rows that fail a check, in SQL over the table `rows`: by `predicate`, or by `query` where it needs other rows."""
 
     predicate: str = ""

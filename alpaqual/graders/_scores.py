@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 Level = tuple[float, str]
 """A score of the scale, and what it means."""
@@ -15,8 +15,7 @@ FENCE_WORDS = (
 _MARK_DIGITS = 16
 
 
-@dataclass(frozen=True)
-class ScoreSpec:
+class ScoreSpec(NamedTuple):
     """One of several scores that a prompt asks for: its name is its dimension and its key in the reply."""
 
     name: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 
-from alpaqual.graders.model import PromptSpec
+from alpaqual.graders._prompt_spec import PromptSpec
 from alpaqual.values import Grade, Reply, Request, Row
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from alpaqual.amounts import exact
 from alpaqual.graders._scores import (
     FENCE_WORDS,
-    Level,
     ScoreSpec,
     demand,
     described_levels,
@@ -21,7 +20,11 @@ from alpaqual.graders._scores import (
 )
 from alpaqual.prompt_slots import MISSING, SCORE, fill
 from alpaqual.reply_places import FIRST_LINE, JSON, LAST_LINE
-from alpaqual.values import Grade, Reply, Request, Row
+
+if TYPE_CHECKING:
+    # `check` imports the plug-ins of graders; it makes neither prompts nor requests.
+    from alpaqual.graders._prompt_spec import Example, PromptSpec
+    from alpaqual.values import Grade, Reply, Request, Row
 
 # The paper's rating prompt, quoted from Figure 4 of "AlpaGasus: Training a Better Alpaca with Fewer Data" (arXiv:2307.08701).
 PAPER_SYSTEM = (
@@ -51,44 +54,6 @@ _DEMANDS = {
 _DEMANDS_OF_FORM = ("Your reply must have the score in the form that was asked for",) * 2
 
 
-@dataclass(frozen=True)
-class Example:
-    """A row with its right score, shown to the model before the question."""
-
-    row: Row
-    score: float
-    rationale: str = ""
-    scores: Mapping[str, float] = field(default_factory=dict)
-    """By name, where the grader asks for several."""
-
-
-@dataclass(frozen=True)
-class PromptSpec:
-    """What a grader's prompt is made of: dimension, scale, sampling parameters, template and examples.
-
-    `structured` requests JSON that holds the score (and the rationale, where it is kept); `choices` has the texts of all
-    scores of the scale where a local model gives the expectation over them. `reply` is where a reply has its score. `cache`: what is
-    the same for every row comes first. `scores` are asked for at once, in place of one; `levels` say what scores mean. With `fence`,
-    marks are around the texts of a row.
-    """
-
-    dimension: str
-    low: float
-    high: float
-    parameters: Mapping[str, Any]
-    template: str | None = None
-    step: float | None = None
-    examples: Sequence[Example] = ()
-    structured: bool = False
-    rationale: bool = False
-    choices: Sequence[str] = ()
-    reply: str = FIRST_LINE
-    cache: bool = False
-    scores: Sequence[ScoreSpec] = ()
-    levels: Sequence[Level] = ()
-    fence: bool = False
-
-
 class Plugin:
     """Builds the request for a row, and reads the reply."""
 
@@ -115,6 +80,8 @@ class Plugin:
 
     def request(self, row: Row) -> Request:
         """The messages and parameters that ask for the row's score."""
+        from alpaqual.values import Request
+
         messages = self.messages(row)
         if self.prompt.cache:
             messages = (*messages[:-1], *self.examples, messages[-1])

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from alpaqual.errors import Fault, FaultKind
-from alpaqual.values import Endpoint, Reply, Request
+
+if TYPE_CHECKING:
+    from alpaqual.values import Endpoint, Reply, Request
 
 
 class Plugin:

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from alpaqual.contracts import Grader as GraderPlugin
+from alpaqual.graders._prompt_spec import Example, PromptSpec
 from alpaqual.graders._scores import Level, ScoreSpec
-from alpaqual.graders.model import Example, PromptSpec, scores_of
+from alpaqual.graders.model import scores_of
 from alpaqual.plan.stage import fingerprint
 from alpaqual.prompt_slots import named_slots, slot_key
 from alpaqual.recipe.graders import Example as ExampleText

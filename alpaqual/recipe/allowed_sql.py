@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from alpaqual.fields import ROW_VALUES, TURN_VALUES
 from alpaqual.patterns import pattern_problem
-from alpaqual.values import ROW_VALUES, TURN_VALUES
 
 _OWN = {"row": ROW_VALUES, "turn": TURN_VALUES}
 """alpaqual's own values, by what is before the dot."""

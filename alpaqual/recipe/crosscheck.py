@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from alpaqual.errors import Problem
+from alpaqual.fields import ROW_FIELDS, TURN_VALUES
 from alpaqual.patterns import pattern_problem
 from alpaqual.recipe.check_plugins import check_plugins
 from alpaqual.recipe.crosscheck_evaluation import (
@@ -28,7 +29,6 @@ from alpaqual.recipe.unknown import unknown_plugin
 from alpaqual.recipe.yaml_nodes import Document, Path
 from alpaqual.registry import names
 from alpaqual.sources import format_of, options_of
-from alpaqual.values import ROW_FIELDS, TURN_VALUES
 
 
 def checks_of(rule: Rule) -> list[tuple[str, object]]:

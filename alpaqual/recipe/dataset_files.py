@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
+
+from msgspec import Struct
 
 from alpaqual.amounts import exact
 from alpaqual.errors import Problem
@@ -20,8 +21,7 @@ _OPTIONS = ("by", "group", "seed")
 _SPLIT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z", re.ASCII)
 
 
-@dataclass(frozen=True)
-class Split:
+class Split(Struct, frozen=True):
     """Shares of the rows of a dataset by name, in the order written."""
 
     shares: tuple[tuple[str, Fraction], ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from types import MappingProxyType
@@ -13,13 +14,23 @@ from alpaqual.recipe.allowed_sql import FUNCTIONS, TYPES, ExpressionError, check
 __all__ = ["FUNCTIONS", "TYPES", "ExpressionError", "parse_where", "render_where", "truth_columns"]
 
 
+_PLAIN = r"""(?:\s*(?:
+    [A-Za-z_][A-Za-z0-9_]*(?:[.][A-Za-z_][A-Za-z0-9_]*)?(?![\w.'"])  # a word, not the E of E'a'
+  | [0-9]+(?:[.][0-9]+)?(?![\w.'])
+  | '(?:[^'\0]|'')*'(?!\s*')
+  | <=|>=|<>|!=|\|\||[=<>(),+*%]|-(?!-)|/(?![/*])
+)){1,150}\s*"""
+"""Few words, numbers, texts and operators: no quoted names, comments or casts."""
+
+
 @cache
 def parse_where(text: str) -> tuple[str, ...]:
     """The columns that the expression names, in order; `source.<name>` and `row.<name>` with what is before the dot.
 
-    Raises ExpressionError.
+    Raises ExpressionError. A plain expression is not rendered here: the plan renders it and checks what it rendered.
     """
-    render_where(text, quoted)
+    if not re.fullmatch(_PLAIN, text, re.VERBOSE):
+        render_where(text, quoted)
     return tuple(dict.fromkeys(_name(node) for node in _columns(_tree(text))))
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from alpaqual.fields import CONVERSATION_FIELDS, ROW_FIELDS
 from alpaqual.recipe.secrets import is_secret_name, use_environment
 from alpaqual.recipe.yaml_nodes import Path
-from alpaqual.values import CONVERSATION_FIELDS, ROW_FIELDS
 
 _PARAMETERS = (
     "chat_template_kwargs",

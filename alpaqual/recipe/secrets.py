@@ -8,34 +8,34 @@ from typing import Any
 
 from alpaqual.recipe.yaml_nodes import Path, walk_values
 
-_SECRET_NAME = re.compile(
+# Patterns are compiled at their first use: most recipes need none of them.
+_SECRET_NAME = (
     r"(?:^|[-_.])(?:authorization|auth|apikey|secret|password|passwd|credentials?|cookie|bearer|signature|sig)$"
     r"|(?:^|(?:^|[-_.])(?:api|access|secret|private|subscription|auth|account)[-_]?)key$"
-    r"|(?:^|(?:^|[-_.])(?:x|api|access|auth|bearer|session|refresh|security|id)[-_]?)token$",
-    re.IGNORECASE,
+    r"|(?:^|(?:^|[-_.])(?:x|api|access|auth|bearer|session|refresh|security|id)[-_]?)token$"
 )
-_SECRET_VALUE = re.compile(
+_SECRET_VALUE = (
     r"^(?:Bearer|Basic|Token)\s"
     r"|(?:^|[\s=:;,\"'])(?:(?:sk|pk|rk)[-_]|gsk_|xai-|AIza|ghp_|gho_|github_pat_|hf_|AKIA|ya29\.|eyJ[\w-]{8,}\.)[\w.-]{8,}"
 )
-_KEY = re.compile(
+_KEY = (
     r"(?:^|[\s=:;,\"'])(?:(?:sk|pk|rk)-[\w-]{12,}|(?:(?:sk|pk|rk)_(?:live|test)_|gsk_|xai-|AIza|ghp_|gho_|hf_|AKIA)[A-Za-z0-9-]{16,}"
     r"|github_pat_\w{20,})(?![\w.])"
 )
 """What providers give out as keys, and neither a file nor a column is called."""
 _TEXTS = ("examples", "levels")
 """Keys of a grader that hold texts of rows."""
-_AZURE = re.compile(r"https?://[^/]+\.azure\.com(?:[:/?]|$)", re.IGNORECASE)
+_AZURE = r"https?://[^/]+\.azure\.com(?:[:/?]|$)"
 
 
 def is_secret_name(name: str) -> bool:
     """Whether a name is that of a secret, as `api_key` is."""
-    return _SECRET_NAME.search(name) is not None
+    return re.search(_SECRET_NAME, name, re.IGNORECASE) is not None
 
 
 def is_secret(name: str, value: str) -> bool:
     """Whether a pair of a name and a value looks like a secret."""
-    return is_secret_name(name) or _SECRET_VALUE.search(value) is not None
+    return is_secret_name(name) or re.search(_SECRET_VALUE, value) is not None
 
 
 def use_variable(provider: str = "", address: str | None = None) -> str:
@@ -46,7 +46,7 @@ def use_variable(provider: str = "", address: str | None = None) -> str:
 def _variable(provider: str, address: str | None) -> str:
     if provider not in ("openai", "anthropic"):
         return "of the provider's key"
-    azure = provider == "openai" and address is not None and _AZURE.match(address)
+    azure = provider == "openai" and address is not None and re.match(_AZURE, address, re.IGNORECASE)
     return f"{'AZURE_' if azure else ''}{provider.upper()}_API_KEY"
 
 
@@ -65,5 +65,5 @@ def values_like_keys(grader: Any) -> Iterator[tuple[Path, str]]:
     for path, value in walk_values(grader):
         if not path or path[0] in (*_TEXTS, "parameters", "headers", "base_url") or not isinstance(value, str):
             continue
-        if _KEY.search(value):
+        if re.search(_KEY, value):
             yield path, str(path[-1])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from alpaqual.compression import plain_name
 from alpaqual.contracts import Source
+from alpaqual.read_options import PLAIN, ReadOptions
 from alpaqual.registry import find, names
 from alpaqual.sources._saved import is_saved, saved_files
-from alpaqual.values import PLAIN, ReadOptions
 
 __all__ = ["endings", "format_of", "formats", "is_saved", "open_source", "options_of", "saved_files"]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from alpaqual.compression import compression_of, open_bytes
 from alpaqual.errors import MachineError
+from alpaqual.read_options import PLAIN, ReadOptions
 from alpaqual.sources._reading import size_of
-from alpaqual.values import PLAIN, ReadOptions
 
 _BATCH = 1024
 _FILE_START = b"ARROW1"

@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Literal
 
 from alpaqual.compression import open_bytes
 from alpaqual.delimited import column_names, dialect
+from alpaqual.read_options import PLAIN, ReadOptions
 from alpaqual.sources._reading import size_of
-from alpaqual.values import PLAIN, ReadOptions
 
 
 class Plugin:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from alpaqual.compression import open_bytes
 from alpaqual.conversation.json_members import members, on_one_line
 from alpaqual.conversation.json_values import kind_of
+from alpaqual.read_options import PLAIN, ReadOptions
 from alpaqual.sources import jsonl
-from alpaqual.values import PLAIN, ReadOptions
 
 
 class Plugin:

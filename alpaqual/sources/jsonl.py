@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from alpaqual.conversation.json_members import on_one_line
+from alpaqual.read_options import PLAIN, ReadOptions
 from alpaqual.sources._reading import json_row, lines, size_of
-from alpaqual.values import PLAIN, ReadOptions
 
 
 class Plugin:

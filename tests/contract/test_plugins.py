@@ -188,7 +188,7 @@ def test_every_grader_is_tried() -> None:
 
 
 def test_a_grader_asks_about_a_row_and_a_slot_inside_a_row_stays_text() -> None:
-    from alpaqual.graders.model import PromptSpec
+    from alpaqual.graders._prompt_spec import PromptSpec
 
     plugin = registry.find("graders", "model")
     assert isinstance(plugin.VERSION, int)

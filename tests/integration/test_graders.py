@@ -14,7 +14,8 @@ from conftest import Project
 
 from alpaqual.api import Run
 from alpaqual.errors import MachineError, RecipeError, StageError, StoreError
-from alpaqual.graders.model import Plugin, PromptSpec
+from alpaqual.graders._prompt_spec import PromptSpec
+from alpaqual.graders.model import Plugin
 from alpaqual.store.ledger import entry, request_key
 from alpaqual.values import Reply, Row
 

@@ -8,7 +8,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from alpaqual.conversation.findings import FINDINGS, findings_of
+from alpaqual.conversation.finding_names import FINDINGS
+from alpaqual.conversation.findings import findings_of
 from alpaqual.conversation.json_schema import SCHEMA
 from alpaqual.conversation.json_values import ConversationError
 from alpaqual.conversation.normal_form import Conversation, normalise

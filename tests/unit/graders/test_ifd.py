@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from alpaqual.graders._prompt_spec import PromptSpec
 from alpaqual.graders.ifd import Plugin
-from alpaqual.graders.model import PromptSpec
 from alpaqual.values import Grade, Reply, Row
 
 GRADER = Plugin(PromptSpec("difficulty", 0, 10, {"temperature": 0.7, "max_tokens": 16}), "local/abc")

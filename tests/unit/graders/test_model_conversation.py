@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from alpaqual.graders.model import Plugin, PromptSpec
+from alpaqual.graders._prompt_spec import PromptSpec
+from alpaqual.graders.model import Plugin
 from alpaqual.values import Row
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from alpaqual.graders.model import Plugin, PromptSpec
+from alpaqual.graders._prompt_spec import PromptSpec
+from alpaqual.graders.model import Plugin
 from alpaqual.store.ledger import request_key
 from alpaqual.values import Reply, Row
 

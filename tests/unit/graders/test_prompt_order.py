@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alpaqual.graders._prompt_spec import Example, PromptSpec
 from alpaqual.graders._scores import ScoreSpec
-from alpaqual.graders.model import PAPER_USER, Example, Plugin, PromptSpec
+from alpaqual.graders.model import PAPER_USER, Plugin
 from alpaqual.store.ledger import request_key
 from alpaqual.values import Request, Row
 

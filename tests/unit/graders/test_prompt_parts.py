@@ -10,8 +10,9 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alpaqual.graders._prompt_spec import PromptSpec
 from alpaqual.graders._scores import fenced
-from alpaqual.graders.model import PAPER_SYSTEM, Plugin, PromptSpec
+from alpaqual.graders.model import PAPER_SYSTEM, Plugin
 from alpaqual.plan.prompts import grader_plugin
 from alpaqual.recipe.graders import Grader
 from alpaqual.values import Row

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alpaqual.graders._prompt_spec import PromptSpec
 from alpaqual.graders._reply_scores import parse_scores
 from alpaqual.graders._scores import ScoreSpec
-from alpaqual.graders.model import Plugin, PromptSpec
+from alpaqual.graders.model import Plugin
 from alpaqual.values import Grade, Reply, Row
 
 SCORES = [ScoreSpec("accuracy", 0, 5, 0.5), ScoreSpec("follows_format", 0, 10)]
