@@ -126,7 +126,7 @@ class _Statements:
                 message = need.problem.message
                 for key, value in found.items():
                     message = message.replace(f"{{{key}}}", value)
-                problems.append(replace(need.problem, message=message))
+                problems.append(need.problem._replace(message=message))
         if problems:
             raise RecipeError(problems)
 
