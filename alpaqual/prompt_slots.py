@@ -31,6 +31,12 @@ def slot_key(kind: str, name: str) -> str:
     return f"{kind}:{name}"
 
 
+def split_template(text: str) -> tuple[str, str]:
+    """The system and user part of a prompt file, separated by a line of three dashes; without one, all of it is the user part."""
+    system, dashes, user = text.partition("\n---\n")
+    return (system.strip(), user.strip()) if dashes else ("", text.strip())
+
+
 def fill(template: str, slots: Mapping[str, str]) -> str:
     """The template with its slots filled in one pass: the name of a slot inside a row's text stays text.
 

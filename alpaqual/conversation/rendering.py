@@ -18,7 +18,7 @@ def instruction_of(conversation: Conversation) -> str:
     before = conversation.messages[: last_assistant(conversation.messages)]
     if len(before) == 1 and before[0]["role"] == "user":
         return str(before[0]["content"])
-    return _blocks(before)
+    return turns_text(before)
 
 
 def response_of(conversation: Conversation) -> str:
@@ -28,7 +28,7 @@ def response_of(conversation: Conversation) -> str:
 
 def transcript(conversation: Conversation, until: int | None = None) -> str:
     """The turns with their roles, tool calls and results: all, or those before the index `until`."""
-    return _blocks(conversation.messages[:until])
+    return turns_text(conversation.messages[:until])
 
 
 def body_of(turn: Turn) -> str:
@@ -39,7 +39,8 @@ def body_of(turn: Turn) -> str:
     return "\n".join([turn["content"], *calls] if turn["content"] else calls)
 
 
-def _blocks(messages: Sequence[Turn]) -> str:
+def turns_text(messages: Sequence[Turn]) -> str:
+    """Turns with their roles, tool calls and results, a blank line between two."""
     called = {call["id"]: call["function"]["name"] for turn in messages for call in turn.get("tool_calls", ())}
     return "\n\n".join(f"{_speaker(turn, called)}: {body_of(turn)}" for turn in messages)
 

@@ -13,44 +13,34 @@ from alpaqual.graders._reply_grammar import Found, read_text, unframed
 from alpaqual.graders._reply_json import JsonObject, objects_behind, read_json, read_object, read_only_json
 from alpaqual.graders._reply_labels import is_label
 from alpaqual.reply_places import FIRST_LINE, JSON, LAST_LINE, PLACES, texts_of_scores
+from alpaqual.reply_text import (
+    CUT,
+    EMPTY,
+    END_OF_THINKING,
+    FENCE,
+    OPEN_ENDS,
+    REFUSAL,
+    UNFINISHED_THINKING,
+    is_cut,
+    is_refusal,
+    without_thinking,
+)
 from alpaqual.values import Grade
 
-CUT = "cut"
-"""Reason: the reply reached its longest length, and its score may be incomplete."""
-_CUTS = frozenset(("length", "max_tokens", "max_output_tokens", "model_length", "incomplete"))
 _PLAIN = re.compile(r"\s*((?!0[0-9])[0-9]{1,9}(?:\.[0-9]{1,9})?)[ \t]*(?:\r?\n|\Z)")
 _LABELLED = re.compile(
     r"[\s*#]*([^\W\d_][^\W\d]{0,30}(?: [^\W\d]{1,30}){0,4})(?:\*\*)? ?[:：]?\s(?:\*\*)?[ \t]*((?!0[0-9])[0-9]{1,9}(?:\.[0-9]{1,9})?)(?:\*\*)?"
     r"(?: ?/ ?([0-9]{1,9}(?:\.[0-9]{1,9})?)(?:\*\*)?)?[ \t]*(?:\r?\n|\Z)"
 )
-_TAGS = "think|thinking|thought|reasoning|seed:think"
-_THINKING = re.compile(
-    rf"\A\s*(?:<({_TAGS})>.*?</\1>|\[THINK\].*?\[/THINK\]|◁think▷.*?◁/think▷"
-    r"|<\|channel\|>analysis<\|message\|>.*?<\|channel\|>final<\|message\|>)",
-    re.DOTALL | re.IGNORECASE,
-)
-_OPEN_THINKING = re.compile(
-    rf"\A\s*(?:<(?:{_TAGS})>|\[THINK\]|◁think▷|<\|channel\|>analysis<\|message\|>)", re.IGNORECASE
-)
-_OPENINGS = ("<", "[", "◁")
-_END_OF_THINKING = re.compile(rf"(?:\A|\n)[ \t]*</(?:{_TAGS})>", re.IGNORECASE)
-_FENCE = re.compile(r"\A```[A-Za-z]*\s*\n(.*?)\n?\s*(?:```|\Z)", re.DOTALL)
 _TAGGED = re.compile(r"\A<([^\W\d]\w{0,40})>\s*[^<>]{1,60}?\s*</\1>", re.IGNORECASE)
 _NUMBER_OF_LIST = re.compile(r"[*_ \t]*([0-9]{1,2})\s*([.):-])(?![0-9])")
 _NUMBER_ALONE = re.compile(r"[0-9]{1,2}\.\Z")
 """`1.` on a line of its own: a list begins, or it is a score and a full stop. It is read where nothing follows."""
 _COMMA = re.compile(r"\W*[0-9]+,[0-9]")
-_REFUSAL = re.compile(
-    r"\b(?:I(?:['’]m| am) (?:sorry|unable|not able)|I (?:can(?:no|['’])t|must decline)|as an AI\b|unable to (?:rate|provide|assess|score))"
-    r"|\bI (?:won['’]t|will not) (?:be able to )?(?:rate|grade|score|judge|provide|give|assess|evaluate|help|assist|answer|comply|do)\b"
-    r"|\A(?:对不起|抱歉|很抱歉|對不起|申し訳|죄송합니다|Lo siento|Je suis désolé|Es tut mir leid|Desculpe|К сожалению)",
-    re.IGNORECASE,
-)
 _NONE = {"n/a", "na", "none", "null", "nan", "-", "not applicable", "no score"}
 _OBJECT = re.compile(r"^[ \t]*\{", re.MULTILINE)
 _ENDS_WITH_OBJECT = re.compile(r"\}\s*(?:```)?\s*\Z")
 _MAX_OBJECTS = 20
-_OPEN_ENDS = frozenset(".,/-–(:٫．，")
 _Reading = tuple[Found | str, bool]
 """A score or the reason for none, and whether it ends with the last line."""
 
@@ -72,7 +62,7 @@ def parse_score(
     cut = is_cut(finish_reason)
     found, at_end = _read(raw, low, dimension, place)
     if isinstance(found, str):
-        return Grade(None, CUT if cut and found not in ("refusal", "out of scale") else found, reply)
+        return Grade(None, CUT if cut and found not in (REFUSAL, "out of scale") else found, reply)
     if cut and _may_be_cut(raw, found, at_end, place):
         return Grade(None, CUT, reply)
     value = found.value
@@ -86,12 +76,7 @@ def _may_be_cut(raw: str, found: Found, at_end: bool, place: str) -> bool:
     """Whether a score at the end of a reply that was cut may be incomplete, or may not be on the last line at all."""
     if place == LAST_LINE and (at_end or not found.named):
         return True
-    return at_end and (raw[-1] in _OPEN_ENDS or raw[-1].isdigit())
-
-
-def is_cut(finish_reason: str | None) -> bool:
-    """Whether a provider's reason for the end of a reply is its length."""
-    return finish_reason is not None and finish_reason.casefold() in _CUTS
+    return at_end and (raw[-1] in OPEN_ENDS or raw[-1].isdigit())
 
 
 def objects_of(raw: str) -> tuple[list[JsonObject], list[JsonObject]] | str:
@@ -101,18 +86,16 @@ def objects_of(raw: str) -> tuple[list[JsonObject], list[JsonObject]] | str:
 
     Thinking is left out; where a line that ends thinking comes twice, none counts.
     """
-    text = raw.strip().lstrip("\ufeff\u200b")
-    if text[:1] in _OPENINGS:
-        text = _THINKING.sub("", text, count=1).strip()
-        if _OPEN_THINKING.match(text):
-            return "unfinished thinking"
-    if "</" in text and (end := _END_OF_THINKING.search(text)) is not None:
+    text = without_thinking(raw)
+    if text is None:
+        return UNFINISHED_THINKING
+    if "</" in text and (end := END_OF_THINKING.search(text)) is not None:
         text = text[end.end() :].strip()
-        if _END_OF_THINKING.search(text):
+        if END_OF_THINKING.search(text):
             return "no number"
     if not text:
-        return "empty reply"
-    fenced = _FENCE.match(text) if text.startswith("```") else None
+        return EMPTY
+    fenced = FENCE.match(text) if text.startswith("```") else None
     body = fenced[1].strip() if fenced else text
     found: list[JsonObject | None] = []
     behind: list[JsonObject] = []
@@ -133,12 +116,10 @@ def without_score(text: str) -> str:
 def _read(raw: str, low: float, dimension: str, place: str) -> _Reading:
     if place == FIRST_LINE and "</" not in raw and (quick := _quick(raw, dimension)) is not None:
         return quick
-    text = raw.strip().lstrip("\ufeff\u200b")
-    if text[:1] in _OPENINGS:
-        text = _THINKING.sub("", text, count=1).strip()
-        if _OPEN_THINKING.match(text):
-            return "unfinished thinking", True
-    if "</" in text and (end := _END_OF_THINKING.search(text)) is not None:
+    text = without_thinking(raw)
+    if text is None:
+        return UNFINISHED_THINKING, True
+    if "</" in text and (end := END_OF_THINKING.search(text)) is not None:
         return _behind_thinking(text, end, low, dimension, place)
     return _answer(text, low, dimension, place)
 
@@ -162,11 +143,11 @@ def _behind_thinking(text: str, end: re.Match[str], low: float, dimension: str, 
     before, behind = text[: end.start()].strip(), text[end.end() :].strip()
     if place == LAST_LINE:
         return _answer(behind, low, dimension, place)
-    first = _answer(before, low, dimension, place)[0] if before else "empty reply"
+    first = _answer(before, low, dimension, place)[0] if before else EMPTY
     if isinstance(first, Found):
         later = _answer(behind, low, dimension, place)
         return later if later[0] == first else ("no number", True)
-    if _END_OF_THINKING.search(behind):
+    if END_OF_THINKING.search(behind):
         return "no number", True
     return _answer(behind, low, dimension, place)
 
@@ -174,10 +155,10 @@ def _behind_thinking(text: str, end: re.Match[str], low: float, dimension: str, 
 def _answer(text: str, low: float, dimension: str, place: str) -> _Reading:
     """The score of a reply without its thinking."""
     if not text:
-        return "empty reply", True
+        return EMPTY, True
     if place not in PLACES:
         return _by_pattern(text, low, dimension, place)
-    fenced = _FENCE.match(text) if text.startswith("```") else None
+    fenced = FENCE.match(text) if text.startswith("```") else None
     body = fenced[1].strip() if fenced else text
     if body.startswith("{"):
         # Elsewhere than on the first line, an object behind it counts too.
@@ -211,14 +192,14 @@ def _last_line(text: str, low: float, dimension: str) -> _Reading:
     lines = [line for line in map(str.strip, text.splitlines()) if line.strip("`")]
     if len(lines) > 1 and is_label(unframed(lines[-2], dimension) or "", dimension):
         return _first_line("\n".join(lines[-2:]), low, dimension)
-    found = _first_line(lines[-1], low, dimension) if lines else ("empty reply", True)
+    found = _first_line(lines[-1], low, dimension) if lines else (EMPTY, True)
     if not isinstance(found[0], Found) or (not found[0].named and _ends_list(lines)):
         return _without_score(text)[0], True
     return found
 
 
 def _without_score(text: str) -> tuple[str, bool]:
-    return "refusal" if _REFUSAL.search(text[:300]) else "no number", True
+    return REFUSAL if is_refusal(text) else "no number", True
 
 
 def _first_line(text: str, low: float, dimension: str) -> _Reading:
@@ -227,7 +208,7 @@ def _first_line(text: str, low: float, dimension: str) -> _Reading:
         text = tagged[0].replace("\n", " ")
     lines = [line for line in map(str.strip, text.splitlines()) if line]
     if not lines:
-        return "empty reply", True
+        return EMPTY, True
     first = unframed(lines[0], dimension) or ""
     used, comma = 1, False
     if first.casefold().strip(".:") in _NONE:

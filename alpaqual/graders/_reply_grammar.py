@@ -6,12 +6,10 @@ The whole line has to fit. A line that fits in two ways has no score.
 from __future__ import annotations
 
 import re
-import sys
-import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from alpaqual.graders._reply_labels import MAX_LABEL, is_label
+from alpaqual.reply_text import plain, without_end_token
 
 _NUMBER = r"(?:[0-9]+(?:[.,][0-9]+)?|\.[0-9]+)"
 _OUT_OF = r"(?:/|out\s+of|of|из|від|з|von|sur|de|di|su|van|av|af|z|dari|trên|من)"
@@ -68,39 +66,8 @@ _FRAME = re.compile(
 _MATHS = re.compile(r"\${1,2}([^$]{1,60})\${1,2}|\\[(\[]([^\\]{1,60})\\[)\]]")
 _MARKUP = re.compile(r"(?<![0-9])[*_`]+|[*_`]+(?![0-9])")
 _BLOCK = re.compile(r"(?:#{1,6}\s+|>\s+)+")
-_END_TOKEN = re.compile(r"(?:\s*(?:<\|[\w-]{1,30}\|>|</s>|<end_of_turn>))+\s*\Z")
-_FRACTION = re.compile(r"([0-9])\s?([½¼¾])")
 _QUOTES = "\"'“”‘’«»「」『』"
 _THOUSANDS = re.compile(r",[0-9]{3}\Z")
-_FRACTIONS = {"½": ".5", "¼": ".25", "¾": ".75"}
-
-
-def _plain_characters() -> Iterator[tuple[int, str | None]]:
-    """Full-width forms and digits of every script as ASCII; marks without a width as nothing."""
-    for code in range(0xFF01, 0xFF5F):
-        yield code, chr(code - 0xFEE0)
-    for code in range(0x80, sys.maxunicode + 1):
-        if unicodedata.category(chr(code)) == "Nd":
-            yield code, str(unicodedata.digit(chr(code)))
-    yield from (
-        (code, None) for code in (*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF)
-    )
-    yield from (
-        (ord(character), plain) for character, plain in {"−": "-", "٫": ".", "⁄": "/", "∕": "/", "،": ","}.items()
-    )
-
-
-_PLAIN: dict[int, str | None] = {}
-
-
-def plain(text: str) -> str:
-    """The text with full-width forms, and the digits of every script, as ASCII."""
-    if text.isascii():
-        return text
-    if not _PLAIN:
-        _PLAIN.update(_plain_characters())
-    text = text.translate(_PLAIN)
-    return _FRACTION.sub(lambda found: found[1] + _FRACTIONS[found[2]], text)
 
 
 @dataclass(frozen=True)
@@ -219,7 +186,7 @@ def _named_range(found: re.Match[str], dimension: str) -> float | None:
 def unframed(line: str, dimension: str) -> str | None:
     """The line without markup and frames; None where a frame is of something else."""
     text = plain(line)
-    text = _END_TOKEN.sub("", text).strip() if "<" in text else text.strip()
+    text = without_end_token(text)
     if "<" in text and (tag := _TAG.search(text)) is not None:
         if not names_score(tag[1], dimension):
             return None

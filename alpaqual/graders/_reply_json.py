@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from alpaqual.graders._reply_grammar import Found, plain, read_line
+from alpaqual.graders._reply_grammar import Found, read_line
 from alpaqual.graders._reply_labels import is_label
+from alpaqual.reply_text import plain
 
 Pairs = Sequence[tuple[str, Any]]
 

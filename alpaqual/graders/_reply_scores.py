@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from alpaqual.graders._reply import CUT, is_cut, objects_of, without_score
-from alpaqual.graders._reply_grammar import Found, plain
+from alpaqual.graders._reply import objects_of, without_score
+from alpaqual.graders._reply_grammar import Found
 from alpaqual.graders._reply_json import JsonObject, Pairs, only_value, read_value
 from alpaqual.graders._scores import ScoreSpec
+from alpaqual.reply_text import CUT, is_cut, plain
 from alpaqual.values import Grade
 
 _ENDINGS = ("score", "rating", "grade", "value")

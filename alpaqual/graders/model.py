@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from alpaqual.amounts import exact
@@ -18,7 +17,7 @@ from alpaqual.graders._scores import (
     keys_with_ranges,
     rate_each,
 )
-from alpaqual.prompt_slots import MISSING, SCORE, fill
+from alpaqual.prompt_slots import MISSING, SCORE, fill, split_template
 from alpaqual.reply_places import FIRST_LINE, JSON, LAST_LINE
 
 if TYPE_CHECKING:
@@ -40,11 +39,6 @@ PAPER_USER = (
 
 MAX_FOLLOW_UPS = 2
 """Requests at most after a first reply without a score."""
-MORE_TOKENS = 512
-"""Longest reply to the request after one that was cut: this many tokens, or four times as many as before."""
-_FINAL_REASONS = ("refusal", "unfinished thinking")
-"""Another request costs as much and gives the same."""
-
 _DEMANDS = {
     FIRST_LINE: ("Your reply must begin with the score", "Begin your reply with nothing but the score"),
     LAST_LINE: ("Your reply must end with the score on a line of its own", "Reply with nothing but the score"),
@@ -124,29 +118,21 @@ class Plugin:
 
         After a reply that was cut, the request allows a longer one, and is the last.
         """
-        if attempt > MAX_FOLLOW_UPS or grade.reason in _FINAL_REASONS or self.prompt.choices:
-            return None
-        from alpaqual.graders._reply import CUT
+        # A recipe without such a grader compiles none of the grammar's patterns.
+        from alpaqual.reply_text import CUT, FINAL_REASONS, longer, with_demand
 
+        if attempt > MAX_FOLLOW_UPS or grade.reason in FINAL_REASONS or self.prompt.choices:
+            return None
         if grade.reason == CUT:
-            return self.longer(request) if attempt == 1 else None
-        role, text = request.messages[-1]
+            return longer(request) if attempt == 1 else None
         if self.prompt.scores:
             start = "Your reply must be" if attempt == 1 else "Reply with nothing but"
             asked = f"{start} one JSON object with a number for {keys_with_ranges(self.prompt.scores)}."
-            return replace(request, messages=(*request.messages[:-1], (role, f"{text}\n\n{asked}")))
+            return with_demand(request, asked)
         form = f"a number from {self.prompt.low:g} to {self.prompt.high:g}"
         first, later = _DEMANDS.get(self.prompt.reply, _DEMANDS_OF_FORM)
         wanted = first if attempt == 1 else later
-        messages = (*request.messages[:-1], (role, f"{text}\n\n{wanted}, {form}."))
-        return replace(request, messages=messages)
-
-    def longer(self, request: Request) -> Request | None:
-        """The request for a longer reply; None where it sets no limit."""
-        limit = request.parameters.get("max_tokens")
-        if limit is None:
-            return None
-        return replace(request, parameters={**request.parameters, "max_tokens": max(MORE_TOKENS, 4 * limit)})
+        return with_demand(request, f"{wanted}, {form}.")
 
 
 def score_schema(prompt: PromptSpec) -> dict[str, Any]:
@@ -188,12 +174,6 @@ def template_of(prompt: PromptSpec) -> tuple[str, str]:
     if prompt.fence:
         more.append(FENCE_WORDS)
     return system, "\n\n".join(part for part in (user, *more) if part)
-
-
-def split_template(text: str) -> tuple[str, str]:
-    """The system and user part of a prompt file, separated by a line of three dashes; without one, all of it is the user part."""
-    system, dashes, user = text.partition("\n---\n")
-    return (system.strip(), user.strip()) if dashes else ("", text.strip())
 
 
 def slots_of(row: Row, prompt: PromptSpec) -> Mapping[str, str]:

@@ -16,6 +16,7 @@ from alpaqual.api import Run
 from alpaqual.errors import MachineError, RecipeError, StageError, StoreError
 from alpaqual.graders._prompt_spec import PromptSpec
 from alpaqual.graders.model import Plugin
+from alpaqual.reply_text import longer
 from alpaqual.store.ledger import entry, request_key
 from alpaqual.values import Reply, Row
 
@@ -311,9 +312,9 @@ def test_a_cut_reply_is_followed_by_one_longer_reply(project: Project) -> None:
     seconds = [("4.5\nRight", "stop"), ("It is", "length"), ("It is right.", "stop")]
     lines = [(request, text, "length") for request, text in zip(requests, firsts, strict=True)]
     for request, (text, reason) in zip(requests, seconds, strict=False):
-        longer = plugin.longer(request)
-        assert longer is not None
-        lines.append((longer, text, reason))
+        retried = longer(request)
+        assert retried is not None
+        lines.append((retried, text, reason))
     run = recorded(
         project,
         "".join(
