@@ -13,6 +13,7 @@ import click
 from alpaqual import __version__
 from alpaqual.cli.check import check
 from alpaqual.cli.compare_graders import compare_graders
+from alpaqual.cli.import_judgements import import_judgements
 from alpaqual.cli.init import init
 from alpaqual.cli.plan import plan
 from alpaqual.cli.push import push
@@ -63,7 +64,7 @@ def cli() -> None:
     """
 
 
-for _command in (init, check, plan, run, report, rows, compare_graders, push, replies, schema):
+for _command in (init, check, plan, run, report, rows, compare_graders, import_judgements, push, replies, schema):
     # On each command: click keeps the help option of the first context that a command is used in.
     for _each in (_command, *(_command.commands.values() if isinstance(_command, click.Group) else ())):
         _each.context_settings = {**_SETTINGS, **_each.context_settings}

@@ -9,6 +9,7 @@ from alpaqual.reply_text import (
     CUT,
     EMPTY,
     END_OF_THINKING,
+    OPEN_ENDS,
     REFUSAL,
     UNFINISHED_THINKING,
     is_cut,
@@ -45,7 +46,7 @@ def read_vote(reply: Reply, read: Reader, *, first_line: bool) -> Vote:
     if isinstance(said, str):
         reason = CUT if cut and said not in (REFUSAL, OUT_OF_SCALE) else said
         return Vote(None, reason=reason, reply=raw)
-    if cut and said.open:
+    if cut and said.open and not (first_line and raw[-1] not in OPEN_ENDS and not raw[-1].isdigit()):
         return Vote(None, reason=CUT, reply=raw)
     return Vote(said.winner, said.scores, reply=raw)
 

@@ -37,7 +37,7 @@ _SPOKEN = (
     "a ai an and answer answers are as assistant assistants assessment both by each evaluation final following for get gets "
     "give given gives grade grades here here's i is it marks me model models my of on one out overall point points provide quality rate rated rating "
     "ratings receive received receives respectively response responses result results s score scored scores sure the their these to total two values "
-    "versus vs was were with would i'd i'll will below judgement judgment "
+    "versus vs was were whereas while with would i'd i'll will below judgement judgment "
     "分 分数 评分 得分 分别 和 点 점 점수 スコア"
 )
 _WORDS = frozenset(_SPOKEN.split())
@@ -48,7 +48,7 @@ _SCALE = re.compile(
     re.IGNORECASE,
 )
 _NAMES = re.compile(_NAME, re.IGNORECASE)
-_RANGE = re.compile(r"(?<![\w.])[0-9]+(?:\.[0-9]+)?\s*(?:[-–—~]|\bto\b)\s*[0-9]", re.IGNORECASE)
+_RANGE = re.compile(r"(?<![\w./])[0-9]+(?:\.[0-9]+)?\s*(?:[-–—~]|\bto\b)\s*[0-9]", re.IGNORECASE)
 _DECIMAL_COMMAS = re.compile(r"(?<![0-9])([0-9]{1,2}),([0-9])(\s+)([0-9]{1,2}),([0-9])(?![0-9])")
 _FENCE_LINE = re.compile(r"`{3,}\s*[A-Za-z]*\Z")
 _LISTED = re.compile(r"\s*[.)=]\s*")
@@ -116,6 +116,8 @@ def _add(found: _Line, line: str) -> str:
             return ""
         at = token.end()
         if token["number"]:
+            if token["high"] and float(token["high"]) > HIGH:
+                return OUT_OF_SCALE
             if _is_no_score(token) or (number and _numbers_a_list(number, line[number.end() : token.start()])):
                 return NO_SCORES
             number = token

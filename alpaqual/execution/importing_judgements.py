@@ -1,0 +1,111 @@
+"""Imports published logs of judges: reads the files, and says what they became."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alpaqual.compression import damage, open_bytes
+from alpaqual.errors import Problem, RecipeError
+from alpaqual.evaluation.log_questions import Questions
+from alpaqual.evaluation.log_records import LogFile
+from alpaqual.evaluation.published_logs import Imported, ImportOptions, import_logs, json_lines
+from alpaqual.evaluation.recorded import Recorded, read_recorded
+from alpaqual.execution.recorded_judgements import readers
+
+_DATA = "data"
+"""Key of the records in a log that has something beside them."""
+
+
+@dataclass(frozen=True)
+class ImportedJudgements:
+    """What logs became: `text` is JSON Lines, `found` what was left out and why, `recorded` what a recipe reads of the lines."""
+
+    text: str
+    found: Imported
+    recorded: Recorded
+    questions: Questions | None
+
+    @property
+    def one_order(self) -> bool:
+        """Whether the recipe needs `orders: one`: no item was judged in both orders."""
+        judgements = [each for each in self.recorded.judgements if not each.single]
+        return bool(judgements) and all("no reply" in (each.a_first.reason, each.b_first.reason) for each in judgements)
+
+    def unread(self) -> Counter[str]:
+        """Replies that say nothing, by reason."""
+        votes = (vote for each in self.recorded.judgements for vote in (each.a_first, each.b_first))
+        return Counter(vote.reason for vote in votes if vote.winner is None and vote.reason != "no reply")
+
+
+def import_judgements(
+    files: Sequence[str | Path],
+    *,
+    models: Sequence[str] = (),
+    first: Sequence[str] = (),
+    test_set: str = "",
+    judge: str = "",
+    questions: str | Path | None = None,
+) -> ImportedJudgements:
+    """Published logs of judges as recorded replies.
+
+    Args:
+        files: The log: one file, or several that belong together, such as one for each order.
+        models: Names of the two models, where the log does not say; a win is one of the first.
+        first: For each file, the model whose answers come first in its prompts, where its name does not say.
+        test_set: Name of the test set, where the log does not say.
+        judge: Name of the judge, in place of the log's.
+        questions: A file of the test set, for the categories and skills of items.
+
+    Raises RecipeError where a file cannot be read or has no known form.
+    """
+    known = None if questions is None else Questions(read_log(Path(questions)).records)
+    options = ImportOptions(tuple(models), tuple(first), test_set, judge, known)
+    if options.models and len(set(options.models)) != 2:
+        raise RecipeError([Problem("--models", 0, 0, "give the names of two different models")])
+    found = import_logs([read_log(Path(file)) for file in files], options)
+    text = json_lines(found.lines)
+    recorded = read_recorded(text.splitlines(), readers(), file="the imported lines")
+    return ImportedJudgements(text, found, recorded, known)
+
+
+def read_log(path: Path) -> LogFile:
+    """The records of a file of JSON or JSON Lines, compressed or not; a line that is not JSON is counted.
+
+    Raises RecipeError where the file cannot be read or has no JSON.
+    """
+    shown = str(path)
+    try:
+        with open_bytes(shown) as stream:
+            text = stream.read().decode("utf-8-sig")
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise RecipeError([Problem(shown, 0, 0, "there is no such file")]) from error
+    except (*damage(), ValueError) as error:
+        raise RecipeError([Problem(shown, 0, 0, f"the file cannot be read: {error}")]) from error
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return _of_lines(shown, text)
+    if isinstance(value, Mapping) and isinstance(value.get(_DATA), list):
+        meta = value.get("Meta_Info")
+        return LogFile(shown, value[_DATA], meta if isinstance(meta, Mapping) else {})
+    return LogFile(shown, value if isinstance(value, list) else [value])
+
+
+def _of_lines(shown: str, text: str) -> LogFile:
+    records: list[Any] = []
+    broken: Counter[str] = Counter()
+    for line in text.split("\n"):
+        if not line.strip():
+            continue
+        try:
+            records.append(json.loads(line))
+        except (ValueError, RecursionError):
+            broken["a line that is not JSON"] += 1
+    if not records:
+        raise RecipeError([Problem(shown, 0, 0, "neither JSON nor JSON Lines")])
+    return LogFile(shown, records, {}, broken)

@@ -1,0 +1,61 @@
+"""Reads a file of recorded replies of judges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from alpaqual.compression import damage, open_bytes
+from alpaqual.errors import Problem, RecipeError
+from alpaqual.evaluation.recorded import PAIRS, RATINGS, ReadReply, Recorded, read_recorded
+from alpaqual.evaluation.values import Judgement
+from alpaqual.judges._spec import JudgeSpec
+from alpaqual.recipe.evaluation import Evaluation
+from alpaqual.recipe.recipe import Recipe
+from alpaqual.registry import find
+
+
+def readers(prompt: str | None = None) -> Mapping[str, ReadReply]:
+    """What reads a reply, by kind of judge: the kinds that are told apart, and the one that a recipe names."""
+    kinds = (*PAIRS, *RATINGS) if prompt is None else (prompt,)
+    return {kind: find("judges", kind)(JudgeSpec(), "").read for kind in kinds}
+
+
+def read_recorded_file(recipe: Recipe, evaluation: Evaluation) -> list[Judgement]:
+    """The judgements of the file that an evaluation names.
+
+    Raises RecipeError, with the line of each problem.
+    """
+    return recorded_in(recipe, evaluation).judgements
+
+
+def recorded_in(recipe: Recipe, evaluation: Evaluation) -> Recorded:
+    """What the file of recorded replies of an evaluation says. Raises RecipeError, with the line of each problem."""
+    given = evaluation.replies or ""
+    lines = read_lines(recipe.folder / given, given)
+    return read_recorded(
+        lines,
+        readers(evaluation.prompt),
+        file=given,
+        prompt=evaluation.prompt,
+        pairs=evaluation.pairs,
+        one_order=evaluation.orders == "one",
+    )
+
+
+def read_lines(path: Path, shown: str) -> Iterator[str]:
+    """The lines of a text file in UTF-8, compressed or not.
+
+    Raises RecipeError where it cannot be read, with the line that is not UTF-8.
+    """
+    number = 0
+    try:
+        with open_bytes(str(path)) as stream:
+            for number, line in enumerate(stream, 1):
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeError([Problem(shown, number, 1, f"not UTF-8: {error.reason}")]) from error
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise RecipeError([Problem(shown, 0, 0, f"there is no such file: {path}")]) from error
+    except (*damage(), ValueError) as error:
+        raise RecipeError([Problem(shown, 0, 0, f"the file cannot be read: {error}")]) from error
