@@ -19,10 +19,15 @@ _MOST = 20
 
 @click.command("import-judgements")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="File to write; by default the lines go to standard output.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="File to write; by default the lines go to standard output."
+)
 @click.option("--models", nargs=2, metavar="A B", help="The two models, where the log does not say; a win is one of A.")
 @click.option(
-    "--first", multiple=True, metavar="MODEL", help="Who is first in the prompts of a file; once for each file, in their order."
+    "--first",
+    multiple=True,
+    metavar="MODEL",
+    help="Who is first in the prompts of a file; once for each file, in their order.",
 )
 @click.option("--test-set", default="", help="Name of the test set, where the log does not say.")
 @click.option("--judge", default="", help="Name of the judge, in place of the log's.")
@@ -45,12 +50,10 @@ def import_judgements(  # noqa: PLR0913 - one argument per option
     Known are: two files, one an order (AlpaGasus2-QLoRA); one record with both orders (Cherry_LLM); FastChat's reviews, pairs and
     single ratings; votes of people; alpaca_eval's annotations. Says what was found and what was left out, and why.
     """
-    from alpaqual.api import import_judgements
     from alpaqual.disk import replace_file
+    from alpaqual.execution.importing_judgements import import_judgements as import_logs
 
-    found = import_judgements(
-        files, models=models or (), first=first, test_set=test_set, judge=judge, questions=questions
-    )
+    found = import_logs(files, models=models or (), first=first, test_set=test_set, judge=judge, questions=questions)
     if out is None and not as_json:
         click.echo(found.text, nl=False)
     if out is not None:
@@ -65,7 +68,9 @@ def import_judgements(  # noqa: PLR0913 - one argument per option
 
 def _report(found: ImportedJudgements, out: Path | None) -> list[str]:
     facts = _json(found)
-    lines = [f"{_shown(name)}: {facts['files'][name]:,} records; {_shown(form)}" for name, form in facts["forms"].items()]
+    lines = [
+        f"{_shown(name)}: {facts['files'][name]:,} records; {_shown(form)}" for name, form in facts["forms"].items()
+    ]
     for pair in facts["pairs"][:_MOST]:
         orders = "rated one by one" if pair["single"] else f"{pair['both_orders']:,} in both orders"
         what = f"{_shown(pair['a'])} against {_shown(pair['b'])}, {_shown(pair['test_set'])}, judge {_shown(pair['judge'])}"
@@ -80,7 +85,9 @@ def _report(found: ImportedJudgements, out: Path | None) -> list[str]:
     lines += [_shown(note) for note in facts["notes"]]
     if out is not None:
         orders = ", orders: one" if found.one_order else ""
-        lines.append(f"{_shown(out)}: {len(found.found.lines):,} lines, for `evaluation: {{replies: {_shown(out)}{orders}}}`")
+        lines.append(
+            f"{_shown(out)}: {len(found.found.lines):,} lines, for `evaluation: {{replies: {_shown(out)}{orders}}}`"
+        )
     return lines
 
 
@@ -96,7 +103,9 @@ def _json(found: ImportedJudgements) -> dict[str, Any]:
     return {
         "files": found.found.records,
         "forms": found.found.forms,
-        "pairs": [dict(zip(names, key, strict=True)) | counts | {"single": single[key]} for key, counts in pairs.items()],
+        "pairs": [
+            dict(zip(names, key, strict=True)) | counts | {"single": single[key]} for key, counts in pairs.items()
+        ],
         "replies": found.recorded.replies,
         "kinds": dict(found.recorded.kinds),
         "unread": dict(found.unread()),

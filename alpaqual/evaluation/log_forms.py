@@ -60,10 +60,11 @@ class TwoOrders(Converter):
 class OneOrder(Converter):
     """A file an order: each record has the question, both answers under the names of the models, and one review (gauss5930)."""
 
-    _KNOWN = frozenset(
-        "question_id id idx review score scores category Category Skill skill Difficulty motivation_app name instances "
-        "is_classification input output reference judge source dataset".split()
-    ) | frozenset(PROMPTS)
+    _KNOWN = (
+        *(*PROMPTS, "question_id", "id", "idx", "review", "score", "scores", "category", "Category", "Skill", "skill"),
+        *("Difficulty", "motivation_app", "name", "instances", "is_classification", "input", "output", "reference"),
+        *("judge", "source", "dataset"),
+    )
 
     def begin(self, models: tuple[str, ...], first: str) -> None:
         self.models = models or self._answered()

@@ -273,8 +273,8 @@ def _judgements(  # noqa: PLR0913 - what `read_recorded` has found
             items.setdefault((name, reply.test_set, reply.id, *reply.pair), {})[reply.first] = reply
     for (name, test_set, item, *both), found in items.items():
         a, b = wanted[both[0], both[1]]
-        votes = (_vote(found.get(side), readers[kinds[name]]) for side in (a, b))
-        judgement = Judgement(a, b, test_set, item, name, *votes, **_texts(found, a, b))
+        a_first, b_first = (_vote(found.get(side), readers[kinds[name]]) for side in (a, b))
+        judgement = Judgement(a, b, test_set, item, name, a_first, b_first, **_texts(found, a, b))
         yield replace(judgement, one_order=one_order and len(found) == 1)
     yield from _of_ratings(ratings, wanted, {name: readers[kinds[name]] for name in kinds})
 
@@ -310,7 +310,7 @@ def _texts(found: Mapping[str, RecordedReply], a: str, b: str) -> dict[str, Any]
         answers = {reply.first: reply.texts.get("first_answer") or reply.texts.get("answer", "")}
         answers[reply.second] = reply.texts.get("second_answer", "")
         own = {"text_a": answers.get(a, ""), "text_b": answers.get(b, "")}
-        for key, text in (reply.texts | own).items():
+        for key, text in {**reply.texts, **own}.items():
             if text:
                 texts.setdefault(key, text)
     groups = tuple((kind, texts[kind]) for kind in ("category", "skill") if kind in texts)

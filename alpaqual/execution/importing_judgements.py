@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alpaqual.compression import damage, open_bytes
 from alpaqual.errors import Problem, RecipeError
 from alpaqual.evaluation.log_questions import Questions
 from alpaqual.evaluation.log_records import LogFile
 from alpaqual.evaluation.published_logs import Imported, ImportOptions, import_logs, json_lines
 from alpaqual.evaluation.recorded import Recorded, read_recorded
-from alpaqual.execution.recorded_judgements import readers
+from alpaqual.execution.recorded_judgements import read_lines, readers
 
 _DATA = "data"
 """Key of the records in a log that has something beside them."""
@@ -79,13 +78,7 @@ def read_log(path: Path) -> LogFile:
     Raises RecipeError where the file cannot be read or has no JSON.
     """
     shown = str(path)
-    try:
-        with open_bytes(shown) as stream:
-            text = stream.read().decode("utf-8-sig")
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise RecipeError([Problem(shown, 0, 0, "there is no such file")]) from error
-    except (*damage(), ValueError) as error:
-        raise RecipeError([Problem(shown, 0, 0, f"the file cannot be read: {error}")]) from error
+    text = "".join(read_lines(path, shown))
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

@@ -57,5 +57,10 @@ def read_lines(path: Path, shown: str) -> Iterator[str]:
         raise RecipeError([Problem(shown, number, 1, f"not UTF-8: {error.reason}")]) from error
     except (FileNotFoundError, IsADirectoryError) as error:
         raise RecipeError([Problem(shown, 0, 0, f"there is no such file: {path}")]) from error
-    except (*damage(), ValueError) as error:
+    except _unreadable() as error:
         raise RecipeError([Problem(shown, 0, 0, f"the file cannot be read: {error}")]) from error
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    """What reading a file raises that is damaged, or no archive of one file."""
+    return (*damage(), ValueError)

@@ -21,7 +21,7 @@ _SIDE = r"1|2|a|b|one|two"
 _NOUN = r"(?:ai[\s_-]+)?(?:assistant|answer|response|model|system|candidate|chatbot|option|助手|回答|模型|回复|アシスタント|어시스턴트)"
 _ENDS = r"(?:['’]s)?(?![^\W\d_]|[0-9]|[.,/][0-9])"
 _NAME = (
-    rf"{_NOUN}(?:['’]?s)?[\s_#'-]*(?P<side>{_SIDE}){_ENDS}(?:\s*(?:and|&|/|vs\.?)\s*(?P<other>{_SIDE}){_ENDS})?"
+    rf"{_NOUN}(?:['’]?s)?[\s_#'-]*(?P<side>{_SIDE}){_ENDS}(?:\s*(?:and|&|/|vs\.?)\s*(?P<other>{_SIDE}){_ENDS}(?!\s*(?:\(|for\b|to\b)))?"
     r"|(?:score|rating)[\s_#]*(?P<score>1|2)(?=[\"'”]?\s*[:=])"
 )
 _TOKEN = re.compile(
