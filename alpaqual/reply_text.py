@@ -20,7 +20,7 @@ FINAL_REASONS = (REFUSAL, UNFINISHED_THINKING)
 MORE_TOKENS = 512
 """Longest reply to the request after one that was cut: this many tokens, or four times as many as before."""
 OPEN_ENDS = frozenset(".,/-–(:٫．，")
-"""Characters at the end of a reply that was cut, behind which a number may go on."""
+"""Characters at the end of a reply that was cut, behind which a number may have more digits."""
 FENCE = re.compile(r"\A```[A-Za-z]*\s*\n(.*?)\n?\s*(?:```|\Z)", re.DOTALL)
 
 _CUTS = frozenset(("length", "max_tokens", "max_output_tokens", "model_length", "incomplete"))

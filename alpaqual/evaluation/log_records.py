@@ -19,7 +19,7 @@ LETTERS = {"first": "[[A]]", "second": "[[B]]", "tie": "[[C]]"}
 PROMPTS = ("text", "prompt", "instruction", "Instruction", "question", "conversations")
 
 
-class LeftOut(Exception):  # noqa: N818 - a record that says nothing about a pair, with the reason
+class LeftOut(ValueError):  # noqa: N818 - a record that says nothing about a pair, with the reason
     """A record becomes no line; the text says why."""
 
 

@@ -20,7 +20,7 @@ from alpaqual.values import Reply, Vote, replace_surrogates
 ReadReply = Callable[[Reply], Vote]
 """Reads a reply as a kind of judge does."""
 PAIRS, RATINGS = ("vicuna", "mt_bench"), ("single",)
-"""Kinds of judges whose replies are told apart: of those that compare two answers, and of those that rate one."""
+"""Kinds of judges whose replies differ in form: of those that compare two answers, and of those that rate one."""
 MOST_PROBLEMS = 20
 _TEXTS = ("category", "skill", "judge", "question", "first_answer", "second_answer", "answer", "finish_reason")
 
@@ -168,7 +168,7 @@ def _wrong_models(record: Mapping[str, Any]) -> Iterator[str]:
     elif pair[0] == pair[1]:
         yield f"'pair' names '{pair[0]}' twice"
     elif not all(isinstance(side, str) for side in sides):
-        yield _needs("first' and 'second", "the names of the pair, in the order of the prompt", record)
+        yield "'first' and 'second' must be the two names of the pair, in the order of the prompt"
     elif sorted(map(str, sides)) != sorted(pair):
         yield f"'first' and 'second' are '{sides[0]}' and '{sides[1]}', the pair is '{pair[0]}' and '{pair[1]}'"
 

@@ -16,7 +16,7 @@ from alpaqual.registry import find
 
 
 def readers(prompt: str | None = None) -> Mapping[str, ReadReply]:
-    """What reads a reply, by kind of judge: the kinds that are told apart, and the one that a recipe names."""
+    """What reads a reply, by kind of judge: the kinds whose replies differ in form, and the one that a recipe names."""
     kinds = (*PAIRS, *RATINGS) if prompt is None else (prompt,)
     return {kind: find("judges", kind)(JudgeSpec(), "").read for kind in kinds}
 

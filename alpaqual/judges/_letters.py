@@ -20,7 +20,7 @@ _MARKED = re.compile(
     re.IGNORECASE,
 )
 _LABEL = (
-    r"(?:(?:so|thus|therefore|hence|overall|my|the|final|verdict|decision|judge?ment|winner|answer|choice|result|output|is|better|best|assistant)"
+    r"(?:(?:so|thus|therefore|overall|my|the|final|verdict|decision|judge?ment|winner|answer|choice|result|output|is|better|best|assistant)"
     r"[\s,:*_=-]+)*"
 )
 _ALONE = re.compile(

@@ -41,7 +41,7 @@ def read_rating(text: str) -> Said | str:
     alone = {value for line in (lines[0], lines[-1]) if (value := _only(line)) is not None}
     if len(alone) > 1:
         return RATINGS_DIFFER
-    # A number without brackets at the end of a reply that was cut may go on.
+    # A number without brackets at the end of a reply that was cut may have more digits.
     return _said(alone.pop(), open_=_only(lines[-1]) is not None) if alone else NO_RATING
 
 
