@@ -51,9 +51,10 @@ def import_judgements(  # noqa: PLR0913 - one argument per option
     single ratings; votes of people; alpaca_eval's annotations. Says what was found and what was left out, and why.
     """
     from alpaqual.disk import replace_file
-    from alpaqual.execution.importing_judgements import import_judgements as import_logs
+    from alpaqual.evaluation.published_logs import ImportOptions
+    from alpaqual.execution.importing_judgements import import_files
 
-    found = import_logs(files, models=models or (), first=first, test_set=test_set, judge=judge, questions=questions)
+    found = import_files(files, ImportOptions(models or (), first, test_set, judge), questions)
     if out is None and not as_json:
         click.echo(found.text, nl=False)
     if out is not None:

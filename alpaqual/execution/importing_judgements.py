@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,32 +41,17 @@ class ImportedJudgements:
         return Counter(vote.reason for vote in votes if vote.winner is None and vote.reason != "no reply")
 
 
-def import_judgements(
-    files: Sequence[str | Path],
-    *,
-    models: Sequence[str] = (),
-    first: Sequence[str] = (),
-    test_set: str = "",
-    judge: str = "",
-    questions: str | Path | None = None,
+def import_files(
+    files: Sequence[str | Path], options: ImportOptions, questions: str | Path | None = None
 ) -> ImportedJudgements:
-    """Published logs of judges as recorded replies.
-
-    Args:
-        files: The log: one file, or several that belong together, such as one for each order.
-        models: Names of the two models, where the log does not say; a win is one of the first.
-        first: For each file, the model whose answers come first in its prompts, where its name does not say.
-        test_set: Name of the test set, where the log does not say.
-        judge: Name of the judge, in place of the log's.
-        questions: A file of the test set, for the categories and skills of items.
+    """Published logs of judges as recorded replies; `questions` is a file of the test set, for categories and skills.
 
     Raises RecipeError where a file cannot be read or has no known form.
     """
-    known = None if questions is None else Questions(read_log(Path(questions)).records)
-    options = ImportOptions(tuple(models), tuple(first), test_set, judge, known)
     if options.models and len(set(options.models)) != 2:
         raise RecipeError([Problem("--models", 0, 0, "give the names of two different models")])
-    found = import_logs([read_log(Path(file)) for file in files], options)
+    known = None if questions is None else Questions(read_log(Path(questions)).records)
+    found = import_logs([read_log(Path(file)) for file in files], replace(options, questions=known))
     text = json_lines(found.lines)
     recorded = read_recorded(text.splitlines(), readers(), file="the imported lines")
     return ImportedJudgements(text, found, recorded, known)
