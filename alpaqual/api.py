@@ -44,7 +44,6 @@ from alpaqual.values import Fate
 
 if TYPE_CHECKING:
     from alpaqual.execution.estimate import Estimate
-    from alpaqual.execution.importing_judgements import ImportedJudgements
     from alpaqual.execution.training_estimate import TrainingEstimate
 
 __all__ = [
@@ -57,7 +56,6 @@ __all__ = [
     "compile_plan",
     "execute",
     "format_names",
-    "import_judgements",
     "open_run",
     "pandera_schema",
     "parse_recipe",
@@ -323,33 +321,6 @@ def push(folder: str | Path, *, dataset: str | None = None) -> dict[str, str]:
     finished = open_run(folder)
     check_names(finished, dataset=dataset)
     return push_datasets(finished, dataset)
-
-
-def import_judgements(
-    files: Sequence[str | Path],
-    *,
-    models: Sequence[str] = (),
-    first: Sequence[str] = (),
-    test_set: str = "",
-    judge: str = "",
-    questions: str | Path | None = None,
-) -> ImportedJudgements:
-    """Published logs of judges as recorded replies, whose `text` a recipe reads as `evaluation.replies`.
-
-    Args:
-        files: The log: one file, or several that belong together, such as one for each order.
-        models: Names of the two models, where the log does not say; a win is one of the first.
-        first: For each file, the model whose answers come first in its prompts, where its name does not say.
-        test_set: Name of the test set, where the log does not say.
-        judge: Name of the judge, in place of the log's.
-        questions: A file of the test set, for the categories and skills of items.
-
-    Raises RecipeError where a file cannot be read or has no known form.
-    """
-    from alpaqual.evaluation.published_logs import ImportOptions
-    from alpaqual.execution.importing_judgements import import_files
-
-    return import_files(files, ImportOptions(tuple(models), tuple(first), test_set, judge), questions)
 
 
 def pandera_schema(rules: str | Path) -> Any:
