@@ -107,7 +107,15 @@ def _words(drawn: Sequence[str | None], values: Sequence[Any], labels: Mapping[s
         {**[value for value in values if value["line"] == index][-1], "name": labels[test_set]}
         for index, test_set in enumerate(drawn)
     ]
-    mark = {"type": "text", "align": "left", "baseline": "middle", "dx": 8, "limit": 150, "fontSize": 12, "aria": False}
+    mark = {
+        "type": "text",
+        "align": "left",
+        "baseline": "middle",
+        "dx": 14,
+        "limit": 150,
+        "fontSize": 12,
+        "aria": False,
+    }
     colours = [f"var(--{each})" for each in COLOURS[: len(drawn)]]
     fill = {
         "field": "line",

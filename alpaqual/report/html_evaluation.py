@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from alpaqual.report.evaluation import (
     SCORE_MEANING,
@@ -34,13 +35,16 @@ from alpaqual.report.html_charts import Charts
 from alpaqual.report.html_evaluation_groups import groups_part
 from alpaqual.report.html_evaluation_judges import answers_part, judges_part
 from alpaqual.report.html_evaluation_models import capability_part, models_part, sizes_part
-from alpaqual.report.markup import NOTHING, Child, Html, count, folded, join, named, note, records, table, tag
+from alpaqual.report.markup import NOTHING, Child, Html, count, folded, join, named, note, records, scrolling, tag
 from alpaqual.report.svg import Scale, axis, interval_drawing, scale_of, stacked_bar
 from alpaqual.results.evaluation import EvaluationResult, PairResult
 from alpaqual.results.results import Results
 
 _MOST_FINDINGS = 6
 _MOST_LINES = 300
+_MOST_OPEN = 40
+"""A table of more lines scrolls under its heading."""
+
 _SIGN = '<svg class="sign" viewBox="0 0 12 12" aria-hidden="true"><rect class="{}" width="12" height="12"/></svg>'
 
 
@@ -78,7 +82,7 @@ def _findings(evaluation: EvaluationResult) -> Html:
 def _finding(evaluation: EvaluationResult, pair: PairResult) -> Html:
     by: Child = join([", judged by ", named(name(pair.judge))]) if several_judges(evaluation) else ""
     where: Child = join([" on ", named(name(pair.test_set))]) if pair.test_set is not None else ""
-    who: list[Child] = [named(name(pair.a)), " against ", named(name(pair.b)), where, by]
+    who: list[Child] = [*_who(pair), where, by]
     if pair.winning_score is None:
         return join([*who, ": no item is judged."])
     bounds = f" (95% interval {interval(pair.interval)})" if pair.interval is not None else ""
@@ -103,7 +107,13 @@ def _limits(evaluation: EvaluationResult) -> Html:
         for label, judge in flagged(evaluation).items()
         for flag in judge.flags
     ]
-    sentences = [*rules_differ(evaluation), unjudged_sentence(evaluation), control_sentence(evaluation)]
+    differ = rules_differ(evaluation)
+    more = (
+        f"… and {count(len(differ) - _MOST_FINDINGS)} more differences between rules."
+        if len(differ) > _MOST_FINDINGS
+        else ""
+    )
+    sentences = [*differ[:_MOST_FINDINGS], more, unjudged_sentence(evaluation), control_sentence(evaluation)]
     items += [tag("li", each) for each in sentences if each]
     items += [tag("li", "Not run: ", tag("code", stage), f": {why}") for stage, why in evaluation.waiting.items()]
     return tag("ul", *items) if items else NOTHING
@@ -122,7 +132,7 @@ def _pairs(evaluation: EvaluationResult) -> Html:
             join([" · ", tag("span", "judge flagged", class_="bad")]) if is_doubted(evaluation, own[0]) else ""
         )
         title = tag("h4", "Judged by ", named(name(judge)), flag) if several_judges(evaluation) or flag else NOTHING
-        parts += [title, _table(evaluation, own, scale), _rules(evaluation, own)]
+        parts += [title, _table(own, scale), _rules(evaluation, own)]
     meaning = (
         f"{SCORE_MEANING} The vertical line is at 1. “all together” has the items of all test sets. p is that of the "
         "sign test. “items needed” is about how many items would show the difference that was found."
@@ -136,39 +146,59 @@ def _legend() -> Html:
     return tag("ul", *(tag("li", Html(_SIGN.format(kind)), " ", word) for kind, word in kinds), class_="legend")
 
 
-def _table(evaluation: EvaluationResult, pairs: Sequence[PairResult], scale: Scale) -> Html:
-    rows: list[dict[str, Child]] = []
-    before = None
-    for each in pairs[:_MOST_LINES]:
-        rows.append(
-            {
-                "pair": names(each) if key(each) != before else "",
-                "test set": tag("em", tested(each)) if each.test_set is None else tested(each),
-                "items": count(each.n),
-                "": stacked_bar(each.win, each.tie, each.lose),
-                "win / tie / lose": f"{each.win:,} / {each.tie:,} / {each.lose:,}",
-                "winning score, 95% interval": join([tag("strong", score(each.winning_score)), _within(each)]),
-                _AXIS: _drawn(scale, each),
-                "finding": _found(each),
-                "items needed": f"≈ {about:,}" if (about := needed_items(each)) is not None else "",
-                "p": p_value(each.p_value),
-                "unjudged": count(each.unjudged),
-            }
-        )
-        before = key(each)
+def _table(pairs: Sequence[PairResult], scale: Scale) -> Html:
+    """Return a line for each test set under the names of its pair."""
+    lines = pairs[:_MOST_LINES]
+    rows = [_row(each, scale) for each in lines]
     left_out = {"unjudged"} if not has_unjudged(pairs) else set()
     left_out |= {"items needed"} if all(row["items needed"] == "" for row in rows) else set()
     heads = [head for head in rows[0] if head not in left_out]
-    words = [heads.index(head) for head in ("pair", "test set", "", _AXIS, "finding")]
-    titles = [axis(scale) if head == _AXIS else head for head in heads]
-    shown = table(titles, [[row[head] for head in heads] for row in rows], words=words, label="Wins, ties and losses")
+    titles = (
+        tag("th", axis(scale) if head == _AXIS else head, scope="col", class_="word" if head in _WORDS else None)
+        for head in heads
+    )
+    bodies: list[Html] = []
+    for _, group in groupby(zip(lines, rows, strict=True), key=lambda each: key(each[0])):
+        found = list(group)
+        title = tag("tr", tag("th", *_who(found[0][0]), class_="word", colspan=len(heads), scope="rowgroup"))
+        bodies.append(tag("tbody", title, *(_line(row, heads) for _, row in found)))
+    shown = tag("table", tag("thead", tag("tr", *titles)), *bodies)
     more = len(pairs) - len(rows)
     rest = note(f"… and {count(more)} more lines.") if more > 0 else NOTHING
-    return join([tag("div", shown, class_="pairs"), rest])
+    scrolled = scrolling(shown, "Wins, ties and losses", rows=len(rows) if len(rows) > _MOST_OPEN else 0)
+    return join([tag("div", scrolled, class_="pairs"), rest])
+
+
+def _who(pair: PairResult) -> list[Child]:
+    return [named(name(pair.a)), " against ", named(name(pair.b))]
+
+
+def _row(pair: PairResult, scale: Scale) -> dict[str, Child]:
+    about = needed_items(pair)
+    return {
+        "test set": tag("em", tested(pair)) if pair.test_set is None else tested(pair),
+        "items": count(pair.n),
+        "": stacked_bar(pair.win, pair.tie, pair.lose),
+        "win / tie / lose": f"{pair.win:,} / {pair.tie:,} / {pair.lose:,}",
+        "winning score, 95% interval": join([tag("strong", score(pair.winning_score)), _within(pair)]),
+        _AXIS: _drawn(scale, pair),
+        "finding": _found(pair),
+        "items needed": "" if about is None else f"≈ {about:,}",
+        "p": p_value(pair.p_value),
+        "unjudged": count(pair.unjudged),
+    }
+
+
+def _line(row: dict[str, Child], heads: Sequence[str]) -> Html:
+    first, *others = heads
+    cells = (tag("td", row[head], class_="word" if head in _WORDS else None) for head in others)
+    return tag("tr", tag("th", row[first], scope="row", class_="word"), *cells)
 
 
 _AXIS = "axis"
 """The column of drawn intervals; its head is the scale."""
+
+_WORDS = ("test set", "", _AXIS, "finding")
 
 
 def _within(pair: PairResult) -> str:
