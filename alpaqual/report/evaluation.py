@@ -6,12 +6,16 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
+from alpaqual import amounts
 from alpaqual.report.escape import shorten
-from alpaqual.results.evaluation import EvaluationResult, JudgeResult, PairResult, VerdictCounts
+from alpaqual.results.evaluation import AnswersResult, EvaluationResult, JudgeResult, PairResult, VerdictCounts
 from alpaqual.results.results import Results
 
 KAPPA_LIMIT = 0.4
 """A judge whose two orders agree less is flagged."""
+
+FEWEST_RATED = 3
+"""Models that a rating says something of: of two, the pair says everything."""
 
 TOGETHER = "all together"
 """The name of all test sets of a pair."""
@@ -33,6 +37,13 @@ def own_rule(evaluation: EvaluationResult) -> list[PairResult]:
     own += [each for each in evaluation.overall if each.rule == evaluation.rule and key(each) in several]
     own.sort(key=lambda each: (places[key(each)], each.test_set is None))
     return own
+
+
+def cost(made: JudgeResult | AnswersResult) -> str:
+    """Return what requests cost; a dash where none was made."""
+    if not made.cost_usd and not made.calls_made:
+        return "–"
+    return amounts.dollars(made.cost_usd) if made.priced else "unknown"
 
 
 def key(pair: PairResult) -> tuple[str, str, str]:
@@ -132,6 +143,15 @@ def p_value(value: float | None) -> str:
 _FOUND = {"helps": "helps", "hurts": "hurts", "not shown": "not shown to help"}
 
 
+def controls(evaluation: EvaluationResult) -> list[str]:
+    """Return a sentence for each model that is judged beside its size-matched random control."""
+    found = {each.a: each.control for each in evaluation.pairs if each.control is not None}
+    return [
+        f"{name(control)} is the random control of {name(model)}: as many rows, chosen by chance."
+        for model, control in found.items()
+    ]
+
+
 def finding(pair: PairResult) -> str:
     """Return what the interval says of a pair: helps, hurts or not shown to help."""
     return "nothing is judged" if pair.winning_score is None else _FOUND[pair.shown]
@@ -186,23 +206,6 @@ def detectable(pair: PairResult) -> str:
     if pair.detectable is None:
         return ""
     return f"{_count(pair.n, 'item')} show a difference of {decimal(pair.detectable)} in 80% of such comparisons"
-
-
-def control_sentence(evaluation: EvaluationResult) -> str:
-    """Name the models that are judged without their size-matched random control; empty where each has one."""
-    opponents = {each.control for each in evaluation.pairs if each.control is not None}
-    without = dict.fromkeys(each.a for each in evaluation.pairs if each.control is None)
-    missing = [each for each in without if each not in opponents]
-    if not missing:
-        return ""
-    some = _listed([name(each) for each in missing])
-    return f"{some}: no random control of the same number of rows is judged, so a difference may come from the number of rows alone."
-
-
-def _listed(words: Sequence[str]) -> str:
-    shown = list(words[:_MOST_PAIRS])
-    more = len(words) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
 def unjudged_sentence(evaluation: EvaluationResult) -> str:

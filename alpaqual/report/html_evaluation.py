@@ -8,7 +8,7 @@ from itertools import groupby
 from alpaqual.report.evaluation import (
     SCORE_MEANING,
     UNJUDGED_MEANING,
-    control_sentence,
+    controls,
     detectable,
     finding,
     flagged,
@@ -94,18 +94,16 @@ def _finding(evaluation: EvaluationResult, pair: PairResult) -> Html:
 def _shown(evaluation: EvaluationResult, pair: PairResult) -> Html:
     """Return the finding, marked where it is one; that of a flagged judge is not."""
     if is_doubted(evaluation, pair):
-        return join([finding(pair), " ", tag("span", "judge flagged", class_="bad")])
-    if pair.shown == "not shown" or pair.winning_score is None:
-        return join([finding(pair)])
-    return tag("span", finding(pair), class_=f"shown {pair.shown}")
+        return tag("span", f"{finding(pair)} ", tag("span", "(judge flagged)", class_="bad"), class_="shown")
+    marked = pair.shown != "not shown" and pair.winning_score is not None
+    return tag("span", finding(pair), class_=f"shown {pair.shown}" if marked else "shown")
 
 
 def _limits(evaluation: EvaluationResult) -> Html:
-    """Return what limits the findings: flagged judges, other rules, unjudged items, missing controls, stages that did not run."""
+    """Return what limits the findings: flagged judges, other rules, unjudged items, random controls, stages that did not run."""
     items = [
-        tag("li", named(name(label)), ": ", tag("span", flag, class_="bad"))
+        tag("li", "Judge ", named(name(label)), " is flagged: ", tag("span", "; ".join(judge.flags), class_="bad"), ".")
         for label, judge in flagged(evaluation).items()
-        for flag in judge.flags
     ]
     differ = rules_differ(evaluation)
     more = (
@@ -113,7 +111,7 @@ def _limits(evaluation: EvaluationResult) -> Html:
         if len(differ) > _MOST_FINDINGS
         else ""
     )
-    sentences = [*differ[:_MOST_FINDINGS], more, unjudged_sentence(evaluation), control_sentence(evaluation)]
+    sentences = [*differ[:_MOST_FINDINGS], more, unjudged_sentence(evaluation), *controls(evaluation)]
     items += [tag("li", each) for each in sentences if each]
     items += [tag("li", "Not run: ", tag("code", stage), f": {why}") for stage, why in evaluation.waiting.items()]
     return tag("ul", *items) if items else NOTHING
@@ -128,11 +126,8 @@ def _pairs(evaluation: EvaluationResult) -> Html:
     parts = [tag("h3", "Wins, ties and losses"), _legend()]
     for judge in dict.fromkeys(each.judge for each in pairs):
         own = [each for each in pairs if each.judge == judge]
-        flag: Child = (
-            join([" · ", tag("span", "judge flagged", class_="bad")]) if is_doubted(evaluation, own[0]) else ""
-        )
-        title = tag("h4", "Judged by ", named(name(judge)), flag) if several_judges(evaluation) or flag else NOTHING
-        parts += [title, _table(own, scale), _rules(evaluation, own)]
+        title = tag("h4", "Judged by ", named(name(judge))) if several_judges(evaluation) else NOTHING
+        parts += [title, _table(evaluation, own, scale), _rules(evaluation, own)]
     meaning = (
         f"{SCORE_MEANING} The vertical line is at 1. “all together” has the items of all test sets. p is that of the "
         "sign test. “items needed” is about how many items would show the difference that was found."
@@ -146,10 +141,10 @@ def _legend() -> Html:
     return tag("ul", *(tag("li", Html(_SIGN.format(kind)), " ", word) for kind, word in kinds), class_="legend")
 
 
-def _table(pairs: Sequence[PairResult], scale: Scale) -> Html:
+def _table(evaluation: EvaluationResult, pairs: Sequence[PairResult], scale: Scale) -> Html:
     """Return a line for each test set under the names of its pair."""
     lines = pairs[:_MOST_LINES]
-    rows = [_row(each, scale) for each in lines]
+    rows = [_row(evaluation, each, scale) for each in lines]
     left_out = {"unjudged"} if not has_unjudged(pairs) else set()
     left_out |= {"items needed"} if all(row["items needed"] == "" for row in rows) else set()
     heads = [head for head in rows[0] if head not in left_out]
@@ -173,7 +168,7 @@ def _who(pair: PairResult) -> list[Child]:
     return [named(name(pair.a)), " against ", named(name(pair.b))]
 
 
-def _row(pair: PairResult, scale: Scale) -> dict[str, Child]:
+def _row(evaluation: EvaluationResult, pair: PairResult, scale: Scale) -> dict[str, Child]:
     about = needed_items(pair)
     return {
         "test set": tag("em", tested(pair)) if pair.test_set is None else tested(pair),
@@ -182,7 +177,7 @@ def _row(pair: PairResult, scale: Scale) -> dict[str, Child]:
         "win / tie / lose": f"{pair.win:,} / {pair.tie:,} / {pair.lose:,}",
         "winning score, 95% interval": join([tag("strong", score(pair.winning_score)), _within(pair)]),
         _AXIS: _drawn(scale, pair),
-        "finding": _found(pair),
+        "finding": _shown(evaluation, pair),
         "items needed": "" if about is None else f"≈ {about:,}",
         "p": p_value(pair.p_value),
         "unjudged": count(pair.unjudged),
@@ -203,11 +198,6 @@ _WORDS = ("test set", "", _AXIS, "finding")
 
 def _within(pair: PairResult) -> str:
     return "" if pair.interval is None else f" ({interval(pair.interval)})"
-
-
-def _found(pair: PairResult) -> Html:
-    marked = pair.shown != "not shown" and pair.winning_score is not None
-    return tag("span", finding(pair), class_=f"shown {pair.shown}" if marked else "shown")
 
 
 def _drawn(scale: Scale, pair: PairResult) -> Child:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from alpaqual import amounts
 from alpaqual.report.evaluation import (
     KAPPA_LIMIT,
     agreement_words,
+    cost,
     decimal,
     judge_title,
     name,
@@ -109,11 +110,21 @@ def _costs(evaluation: EvaluationResult) -> Html:
             "calls reused": count(judge.calls_reused),
             "tokens read": count(judge.input_tokens),
             "tokens written": count(judge.output_tokens),
-            "cost": amounts.dollars(judge.cost_usd) if judge.priced else "unknown",
+            "cost": cost(judge),
         }
         for label, judge in evaluation.judges.items()
     ]
-    return records(rows, words=("judge",), label="Calls and cost of judges")
+    return records(filled(rows, optional=_CALLS), words=("judge",), label="Calls and cost of judges")
+
+
+_CALLS = {"unread votes", "calls made", "calls reused", "tokens read", "tokens written", "cost"}
+"""Columns that are left out where no judge has a value for them."""
+
+
+def filled(rows: Sequence[dict[str, Child]], *, optional: Collection[str]) -> list[dict[str, Child]]:
+    """Return the rows without the optional columns that have nothing in any row."""
+    empty = {head for head in optional if all(row[head] in ("0", "–", "") for row in rows)}
+    return [{head: cell for head, cell in row.items() if head not in empty} for row in rows]
 
 
 def _agreements(evaluation: EvaluationResult) -> Html:
@@ -136,13 +147,18 @@ def answers_part(evaluation: EvaluationResult) -> Html:
     rows = [_answers(each) for each in evaluation.answers[:_MOST_ANSWERS]]
     if not rows:
         return NOTHING
-    heads = [head for head in rows[0] if head not in _OPTIONAL or any(row[head] not in ("0", "–", "") for row in rows)]
-    shown = [{head: row[head] for head in heads} for row in rows]
     words = ("model", "test set", "why unanswered")
     meaning = "Answers that were cut reached the limit of new tokens; empty ones have no text."
     more = len(evaluation.answers) - len(rows)
     rest = note(f"… and {count(more)} more lines.") if more > 0 else NOTHING
-    return join([tag("h3", "Answers"), records(shown, words=words, label="Answers"), rest, note(meaning)])
+    return join(
+        [
+            tag("h3", "Answers"),
+            records(filled(rows, optional=_OPTIONAL), words=words, label="Answers"),
+            rest,
+            note(meaning),
+        ]
+    )
 
 
 _OPTIONAL = {"cut", "empty", "unanswered", "why unanswered", "GPU hours", "cost", "characters, mean", "calls reused"}
@@ -167,5 +183,5 @@ def _answers(each: AnswersResult) -> dict[str, Child]:
         "calls reused": count(each.calls_reused),
         "time": amounts.duration(each.seconds),
         "GPU hours": "–" if each.gpu_hours is None else f"{each.gpu_hours:.3g}",
-        "cost": "unknown" if not each.priced else amounts.dollars(each.cost_usd) if each.cost_usd else "–",
+        "cost": cost(each),
     }

@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from alpaqual.report.charts_evaluation import size_chart
-from alpaqual.report.evaluation import TOGETHER, interval, name, reached, score, several_judges, summaries, whole
+from alpaqual.report.evaluation import (
+    FEWEST_RATED,
+    TOGETHER,
+    interval,
+    name,
+    reached,
+    score,
+    several_judges,
+    summaries,
+    whole,
+)
 from alpaqual.report.html_charts import Charts, place
 from alpaqual.report.html_evaluation_groups import layout
 from alpaqual.report.markup import NOTHING, Child, Html, count, folded, join, named, note, plain, records, table, tag
 from alpaqual.report.radar import CLASSES, Axis, Outline, Ring, radar
 from alpaqual.report.svg import axis, interval_drawing, scale_of
 from alpaqual.results.evaluation import Capability, EvaluationResult, PairResult, Rating, SizePoint
-
-_FEWEST = 3
-"""With two models, the pair says everything."""
 
 _MOST_MODELS = 30
 
@@ -23,7 +30,7 @@ def models_part(evaluation: EvaluationResult) -> Html:
     """Return for three models or more the matrix of each judge, and the ratings."""
     found = summaries(evaluation)
     models = list(dict.fromkeys(model for each in found for model in (each.a, each.b)))
-    if len(models) < _FEWEST:
+    if len(models) < FEWEST_RATED:
         return NOTHING
     ordered = sorted(models, key=lambda model: _by_rating(evaluation.ratings, model))[:_MOST_MODELS]
     parts: list[Child] = [tag("h3", "All models")]

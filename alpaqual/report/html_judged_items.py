@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from alpaqual.report.evaluation import name, several_judges
+from alpaqual.report.evaluation import key, name, own_rule
 from alpaqual.report.html_rows import choice, field
 from alpaqual.report.markup import NOTHING, Child, Html, count, join, named, note, quoted, tag
 from alpaqual.report.report import Report
@@ -21,10 +21,14 @@ def judged_items_section(report: Report) -> Html:
     evaluation = report.results.evaluation
     if evaluation is None or not report.items.rows:
         return NOTHING
-    order = {(each.judge, each.a, each.b): index for index, each in enumerate(evaluation.pairs)}
+    order = {key(each): index for index, each in enumerate(own_rule(evaluation))}
     items = sorted(report.items.rows, key=lambda item: order.get((item["judge"], item["a"], item["b"]), len(order)))
-    judges = several_judges(evaluation)
-    shown = tag("div", *(_item(item, judges) for item in items), id="items-list")
+    kinds = {
+        "pair": {_pair(item) for item in items},
+        **{key: {item[key] for item in items} for key in ("test_set", "judge")},
+    }
+    several = {kind for kind, values in kinds.items() if len(values) > 1}
+    shown = tag("div", *(_item(item, several) for item in items), id="items-list")
     more = tag("button", "show more", type="button", id="items-more", class_="more needs-script", hidden=True)
     return join([note(_meaning(report)), _filters(items), shown, more])
 
@@ -77,7 +81,7 @@ def _pair(item: _Item) -> str:
     return f"{name(item['a'])} against {name(item['b'])}"
 
 
-def _item(item: _Item, judges: bool) -> Html:
+def _item(item: _Item, several: Collection[str]) -> Html:
     """Return an item: one line that opens to everything that is known of it."""
     verdict = item["verdict"] or ""
     first, second = item["a"], item["b"]
@@ -85,7 +89,7 @@ def _item(item: _Item, judges: bool) -> Html:
         tag("dt", "id"),
         tag("dd", tag("code", str(item["id"]))),
         *(each for key in ("category", "skill") if item[key] for each in (tag("dt", key), tag("dd", item[key]))),
-        *((tag("dt", "judge"), tag("dd", name(item["judge"]))) if judges else ()),
+        *((tag("dt", "judge"), tag("dd", name(item["judge"]))) if "judge" in several else ()),
         tag("dt", "question"),
         quoted(item["question"], "dd") if item["question"] else tag("dd", "not in the log", class_="none"),
     ]
@@ -95,7 +99,7 @@ def _item(item: _Item, judges: bool) -> Html:
     replies = list(_replies(item))
     return tag(
         "details",
-        tag("summary", *_line(item, judges)),
+        tag("summary", *_line(item, several)),
         tag("dl", *about),
         tag("div", *answers, class_="versus"),
         tag("div", *replies, class_="versus"),
@@ -109,19 +113,19 @@ def _item(item: _Item, judges: bool) -> Html:
     )
 
 
-def _line(item: _Item, judges: bool) -> list[Html]:
+def _line(item: _Item, several: Collection[str]) -> list[Html]:
     verdict = item["verdict"] or ""
-    where = [str(item["test_set"] or ""), *([item["judge"]] if judges else [])]
+    where = {"pair": _pair(item), "test_set": name(str(item["test_set"] or "")), "judge": name(item["judge"])}
     return [
         tag("span", _VERDICTS.get(verdict, "unjudged"), class_=f"outcome {verdict or 'unjudged'}"),
         tag("span", item["group"] or "", class_="of"),
         tag("span", " ".join((item["question"] or str(item["id"])).split())[:300], class_="start"),
-        tag("span", f"{_pair(item)} · {' · '.join(name(each) for each in where if each)}", class_="in"),
+        tag("span", " · ".join(text for key, text in where.items() if key in several), class_="in"),
     ]
 
 
 def _column(title: Child, words: str | None, empty: str) -> Html:
-    shown = quoted(words) if words else tag("p", empty, class_="none")
+    shown = quoted(words.strip("\n")) if words else tag("p", empty, class_="none")
     return tag("div", tag("h4", title), shown)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from alpaqual import amounts
 from alpaqual.report.escape import plain_markdown
 from alpaqual.report.evaluation import (
+    FEWEST_RATED,
     SCORE_MEANING,
-    control_sentence,
+    controls,
+    cost,
     decimal,
     finding,
     flagged,
@@ -79,13 +80,13 @@ def _table(evaluation: EvaluationResult, pairs: Sequence[PairResult]) -> str:
 def _finding(evaluation: EvaluationResult, pair: PairResult) -> str:
     said, more = finding(pair), needed(pair)
     if is_doubted(evaluation, pair):
-        return f"{said} ⚠️ judge flagged"
+        return f"{said} (⚠️ judge flagged)"
     strong = f"**{said}**" if pair.shown != "not shown" and pair.winning_score is not None else said
     return f"{strong} ({more})" if more else strong
 
 
 def _limits(evaluation: EvaluationResult) -> Iterator[str]:
-    """Yield what limits the findings: flagged judges, rules that differ, unjudged items, missing controls, stages that did not run."""
+    """Yield what limits the findings: flagged judges, rules that differ, unjudged items, random controls, stages that did not run."""
     lines = [
         f"⚠️ **{plain_markdown(name(label))}**: {plain_markdown('; '.join(judge.flags), _MOST_CHARACTERS)}"
         for label, judge in flagged(evaluation).items()
@@ -98,7 +99,7 @@ def _limits(evaluation: EvaluationResult) -> Iterator[str]:
         else []
     )
     lines += [plain_markdown(each, _MOST_CHARACTERS) for each in reached(evaluation)[:_MOST_SENTENCES]]
-    sentences = (unjudged_sentence(evaluation), control_sentence(evaluation))
+    sentences = (unjudged_sentence(evaluation), *controls(evaluation))
     lines += [plain_markdown(each, _MOST_CHARACTERS) for each in sentences if each]
     waiting = list(evaluation.waiting.items())
     lines += [f"Not run: {plain_markdown(stage)}: {plain_markdown(why)}" for stage, why in waiting[:_MOST_SENTENCES]]
@@ -137,7 +138,7 @@ def _judges(evaluation: EvaluationResult) -> str:
             percent(judge.longer_wins_rate),
             percent(judge.win_rate),
             percent(judge.length_controlled_rate) + _within(judge.length_controlled_interval),
-            amounts.dollars(judge.cost_usd) if judge.priced else "unknown",
+            cost(judge),
         ]
         for label, judge in list(evaluation.judges.items())[:MOST_LISTED]
     ]
@@ -197,6 +198,8 @@ def _groups(evaluation: EvaluationResult) -> str:
 
 
 def _ratings(evaluation: EvaluationResult) -> str:
+    if len(evaluation.ratings) < FEWEST_RATED:
+        return ""
     ordered = sorted(evaluation.ratings.items(), key=lambda each: (-each[1].rating, each[0]))[:MOST_LISTED]
     body = [
         [plain_markdown(name(model)), f"{each.rating:,.0f}", whole(each.interval), count(each.n)]
@@ -232,7 +235,7 @@ def _answers(evaluation: EvaluationResult) -> str:
             plain_markdown(name(each.test_set)),
             *(count(each[column]) for column in ("questions", "answered", "cut", "empty")),
             f"{each.output_tokens:,}",
-            amounts.dollars(each.cost_usd) if each.priced else "unknown",
+            cost(each),
         ]
         for each in evaluation.answers
         if not each.why
