@@ -7,12 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from alpaqual import amounts
+from alpaqual.evaluation.agreement import LEAST_KAPPA
 from alpaqual.report.escape import shorten
 from alpaqual.results.evaluation import AnswersResult, EvaluationResult, JudgeResult, PairResult, VerdictCounts
-from alpaqual.results.results import Results
-
-KAPPA_LIMIT = 0.4
-"""A judge whose two orders agree less is flagged."""
 
 FEWEST_RATED = 3
 """Models that a rating says something of: of two, the pair says everything."""
@@ -247,7 +244,7 @@ def agreement_words(kappa: float | None) -> str:
     limits = (
         (0.0, "no more than chance"),
         (0.2, "slight"),
-        (KAPPA_LIMIT, "fair"),
+        (LEAST_KAPPA, "fair"),
         (0.6, "moderate"),
         (0.8, "substantial"),
     )
@@ -276,11 +273,8 @@ def reached(evaluation: EvaluationResult) -> list[str]:
     ]
 
 
-def one_line(results: Results) -> str:
-    """Return the evaluation in one line; empty without verdicts."""
-    evaluation = results.evaluation
-    if evaluation is None:
-        return ""
+def one_line(evaluation: EvaluationResult) -> str:
+    """Return the findings in one line; empty without verdicts."""
     by = several_judges(evaluation)
     found = [each for each in summaries(evaluation) if each.winning_score is not None]
     parts = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alpaqual.report.escape import command_message, command_property
-from alpaqual.report.evaluation import one_line
+from alpaqual.report.evaluation_line import evaluation_line
 from alpaqual.report.provenance import made_by
 from alpaqual.report.report import Report
 from alpaqual.values import State
@@ -21,7 +21,7 @@ def to_github(report: Report) -> str:
             file, _, line = reason.place.rpartition(":")
             place = f" file={command_property(file)},line={line}" if file and line.isdigit() else ""
             lines.append(f"::{_LEVEL[state]}{place}::{command_message(reason.text)}")
-    if said := one_line(report.results):
+    if said := evaluation_line(report.results):
         lines.append(command_message(f"alpaqual: evaluation: {said}"))
     made = "; ".join(f"{name} {value}" for name, value in made_by(report.results))
     lines.append(command_message(f"alpaqual: {report.verdict.upper()} ({report.headline}){made and '; '}{made}"))

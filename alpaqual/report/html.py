@@ -19,9 +19,7 @@ from alpaqual.errors import MachineError
 from alpaqual.report.html_balance import balance_section
 from alpaqual.report.html_charts import Charts
 from alpaqual.report.html_datasets import datasets_section
-from alpaqual.report.html_evaluation import evaluation_section
 from alpaqual.report.html_graders import graders_section, scores_section
-from alpaqual.report.html_judged_items import judged_items_section
 from alpaqual.report.html_known_scores import known_scores_section
 from alpaqual.report.html_rows import rows_section
 from alpaqual.report.html_rules import expectations_section, rules_section
@@ -75,8 +73,7 @@ def _body(report: Report, charts: Charts) -> Html:
     sections = [
         ("datasets", "Datasets", datasets_section(results)),
         ("training", "Training", training_section(results, charts)),
-        ("evaluation", "Evaluation", evaluation_section(results, charts)),
-        ("items", "Judged items", judged_items_section(report)),
+        *_evaluation(report, charts),
         ("scores", "Scores", scores_section(results, charts)),
         ("thresholds", "Thresholds", thresholds_section(results, charts)),
         ("categories", "Category balance", balance_section(results, charts)),
@@ -93,6 +90,18 @@ def _body(report: Report, charts: Charts) -> Html:
     header = tag("header", verdict_section(report), tag("nav", links, aria_label="Sections") if filled else "")
     shown = (tag("section", tag("h2", name), content, id=ident) for ident, name, content in filled)
     return join([header, tag("main", *shown), tag("div", id="tip", hidden=True)])
+
+
+def _evaluation(report: Report, charts: Charts) -> list[tuple[str, str, Html]]:
+    evaluation = report.results.evaluation
+    if evaluation is None:
+        return []
+    # Most runs have no evaluation, and its modules take time to import.
+    from alpaqual.report.html_evaluation import evaluation_section
+    from alpaqual.report.html_judged_items import judged_items_section
+
+    items = judged_items_section(evaluation, report.items)
+    return [("evaluation", "Evaluation", evaluation_section(evaluation, charts)), ("items", "Judged items", items)]
 
 
 @functools.cache

@@ -38,7 +38,6 @@ from alpaqual.report.html_evaluation_models import capability_part, models_part,
 from alpaqual.report.markup import NOTHING, Child, Html, count, folded, join, named, note, records, scrolling, tag
 from alpaqual.report.svg import Scale, axis, interval_drawing, scale_of, stacked_bar
 from alpaqual.results.evaluation import EvaluationResult, PairResult
-from alpaqual.results.results import Results
 
 _MOST_FINDINGS = 6
 _MOST_LINES = 300
@@ -48,11 +47,8 @@ _MOST_OPEN = 40
 _SIGN = '<svg class="sign" viewBox="0 0 12 12" aria-hidden="true"><rect class="{}" width="12" height="12"/></svg>'
 
 
-def evaluation_section(results: Results, charts: Charts) -> Html:
+def evaluation_section(evaluation: EvaluationResult, charts: Charts) -> Html:
     """Return the findings first, then what limits them, then every part of the evaluation."""
-    evaluation = results.evaluation
-    if evaluation is None:
-        return NOTHING
     parts = [
         _findings(evaluation),
         _limits(evaluation),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from alpaqual import amounts
+from alpaqual.evaluation.agreement import LEAST_KAPPA, LENGTH_LIMIT, POSITION_LIMIT, UNREAD_LIMIT
 from alpaqual.report.evaluation import (
-    KAPPA_LIMIT,
     agreement_words,
     cost,
     decimal,
@@ -19,15 +19,12 @@ from alpaqual.report.markup import NOTHING, Child, Html, count, join, named, not
 from alpaqual.report.svg import Scale, axis, interval_drawing
 from alpaqual.results.evaluation import AnswersResult, EvaluationResult, JudgeResult
 
-_SHARES = Scale(0.0, 1.0, 0.5)
-_WHOLE = Scale(0.0, 1.0)
-_KAPPAS = Scale(0.0, 1.0, KAPPA_LIMIT)
 _MOST_ANSWERS = 200
 
 _MEANING = (
-    "The two orders show the same answers with their places swapped. Cohen's kappa is their agreement beyond chance: a judge below "
-    f"{KAPPA_LIMIT} is flagged, and 1 is perfect. A judge without a bias for a place lets both win half of its decided votes. The win rate at "
-    "equal length is that of the first model where both answers are as long as each other."
+    "The two orders show the same answers with their places swapped. Cohen's kappa is their agreement beyond chance: 1 is "
+    "perfect, 0 is chance. A judge without a bias for a position lets each win half of its decided votes. The win rate at equal length "
+    "is that of the first model where both answers are as long as each other. Vertical lines are limits, or one half."
 )
 
 
@@ -52,51 +49,52 @@ def _flag(flag: str) -> Html:
 
 def _health(label: str, judge: JudgeResult) -> Html:
     """Return each measure with its limit, drawn on a scale from 0 to 1."""
-    kappa = judge.order_kappa
     rows: list[list[Child]] = []
-    if kappa is not None:
-        rows.append(
-            [
-                "kappa of the two orders",
-                decimal(kappa),
-                agreement_words(kappa),
-                f"at least {KAPPA_LIMIT}",
-                _on(_KAPPAS, kappa, "kappa"),
-            ]
-        )
-    shares = (
-        ("first position wins", judge.first_position_rate, "of decided votes", None),
-        ("longer answer wins", judge.longer_wins_rate, "of decided verdicts", None),
-        ("win rate", judge.win_rate, "of the first model", None),
+    if judge.order_kappa is not None:
+        found, limit = decimal(judge.order_kappa), f"at least {LEAST_KAPPA:g}"
+        drawn = _drawn("kappa", judge.order_kappa, (LEAST_KAPPA,))
+        rows.append(["kappa of the two orders", found, agreement_words(judge.order_kappa), limit, drawn])
+    positions = f"{percent(1 - POSITION_LIMIT)} to {percent(POSITION_LIMIT)}"
+    unread = judge.unread / judge.votes if judge.votes else None
+    within = percents(judge.length_controlled_interval)
+    shares: list[tuple[str, float | None, str, str, tuple[float, ...]]] = [
+        ("the two orders agree", judge.order_agreement, "of items", "", ()),
+        (
+            "first position wins",
+            judge.first_position_rate,
+            "of decided votes",
+            positions,
+            (1 - POSITION_LIMIT, POSITION_LIMIT),
+        ),
+        (
+            "longer answer wins",
+            judge.longer_wins_rate,
+            "of decided verdicts",
+            f"under {percent(LENGTH_LIMIT)}",
+            (LENGTH_LIMIT,),
+        ),
+        ("unread votes", unread, "of votes", f"at most {percent(UNREAD_LIMIT)}", (UNREAD_LIMIT,)),
+        ("win rate", judge.win_rate, "of the first model, a tie as half", "", (0.5,)),
         (
             "win rate at equal length",
             judge.length_controlled_rate,
-            "of the first model",
-            judge.length_controlled_interval,
+            f"95% interval {within}" if within != "–" else "",
+            "",
+            (0.5,),
         ),
-    )
-    if judge.order_agreement is not None:
-        rows.append(
-            [
-                "the two orders agree",
-                percent(judge.order_agreement),
-                "of items",
-                "",
-                _on(_WHOLE, judge.order_agreement, "agreement"),
-            ]
-        )
-    for title, share, of, bounds in shares:
+    ]
+    for title, share, of, limit, marks in shares:
         if share is not None:
-            within = f"95% interval {percents(bounds)}" if bounds is not None else "50% is even"
-            rows.append([title, percent(share), of, within, _on(_SHARES, share, title, bounds)])
+            bounds = judge.length_controlled_interval if share is judge.length_controlled_rate else None
+            rows.append([title, percent(share), of, limit, _drawn(title, share, marks, bounds)])
     if not rows:
         return tag("p", "No vote can be read.")
-    heads: list[str] = ["measure", "found", "", "limit", axis(_SHARES)]
+    heads: list[str] = ["measure", "found", "", "limit", axis(Scale(0.0, 1.0))]
     return table(heads, rows, words=(0, 2, 3, 4), label=f"Health of judge {label}")
 
 
-def _on(scale: Scale, value: float, title: str, bounds: Sequence[float] | None = None) -> Html:
-    return interval_drawing(scale, value, bounds, label=f"{title}: {value:.2f}", strong=True)
+def _drawn(title: str, value: float, marks: tuple[float, ...], bounds: Sequence[float] | None = None) -> Html:
+    return interval_drawing(Scale(0.0, 1.0, marks), value, bounds, label=f"{title}: {value:.2f}", strong=True)
 
 
 def _costs(evaluation: EvaluationResult) -> Html:

@@ -8,21 +8,20 @@ from typing import Any
 from alpaqual.report.evaluation import key, name, own_rule
 from alpaqual.report.html_rows import choice, field
 from alpaqual.report.markup import NOTHING, Child, Html, count, join, named, note, quoted, tag
-from alpaqual.report.report import Report
-from alpaqual.store.judged_items import EXAMPLES, MOST_TEXT
+from alpaqual.results.evaluation import EvaluationResult
+from alpaqual.store.judged_items import EXAMPLES, MOST_TEXT, JudgedItems
 
 _VERDICTS = {"win": "win", "tie": "tie", "lose": "lose", "": "unjudged"}
 
 _Item = Mapping[str, Any]
 
 
-def judged_items_section(report: Report) -> Html:
+def judged_items_section(evaluation: EvaluationResult, found: JudgedItems) -> Html:
     """Return the items, those that come first in front; the page's script shows them page by page."""
-    evaluation = report.results.evaluation
-    if evaluation is None or not report.items.rows:
+    if not found.rows:
         return NOTHING
     order = {key(each): index for index, each in enumerate(own_rule(evaluation))}
-    items = sorted(report.items.rows, key=lambda item: order.get((item["judge"], item["a"], item["b"]), len(order)))
+    items = sorted(found.rows, key=lambda item: order.get((item["judge"], item["a"], item["b"]), len(order)))
     kinds = {
         "pair": {_pair(item) for item in items},
         **{key: {item[key] for item in items} for key in ("test_set", "judge")},
@@ -30,11 +29,11 @@ def judged_items_section(report: Report) -> Html:
     several = {kind for kind, values in kinds.items() if len(values) > 1}
     shown = tag("div", *(_item(item, several) for item in items), id="items-list")
     more = tag("button", "show more", type="button", id="items-more", class_="more needs-script", hidden=True)
-    return join([note(_meaning(report)), _filters(items), shown, more])
+    return join([note(_meaning(found)), _filters(items), shown, more])
 
 
-def _meaning(report: Report) -> str:
-    rows, total = report.items.rows, report.items.total
+def _meaning(found: JudgedItems) -> str:
+    rows, total = found.rows, found.total
     sentences = [
         f"First the {EXAMPLES} clearest wins and the {EXAMPLES} clearest losses of each category (of a test set without categories, of all its items): those whose scores are furthest apart."
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alpaqual.report.evaluation import one_line
+from alpaqual.report.evaluation_line import evaluation_line
 from alpaqual.report.markup import NOTHING, Child, Html, badge, count, folded, join, named, note, tag
 from alpaqual.report.report import Report
 from alpaqual.results.results import Reason
@@ -52,7 +52,7 @@ def _kept(report: Report) -> Html:
 
 def _evaluated(report: Report) -> Html:
     """Return what the evaluation found, in one line."""
-    said = one_line(report.results)
+    said = evaluation_line(report.results)
     return tag("p", "Evaluation: ", tag("span", said, class_="said"), ".") if said else NOTHING
 
 

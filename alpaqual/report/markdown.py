@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from alpaqual.report.escape import code, markdown, plain_markdown
-from alpaqual.report.markdown_evaluation import evaluation_sections
 from alpaqual.report.markdown_graders import graders_table, health, histograms
 from alpaqual.report.markdown_known_scores import known_scores
 from alpaqual.report.markdown_parts import MOST_LISTED, count, folded, percent, share, table
@@ -56,7 +55,7 @@ def _sections(report: Report) -> Iterator[str]:
     yield _reasons(report, State.WARN, "Warnings")
     yield _datasets(report)
     yield training_section(report.results.training)
-    yield from evaluation_sections(report.results.evaluation)
+    yield from _evaluation(report)
     yield _balance(report)
     graders = report.results.graders
     yield histograms(graders)
@@ -65,6 +64,14 @@ def _sections(report: Report) -> Iterator[str]:
     yield known_scores(graders)
     yield _examples(report)
     yield _passes(report)
+
+
+def _evaluation(report: Report) -> Iterator[str]:
+    if report.results.evaluation is not None:
+        # Most runs have no evaluation, and its modules take time to import.
+        from alpaqual.report.markdown_evaluation import evaluation_sections
+
+        yield from evaluation_sections(report.results.evaluation)
 
 
 def _head(report: Report) -> str:

@@ -45,11 +45,10 @@ _MOST_SENTENCES = 5
 _MOST_CHARACTERS = 600
 
 
-def evaluation_sections(evaluation: EvaluationResult | None) -> Iterator[str]:
+def evaluation_sections(evaluation: EvaluationResult) -> Iterator[str]:
     """Yield the findings with what limits them, then the details one by one, so that a long report loses only the last of them."""
-    if evaluation is not None:
-        yield "### Evaluation\n\n" + "\n".join(part for part in (*_findings(evaluation), *_limits(evaluation)) if part)
-        yield from _details(evaluation)
+    yield "### Evaluation\n\n" + "\n".join(part for part in (*_findings(evaluation), *_limits(evaluation)) if part)
+    yield from _details(evaluation)
 
 
 def _findings(evaluation: EvaluationResult) -> Iterator[str]:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from alpaqual.report.evaluation import one_line
+from alpaqual.report.evaluation_line import evaluation_line
 from alpaqual.report.html_datasets import dataset_numbers
 from alpaqual.report.markup import NOTHING, Child, Html, count, join, tag
 from alpaqual.report.report import Report
@@ -48,7 +48,7 @@ def to_notebook(report: Report, page: Path) -> str:
         reasons.append(tag("li", f"… and {count(more)} more"))
     parts.append(tag("ul", *reasons) if reasons else "")
     parts.append(_datasets(report))
-    if said := one_line(results):
+    if said := evaluation_line(results):
         parts.append(tag("p", f"Evaluation: {said}."))
     parts.append(_link(page))
     return tag("div", *parts)

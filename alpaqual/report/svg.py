@@ -60,11 +60,11 @@ def stacked_bar(win: int, tie: int, lose: int) -> Html:
 
 @dataclass(frozen=True)
 class Scale:
-    """A scale that several drawings share; `mark` is the value that they are compared with."""
+    """A scale that several drawings share; `marks` are the values that they are compared with."""
 
     low: float
     high: float
-    mark: float | None = None
+    marks: tuple[float, ...] = ()
 
     @property
     def step(self) -> float:
@@ -94,7 +94,7 @@ def scale_of(intervals: Iterable[Sequence[float]], mark: float | None = None) ->
     values += [mark] if mark is not None else []
     low, high = min(values), max(values)
     edge = 0.04 * (high - low) or max(abs(high) * 0.1, 0.1)
-    return Scale(low - edge, high + edge, mark)
+    return Scale(low - edge, high + edge, () if mark is None else (mark,))
 
 
 def axis(scale: Scale, *, suffix: str = "") -> Html:
@@ -104,10 +104,9 @@ def axis(scale: Scale, *, suffix: str = "") -> Html:
 
 
 def interval_drawing(scale: Scale, value: float, bounds: Sequence[float] | None, *, label: str, strong: bool) -> Html:
-    """Draw a value with its interval on a scale, beside the line of its mark."""
+    """Draw a value with its interval on a scale, beside the lines of its marks."""
     lines = [line(scale.x(each), 0, scale.x(each), 16, "tick") for each in scale.ticks]
-    if scale.mark is not None:
-        lines.append(line(scale.x(scale.mark), 0, scale.x(scale.mark), 16, "mark"))
+    lines += [line(scale.x(each), 0, scale.x(each), 16, "mark") for each in scale.marks]
     if bounds is not None:
         lines.append(line(scale.x(bounds[0]), 8, scale.x(bounds[1]), 8, "reach"))
     point = circle(scale.x(value), 8, 4, "full" if strong else "open")

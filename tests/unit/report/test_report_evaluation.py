@@ -33,7 +33,6 @@ from tiers import examples
 
 from alpaqual.report.charts_evaluation import MOST_LINES, size_chart
 from alpaqual.report.evaluation import (
-    control_sentence,
     finding,
     interval,
     needed,
@@ -45,6 +44,7 @@ from alpaqual.report.evaluation import (
     summaries,
     unjudged_sentence,
 )
+from alpaqual.report.evaluation_line import evaluation_line
 from alpaqual.report.github import to_github
 from alpaqual.report.html import to_html
 from alpaqual.report.html_charts import Charts
@@ -65,8 +65,6 @@ FOUND = """### Evaluation
 | quality against full | vicuna | 80 | 40 | 38 | 2 | 1.48 | 1.36 to 1.59 | **helps** |
 
 The winning score is (wins − losses) / items + 1; 1 means as good as the other model.
-
-- quality: no random control of the same number of rows is judged, so a difference may come from the number of rows alone.
 """
 RING = Ring(low=0, high=2, mark=1, ticks=(0.5, 1, 1.5, 2))
 
@@ -82,7 +80,7 @@ def written(evaluation: Mapping[str, Any]) -> str:
 
 
 def page(evaluation: Mapping[str, Any]) -> str:
-    return evaluation_section(results_of({"evaluation": evaluation}).results, Charts())
+    return evaluation_section(of(evaluation), Charts())
 
 
 def one(win: int, tie: int, lose: int, **changes: Any) -> dict[str, Any]:
@@ -172,12 +170,12 @@ def test_a_flagged_judge_is_named_and_its_findings_are_not_bold() -> None:
     assert (
         "- ⚠️ **gpt-3.5**: its two orders agree no more than chance (kappa 0.04): its verdicts cannot be trusted" in text
     )
-    assert "| helps ⚠️ judge flagged |" in text
+    assert "| helps (⚠️ judge flagged) |" in text
     assert "**helps**" not in text
     shown = page(found)
     assert "judge flagged" in shown
     assert "shown helps" not in shown.split("<table")[0]
-    assert one_line(results_of({"evaluation": found}).results).endswith("; judge gpt-3.5 is flagged")
+    assert one_line(of(found)).endswith("; judge gpt-3.5 is flagged")
 
 
 def test_unjudged_items_are_counted_with_their_reasons() -> None:
@@ -187,21 +185,20 @@ def test_unjudged_items_are_counted_with_their_reasons() -> None:
     assert "unjudged" in page(one(3, 2, 1, unjudged=1)).split("</thead>")[0]
 
 
-def test_a_missing_random_control_is_said_once_and_not_of_the_control() -> None:
-    assert control_sentence(of(evaluated())) == ""
-    without = evaluated()
-    for each in without["pairs"]:
-        each["control"] = None
-    assert control_sentence(of(without)).startswith("quality, random: no random control")
+def test_the_random_control_of_a_model_is_named() -> None:
+    said = "random is the random control of quality: as many rows, chosen by chance."
+    assert said in written(evaluated())
+    assert said in page(evaluated())
+    assert "random control" not in written(one(40, 38, 2))
 
 
 def test_one_line_is_in_the_annotations_and_at_the_top_of_the_page() -> None:
     report = results_of({"evaluation": one(40, 38, 2)})
     said = "quality against full helps (1.48, 95% 1.36 to 1.59)"
-    assert one_line(report.results) == said
+    assert evaluation_line(report.results) == said
     assert f"alpaqual: evaluation: {said.replace('%', '%25')}\n" in to_github(report)
     assert said in to_html(report).split("<main>")[0]
-    assert one_line(results_of({}).results) == ""
+    assert evaluation_line(results_of({}).results) == ""
 
 
 def test_everything_has_a_place_on_the_page_and_in_markdown() -> None:
