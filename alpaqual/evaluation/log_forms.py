@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
@@ -74,15 +75,10 @@ class OneOrder(Converter):
         self.second = next(model for model in self.models if model != self.first)
 
     def _answered(self) -> tuple[str, ...]:
-        """The two keys of the records that are no known ones: the answers."""
-        shared: dict[str, None] | None = None
-        for record in self.file.records:
-            if isinstance(record, Mapping):
-                texts = dict.fromkeys(
-                    key for key, value in record.items() if isinstance(value, str) and key not in self._KNOWN
-                )
-                shared = texts if shared is None else {key: None for key in shared if key in texts}
-        found = tuple(shared or ())
+        """The two keys with texts in most records that are no known ones: the answers."""
+        records = [record for record in self.file.records if isinstance(record, Mapping)]
+        texts = Counter(key for record in records for key, value in record.items() if isinstance(value, str))
+        found = tuple(key for key, count in texts.items() if key not in self._KNOWN and 2 * count > len(records))
         if len(found) != 2:
             raise self.wrong(
                 f"which keys have the answers of the two models? Records have {', '.join(found) or 'none'}: give --models A B"
@@ -248,6 +244,7 @@ class AlpacaEval(FastChatPairs):
 
     def begin(self, models: tuple[str, ...], first: str) -> None:
         self.ids: dict[str, str] = {}
+        self.weighted = 0
         self.notes.append(f"{self.file.name}: the judge was asked once an item: the recipe needs `orders: one`")
         self.notes.append(
             f"{self.file.name}: which answer was shown first is not in the log, so rates of positions mean nothing"
@@ -258,12 +255,15 @@ class AlpacaEval(FastChatPairs):
         if a == b:
             raise LeftOut("both answers are of one model")
         question = "\n\n".join(part for key in ("instruction", "input") if (part := text_of(record.get(key))))
+        preference = record.get("preference")
+        self.weighted += isinstance(preference, float) and 1 < preference < 2 and preference != _MIDWAY
         yield {
-            "pair": [a, b],
+            # alpaca_eval's win rate is that of output_2.
+            "pair": [b, a],
             "id": self.ids.setdefault(question, str(len(self.ids) + 1)) if question else item_of(record, number),
             "first": a,
             "second": b,
-            "reply": self.letter(None, _preferred(record.get("preference"))),
+            "reply": self.letter(None, _preferred(preference)),
             "judge": judge_of(record.get("annotator")),
             "category": text_of(record.get("dataset")),
             "question": question,
@@ -271,14 +271,23 @@ class AlpacaEval(FastChatPairs):
             "second_answer": text_of(record.get("output_2")),
         }
 
+    def later_notes(self) -> Iterator[str]:
+        """Also that preferences between 1 and 2 are votes here."""
+        yield from super().later_notes()
+        if self.weighted:
+            yield f"{self.file.name}: {self.weighted:,} preferences are between 1 and 2: each is a vote for the closer side, without its weight"
+
+
+_MIDWAY = 1.5
+
 
 def _preferred(value: Any) -> str | None:
     """The side that a preference names: 1.5, and 0 in old files, is a tie; None where the judge's reply could not be read."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
-    if value in (0, 1.5):
+    if value in (0, _MIDWAY):
         return "tie"
-    return None if not 1 <= value <= 2 else "first" if value < 1.5 else "second"
+    return None if not 1 <= value <= 2 else "first" if value < _MIDWAY else "second"
 
 
 def _named(record: Record, key: str) -> str:
