@@ -79,6 +79,9 @@ def _report(found: ImportedJudgements, out: Path | None) -> list[str]:
     if (more := len(facts["pairs"]) - _MOST) > 0:
         lines.append(f"and {more:,} more pairs")
     lines.append(f"replies: {facts['replies']:,}; read as {', '.join(sorted(set(facts['kinds'].values())))}")
+    if logged := facts["against_log"]:
+        same, otherwise, unread = (logged.get(key, 0) for key in ("same", "otherwise", "unread"))
+        lines.append(f"the log's own results: {same:,} read the same, {otherwise:,} otherwise, {unread:,} not readable")
     lines += [f"not readable: {count:,} ({_shown(reason)})" for reason, count in facts["unread"].items()]
     lines += [f"left out: {count:,} ({_shown(reason)})" for reason, count in facts["left_out"].items()]
     if found.questions is not None:
@@ -109,6 +112,7 @@ def _json(found: ImportedJudgements) -> dict[str, Any]:
         ],
         "replies": found.recorded.replies,
         "kinds": dict(found.recorded.kinds),
+        "against_log": dict(found.against_log()),
         "unread": dict(found.unread()),
         "left_out": dict(found.found.left_out),
         "joined": 0 if found.questions is None else len(found.questions.joined),

@@ -18,6 +18,7 @@ from alpaqual.evaluation.log_records import (
     LeftOut,
     Line,
     Record,
+    better_of,
     item_of,
     judge_of,
     question_of,
@@ -52,6 +53,7 @@ class TwoOrders(Converter):
                 "first": first,
                 "second": second,
                 "reply": self.reply(record.get(f"review{suffix}"), record.get(f"scores{suffix}")),
+                "logged": better_of(record.get(f"scores{suffix}")),
                 "question": question,
                 "first_answer": answers[first],
                 "second_answer": answers[second],
@@ -115,6 +117,7 @@ class OneOrder(Converter):
             "first": self.first,
             "second": self.second,
             "reply": self.reply(record.get("review"), record.get("score", record.get("scores"))),
+            "logged": better_of(record.get("score", record.get("scores"))),
             "question": "\n\n".join(part for part in (question, text_of(asked)) if part),
             "instruction": question,
             "first_answer": record[self.first],
@@ -149,6 +152,7 @@ class OldReviews(Converter):
             "first": self.first,
             "second": self.second,
             "reply": self.reply(record.get("text"), record.get("score")),
+            "logged": better_of(record.get("score")),
             # One judge has a name for each kind of prompt.
             "judge": re.sub(r"-(generic|general|coding|math)$", "", judge_of(record.get("reviewer_id"))),
         }
@@ -168,8 +172,9 @@ class FastChatPairs(Converter):
                 }
             return
         for game, (first, second), sides in (("g1", (a, b), _SIDES), ("g2", (b, a), _TURNED)):
-            reply = self.letter(record.get(f"{game}_judgment"), sides.get(str(record.get(f"{game}_winner"))))
-            yield both | {"pair": [a, b], "first": first, "second": second, "reply": reply}
+            winner = sides.get(str(record.get(f"{game}_winner")))
+            reply = self.letter(record.get(f"{game}_judgment"), winner)
+            yield both | {"pair": [a, b], "first": first, "second": second, "reply": reply, "logged": winner}
 
     def letter(self, text: Any, winner: str | None) -> str | None:
         """The judge's text, or the letter of the winner; None where the log has neither."""

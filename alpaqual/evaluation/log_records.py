@@ -11,10 +11,11 @@ from typing import Any
 
 from alpaqual.errors import Problem, RecipeError
 from alpaqual.evaluation.log_questions import text_of
+from alpaqual.values import Winner
 
 Record = Mapping[str, Any]
 Line = dict[str, Any]
-LETTERS = {"first": "[[A]]", "second": "[[B]]", "tie": "[[C]]"}
+LETTERS: Mapping[str, str] = {"first": "[[A]]", "second": "[[B]]", "tie": "[[C]]"}
 """The shortest reply that says the same, for logs without the judge's text."""
 PROMPTS = ("text", "prompt", "instruction", "Instruction", "question", "conversations")
 
@@ -96,6 +97,14 @@ def scores_of(value: Any) -> tuple[float, float] | None:
     if not isinstance(value, Sequence) or len(value) != 2 or not all(_is_number(each) for each in value):
         return None
     return None if -1 in value else (float(value[0]), float(value[1]))
+
+
+def better_of(scores: Any) -> Winner | None:
+    """The side with the higher score, as the log has it; None where it has none."""
+    pair = scores_of(scores)
+    if pair is None:
+        return None
+    return "tie" if pair[0] == pair[1] else "first" if pair[0] > pair[1] else "second"
 
 
 def _is_number(value: Any) -> bool:

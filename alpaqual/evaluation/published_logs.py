@@ -18,6 +18,7 @@ from alpaqual.errors import Problem, RecipeError
 from alpaqual.evaluation.log_forms import FORMS
 from alpaqual.evaluation.log_questions import Questions
 from alpaqual.evaluation.log_records import Form, LeftOut, LogFile
+from alpaqual.values import Winner
 
 _TEST_SETS = {
     "vicuna": "vicuna",
@@ -49,13 +50,17 @@ class ImportOptions:
 
 @dataclass
 class Imported:
-    """Lines of recorded replies, and what was found: `left_out` counts records by reason, `notes` say what the log cannot tell."""
+    """Lines of recorded replies, and what was found: `left_out` counts records by reason, `notes` say what the log does not have.
+
+    `logged` has the winner of each order as the log itself has it, by (judge, test set, item, first, second).
+    """
 
     lines: list[dict[str, Any]] = field(default_factory=list)
     forms: dict[str, str] = field(default_factory=dict)
     records: dict[str, int] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    logged: dict[tuple[str, ...], Winner] = field(default_factory=dict)
 
     def note(self, text: str) -> None:
         """Add a note, once."""
@@ -107,6 +112,10 @@ def _lines(file: LogFile, options: ImportOptions, first: str, found: Imported) -
             line["judge"] = options.judge or line.get("judge") or _DEFAULT_JUDGE
             if options.questions is not None:
                 line |= options.questions.groups(line)
+            if line.get("logged") is not None:
+                found.logged[line["judge"], line["test_set"], str(line["id"]), line["first"], line["second"]] = line[
+                    "logged"
+                ]
             yield {
                 key: line[key] for key in _ORDER if line.get(key) not in (None, "") or (key == "reply" and key in line)
             }

@@ -40,6 +40,16 @@ class ImportedJudgements:
         votes = (vote for each in self.recorded.judgements for vote in (each.a_first, each.b_first))
         return Counter(vote.reason for vote in votes if vote.winner is None and vote.reason != "no reply")
 
+    def against_log(self) -> Counter[str]:
+        """Replies with a result in the log itself, by how they are read: the same, otherwise, or not readable."""
+        counts: Counter[str] = Counter()
+        for each in self.recorded.judgements:
+            for first, second, vote in ((each.a, each.b, each.a_first), (each.b, each.a, each.b_first)):
+                logged = self.found.logged.get((each.judge, each.test_set, each.id, first, second))
+                if logged is not None:
+                    counts["unread" if vote.winner is None else "same" if vote.winner == logged else "otherwise"] += 1
+        return counts
+
 
 def import_files(
     files: Sequence[str | Path], options: ImportOptions, questions: str | Path | None = None

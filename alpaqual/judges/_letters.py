@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from alpaqual.judges._reading import Said
+from alpaqual.judges._reading import TAG, Said
 from alpaqual.values import Winner
 
 NO_VERDICT = "no verdict"
@@ -21,10 +21,11 @@ _MARKED = re.compile(
 )
 _LABEL = (
     r"(?:(?:so|thus|therefore|overall|my|the|final|verdict|decision|judge?ment|winner|answer|choice|result|output|is|better|best|assistant)"
-    r"[\s,:*_=-]+)*"
+    r"[\s,:*_=\"'-]+)*"
 )
 _ALONE = re.compile(
-    rf"[*_#>`\s]*{_LABEL}[*_`\s\"'“‘]*\[{{0,2}}[*_\s]*{_LETTER}[*_\s]*\]{{0,2}}[*_`\s.!\"'”’]*", re.IGNORECASE
+    rf"[*_#>`\s{{(\"'“‘]*{_LABEL}[*_`\s\"'“‘]*\[{{0,2}}[*_\s]*{_LETTER}[*_\s]*\]{{0,2}}[*_`\s.!)}}\"'”’]*",
+    re.IGNORECASE,
 )
 _ENDS = re.compile(r"\]\][^\w\[]*\Z")
 _BOXED = re.compile(r"\\boxed ?\{(?:\\(?:text|mathrm|mathbf) ?\{)?([^{}]{1,20})\}{1,2}")
@@ -34,7 +35,7 @@ _MAX_ALONE = 200
 
 def read_letter(text: str) -> Said | str:
     """The winner that a reply names, or the reason for none."""
-    lines = [line for line in map(str.strip, _BOXED.sub(r"[[\1]]", text).splitlines()) if line.strip("`")]
+    lines = [line for line in map(str.strip, TAG.sub("", _BOXED.sub(r"[[\1]]", text)).splitlines()) if line.strip("`")]
     if not lines:
         return NO_VERDICT
     marked = [_verdicts(line) for line in lines]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from alpaqual.judges._reading import HIGH, OUT_OF_SCALE, Said, in_scale
+from alpaqual.judges._reading import HIGH, OUT_OF_SCALE, TAG, Said, in_scale
 
 NO_RATING = "no rating"
 RATINGS_DIFFER = "ratings that differ"
@@ -16,8 +16,8 @@ _MARKED = re.compile(rf"\[\[[*_ ]{{0,4}}(?:rating|score)?[ :*_]{{0,4}}{_NUMBER}[
 _SINGLE = re.compile(rf"(?<!\[)\[{_NUMBER}\](?!\])", re.IGNORECASE)
 _BOXED = re.compile(r"\\boxed ?\{([^{}]{1,20})\}")
 _ALONE = re.compile(
-    r"[*_#>`\s]*(?:(?:so|thus|therefore|overall|my|the|final|rating|score|grade|answer|is|of|response|assistant|assistant's|i|would|give|rate|it|a|an|as)"
-    rf"[\s,:*_=-]+)*[*_`\s]*\[{{0,2}}{_NUMBER}\]{{0,2}}(?:\s*points?)?[*_`\s.!]*",
+    r"[*_#>`\s{(\"']*(?:(?:so|thus|therefore|overall|my|the|final|rating|score|grade|answer|is|of|response|assistant|assistant's|i|would|give|rate|it|a|an|as)"
+    rf"[\s,:*_=\"'-]+)*[*_`\s]*\[{{0,2}}{_NUMBER}\]{{0,2}}(?:\s*points?)?[*_`\s.!)}}\"']*",
     re.IGNORECASE,
 )
 _MAX_ALONE = 200
@@ -26,7 +26,7 @@ _MAX_ALONE = 200
 
 def read_rating(text: str) -> Said | str:
     """The rating that a reply gives, or the reason for none."""
-    lines = [line for line in map(str.strip, _BOXED.sub(r"[[\1]]", text).splitlines()) if line.strip("`")]
+    lines = [line for line in map(str.strip, TAG.sub("", _BOXED.sub(r"[[\1]]", text)).splitlines()) if line.strip("`")]
     if not lines:
         return NO_RATING
     for pattern in (_MARKED, _SINGLE):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,6 +24,9 @@ from alpaqual.values import Reply, Vote, Winner
 OUT_OF_SCALE = "out of scale"
 LOW, HIGH = 1.0, 10.0
 """The scale of the prompts that ask for scores."""
+
+TAG = re.compile(r"</?(?:answer|verdict|final|rating|score|result|output|decision|judge?ment)>", re.IGNORECASE)
+"""A tag around a verdict."""
 
 
 @dataclass(frozen=True)

@@ -28,14 +28,14 @@ _TOKEN = re.compile(
     rf"(?P<name>{_NAME})"
     rf"|(?P<ordinal>(?:first|second|1st|2nd)\b(?:[\s_-]+(?:{_NOUN}|one|score)s?\b)?)"
     r"|(?P<letter>\b(?-i:[AB])(?=\s*[:=]))"
-    r"|(?P<number>(?<![\w.])-?[0-9]+(?:\.[0-9]+)?(?:\s*(?:/|out\s+of)\s*(?P<high>[0-9]+(?:\.[0-9]+)?))?(?![\w%]|\.[0-9]))"
+    r"|(?P<number>(?<![\w.])-?[0-9]+(?:\.[0-9]+)?(?:\s*(?:/|out\s+of)\s*(?P<high>[0-9]+(?:\.[0-9]+)?))?(?:[分点점](?!\w))?(?![\w%]|\.[0-9]))"
     r"|(?P<word>[^\W\d_]+(?:['’][^\W\d_]+)?)"
     r"|(?P<sign>(?:[\s:;,.|/&=()\[\]{}\"'“”‘’*_`<>#!$•·→]|[–—-](?![0-9]))+)",
     re.IGNORECASE,
 )
 _SPOKEN = (
     "a ai an and answer answers are as assistant assistants assessment both by each evaluation final following for get gets "
-    "give given gives grade grades here here's i is it marks me model models my of on one out overall point points provide quality rate rated rating "
+    "give given gives grade grades here here's i is it marks me model models my of on one out output overall point points provide quality rate rated rating "
     "ratings receive received receives respectively response responses result results s score scored scores sure the their these to total two values "
     "versus vs was were whereas while with would i'd i'll will below judgement judgment "
     "分 分数 评分 得分 分别 和 点 점 점수 スコア"
@@ -121,7 +121,7 @@ def _add(found: _Line, line: str) -> str:
             if _is_no_score(token) or (number and _numbers_a_list(number, line[number.end() : token.start()])):
                 return NO_SCORES
             number = token
-            found.add(float(re.split(r"[/\s]", token["number"])[0]))
+            found.add(float(re.split(r"[/\s分点점o]", token["number"])[0]))
             end = len(found.sides)
         for side in token.group("side", "other", "score", "ordinal", "letter"):
             if side:
@@ -168,6 +168,9 @@ def _said(found: _Line, *, at_end: bool) -> Said | str:
         if sorted(named) != [1, 2] or not _in_turn(found.names):
             return NO_SCORES
         if named == [2, 1]:
+            if found.names[1]:
+                # `Assistant 2 > Assistant 1: 7 8` leaves open whose score is first.
+                return NO_SCORES
             first, second = second, first
     if not in_scale(first, second):
         return OUT_OF_SCALE

@@ -14,7 +14,7 @@ def logs(folder: Path) -> list[str]:
     paths = []
     for first, replies in (("a2", ["8 7", "Both are good.", "9 8"]), ("b2", ["6 9", "8 8", "8 8"])):
         records = [
-            {"question_id": n, "text": f"Q{n}", "a2": "of a", "b2": "of b", "review": reply}
+            {"question_id": n, "text": f"Q{n}", "a2": "of a", "b2": "of b", "review": reply, "score": [8, 7]}
             for n, reply in enumerate(replies)
         ]
         records += [{"question_id": 9, "text": "Q9", "a2": "of a", "b2": None, "review": "8 7"}]
@@ -38,6 +38,7 @@ def test_it_says_what_it_found_and_what_it_left_out(tmp_path: Path) -> None:
             f"{paths[1]}: 4 records; one file an order (AlpaGasus2-QLoRA)",
             "a2 against b2, vicuna, judge replies: 3 items, 3 in both orders",
             "replies: 6; read as vicuna",
+            "the log's own results: 2 read the same, 3 otherwise, 1 not readable",
             "not readable: 1 (no two scores)",
             "left out: 2 (no answer of one of the models)",
             "questions: 1 items found, 2 not",

@@ -206,6 +206,14 @@ def test_a_record_without_text_has_its_scores_and_minus_one_is_none(tmp_path: Pa
     )
 
 
+def test_the_log_s_own_results_are_compared_with_what_is_read(tmp_path: Path) -> None:
+    found = imported(cherry(tmp_path, [("8 7", "7 8"), ("7 8", "7 8"), ("Both are good.", "7 8\nSo.")]))
+    assert found.against_log() == {"same": 4, "otherwise": 1, "unread": 1}
+    pairs = [pair_record(81, "[[A]]", "I say [[B]]"), pair_record(82, "[[A]] at first.\n[[B]]", "[[C]]")]
+    found = imported(write(tmp_path, "gpt-4_pair.jsonl", pairs, lines=True))
+    assert found.against_log() == {"same": 3, "otherwise": 1}
+
+
 def test_models_that_a_log_does_not_name(tmp_path: Path) -> None:
     path = write(
         tmp_path,

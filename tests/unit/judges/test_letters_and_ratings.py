@@ -41,6 +41,9 @@ LETTERS = [
     "Verdict: {x}",
     "Answer: {x}.",
     "\\boxed{{{x}}}",
+    "({x})",
+    '{{"verdict": "{x}"}}',
+    "<answer>{x}</answer>",
 ]
 EXPLANATIONS = [
     "",
@@ -130,6 +133,8 @@ RATINGS = [
     "Rating: {x}/10",
     "Score: **{x}**",
     "I would rate the response a {x}.",
+    '{{"rating": {x}}}',
+    "<rating>{x}</rating>",
     "\\boxed{{{x}}}",
 ]
 

@@ -96,6 +96,9 @@ FORMS = [
     "{a} {b} (Assistant 2 is more detailed)",
     "{a} {b}. Assistant 1 is clear.",
     "评分：{a} {b}",
+    "{a}分 {b}分",
+    "Output: {a} {b}",
+    "<scores>{a} {b}</scores>",
     "助手1：{a} 助手2：{b}",
 ]
 BEHIND = [
@@ -155,6 +158,7 @@ NOTHING = {
     "Assistant 1: 8": NO,
     "Assistant 1: 8, Assistant 1: 7": NO,
     "8% 7%": NO,
+    "Assistant 2 > Assistant 1: 7 8": NO,
     "8th 7th": NO,
     "Both are good.\n8 7": NO,
     "Assistant 1 deserves 8 points since it lists 7": NO,
