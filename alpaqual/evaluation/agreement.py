@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from alpaqual.evaluation.length_preference import LengthPreference
 from alpaqual.evaluation.statistics import two_sided
-from alpaqual.evaluation.values import Judgement, Outcome
+from alpaqual.evaluation.values import Judgement
 from alpaqual.evaluation.verdicts import asked_votes, side
 
 LEAST_KAPPA = 0.4
@@ -18,11 +19,14 @@ LOPSIDED_AGREEMENT = 0.9
 POSITION_LIMIT = 0.6
 """A position that wins more than this share of the votes for a side is preferred. GPT-4 has 0.50 in those logs, GPT-3.5 0.80."""
 LENGTH_LIMIT = 0.75
-"""A longer answer that wins this share of the decided verdicts is preferred. GPT-4 has 0.71 in those logs."""
+"""A longer answer that wins this share of the decided verdicts is preferred, each model giving it equally often.
+
+GPT-4 has about 0.70 in those logs.
+"""
 UNREAD_LIMIT = 0.05
 """More unread replies than this share are too many."""
 SIGNIFICANT = 0.01
-"""A preference counts where its two-sided sign test is below this."""
+"""A preference counts where the p-value of its test is below this."""
 FEWEST_DECIDED = 10
 """From this number of verdicts on, a judge that decides none of them is flagged."""
 
@@ -71,20 +75,6 @@ def position_votes(judgements: Iterable[Judgement]) -> tuple[int, int]:
     return votes["first"], votes["second"]
 
 
-def length_wins(judged: Iterable[tuple[Judgement, Outcome]]) -> tuple[int, int]:
-    """Return the decided verdicts that the longer and the shorter answer won, in characters; answers of one length are left out."""
-    longer = shorter = 0
-    for judgement, outcome in judged:
-        difference = len(judgement.text_a) - len(judgement.text_b)
-        if outcome == "tie" or not difference or not judgement.text_a or not judgement.text_b:
-            continue
-        if (outcome == "win") == (difference > 0):
-            longer += 1
-        else:
-            shorter += 1
-    return longer, shorter
-
-
 def unread_votes(judgements: Iterable[Judgement]) -> tuple[int, int]:
     """Return the number of votes that verdicts need, and of those that name no winner."""
     votes = unread = 0
@@ -101,7 +91,7 @@ class Health:
 
     orders: Concord
     positions: tuple[int, int]
-    lengths: tuple[int, int]
+    lengths: LengthPreference
     votes: int
     unread: int
     verdicts: int
@@ -113,7 +103,7 @@ def flags(health: Health) -> list[str]:
     return [
         *_order_flags(health.orders),
         *_position_flags(*health.positions),
-        *_length_flags(*health.lengths),
+        *_length_flags(health.lengths),
         *_reply_flags(health),
     ]
 
@@ -142,11 +132,17 @@ def _position_flags(first: int, second: int) -> Sequence[str]:
     return [f"it prefers the {name} answer: {_percent(rate)} of {first + second:,} votes for a side (limit 60%)"]
 
 
-def _length_flags(longer: int, shorter: int) -> Sequence[str]:
-    rate = share(longer, shorter)
-    if rate is None or rate < LENGTH_LIMIT or two_sided(longer, shorter) >= SIGNIFICANT:
+def _length_flags(found: LengthPreference) -> Sequence[str]:
+    rate = share(found.longer, found.shorter)
+    preferred = rate if found.balanced is None else found.balanced
+    if rate is None or preferred is None or preferred < LENGTH_LIMIT or found.p_value >= SIGNIFICANT:
         return []
-    return [f"the longer answer wins {_percent(rate)} of {longer + shorter:,} decided verdicts (limit 75%)"]
+    won = f"the longer answer wins {_percent(rate)} of {found.longer + found.shorter:,} decided verdicts"
+    if found.balanced is None:
+        return [
+            f"{won} (limit 75%), and one model gives nearly all longer answers: length and model cannot be separated"
+        ]
+    return [f"{won}, {_percent(found.balanced)} with each model longer equally often (limit 75%)"]
 
 
 def _reply_flags(health: Health) -> Sequence[str]:

@@ -13,7 +13,6 @@ from alpaqual.evaluation.agreement import (
     Health,
     concord,
     flags,
-    length_wins,
     orders_concord,
     position_votes,
     share,
@@ -21,6 +20,7 @@ from alpaqual.evaluation.agreement import (
 )
 from alpaqual.evaluation.items import Item, Pair
 from alpaqual.evaluation.length_control import length_controlled_rate
+from alpaqual.evaluation.length_preference import length_preference, length_tables
 from alpaqual.evaluation.pairs import counts_of
 from alpaqual.evaluation.values import Judgement, Outcome
 from alpaqual.results.evaluation import Agreement, JudgeResult
@@ -72,7 +72,7 @@ def _judge_result(items: Sequence[Item], known: KnownJudge) -> JudgeResult:
     health = Health(
         orders=Concord(0) if known.rates_singly else orders_concord(judgements),
         positions=(0, 0) if known.rates_singly else position_votes(judgements),
-        lengths=length_wins(judged),
+        lengths=length_preference(length_tables(judged)),
         votes=votes,
         unread=unread,
         verdicts=counts.n,
@@ -89,7 +89,8 @@ def _judge_result(items: Sequence[Item], known: KnownJudge) -> JudgeResult:
         order_kappa=health.orders.kappa,
         first_position_rate=share(first, second),
         second_position_rate=share(second, first),
-        longer_wins_rate=share(*health.lengths),
+        longer_wins_rate=share(health.lengths.longer, health.lengths.shorter),
+        balanced_longer_rate=health.lengths.balanced,
         win_rate=(counts.win + counts.tie / 2) / counts.n if counts.n else None,
         length_controlled_rate=controlled.rate if controlled is not None else None,
         length_controlled_interval=list(controlled.interval) if controlled is not None else None,

@@ -93,7 +93,8 @@ class JudgeResult(Record, frozen=True, kw_only=True):
 
     `order_agreement` and `order_kappa` (Cohen's) compare the votes of the two orders; `first_position_rate` and
     `second_position_rate` are shares of the votes for a side; `longer_wins_rate` is the share of decided verdicts that the longer
-    answer won; `length_controlled_rate` is the win rate of `a` at equal length, from a logistic regression. `flags` say what is
+    answer won, `balanced_longer_rate` that share with each model giving the longer answer equally often (null where one gives nearly
+    all of them); `length_controlled_rate` is the win rate of `a` at equal length, from a logistic regression. `flags` say what is
     wrong with it in words.
     """
 
@@ -107,6 +108,7 @@ class JudgeResult(Record, frozen=True, kw_only=True):
     first_position_rate: Share | None = None
     second_position_rate: Share | None = None
     longer_wins_rate: Share | None = None
+    balanced_longer_rate: Share | None = None
     win_rate: Share | None = None
     length_controlled_rate: Share | None = None
     length_controlled_interval: Interval | None = None

@@ -10,12 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from said import judgement, random_judge, verdicts
+from scipy.stats import hypergeom, norm
 from tiers import examples
 
-from alpaqual.evaluation.agreement import concord, length_wins, orders_concord, position_votes, unread_votes
+from alpaqual.evaluation.agreement import concord, orders_concord, position_votes, unread_votes
 from alpaqual.evaluation.figures import evaluation_result
 from alpaqual.evaluation.judge_results import KnownJudge
+from alpaqual.evaluation.length_preference import LengthPreference, LengthTable, length_preference, length_tables
 from alpaqual.evaluation.values import Judgement
+from alpaqual.evaluation.verdicts import verdict
 from alpaqual.results.evaluation import JudgeResult
 
 
@@ -120,8 +123,44 @@ def test_only_decided_verdicts_of_answers_of_other_lengths_count_for_length() ->
         judgement("1", "2", 5),
         judgement("1", "2", 6, text_a="", text_b="long"),
     ]
-    items = [(made[0], "win"), (made[1], "win"), (made[2], "tie"), (made[3], "win"), (made[4], "win"), (made[5], "win")]
-    assert length_wins(items) == (1, 1)  # type: ignore[arg-type]
+    assert length_tables([(each, verdict(each, "paper")) for each in made]) == [LengthTable(1, 0, 1, 0)]  # type: ignore[misc]
+
+
+def test_a_better_model_that_writes_more_is_no_preference_for_length() -> None:
+    """The first model wins nine in ten verdicts at any length, and has four in five of the longer answers."""
+    found = length_preference([LengthTable(72, 8, 18, 2)])
+    assert (found.longer, found.shorter) == (74, 26)
+    assert found.balanced == pytest.approx(0.5) and found.p_value == pytest.approx(1)
+    made = [
+        judgement(*votes, number, text_a="x" * (3 if longer else 1), text_b="xx")
+        for number, (votes, longer) in enumerate(
+            [("12", True)] * 72 + [("21", True)] * 8 + [("12", False)] * 18 + [("21", False)] * 2
+        )
+    ]
+    assert health(made).flags == []
+    assert health(made).longer_wins_rate == pytest.approx(0.74)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_preference_for_length_is_tested_as_mantel_and_haenszel_do(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    tables = [LengthTable(*map(int, draw.integers(3, 40, 4))) for _ in range(1 + seed % 4)]
+    grids = [np.array([[t.longer_won, t.longer_lost], [t.shorter_won, t.shorter_lost]]) for t in tables]
+    grids = [grid for grid in grids if min(grid.sum(1)) >= 5]
+    error = sum(grid[0, 0] - hypergeom(grid.sum(), grid[0].sum(), grid[:, 0].sum()).mean() for grid in grids)
+    variance = sum(hypergeom(grid.sum(), grid[0].sum(), grid[:, 0].sum()).var() for grid in grids)
+    assert length_preference(tables).p_value == pytest.approx(2 * norm.sf(abs(error) / math.sqrt(variance)))
+
+
+def test_where_one_model_gives_all_longer_answers_length_and_model_are_one() -> None:
+    (flag,) = health([judgement("1", "2", each, text_a="longer", text_b="s") for each in range(30)]).flags
+    assert "wins 100% of 30 decided verdicts" in flag and "cannot be separated" in flag
+    found = health([judgement(*"12" if each % 2 else "21", each, text_a="longer", text_b="s") for each in range(30)])
+    assert (found.flags, found.balanced_longer_rate, found.longer_wins_rate) == ([], None, 0.5)
+
+
+def test_no_answers_give_no_preference() -> None:
+    assert length_preference([]) == LengthPreference()
 
 
 def test_unreadable_votes_are_counted_and_flagged() -> None:
