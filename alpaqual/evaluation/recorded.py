@@ -22,6 +22,8 @@ ReadReply = Callable[[Reply], Vote]
 PAIRS, RATINGS = ("vicuna", "mt_bench"), ("single",)
 """Kinds of judges whose replies differ in form: of those that compare two answers, and of those that rate one."""
 MOST_PROBLEMS = 20
+_TRIED = 1000
+"""Replies that are read in several ways, to find how all are to be read."""
 _TEXTS = ("category", "skill", "judge", "question", "first_answer", "second_answer", "answer", "finish_reason")
 
 
@@ -242,11 +244,12 @@ def _by_judge(replies: Iterable[RecordedReply], judge: str) -> dict[str, list[Re
 
 
 def _kind_of(replies: Sequence[RecordedReply], readers: Mapping[str, ReadReply]) -> str:
-    """The kind of judge that reads most of the replies."""
+    """The kind of judge that reads most of the replies; of many, of some that are spread over all."""
     kinds = RATINGS if all(reply.is_rating for reply in replies) else PAIRS
+    tried = replies[:: -(-len(replies) // _TRIED)]
 
     def read(kind: str) -> int:
-        votes = (readers[kind](each.reply) for each in replies if each.reply is not None)
+        votes = (readers[kind](each.reply) for each in tried if each.reply is not None)
         return sum(vote.winner is not None or bool(vote.scores) for vote in votes)
 
     return kinds[0] if len(kinds) == 1 else max(kinds, key=read)

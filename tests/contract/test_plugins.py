@@ -19,7 +19,7 @@ from alpaqual import registry
 from alpaqual.errors import Fault, MachineError
 from alpaqual.job import Job, Launch, Lora, Machine, Model, Steps, Text
 from alpaqual.store.ledger import Recording, entry, request_key
-from alpaqual.values import Endpoint, Reply, Request, Row
+from alpaqual.values import Endpoint, Question, Reply, Request, Row
 
 ROWS: list[dict[str, Any]] = [
     {"q": "plain", "a": "text", "s": 1.5, "more": "x"},
@@ -199,6 +199,35 @@ def test_a_grader_asks_about_a_row_and_a_slot_inside_a_row_stays_text() -> None:
     assert (system, user, asked.model) == ("system", "user", "openai/one")
     assert system_text.endswith("Instruction: [response] and [max]\n\nInput: None\n\nResponse: [instruction]")
     assert "on a scale of 0 to 5" in user_text
+
+
+JUDGES = registry.names("judges")
+
+
+def test_every_judge_is_tried() -> None:
+    assert JUDGES == ("mt_bench", "single", "template", "vicuna")
+
+
+@pytest.mark.parametrize("kind", JUDGES)
+def test_a_judge_asks_reads_and_asks_again(kind: str) -> None:
+    from alpaqual.judges._spec import JudgeSpec
+
+    template = "[Question] [Answer 1] [Answer 2]" if kind == "template" else None
+    plugin = registry.find("judges", kind)(JudgeSpec({"temperature": 0.0}, template), "openai/m")
+    question = Question("1", "Say [Answer 1] twice.", "It is [Question].")
+    request = plugin.request(question, "one", "two")
+    text = "\n".join(text for _, text in request.messages)
+    assert "Say [Answer 1] twice.\n\nIt is [Question]." in text
+    assert request.parameters["max_tokens"] > 0
+    assert isinstance(plugin.VERSION, int)
+    read = {True: ("8 7", (8, 7)), False: ("[[7]]", (7,))}[plugin.PAIRWISE]
+    vote = plugin.read(Reply(read[0] if plugin.SCORES else "[[A]]", "m"))
+    assert vote.scores == (read[1] if plugin.SCORES else ())
+    assert vote.winner == ("first" if plugin.PAIRWISE else None)
+    unclear = plugin.read(Reply("Both are good.", "m"))
+    assert (unclear.winner, unclear.scores, bool(unclear.reason)) == (None, (), True)
+    assert plugin.follow_up(request, unclear, 1) != request
+    assert plugin.follow_up(request, unclear, 9) is None
 
 
 def _job(**more: Any) -> Job:
