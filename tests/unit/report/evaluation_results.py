@@ -267,7 +267,7 @@ def many() -> dict[str, Any]:
     """Six models, each pair of them."""
     names = ["quality_9k", "quality_6k", "random_9k", "random_6k", "full_52k", "llama-2-7b-chat"]
     pairs = {(a, b): 0.02 * (j - i) for i, a in enumerate(names) for j, b in enumerate(names) if i < j}
-    return evaluated(pairs, ("vicuna", "wizardlm"))
+    return evaluated(pairs, ("vicuna", "koala"))
 
 
 def judged_rows(count: int = 60, *, text: str = "", **about: Any) -> list[dict[str, Any]]:

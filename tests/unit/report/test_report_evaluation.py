@@ -202,7 +202,7 @@ def test_one_line_is_in_the_annotations_and_at_the_top_of_the_page() -> None:
 
 
 def test_everything_has_a_place_on_the_page_and_in_markdown() -> None:
-    shown, text = page(everything()), written(everything())
+    shown, text = page(ALL), written(ALL)
     parsed(shown)
     for title in (
         "Wins, ties and losses",
@@ -276,6 +276,7 @@ def test_a_chart_of_sizes_has_a_point_for_each_dataset() -> None:
     assert [value["reaches"] for value in drawn[0]["data"]["values"]] == [False, True, False]
 
 
+ALL = everything()
 EDGES: dict[str, dict[str, Any]] = {
     "empty": {"rule": "paper"},
     "no verdicts": one(0, 0, 0, unjudged=3),
@@ -285,7 +286,7 @@ EDGES: dict[str, dict[str, Any]] = {
         "pairs": [{**one(1, 2, 3)["pairs"][0], "categories": {name: counted(0, 0, 0, 2) for name in VICUNA}}],
     },
     "29 skills": evaluated({("a", "b"): 0.1}, ("wizardlm",)),
-    "everything": everything(),
+    "everything": ALL,
     "six models": many(),
     "only answers": {"rule": "paper", "answers": evaluated()["answers"], "waiting": {"judging.j": "offline"}},
     "only a judge": {"rule": "paper", "judges": {"judge": {}}},
@@ -295,7 +296,9 @@ EDGES: dict[str, dict[str, Any]] = {
         "rule": "paper",
         "overall": [entry("a", "b", "vicuna", 0.1) | {"test_set": None, "categories": {}}],
     },
-    "ratings without intervals": {**many(), "ratings": {name: {"rating": 1000.0} for name in ("full_52k", "x")}},
+    "ratings without intervals": evaluated(
+        ratings={name: {"rating": 1000.0} for name in ("full", "x")}, test_sets=("koala",)
+    ),
 }
 
 
@@ -325,7 +328,7 @@ def hostile(text: str) -> dict[str, Any]:
         for rule in ("paper", "fastchat")
     ]
     third = pair_of(counted(9, 0, 0), **{**about, "b": text + "3"}, rule="paper")
-    whole = everything()
+    whole = ALL
     return {
         "rule": "paper",
         "pairs": [*entries, third],

@@ -33,7 +33,6 @@ def test_each_category_has_its_clearest_wins_and_losses_first(tmp_path: Path) ->
         key=lambda row: -row["score_a_first_1"],
     )
     assert wins == [row["id"] for row in by_score[:EXAMPLES]]
-    assert judged_items(tmp_path) == found
 
 
 def test_fewer_items_leave_out_ties_first_and_no_category(tmp_path: Path) -> None:
