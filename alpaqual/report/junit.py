@@ -16,7 +16,7 @@ _Case = tuple[str, str, State | None, str]
 
 
 def to_junit(report: Report) -> str:
-    """Return the report as JUnit XML. Warnings pass, with their text in system-out; a training without a model is skipped."""
+    """Return the report as JUnit XML. Warnings pass, with their text in system-out; a training without a model and a stage that did not run are skipped."""
     cases, results = list(_cases(report)), report.results
     counts = {state: sum(1 for case in cases if case[2] is state) for state in State}
     name = xml(results.recipe.name)
@@ -65,6 +65,8 @@ def _cases(report: Report) -> Iterator[_Case]:
     for name in results.training:
         text = f"{name} {without_model[name]}" if name in without_model else ""
         yield "training", name, None if text else State.PASS, text
+    for stage, why in results.evaluation.waiting.items() if results.evaluation is not None else ():
+        yield "evaluation", stage, None, why
     for reason in results.reasons:
         if not any(reason.text.startswith(start) for start in shown):
             yield "run", reason.text, reason.state, f"{reason.text} {reason.place}".strip()

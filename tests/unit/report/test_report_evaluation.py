@@ -314,6 +314,12 @@ def test_every_evaluation_has_a_report_in_each_format(case: str) -> None:
         assert not re.search(rf"\b{words}\b", text), words
 
 
+def test_a_stage_that_did_not_run_is_skipped_in_junit() -> None:
+    found = to_junit(results_of({"evaluation": {"rule": "paper", "waiting": {"judging.j": "offline"}}}))
+    assert 'name="judging.j">\n      <skipped message="offline" />' in found
+    assert 'skipped="1"' in found
+
+
 def hostile(text: str) -> dict[str, Any]:
     """An evaluation in which every text that is not ours is `text`."""
     about = {"a": text, "b": text + "2", "test_set": text, "judge": text}
