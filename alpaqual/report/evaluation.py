@@ -18,6 +18,7 @@ TOGETHER = "all together"
 """The name of all test sets of a pair."""
 
 SCORE_MEANING = "The winning score is (wins − losses) / items + 1; 1 means as good as the other model."
+DOUBT = "Rely on none of its findings."
 UNJUDGED_MEANING = "Unjudged items lack a verdict that can be read and are in no other number."
 
 _MOST_NAME = 60
@@ -255,6 +256,12 @@ def judge_title(label: str, judge: JudgeResult) -> str:
     """Return the name of a judge with its model and prompt."""
     parts = [each for each in (judge.model, f"prompt {judge.prompt}" if judge.prompt else "") if each]
     return f"{name(label)} ({', '.join(name(each) for each in parts)})" if parts else name(label)
+
+
+def flags(judge: JudgeResult) -> str:
+    """Return why a judge is flagged: the first reason, and how many more there are."""
+    more = len(judge.flags) - 1
+    return f"{judge.flags[0]}{f'; and {more} more' if more else ''}"
 
 
 def flagged(evaluation: EvaluationResult) -> Mapping[str, JudgeResult]:

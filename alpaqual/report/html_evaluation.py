@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from alpaqual.report.evaluation import (
+    DOUBT,
     SCORE_MEANING,
     UNJUDGED_MEANING,
     controls,
     detectable,
     finding,
     flagged,
+    flags,
     has_unjudged,
     interval,
     is_doubted,
@@ -98,7 +100,7 @@ def _shown(evaluation: EvaluationResult, pair: PairResult) -> Html:
 def _limits(evaluation: EvaluationResult) -> Html:
     """Return what limits the findings: flagged judges, other rules, unjudged items, random controls, stages that did not run."""
     items = [
-        tag("li", "Judge ", named(name(label)), " is flagged: ", tag("span", "; ".join(judge.flags), class_="bad"), ".")
+        tag("li", "Judge ", named(name(label)), " is flagged: ", tag("span", flags(judge), class_="bad"), f". {DOUBT}")
         for label, judge in flagged(evaluation).items()
     ]
     differ = rules_differ(evaluation)
@@ -124,12 +126,15 @@ def _pairs(evaluation: EvaluationResult) -> Html:
         own = [each for each in pairs if each.judge == judge]
         title = tag("h4", "Judged by ", named(name(judge))) if several_judges(evaluation) else NOTHING
         parts += [title, _table(evaluation, own, scale), _rules(evaluation, own)]
-    meaning = (
-        f"{SCORE_MEANING} The vertical line is at 1. “all together” has the items of all test sets. p is that of the "
-        "sign test. “items needed” is about how many items would show the difference that was found."
-    )
-    unjudged = f" {UNJUDGED_MEANING}" if has_unjudged(pairs) else ""
-    return join([*parts, note(meaning + unjudged)])
+    sentences = [SCORE_MEANING, "The vertical line is at 1. p is that of the sign test."]
+    sentences += [_TOGETHER] if any(each.test_set is None for each in pairs) else []
+    sentences += [_NEEDED] if any(needed_items(each) is not None for each in pairs) else []
+    sentences += [UNJUDGED_MEANING] if has_unjudged(pairs) else []
+    return join([*parts, note(" ".join(sentences))])
+
+
+_TOGETHER = "“all together” has the items of all test sets."
+_NEEDED = "“items needed” is about how many items would show the difference that was found."
 
 
 def _legend() -> Html:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from alpaqual.report.escape import plain_markdown
 from alpaqual.report.evaluation import (
+    DOUBT,
     FEWEST_RATED,
     SCORE_MEANING,
     controls,
@@ -13,6 +14,7 @@ from alpaqual.report.evaluation import (
     decimal,
     finding,
     flagged,
+    flags,
     has_unjudged,
     interval,
     is_doubted,
@@ -87,7 +89,7 @@ def _finding(evaluation: EvaluationResult, pair: PairResult) -> str:
 def _limits(evaluation: EvaluationResult) -> Iterator[str]:
     """Yield what limits the findings: flagged judges, rules that differ, unjudged items, random controls, stages that did not run."""
     lines = [
-        f"⚠️ **{plain_markdown(name(label))}**: {plain_markdown('; '.join(judge.flags), _MOST_CHARACTERS)}"
+        f"⚠️ Judge **{plain_markdown(name(label))}** is flagged: {plain_markdown(flags(judge), _MOST_CHARACTERS)}. {DOUBT}"
         for label, judge in flagged(evaluation).items()
     ]
     differ = rules_differ(evaluation)

@@ -168,7 +168,8 @@ def test_a_flagged_judge_is_named_and_its_findings_are_not_bold() -> None:
     found = evaluated({("a", "b"): 0.2}, ("vicuna",), {"gpt-3.5": POOR})
     text = written(found)
     assert (
-        "- ⚠️ **gpt-3.5**: its two orders agree no more than chance (kappa 0.04): its verdicts cannot be trusted" in text
+        "- ⚠️ Judge **gpt-3.5** is flagged: its two orders agree no more than chance (kappa 0.04): its verdicts cannot be trusted. Rely on none of its findings."
+        in text
     )
     assert "| helps (⚠️ judge flagged) |" in text
     assert "**helps**" not in text
