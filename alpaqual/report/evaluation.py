@@ -273,8 +273,8 @@ def reached(evaluation: EvaluationResult) -> list[str]:
     """Return a sentence for the smallest nested dataset that reaches the whole set, by test set and judge."""
     judged_by = len({each.judge for each in evaluation.sizes}) > 1
     return [
-        f"{name(each.model)}, {each.rows:,} rows, is the smallest nested dataset whose interval reaches {name(each.against)} on "
-        f"{TOGETHER if each.test_set is None else name(each.test_set)}{f', judged by {name(each.judge)}' if judged_by else ''}."
+        f"{name(each.model)}, {each.rows:,} rows, is the smallest nested dataset whose interval reaches the whole set, "
+        f"against {name(each.against)} on {TOGETHER if each.test_set is None else name(each.test_set)}{f', judged by {name(each.judge)}' if judged_by else ''}."
         for each in evaluation.sizes
         if each.reaches
     ]
