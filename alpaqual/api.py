@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from alpaqual.errors import AlpaqualError, MachineError, Problem, RecipeError, StageError
 from alpaqual.execution.execution import Execution, Listener
+from alpaqual.execution.exports import training_commands
 from alpaqual.execution.folder import STAGES as STAGE_RECORD
 from alpaqual.execution.folder import RunFolder, check_marker, recover, run_name
 from alpaqual.execution.inspection import inspect_sources
@@ -26,7 +26,6 @@ from alpaqual.plan.stages import STAGES, stages_until
 from alpaqual.plan.training import TrainStage
 from alpaqual.recipe.parse import parse_recipe, read_recipe, read_rules
 from alpaqual.recipe.recipe import Recipe
-from alpaqual.registry import find
 from alpaqual.report.build import build_report
 from alpaqual.report.formats import format_names, report_files, report_text
 from alpaqual.report.github import to_github
@@ -44,6 +43,7 @@ from alpaqual.values import Fate
 
 if TYPE_CHECKING:
     from alpaqual.execution.estimate import Estimate
+    from alpaqual.execution.evaluation_estimate import EvaluationEstimate
     from alpaqual.execution.training_estimate import TrainingEstimate
 
 __all__ = [
@@ -377,17 +377,19 @@ def estimate_jobs(plan: Plan) -> list[TrainingEstimate]:
     return estimate_training(plan, store, run_folder(plan, store))
 
 
+def estimate_evaluation(plan: Plan) -> list[EvaluationEstimate]:
+    """What each stage of the evaluation without a result will ask, at what cost. Raises RecipeError."""
+    if plan.recipe.text.evaluation is None:
+        return []
+    from alpaqual.execution.evaluation_estimate import estimate_evaluation
+
+    store = Store(project_folder(Path(plan.recipe.file)))
+    return estimate_evaluation(plan, store, run_folder(plan, store))
+
+
 def commands(plan: Plan) -> dict[str, str]:
     """What trains each dataset, by stage, as a line of the shell; the files that it starts are written by `run`."""
-    training = plan.recipe.text.training
-    if training is None:
-        return {}
-    runs = run_folder(plan, Store(project_folder(Path(plan.recipe.file)))) / "training"
-    trainer = find("trainers", training.trainer)()
-    return {
-        stage.name: f"cd {shlex.quote(str(runs / stage.dataset))} && {shlex.join(trainer.command(stage.job))}"
-        for stage in plan.of(TrainStage)
-    }
+    return training_commands(plan, run_folder(plan, Store(project_folder(Path(plan.recipe.file)))))
 
 
 def _wrong(what: str, why: str) -> RecipeError:

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 def plan(recipe: Path, sets: tuple[str, ...], offline: bool, as_json: bool, quiet: bool) -> int:
     """Show what `run` would do: each stage, whether it is reused and why, and the SQL.
 
-    For graders that call a model, also show the rows to grade, tokens, cost in US dollars and time. This loads the rows.
+    For graders that call a model, also show the rows to grade, tokens, cost in US dollars and time; this loads the rows. For
+    an evaluation, show the calls, tokens, cost and GPU hours of answers and judges.
     """
     from alpaqual import api
     from alpaqual.execution.plan_sql import plan_sql
@@ -40,6 +41,7 @@ def plan(recipe: Path, sets: tuple[str, ...], offline: bool, as_json: bool, quie
     explained = api.explain(planned)
     estimates = api.estimate(planned)
     jobs = api.estimate_jobs(planned)
+    evaluated = api.estimate_evaluation(planned)
     if as_json:
         stages = [
             {
@@ -56,6 +58,7 @@ def plan(recipe: Path, sets: tuple[str, ...], offline: bool, as_json: bool, quie
                     "stages": stages,
                     "graders": [{**asdict(each), "calls": each.calls} for each in estimates],
                     "training": [asdict(each) for each in jobs],
+                    "evaluation": [{**asdict(each), "calls": each.calls} for each in evaluated],
                     "commands": api.commands(planned),
                     "notes": list(planned.notes),
                     "sql": plan_sql(planned),
@@ -65,13 +68,15 @@ def plan(recipe: Path, sets: tuple[str, ...], offline: bool, as_json: bool, quie
         )
         return 0
     width = max(len(each.stage) for each in explained)
-    for each in explained:
-        click.echo(f"{'reuse' if each.reused else 'do   '}  {each.stage:<{width}}  {each.why}")
+    for stage in explained:
+        click.echo(f"{'reuse' if stage.reused else 'do   '}  {stage.stage:<{width}}  {stage.why}")
     _print_graders(planned, estimates)
     for job in jobs:
         click.echo(f"training {job.dataset}: {job}")
-    for stage, command in api.commands(planned).items():
-        click.echo(f"{stage} is: {command}")
+    for each in evaluated:
+        click.echo(f"{each.stage}: {each}")
+    for name, command in api.commands(planned).items():
+        click.echo(f"{name} is: {command}")
     for note in planned.notes:
         click.echo(f"note: {note}")
     if not quiet:

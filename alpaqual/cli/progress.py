@@ -60,7 +60,7 @@ def progress_line(at: Grading | TrainingProgress) -> str:
         parts += [f"{at.memory_bytes / 2**30:.1f} GiB"] if at.memory_bytes is not None else []
         return ", ".join([*parts, f"{duration(at.left)} left"])
 
-    parts = [f"grading {at.grader}: {at.rows:,} of {at.of:,} {at.items}", f"{at.rate:,.0f} {at.items}/s"]
+    parts = [f"{at.work} {at.grader}: {at.rows:,} of {at.of:,} {at.items}", f"{at.rate:,.0f} {at.items}/s"]
     parts += [f"{at.reused:,} from the ledger"] if at.reused else []
     parts += [f"{at.unscored:,} unscored"] if at.unscored else []
     parts += [f"${at.cost:.2f}"] if at.cost else []

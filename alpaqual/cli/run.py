@@ -57,7 +57,7 @@ def run(  # noqa: PLR0913 - one argument per option
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Run RECIPE: check, grade, select and train, and write the run folder with its reports."""
+    """Run RECIPE: check, grade, select, train and evaluate, and write the run folder with its reports."""
     from alpaqual import api
 
     silent = quiet or as_json
@@ -111,6 +111,8 @@ def _print_summary(finished: Run) -> None:
             click.echo(f"    filtered hardest: {visible(shorten(hardest.category, 80))}, {kept}")
     for name, training in results.get("training", {}).items():
         click.echo(visible(f"  training {name}: {_trained(training)}"))
+    for line in _evaluated(finished):
+        click.echo(visible(line))
     click.echo(f"  {finished.folder / 'report.html'}")
 
 
@@ -129,6 +131,36 @@ def _graded(name: str, grader: Mapping[str, Any]) -> Iterator[str]:
     reasons = sorted(grader["unscored_reasons"].items(), key=lambda reason: -reason[1])
     for why, rows in reasons[:_MOST_REASONS] if not grader["scored"] else ():
         yield f"    {rows:,} unscored: {shorten(why, 200)}"
+
+
+def _evaluated(finished: Run) -> Iterator[str]:
+    """Yield a line for each pair, test set and judge, by the recipe's own rule, and one for what judges and answers took."""
+    from alpaqual.amounts import dollars
+
+    found = finished.results.evaluation
+    if found is None:
+        return
+    for pair in found.pairs:
+        if pair.rule != found.rule:
+            continue
+        score = "no verdicts"
+        if pair.winning_score is not None and pair.interval is not None:
+            score = f"winning score {pair.winning_score:.3f} ({pair.interval[0]:.3f} to {pair.interval[1]:.3f}): "
+            score += {"helps": "helps", "hurts": "hurts"}.get(pair.shown, "not shown to help")
+        unjudged = f", {pair.unjudged:,} unjudged" if pair.unjudged else ""
+        yield (
+            f"  {pair.a} against {pair.b} on {pair.test_set}, {pair.judge}: {pair.win:,} wins, {pair.tie:,} ties, "
+            f"{pair.lose:,} losses{unjudged}; {score}"
+        )
+    for name, judge in found.judges.items():
+        if judge.calls_made or judge.calls_reused:
+            cost = f", {dollars(judge.cost_usd)}" if judge.cost_usd else ""
+            cost = cost if judge.priced else ", at an unknown cost: no price is listed, write 'price:'"
+            yield f"  judge {name}: {judge.calls_made:,} calls made, {judge.calls_reused:,} replies reused{cost}"
+    for answers in found.answers:
+        calls = f"{answers.calls_made:,} made now, {answers.calls_reused:,} reused"
+        if not answers.why:
+            yield f"  answers of {answers.model} to {answers.test_set}: {answers.answered:,} of {answers.questions:,} ({calls})"
 
 
 def _trained(training: Mapping[str, Any]) -> str:

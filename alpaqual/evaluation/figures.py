@@ -54,6 +54,7 @@ def evaluation_result(
         for result in overall_results(group, rule, controls)
     ]
     rates_singly = {name for name, judge in known.items() if judge.rates_singly}
+    rates_singly |= {item.judgement.judge for item in items if item.judgement.single}
     by_judge = _grouped(items, lambda item: item.judgement.judge)
     return EvaluationResult(
         rule=rule,

@@ -9,7 +9,6 @@ from itertools import combinations
 import msgspec
 
 from alpaqual.evaluation.agreement import (
-    Concord,
     Health,
     concord,
     flags,
@@ -69,9 +68,10 @@ def _judge_result(items: Sequence[Item], known: KnownJudge) -> JudgeResult:
     ]
     counts = counts_of(outcome for _, outcome in judged)
     votes, unread = unread_votes(judgements)
+    paired = [] if known.rates_singly else [judgement for judgement in judgements if not judgement.single]
     health = Health(
-        orders=Concord(0) if known.rates_singly else orders_concord(judgements),
-        positions=(0, 0) if known.rates_singly else position_votes(judgements),
+        orders=orders_concord(paired),
+        positions=position_votes(paired),
         lengths=length_preference(length_tables(judged)),
         votes=votes,
         unread=unread,

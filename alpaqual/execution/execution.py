@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from alpaqual.contracts import Engine
 from alpaqual.engines import open_engine
@@ -22,12 +22,14 @@ from alpaqual.execution.training import Trained
 from alpaqual.plan.plan import Plan
 from alpaqual.plan.stage import Stage, fingerprint
 from alpaqual.plan.stages import stages_until
-from alpaqual.plan.tables import Table
 from alpaqual.plan.training import TrainStage
 from alpaqual.results.results import Commit, Results
 from alpaqual.store.ledger import Ledger
 from alpaqual.store.store import Result, Store
 from alpaqual.values import State
+
+if TYPE_CHECKING:
+    from alpaqual.execution.evaluation import Evaluated
 
 Listener = Callable[[str, str, float], None]
 """Called with (stage, "start" | "done" | "reused", seconds)."""
@@ -96,6 +98,7 @@ class Execution:
         self.at_end: list[Callable[[], None]] = []
         """What jobs have to do once the run folder has this run."""
         self._filled = False
+        self.evaluated: Evaluated | None = None
         self._until: str | None = None
         self._spill = store.unfinished_folder()
 
@@ -121,8 +124,17 @@ class Execution:
         try:
             for stage in stages_until(self.plan.stages, until):
                 self._step(stage, self.handler(stage))
+            self.evaluated = self._collect()
         finally:
             self._close()
+
+    def _collect(self) -> Evaluated | None:
+        """What the stages of an evaluation left, and their files in the run folder."""
+        if self.plan.recipe.text.evaluation is None:
+            return None
+        from alpaqual.execution.evaluation import collect
+
+        return collect(self)
 
     def settle(self) -> None:
         """Do what is left once the run folder has this run."""
@@ -213,7 +225,12 @@ class Execution:
 
     def build_results(self) -> Results:
         """Return the results of this execution."""
-        return with_training(self.plan, self.data_results, self.trained)
+        results = with_training(self.plan, self.data_results, self.trained)
+        if self.evaluated is None:
+            return results
+        from alpaqual.execution.evaluation_results import with_evaluation
+
+        return with_evaluation(self.plan, results, self.evaluated)
 
     def raise_errors(self) -> None:
         """Raise the first error that a stage left in its result: the rest of the run is complete and reported."""
@@ -229,14 +246,15 @@ class Execution:
     def view_inputs(self, stage: Stage) -> None:
         """Make the tables of a stage's inputs readable by their names."""
         for each in stage.inputs:
-            self._view(each.name, each.tables)
+            self.view(each)
 
-    def _view(self, stage_name: str, tables: tuple[Table, ...]) -> None:
-        if stage_name in self._viewed:
+    def view(self, stage: Stage) -> None:
+        """Make the tables of a stage that has a result readable by their names."""
+        if stage.name in self._viewed:
             return
-        self._viewed.add(stage_name)
-        result: Any = self.results[stage_name]
-        for table in tables:
+        self._viewed.add(stage.name)
+        result: Any = self.results[stage.name]
+        for table in stage.tables:
             self.engine.view(table.name, [result.table(table.name)])
 
     def _close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from alpaqual.execution.folder import DATASETS, RunFolder
 from alpaqual.execution.training import file_mode, job_beside
 from alpaqual.job import Job
 from alpaqual.plan.plan import Plan
+from alpaqual.plan.training import TrainStage
 from alpaqual.registry import find
 from alpaqual.trainers._rows import HELD_OUT_ROWS, TRAINING_ROWS, has_more, write_training_rows
 
@@ -74,3 +76,15 @@ def _is_readable(name: str, folder: RunFolder, rows: Mapping[str, Path]) -> bool
 def _is_shown(name: str, folder: RunFolder, rows: Mapping[str, Path]) -> bool:
     """Whether the run folder has the rows under their name: a dataset of another format has others there."""
     return folder.prepared(f"{DATASETS}/{name}") == rows[name]
+
+
+def training_commands(plan: Plan, run: Path) -> dict[str, str]:
+    """What trains each dataset in a run folder, by stage, as a line of the shell."""
+    training = plan.recipe.text.training
+    if training is None:
+        return {}
+    trainer = find("trainers", training.trainer)()
+    return {
+        stage.name: f"cd {shlex.quote(str(run / 'training' / stage.dataset))} && {shlex.join(trainer.command(stage.job))}"
+        for stage in plan.of(TrainStage)
+    }

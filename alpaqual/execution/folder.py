@@ -129,6 +129,15 @@ class RunFolder:
         place_file(stored, self._swap / name)
         self._prepared[name] = stored
 
+    def keep(self, made: Path, name: str) -> None:
+        """Prepare a file that the store does not have: it is moved to a name of the run. Raises StageError as `write` does."""
+        self._check(name)
+        self._mark()
+        target = self._swap / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made.replace(target)
+        self._prepared[name] = target
+
     def prepared(self, name: str) -> Path:
         """The file that will be under a name of the run: the stored file itself, where one is placed."""
         return self._prepared.get(name, self._swap / name)

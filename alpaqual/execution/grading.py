@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +20,7 @@ from alpaqual.execution.graded_items import (
     stream,
 )
 from alpaqual.execution.options import Progress, Watcher
+from alpaqual.execution.reply_facts import reply_facts
 from alpaqual.inference.client import InferenceClient
 from alpaqual.inference.loop import InferenceLoop
 from alpaqual.values import Grade, Reply, Request, Row
@@ -106,26 +106,7 @@ class Grading:
 
     def facts(self) -> dict[str, Any]:
         """Calls, tokens, cost and time for the seal of the stage; `again` counts the items that got no reply."""
-        usage, missing = self.client.usage, self.loop.without_reply
-        return {
-            "calls_made": usage.calls_made,
-            "calls_reused": usage.calls_reused,
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-            "cost_usd": round(usage.cost_usd, 8),
-            "bought_usd": round(usage.original_cost_usd, 8),
-            "lost_usd": round(self.client.budget.lost_usd, 8),
-            "cache_read_tokens": usage.cache.read,
-            "cache_write_tokens": usage.cache.written,
-            "cache_saved_usd": round(self.client.budget.price.saved(usage.cache), 8),
-            "priced": self.client.budget.price.known,
-            "faults": usage.faults,
-            "seconds": round(self._seconds(), 3),
-            "models": list(self.client.models),
-            "unsent": list(self.client.unsent),
-            "again": len(missing),
-            "again_digest": hashlib.sha256("".join(sorted(missing)).encode()).hexdigest(),
-        }
+        return reply_facts(self.loop)
 
     async def grade_rows(self, condition: str, watch: Watcher | None = None, *, last: bool = True) -> None:
         """Grade the rows that meet a condition (SQL); `last` where no other rows follow.

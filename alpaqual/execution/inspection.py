@@ -21,6 +21,7 @@ from alpaqual.engines import open_engine
 from alpaqual.errors import MachineError, Problem, QueryError, RecipeError
 from alpaqual.execution.layouts import OPTIONAL, PREFERENCES, are_preferences, kept_columns, layout_of, own_id
 from alpaqual.plan.source_columns import data_columns, named_columns
+from alpaqual.recipe.evaluation import Evaluation
 from alpaqual.recipe.model import Fields, Source
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.recipe.schema_errors import suggest
@@ -283,7 +284,24 @@ class _SourceInspector:
             path = getattr(training, word)
             if isinstance(path, str):
                 self.add_local_model(digests, path, path, ("training", word))
+        if self.recipe.text.evaluation is not None:
+            self.add_evaluation(digests, self.recipe.text.evaluation)
         return digests
+
+    def add_evaluation(self, digests: dict[str, str], evaluation: Evaluation) -> None:
+        """What an evaluation reads. A recipe without one imports none of it."""
+        from alpaqual.execution.evaluation_inputs import evaluation_inputs, test_set_key
+
+        for kind, key, path, place in evaluation_inputs(self.recipe, evaluation):
+            add = self.add_digest if kind == "file" else self.add_local_model
+            add(digests, key, path, place)
+        for name in evaluation.named_test_sets:
+            from alpaqual.execution.test_sets import load_test_set
+
+            try:
+                digests[test_set_key(name)] = load_test_set(self.recipe, name, offline=self.offline).digest
+            except RecipeError as error:
+                self.problems += error.problems
 
     def add_local_model(self, digests: dict[str, str], key: str, path: str, place: Any) -> None:
         """A model goes by what its files hold; one that is no path here goes by its name on the hub."""

@@ -10,7 +10,7 @@ from alpaqual.inference.limit import Limit
 
 @dataclass(frozen=True)
 class Progress:
-    """Progress of a grader: rows (or turns, as `items` says) done `of` all, calls made, replies reused, US dollars, seconds since its start. `priced` is False where no price is known."""
+    """Progress of a grader, or of another stage that asks a model: rows (or turns, as `items` says) done `of` all, calls made, replies reused, US dollars, seconds since its start. `priced` is False where no price is known."""
 
     grader: str
     rows: int
@@ -22,6 +22,8 @@ class Progress:
     seconds: float
     items: str = "rows"
     priced: bool = True
+    work: str = "grading"
+    """What is done: grading, or the kind of another stage."""
 
     @property
     def rate(self) -> float:

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from alpaqual.contracts import Engine
 from alpaqual.engines import engine_class
+from alpaqual.plan.answering import AnswerStage
 from alpaqual.plan.grading import GradeStage
+from alpaqual.plan.judging import JudgeStage
 from alpaqual.plan.loading import NO_PLACES, NOTHING_UNREADABLE, LoadStage
 from alpaqual.plan.plan import Plan
 from alpaqual.plan.stage import Facts, KeptTable, Stage
@@ -26,9 +28,16 @@ def plan_sql(plan: Plan) -> str:
     """Every statement of a plan in order; results are made as tables, and no file is written."""
     parts = [_HEAD]
     for stage in plan.stages:
-        statements = list(_stage_sql(plan, stage))
+        statements = _of_models(stage) or list(_stage_sql(plan, stage))
         parts += [f"-- {stage.name}", *statements] if statements else []
     return "\n\n".join(parts) + "\n"
+
+
+def _of_models(stage: Stage) -> list[str]:
+    """Where the folder has what models said in a stage of an evaluation, which no statement makes; empty for other stages."""
+    if isinstance(stage, AnswerStage):
+        return [f"-- The answers are in evaluation/answers/{stage.subject}.jsonl."]
+    return ["-- The votes are in evaluation/verdicts.parquet."] if isinstance(stage, JudgeStage) else []
 
 
 def _stage_sql(plan: Plan, stage: Stage) -> Iterator[str]:

@@ -42,6 +42,7 @@ from alpaqual.plan.stages import stages_until
 from alpaqual.plan.training import TrainStage
 from alpaqual.plan.writing import WriteStage
 from alpaqual.recipe.expectations import Expectation
+from alpaqual.recipe.measures import is_about_evaluation
 from alpaqual.recipe.model import Dataset, Like, Rule
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.recipe.schema_errors import suggest
@@ -82,11 +83,11 @@ def with_training(plan: Plan, results: Results, trained: Mapping[str, Trained]) 
     return msgspec.structs.replace(
         results,
         training={name: _training_result(plan, name, each) for name, each in trained.items()},
-        **_judged([*results.reasons, *errors]),
+        **judged([*results.reasons, *errors]),
     )
 
 
-def _judged(reasons: Sequence[Reason]) -> dict[str, Any]:
+def judged(reasons: Sequence[Reason]) -> dict[str, Any]:
     """The reasons, worst first, and the verdict that follows from them."""
     order = list(State)
     return {
@@ -207,7 +208,7 @@ class _Builder:
             self.reason(State.WARN, note, "")
         if left_out := self.left_out():
             self.reason(State.INCOMPLETE, f"stopped after {self.until} (--until); not run: {', '.join(left_out)}", "")
-        return msgspec.structs.replace(found, expectations=expectations, **_judged(self.reasons))
+        return msgspec.structs.replace(found, expectations=expectations, **judged(self.reasons))
 
     def reason(self, state: State, text: str, place: str) -> None:
         if state is not State.PASS:
@@ -366,7 +367,7 @@ class _Builder:
     def expectations(self, found: Results) -> Iterator[ExpectationResult]:
         left_out = self.left_out()
         for index, expectation in enumerate(self.recipe.text.expect):
-            if _counted_by(expectation).kind in left_out:
+            if is_about_evaluation(expectation) or _counted_by(expectation).kind in left_out:
                 continue
             result, text = expectation_result(expectation, found, self.recipe.place(("expect", index)))
             self.reason(result.state, text, result.place)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
 from alpaqual.errors import Problem, QueryError, RecipeError
-from alpaqual.execution.execution import Execution
+from alpaqual.execution.execution import Execution, StageResult
 from alpaqual.plan.facts import convert_facts
 from alpaqual.plan.stage import Export, KeptTable, Stage, Statement, TemporaryTable, fingerprint
 from alpaqual.store.store import Result
@@ -30,6 +30,11 @@ class StoredHandler(Generic[S]):
         self.execution = execution
         self.stage = stage
 
+    @property
+    def key(self) -> str:
+        """What the result is stored under."""
+        return self.execution.key(self.stage)
+
     def check(self) -> None:
         """Pass: most stages have no requirements of the machine."""
 
@@ -39,14 +44,14 @@ class StoredHandler(Generic[S]):
 
     def find(self) -> Result | None:
         """The stored result; calls that an earlier run made count as reused."""
-        found = self.execution.store.find(self.execution.key(self.stage))
+        found = self.execution.store.find(self.key)
         return None if found is None else as_reused(found)
 
-    def skip(self) -> Result | None:
-        """A stored stage always runs."""
+    def skip(self) -> StageResult | None:
+        """None: a stored stage of the data always runs."""
         return None
 
-    def make(self) -> Result:
+    def make(self) -> StageResult:
         """Run the statements and seal their files and facts."""
         execution, stage = self.execution, self.stage
         execution.view_inputs(stage)
@@ -54,7 +59,7 @@ class StoredHandler(Generic[S]):
             facts = _Statements(self, folder).facts()
             # Facts of another type would fail every run that reuses this result.
             convert_facts(facts, stage.facts)
-            key = execution.key(stage)
+            key = self.key
             if incomplete := next(
                 (reply["again_digest"] for reply in facts.get(REPLIES, ()) if reply.get("again")), None
             ):

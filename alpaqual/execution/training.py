@@ -52,6 +52,8 @@ class Trained:
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Of the manifest, and `curve`: step, loss, learning_rate and gradient_norm of at most 200 steps."""
     error: AlpaqualError | None = None
+    folder: Path | None = None
+    """Where the job and its model are now; at the end of the run they may move to their place."""
 
     @property
     def finished(self) -> bool:
@@ -79,15 +81,15 @@ def check_packages(training: Training) -> None:
         )
 
 
-def is_trained(folder: Path, stage: TrainStage, store: Store) -> bool:
-    """Whether a run folder has the stage's model of the rows that the store has for its datasets."""
+def trained_folder(folder: Path, stage: TrainStage, store: Store) -> Path | None:
+    """The job in a run folder that has the stage's model of the rows that the store has for its datasets."""
     data = stored_rows(stage, stage.job.data, store)
     held_out = None if stage.job.held_out is None else stored_rows(stage, stage.job.held_out, store)
     if data is None or (held_out is None and stage.job.held_out is not None):
-        return False
+        return None
     key = _key_of(stage, store.digest(data), None if held_out is None else store.digest(held_out))
     places = (folder / "training" / stage.dataset, _earlier(folder, stage.dataset, key))
-    return any(job_folder.manifest_in(place, key) is not None for place in places)
+    return next((place for place in places if job_folder.manifest_in(place, key) is not None), None)
 
 
 def stored_rows(stage: TrainStage, name: str, store: Store) -> Path | None:
@@ -193,7 +195,7 @@ class TrainingRun:
             return None
         facts = {**manifest["training"], "curve": job_folder.curve_in(self.folder)}
         facts["model"] = f"{self.place}/{job_folder.MODEL}"
-        return Trained("done", facts=facts)
+        return Trained("done", facts=facts, folder=self.folder)
 
     def train(self) -> Trained:
         """Run the job to its end."""

@@ -15,7 +15,7 @@ import msgspec
 
 from alpaqual import job_folder
 from alpaqual.amounts import duration
-from alpaqual.execution.training import is_trained, stored_rows
+from alpaqual.execution.training import stored_rows, trained_folder
 from alpaqual.job import Job
 from alpaqual.llm.local import count_weights
 from alpaqual.plan.plan import Plan
@@ -58,14 +58,14 @@ class TrainingEstimate:
 
 def estimate_training(plan: Plan, store: Store, folder: Path) -> list[TrainingEstimate]:
     """What each job that is not done yet will take. `folder` is the run folder, where jobs of the same model were measured."""
-    stages = [stage for stage in plan.of(TrainStage) if not is_trained(folder, stage, store)]
+    stages = [stage for stage in plan.of(TrainStage) if trained_folder(folder, stage, store) is None]
     return [_of(plan, store, folder, stage) for stage in stages]
 
 
 def _of(plan: Plan, store: Store, folder: Path, stage: TrainStage) -> TrainingEstimate:
     job = stage.job
-    weights = _weights(plan, job)
-    devices = job.launch.nodes * (job.launch.processes or max(_gpus()[0], 1))
+    weights = weights_of(plan, job)
+    devices = job.launch.nodes * (job.launch.processes or max(gpus()[0], 1))
     held = None if weights is None else _held(job, weights, devices)
     data = stored_rows(stage, job.data, store)
     if data is None:
@@ -84,7 +84,7 @@ def _time(job: Job, folder: Path, tokens: int, weights: int | None, devices: int
         return tokens / speed, f"at the {speed:,.0f} tokens/s measured before"
     if weights is None:
         return None, "the time depends on the model, which is not on this machine"
-    _, name = _gpus()
+    _, name = gpus()
     if not name and job.launch.start == "here" and job.launch.nodes == 1:
         return None, "no GPU here, and nothing measured yet"
     device = name or _USUAL_DEVICE
@@ -132,7 +132,7 @@ def _held(job: Job, weights: int, devices: int) -> int:
     return round(weights * a_weight / (devices // job.machine.replicas or 1))
 
 
-def _weights(plan: Plan, job: Job) -> int | None:
+def weights_of(plan: Plan, job: Job) -> int | None:
     if job.model.config is not None:
         return _of_config(job.model.config)
     return None if job.model.path is None else count_weights(plan.recipe.folder / job.model.path)
@@ -151,7 +151,7 @@ def _of_config(config: Mapping[str, Any]) -> int | None:
     return int(layers * (attention + 3 * width * inner + 2 * width) + tied * words * width + width)
 
 
-def _gpus() -> tuple[int, str]:
+def gpus() -> tuple[int, str]:
     """(how many, their name) of this machine's NVIDIA GPUs; (0, "") where there is none."""
     program = shutil.which("nvidia-smi")
     if program is None:

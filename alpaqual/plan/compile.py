@@ -27,8 +27,6 @@ def compile_plan(recipe: Recipe, sources: Sequence[SourceFacts], digests: Mappin
 
 
 def _notes(recipe: Recipe) -> Iterator[str]:
-    if recipe.text.evaluation is not None:
-        yield "evaluation is skipped: this version of alpaqual does not have that stage yet"
     for grader_name, grader in recipe.text.graders.items():
         # With thinking on, no temperature is sent, and the provider's own is above 0.
         silent = grader.temperature != 0 or refuses_temperature(grader.parameters)

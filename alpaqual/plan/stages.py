@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from alpaqual.errors import Problem, RecipeError
+from alpaqual.plan.answering import AnswerStage, answer_stages
 from alpaqual.plan.assessing import AssessStage, assess_stages
 from alpaqual.plan.categorizing import CategorizeStage, categorize_stages
 from alpaqual.plan.checking import CheckStage, check_stages
 from alpaqual.plan.compilation import Compilation
 from alpaqual.plan.grading import GradeStage, grade_stages
+from alpaqual.plan.judging import JudgeStage, judge_stages
 from alpaqual.plan.loading import LoadStage, load_stages
 from alpaqual.plan.selecting import SelectStage, select_stages
 from alpaqual.plan.stage import Stage
@@ -53,6 +55,8 @@ STAGE_KINDS: tuple[StageKind, ...] = (
     StageKind(SelectStage, select_stages, joined=(("fates", fates),)),
     StageKind(WriteStage, write_stages),
     StageKind(TrainStage, train_stages, place="the run folder", data=False),
+    StageKind(AnswerStage, answer_stages, data=False),
+    StageKind(JudgeStage, judge_stages, data=False),
 )
 
 STAGES: tuple[str, ...] = tuple(kind.name for kind in STAGE_KINDS)

@@ -53,6 +53,10 @@ CALIBRATION = Table("calibration")
 """low, high, base, start, slope of each segment of the map of a calibrated grader; filled while it grades."""
 TURNS_GRADED = Table("turns_graded")
 """Grades of single turns that a model gave in this stage."""
+ANSWERED = Table("answered")
+"""Answers of one model to one test set; filled while they are given."""
+VOTED = Table("voted")
+"""Votes of one judge on one pair and test set; filled while they are given."""
 
 
 def scanned(source: str) -> Table:
@@ -104,3 +108,13 @@ def exported(dataset: str) -> Table:
 def splits(dataset: str) -> Table:
     """n, id, split of each row of a dataset; split is NULL where it has none."""
     return Table(f"splits.{dataset}")
+
+
+def answers(subject: str) -> Table:
+    """id, answer, reason, finish_reason, input_tokens, output_tokens of each question; `subject` is model and test set."""
+    return Table(f"answers.{subject}")
+
+
+def votes(subject: str) -> Table:
+    """The votes on each item in both orders, with its question and answers; `subject` is judge, pair and test set."""
+    return Table(f"votes.{subject}")

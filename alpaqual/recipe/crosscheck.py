@@ -9,17 +9,12 @@ from alpaqual.errors import Problem
 from alpaqual.fields import ROW_FIELDS, TURN_VALUES
 from alpaqual.patterns import pattern_problem
 from alpaqual.recipe.check_plugins import check_plugins
-from alpaqual.recipe.crosscheck_evaluation import (
-    check_evaluation,
-    check_evaluation_expectation,
-    is_about_evaluation,
-)
 from alpaqual.recipe.crosscheck_graders import check_graders
 from alpaqual.recipe.crosscheck_training import check_training
 from alpaqual.recipe.dataset_files import check_dataset_files
 from alpaqual.recipe.expectations import Bounds, Expectation
 from alpaqual.recipe.expression import ExpressionError, parse_where
-from alpaqual.recipe.measures import LIMITS, MEASURES, SUBJECT_KINDS, SUBJECTS, subject
+from alpaqual.recipe.measures import LIMITS, MEASURES, SUBJECT_KINDS, SUBJECTS, is_about_evaluation, subject
 from alpaqual.recipe.model import Category, Dataset, Like, Quota, RecipeText, Rule, Source
 from alpaqual.recipe.recipe import dataset_order, source_names
 from alpaqual.recipe.scales import on_scale
@@ -159,11 +154,15 @@ def check_recipe(
     for index, expectation in enumerate(recipe.expect):
         place: Path = ("expect", index)
         if is_about_evaluation(expectation):
+            from alpaqual.recipe.crosscheck_evaluation import check_evaluation_expectation
+
             yield from check_evaluation_expectation(expectation, recipe.evaluation, document, place)
         else:
             yield from _expectation(expectation, document, place, context)
     if not recipe.datasets and (recipe.evaluation is None or recipe.evaluation.replies is None):
-        yield document.problem((), "the key 'datasets' is missing")
+        written = document.values.get(("datasets",)) is not None
+        message = "'datasets' is empty: it needs at least 1" if written else "the key 'datasets' is missing"
+        yield document.problem(("datasets",) if written else (), message)
     yield from _later_stages(recipe, document, context)
 
 
@@ -346,4 +345,8 @@ def _crossed(bounds: Bounds) -> bool:
 
 def _later_stages(recipe: RecipeText, document: Document, names: _Names) -> Iterator[Problem]:
     yield from check_training(recipe.training, recipe.datasets, document, names.unknown)
-    yield from check_evaluation(recipe, document)
+    if recipe.evaluation is not None:
+        # Few recipes have one: the others import less.
+        from alpaqual.recipe.crosscheck_evaluation import check_evaluation
+
+        yield from check_evaluation(recipe, document)

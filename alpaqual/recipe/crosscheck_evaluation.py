@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from alpaqual.errors import Problem
 from alpaqual.evaluation.test_sets import CATALOG
 from alpaqual.recipe.crosscheck_models import check_model
-from alpaqual.recipe.evaluation import Evaluation
+from alpaqual.recipe.evaluation import TEMPLATE, Evaluation, is_file_name
 from alpaqual.recipe.expectations import Expectation
-from alpaqual.recipe.measures import EVALUATION_KINDS, EVALUATION_MEASURES
+from alpaqual.recipe.measures import EVALUATION_KINDS
 from alpaqual.recipe.model import RecipeText
 from alpaqual.recipe.schema_errors import suggest
 from alpaqual.recipe.yaml_nodes import Document, Path
@@ -32,11 +32,11 @@ def check_evaluation(recipe: RecipeText, document: Document) -> Iterator[Problem
     known = [*(recipe.training.datasets if recipe.training is not None else ()), *evaluation.models]
     yield from _models(recipe, evaluation, document)
     yield from _test_sets(evaluation, document)
-    yield from _pairs(evaluation, known, document)
+    yield from _pairs(recipe, evaluation, known, document)
     yield from _judges(evaluation, document)
     for index, name in enumerate(evaluation.capability):
         if name not in known:
-            yield document.problem((*_PLACE, "capability", index), _unknown_model(name, known))
+            yield document.problem((*_PLACE, "capability", index), _unknown_model(name, known, recipe.datasets))
 
 
 def _replies(evaluation: Evaluation, document: Document) -> Iterator[Problem]:
@@ -47,7 +47,7 @@ def _replies(evaluation: Evaluation, document: Document) -> Iterator[Problem]:
     for index, (first, second) in enumerate(evaluation.pairs):
         if first == second:
             yield document.problem((*_PLACE, "pairs", index), f"'{first}' is compared with itself")
-    if evaluation.prompt is not None and evaluation.prompt not in names("judges"):
+    if evaluation.prompt is not None and (evaluation.prompt == TEMPLATE or evaluation.prompt not in names("judges")):
         yield document.problem((*_PLACE, "prompt"), _unknown_kind(evaluation.prompt))
 
 
@@ -76,7 +76,7 @@ def _test_sets(evaluation: Evaluation, document: Document) -> Iterator[Problem]:
             yield document.problem(place, f"the catalog has no test set '{name}'{hint}; or give it a 'path'")
 
 
-def _pairs(evaluation: Evaluation, known: list[str], document: Document) -> Iterator[Problem]:
+def _pairs(recipe: RecipeText, evaluation: Evaluation, known: list[str], document: Document) -> Iterator[Problem]:
     judges = evaluation.named_judges
     if not evaluation.pairs and judges and not document.was_removed(_PLACE):
         yield document.problem(_PLACE, "name the 'pairs' of models to compare, such as [[quality, full]]")
@@ -85,7 +85,7 @@ def _pairs(evaluation: Evaluation, known: list[str], document: Document) -> Iter
         place: Path = (*_PLACE, "pairs", index)
         for position, name in enumerate(pair):
             if name not in known:
-                yield document.problem((*place, position), _unknown_model(name, known))
+                yield document.problem((*place, position), _unknown_model(name, known, recipe.datasets))
         if pair[0] == pair[1]:
             yield document.problem(place, f"'{pair[0]}' is compared with itself")
         elif tuple(sorted(pair)) in seen:
@@ -103,26 +103,24 @@ def _judges(evaluation: Evaluation, document: Document) -> Iterator[Problem]:
         if judge.model is None and not document.was_removed(place):
             yield document.problem(place, f"judge '{name}' needs a 'model'")
         yield from check_model(judge, document, place)
-        own = judge.prompt in names("judges")
-        if not own and "." not in judge.prompt and "/" not in judge.prompt:
+        own = judge.kind != TEMPLATE
+        if not own and not is_file_name(judge.prompt):
             yield document.problem((*place, "prompt"), _unknown_kind(judge.prompt))
         elif own and judge.reply is not None:
             yield document.problem((*place, "reply"), f"'reply' is for prompts in files: '{judge.prompt}' has its own")
 
 
 def _unknown_kind(name: str) -> str:
-    kinds = names("judges")
+    kinds = [kind for kind in names("judges") if kind != TEMPLATE]
     return f"no judge '{name}'{suggest(name, kinds) or '; there are: ' + ', '.join(kinds)}; or the path of a prompt"
 
 
-def _unknown_model(name: str, known: list[str]) -> str:
+def _unknown_model(name: str, known: list[str], datasets: Iterable[str]) -> str:
+    if name in datasets:
+        return f"no model is trained on the dataset '{name}': add it to training.datasets"
     there = f"; there are: {', '.join(known)}" if known else ""
-    return f"no model '{name}': name a dataset of training.datasets or one of evaluation.models{suggest(name, known) or there}"
-
-
-def is_about_evaluation(expectation: Expectation) -> bool:
-    """Whether an expectation is about the evaluation."""
-    return any(getattr(expectation, key) is not None for key in (*EVALUATION_KINDS, *EVALUATION_MEASURES))
+    hint = suggest(name, [*known, *datasets]) or there
+    return f"nothing defines the model '{name}', a dataset of training.datasets or one of evaluation.models{hint}"
 
 
 def check_evaluation_expectation(

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
 
 from alpaqual.recipe.model_settings import ModelSettings
+from alpaqual.recipe.yaml_nodes import Path
+from alpaqual.registry import find, names
 from alpaqual.types import Name, Positive, StrictStruct, Text
+
+TEMPLATE = "template"
+"""The kind of judge whose prompt is a file."""
 
 
 class QuestionFields(StrictStruct, frozen=True, kw_only=True):
@@ -113,6 +118,17 @@ class Judge(ModelSettings, frozen=True, kw_only=True):
         Meta(description="Number of items judged first; if no reply can be read, the run stops there."),
     ] = 10
 
+    @property
+    def kind(self) -> str:
+        """The plug-in of the judge: that of its prompt, or the one for prompts in files."""
+        own = self.prompt in names("judges") and self.prompt != TEMPLATE
+        return self.prompt if own else TEMPLATE
+
+    @property
+    def kind_plugin(self) -> Any:
+        """The plug-in class of the kind (`contracts.Judge`). Raises MachineError where it is not installed."""
+        return find("judges", self.kind)
+
 
 class Evaluation(StrictStruct, frozen=True, kw_only=True):
     """Compare models by judges: test sets, answers, verdicts; or count verdicts that were recorded."""
@@ -182,3 +198,18 @@ class Evaluation(StrictStruct, frozen=True, kw_only=True):
         """Every test set by its name."""
         found = (TestSet(name=each) if isinstance(each, str) else each for each in self.test_sets)
         return {each.name: each for each in found}
+
+    @property
+    def prompt_files(self) -> dict[Path, str]:
+        """The judges' prompts in files, by their place in the recipe."""
+        found: dict[Path, str] = {}
+        for name, judge in self.named_judges.items():
+            place: Path = ("evaluation", "judges", name) if self.judges else ("evaluation", "judge")
+            if judge.kind == TEMPLATE and is_file_name(judge.prompt):
+                found[(*place, "prompt")] = judge.prompt
+        return found
+
+
+def is_file_name(prompt: str) -> bool:
+    """Whether a prompt is the path of a file: it has an ending or a folder."""
+    return "." in prompt or "/" in prompt

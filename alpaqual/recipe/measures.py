@@ -57,3 +57,8 @@ MEASURES = tuple(name for name in Expectation.__struct_fields__ if name not in _
 def subject(expectation: Expectation) -> tuple[str, ...]:
     """The kinds of things that the expectation names."""
     return tuple(kind for kind in SUBJECT_KINDS if getattr(expectation, kind) is not None)
+
+
+def is_about_evaluation(expectation: Expectation) -> bool:
+    """Whether an expectation is about the evaluation."""
+    return any(getattr(expectation, key) is not None for key in (*EVALUATION_KINDS, *EVALUATION_MEASURES))

@@ -212,13 +212,16 @@ class _Parser:
         for name, grader in recipe.graders.items():
             if grader.prompt is None:
                 continue
-            path = self.library.folder / grader.prompt
-            try:
-                prompts[name] = read_text(path, grader.prompt)
-            except RecipeError as error:
-                message = f"prompt file {grader.prompt} {error.problems[0].message}"
-                self.problems.append(document.problem(("graders", name, "prompt"), message))
+            self.prompt(prompts, name, grader.prompt, document, ("graders", name, "prompt"))
+        for place, file in (recipe.evaluation.prompt_files if recipe.evaluation is not None else {}).items():
+            self.prompt(prompts, f"judge {file}", file, document, place)
         return prompts
+
+    def prompt(self, prompts: dict[str, str], name: str, file: str, document: Document, place: Place) -> None:
+        try:
+            prompts[name] = read_text(self.library.folder / file, file)
+        except RecipeError as error:
+            self.problems.append(document.problem(place, f"prompt file {file} {error.problems[0].message}"))
 
     def read(self, path: Path, shown: str) -> Document | None:
         try:

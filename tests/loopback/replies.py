@@ -8,7 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from .prompts import named_score
+from .judging import verdict
+from .prompts import named_score, prompt_of
 from .settings import Settings
 
 OPENAI = "openai"
@@ -87,6 +88,8 @@ def text_of(kind: str, body: dict[str, Any], score: float, settings: Settings, t
         return PROSE
     if kind == "refusal":
         return REFUSAL
+    if settings.judge and (said := verdict(prompt_of(body), settings.judge, settings.seed)) is not None:
+        return said
     schema = _schema(body)
     if schema is not None:
         properties = schema.get("properties", {})

@@ -71,6 +71,8 @@ class Settings:
     reply: str = "{score}\nBecause that is what this row deserves."
     """{score} is 0 to 5 by 0.5, from a hash of the prompt; {times} is how often the prompt was asked before. Where a schema is asked
     for, the reply is JSON."""
+    judge: str = ""
+    """How prompts that show two answers are replied to, in place of `reply`: see `judging.verdict`."""
     input_tokens: int | None = None
     """None counts four characters a token."""
     output_tokens: int | list[int] | None = None

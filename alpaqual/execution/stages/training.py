@@ -13,7 +13,7 @@ from alpaqual.execution.training import (
     TrainingRun,
     check_packages,
     fill_job,
-    is_trained,
+    trained_folder,
     trains_elsewhere,
 )
 from alpaqual.plan.training import TrainStage
@@ -54,7 +54,7 @@ class Handler:
 
     def exists(self) -> bool:
         """Whether the run folder has the model of the stored rows."""
-        return is_trained(self.folder.path, self.stage, self.execution.store)
+        return trained_folder(self.folder.path, self.stage, self.execution.store) is not None
 
     def find(self) -> Trained | None:
         """The model in the run folder; the job's files are written anew."""

@@ -1,0 +1,266 @@
+"""Asks a model the questions of a test set: the inference loop with questions as items, and the replies as answers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alpaqual import job_folder
+from alpaqual.errors import Problem, RecipeError
+from alpaqual.execution.model_grading import rare_garbage_collection, run_async
+from alpaqual.execution.models import open_client
+from alpaqual.execution.options import Progress, Watcher
+from alpaqual.execution.reply_facts import reply_facts
+from alpaqual.inference.loop import InferenceLoop, Outcome
+from alpaqual.plan.answer_requests import answer_request
+from alpaqual.plan.answering import AnswerStage, Prompt, answer_parameters
+from alpaqual.plan.prompts import request_model
+from alpaqual.recipe.evaluation import AnsweringModel, Evaluation
+from alpaqual.recipe.yaml_nodes import Path as Place
+from alpaqual.values import Question, Reply, Request
+
+if TYPE_CHECKING:
+    from alpaqual.execution.execution import Execution
+
+_CUT = ("length", "max_tokens")
+"""Finish reasons of an answer that reached the limit of tokens."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A model's answer to one question; None and the reason where there is none."""
+
+    id: str
+    text: str | None
+    reason: str = ""
+    finish_reason: str = ""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+    @property
+    def cut(self) -> bool:
+        """Whether it ended at the limit of tokens."""
+        return self.finish_reason in _CUT
+
+
+COLUMNS = {
+    "id": "VARCHAR",
+    "answer": "VARCHAR",
+    "reason": "VARCHAR",
+    "finish_reason": "VARCHAR",
+    "input_tokens": "BIGINT",
+    "output_tokens": "BIGINT",
+}
+"""Columns of a table of answers, with their SQL types."""
+
+
+class AnswerTask:
+    """Asks one question; the whole reply is the answer."""
+
+    def __init__(self, model: str, prompt: Prompt, parameters: Mapping[str, Any], *, trained: bool) -> None:
+        self.model = model
+        self.prompt = prompt
+        self.parameters = parameters
+        self.trained = trained
+
+    def id(self, item: Question) -> str:
+        """The id of the question."""
+        return item.id
+
+    def request(self, item: Question) -> Request:
+        """The request for the answer."""
+        return answer_request(self.model, item, self.prompt, self.parameters, trained=self.trained)
+
+    def read(self, reply: Reply) -> Reply:
+        """The reply."""
+        return reply
+
+    def follow_up(self, request: Request, result: Reply, attempt: int) -> Request | None:
+        """None: every reply is an answer."""
+        return None
+
+
+class AnswerSink:
+    """Collects the answers of a test set by question."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Answer] = {}
+
+    def __len__(self) -> int:
+        return 0
+
+    def add(self, item: Question, outcome: Outcome[Reply]) -> None:
+        """Take one answer."""
+        self.found[item.id] = answer_of(item, outcome)
+
+    def write(self) -> None:
+        """Pass: the replies are in the ledger."""
+
+
+def answer_of(question: Question, outcome: Outcome[Reply]) -> Answer:
+    """The answer of an outcome; without a reply, the fault's reason."""
+    reply = outcome.result
+    if reply is None:
+        return Answer(question.id, None, outcome.fault.reason if outcome.fault else "no reply")
+    return Answer(question.id, reply.text, "", reply.finish_reason or "", reply.input_tokens, reply.output_tokens)
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """A model that this recipe trained: its folder and the digest of its files."""
+
+    path: Path
+    digest: str
+
+
+def ask(
+    execution: Execution, stage: AnswerStage, questions: Sequence[Question], trained: LocalModel | None
+) -> tuple[list[Answer], dict[str, Any]]:
+    """The answers of the stage's model, in the order of the questions, with calls, tokens and cost.
+
+    Raises StageError where asking had to stop, MachineError, RecipeError, StoreError.
+    """
+    evaluation = execution.plan.recipe.text.evaluation
+    assert evaluation is not None
+    settings, place = settings_of(evaluation, stage, trained)
+    model = (
+        f"local/{trained.digest}" if trained is not None else request_model(str(settings.model), execution.plan.digests)
+    )
+    own = evaluation.models.get(stage.model)
+    task = AnswerTask(model, stage.prompt, answer_parameters(evaluation, own), trained=trained is not None)
+
+    async def work() -> tuple[list[Answer], dict[str, Any]]:
+        client = open_client(settings, execution.plan.recipe, place, execution.options, execution.ledger)
+        sink = AnswerSink()
+        loop = InferenceLoop(f"answers of {stage.model}", task, client, len(questions), items="questions")
+        try:
+            await loop.process(questions, sink, watching(loop, stage.name, "questions", execution.options.watch))
+            return [sink.found[question.id] for question in questions], reply_facts(loop)
+        finally:
+            await client.model.close()
+
+    with rare_garbage_collection():
+        return run_async(work())
+
+
+def settings_of(evaluation: Evaluation, stage: AnswerStage, trained: LocalModel | None) -> tuple[AnsweringModel, Place]:
+    """The settings of a stage's model, and their place in the recipe."""
+    answers = evaluation.answers
+    if trained is not None:
+        found = AnsweringModel(model=f"local/{trained.path.absolute()}", concurrency=answers.batch)
+        return found, ("evaluation", "answers")
+    own = evaluation.models[stage.model]
+    return own, ("evaluation", "models", stage.model)
+
+
+def watching(loop: InferenceLoop[Any, Any], name: str, items: str, watch: Watcher | None) -> Any:
+    """What reports the progress of a loop; None where nothing watches."""
+    if watch is None:
+        return None
+
+    work, _, subject = name.partition(".")
+
+    def report() -> None:
+        usage, client = loop.client.usage, loop.client
+        watch(
+            Progress(
+                subject,
+                loop.done,
+                loop.total,
+                usage.calls_made,
+                usage.calls_reused,
+                len(loop.without_reply),
+                usage.cost_usd,
+                time.monotonic() - loop.started,
+                items,
+                client.budget.price.known,
+                work=work,
+            )
+        )
+
+    return report
+
+
+def counts(answers: Sequence[Answer], processes: int = 1) -> dict[str, list[dict[str, Any]]]:
+    """The facts of a stage about its answers."""
+    given = [answer for answer in answers if answer.text is not None]
+    reasons = Counter(answer.reason for answer in answers if answer.text is None)
+    return {
+        "answers": [
+            {
+                "items": len(answers),
+                "answered": len(given),
+                "cut": sum(answer.cut for answer in given),
+                "empty": sum(not (answer.text or "").strip() for answer in given),
+                "characters": sum(len(answer.text or "") for answer in given),
+                "processes": processes,
+            }
+        ],
+        "unanswered": [{"reason": reason, "rows": rows} for reason, rows in sorted(reasons.items())],
+    }
+
+
+def local_model(job: Path, digest_of: Callable[[Path], str]) -> LocalModel:
+    """The model in the folder of a training job."""
+    from alpaqual.llm.local import model_digest
+
+    path = job / job_folder.MODEL
+    return LocalModel(path, model_digest(path, digest_of))
+
+
+def read_answers(path: Path, name: str, test_set: str, questions: Sequence[Question], place: Problem) -> list[Answer]:
+    """The answers of a file of answers to a test set, in the order of its questions.
+
+    A record goes by its `id`, or by its `instruction` where it has none; a question that the file lacks has no answer. Raises
+    RecipeError where the file is no list of answers, or answers a question twice in two ways.
+    """
+    records, problems = _records(path), []
+    by_id = {question.id: question.id for question in questions}
+    by_text = {question.instruction.strip(): question.id for question in questions}
+    found: dict[str, str] = {}
+    for where, record in records:
+        text = record.get("answer", record.get("output")) if isinstance(record, dict) else None
+        if not isinstance(text, str):
+            problems.append(f"{name}, {where}: a record has `id` or `instruction`, and a text `answer`")
+            continue
+        if record.get("test_set", test_set) != test_set:
+            continue
+        key = (
+            by_id.get(str(record["id"])) if "id" in record else by_text.get(str(record.get("instruction", "")).strip())
+        )
+        if key is None:
+            continue
+        if found.setdefault(key, text) != text:
+            problems.append(f"{name}, {where}: another answer to the question '{key}' of {test_set}")
+    if not problems and not found:
+        problems.append(f"{name} has no answer to a question of {test_set}: its ids are those of the test set")
+    if problems:
+        raise RecipeError([place._replace(message=message) for message in problems[:5]])
+    return [
+        Answer(question.id, found.get(question.id), "" if question.id in found else "no answer in the file")
+        for question in questions
+    ]
+
+
+def _records(path: Path) -> list[tuple[str, Any]]:
+    """(place, record) of each record of a JSON list or of JSON Lines."""
+    text = path.read_text(encoding="utf-8")
+    try:
+        whole = json.loads(text)
+    except ValueError:
+        whole = None
+    if isinstance(whole, list):
+        return [(f"record {number}", record) for number, record in enumerate(whole, 1)]
+    found: list[tuple[str, Any]] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            try:
+                found.append((f"line {number}", json.loads(line)))
+            except ValueError:
+                found.append((f"line {number}", None))
+    return found

@@ -1,0 +1,206 @@
+"""Asks a judge about pairs of answers in both orders: the inference loop with comparisons as items, and votes as results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from alpaqual.contracts import BatchModel
+from alpaqual.contracts import Judge as JudgePlugin
+from alpaqual.errors import StageError
+from alpaqual.evaluation.questions import question_text
+from alpaqual.evaluation.values import Judgement
+from alpaqual.evaluation.verdicts import votes_of_ratings
+from alpaqual.execution.answering import watching
+from alpaqual.execution.batches import fetch_batches
+from alpaqual.execution.model_grading import rare_garbage_collection, run_async
+from alpaqual.execution.models import open_client
+from alpaqual.execution.reply_facts import reply_facts
+from alpaqual.inference.loop import InferenceLoop, Outcome
+from alpaqual.judges._spec import JudgeSpec
+from alpaqual.plan.judging import JudgeStage, judge_parameters, judge_prompt_key
+from alpaqual.plan.prompts import request_model
+from alpaqual.recipe.evaluation import Judge
+from alpaqual.recipe.recipe import Recipe
+from alpaqual.values import Question, Reply, Request, Vote
+
+if TYPE_CHECKING:
+    from alpaqual.execution.execution import Execution
+
+AnswersByQuestion = Mapping[str, str | None]
+"""The text of a model's answer by the question's id; None where it gave none."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One request to a judge: two answers to a question in an order; of a judge of single answers, `first` alone."""
+
+    question: Question
+    first: str
+    second: str
+    order: str
+
+    @property
+    def id(self) -> str:
+        """The question and the order."""
+        return f"{self.question.id} {self.order}"
+
+
+class JudgeTask:
+    """A judge's plug-in as the task of an inference loop."""
+
+    def __init__(self, plugin: JudgePlugin) -> None:
+        self.plugin = plugin
+
+    def id(self, item: Comparison) -> str:
+        """The id of the question and the order."""
+        return item.id
+
+    def request(self, item: Comparison) -> Request:
+        """The request that compares the answers."""
+        return self.plugin.request(item.question, item.first, item.second)
+
+    def read(self, reply: Reply) -> Vote:
+        """The vote that a reply gives."""
+        return self.plugin.read(reply)
+
+    def follow_up(self, request: Request, result: Vote, attempt: int) -> Request | None:
+        """Another request where the reply held no vote."""
+        return None if _is_read(result) else self.plugin.follow_up(request, result, attempt)
+
+
+class VoteSink:
+    """Collects votes by the id of their comparison."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Vote] = {}
+
+    def __len__(self) -> int:
+        return 0
+
+    def add(self, item: Comparison, outcome: Outcome[Vote]) -> None:
+        """Take one vote."""
+        if outcome.result is None:
+            reason = outcome.fault.reason if outcome.fault else "no reply"
+            self.found[item.id] = Vote(None, reason=reason, retry=outcome.retry)
+        else:
+            self.found[item.id] = replace(outcome.result, retry=outcome.retry)
+
+    def write(self) -> None:
+        """Pass: the replies are in the ledger."""
+
+
+def _is_read(vote: Vote) -> bool:
+    """Whether a vote says something: a winner, or the one score of a judge of single answers."""
+    return vote.winner is not None or bool(vote.scores)
+
+
+def judge_plugin(recipe: Recipe, judge: Judge, model: str) -> JudgePlugin:
+    """The plug-in of a judge; `model` is the model id of its requests."""
+    template = recipe.prompts.get(judge_prompt_key(judge))
+    spec = JudgeSpec(judge_parameters(judge), template, judge.reply, rationale=judge.keep_rationale)
+    plugin: JudgePlugin = judge.kind_plugin(spec, model)
+    return plugin
+
+
+def comparisons(
+    plugin: JudgePlugin, questions: Sequence[Question], a: AnswersByQuestion, b: AnswersByQuestion
+) -> Iterator[Comparison]:
+    """The requests about each question that both models answered."""
+    for question in questions:
+        first, second = a.get(question.id), b.get(question.id)
+        if first is None or second is None:
+            continue
+        if plugin.PAIRWISE:
+            yield Comparison(question, first, second, "a first")
+            yield Comparison(question, second, first, "b first")
+        else:
+            yield Comparison(question, first, "", "a")
+            yield Comparison(question, second, "", "b")
+
+
+def judge_pair(
+    execution: Execution,
+    stage: JudgeStage,
+    questions: Sequence[Question],
+    a: AnswersByQuestion,
+    b: AnswersByQuestion,
+) -> tuple[list[Judgement], dict[str, Any]]:
+    """The judgements of a stage, one for each question in their order, with calls, tokens and cost.
+
+    Raises StageError where asking had to stop, MachineError, RecipeError, StoreError.
+    """
+    plan, options, ledger = execution.plan, execution.options, execution.ledger
+    evaluation = plan.recipe.text.evaluation
+    assert evaluation is not None
+    judge = evaluation.named_judges[stage.judge]
+    place = ("evaluation", "judges", stage.judge) if evaluation.judges else ("evaluation", "judge")
+    plugin = judge_plugin(plan.recipe, judge, request_model(str(judge.model), plan.digests))
+    items = list(comparisons(plugin, questions, a, b))
+    pilot, others = items[: 2 * judge.pilot], items[2 * judge.pilot :]
+
+    async def work() -> tuple[dict[str, Vote], dict[str, Any]]:
+        client = open_client(judge, plan.recipe, place, options, ledger)
+        loop = InferenceLoop(f"judge {stage.judge}", JudgeTask(plugin), client, len(items), items="comparisons")
+        sink, watch = VoteSink(), watching(loop, stage.name, "comparisons", options.watch)
+        try:
+            await loop.process(pilot, sink, watch, last=not others)
+            _check_pilot(stage, sink.found)
+            if judge.mode == "batch" and client.model.BATCH_REQUESTS and others:
+                model = cast(BatchModel, client.model)
+                await fetch_batches(loop, lambda: iter(others), model, judge, ledger.path / "batches")
+            if others:
+                await loop.process(others, sink, watch)
+            return sink.found, reply_facts(loop)
+        finally:
+            await client.model.close()
+
+    with rare_garbage_collection():
+        votes, facts = run_async(work())
+    return [_judgement(stage, plugin, question, a, b, votes) for question in questions], facts
+
+
+def _check_pilot(stage: JudgeStage, votes: Mapping[str, Vote]) -> None:
+    """Raises StageError where no reply of the first comparisons has a vote that can be read."""
+    if not votes or any(_is_read(vote) for vote in votes.values()):
+        return
+    if any(vote.retry for vote in votes.values()):
+        return
+    shown = next(iter(votes.values()))
+    raise StageError(
+        f"judge {stage.judge}: none of the first {len(votes):,} replies has a verdict that can be read ({shown.reason}; the first: "
+        f"{shown.reply[:200]!r}); change the judge's 'prompt', 'reply' or 'max_tokens' and run again: nothing else was asked"
+    )
+
+
+def _judgement(
+    stage: JudgeStage,
+    plugin: JudgePlugin,
+    question: Question,
+    a: AnswersByQuestion,
+    b: AnswersByQuestion,
+    votes: Mapping[str, Vote],
+) -> Judgement:
+    first, second = a.get(question.id), b.get(question.id)
+    if first is None or second is None:
+        lacking = " and ".join(name for name, text in ((stage.a, first), (stage.b, second)) if text is None)
+        a_first = b_first = Vote(None, reason=f"no answer of {lacking}")
+    elif plugin.PAIRWISE:
+        a_first, b_first = votes[f"{question.id} a first"], votes[f"{question.id} b first"]
+    else:
+        a_first, b_first = votes_of_ratings(votes[f"{question.id} a"], votes[f"{question.id} b"])
+    return Judgement(
+        stage.a,
+        stage.b,
+        stage.test_set,
+        question.id,
+        stage.judge,
+        a_first,
+        b_first,
+        question.groups,
+        question_text(question),
+        first or "",
+        second or "",
+        single=not plugin.PAIRWISE,
+    )

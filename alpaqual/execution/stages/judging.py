@@ -1,0 +1,120 @@
+"""Executes `judging.…`: votes of a judge on two models' answers, or those of a file of recorded replies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alpaqual.errors import AlpaqualError, MachineError, RecipeError
+from alpaqual.evaluation.values import Judgement
+from alpaqual.execution.execution import StageResult
+from alpaqual.execution.judgements import fill_votes
+from alpaqual.execution.model_grading import run_async
+from alpaqual.execution.models import open_model
+from alpaqual.execution.stages.answering import Handler as AnswerHandler
+from alpaqual.execution.stored import REPLIES, StoredHandler
+from alpaqual.execution.waiting import Waiting
+from alpaqual.plan.answering import AnswerStage
+from alpaqual.plan.judging import JudgeStage
+from alpaqual.plan.stage import fingerprint
+from alpaqual.plan.tables import VOTED, answers
+from alpaqual.recipe.evaluation import Evaluation
+from alpaqual.store.store import Result
+
+
+class Handler(StoredHandler[JudgeStage]):
+    """Asks the judge about each question in both orders, or reads recorded replies."""
+
+    @property
+    def evaluation(self) -> Evaluation:
+        evaluation = self.execution.plan.recipe.text.evaluation
+        assert evaluation is not None
+        return evaluation
+
+    @property
+    def key(self) -> str:
+        """The settings, and the answers that are judged."""
+        keys = [handler.key for handler in self.answering]
+        settings = {"stage": self.stage.kind, "settings": self.stage.all_settings, "answers": keys}
+        # A table has the names of its models and of its judge.
+        return fingerprint([settings, self.stage.judge, self.stage.a, self.stage.b, self.stage.test_set])
+
+    @property
+    def answering(self) -> list[AnswerHandler]:
+        """The handlers of both models' answers."""
+        return [AnswerHandler(self.execution, each) for each in self.stage.inputs if isinstance(each, AnswerStage)]
+
+    def check(self) -> None:
+        """Raise MachineError where the judge's model cannot be used from this machine, before anything is answered."""
+        if self.stage.recorded or self.execution.options.offline:
+            return
+        judge = self.evaluation.named_judges[self.stage.judge]
+        if judge.live and not len(self.execution.ledger) and not self.exists():
+            run_async(open_model(judge, self.execution.plan.recipe.folder).close())
+
+    def exists(self) -> bool:
+        """Whether the store has the votes on these answers."""
+        if not all(handler.exists() for handler in self.answering):
+            return False
+        return self.execution.store.find(self.key) is not None
+
+    def find(self) -> Result | None:
+        """The stored votes; calls that an earlier run made count as reused."""
+        return None if self.obstacle() else super().find()
+
+    def skip(self) -> Waiting | None:
+        """Why nothing is judged now; None where it is."""
+        why = self.obstacle()
+        return Waiting(why) if why else None
+
+    def make(self) -> StageResult:
+        """Judge; an error is part of the result, so that everything else is reported all the same."""
+        try:
+            return super().make()
+        except (RecipeError, MachineError):
+            raise
+        except AlpaqualError as error:
+            return Waiting(f"it failed: {error}", error)
+
+    def obstacle(self) -> str:
+        """Why there is nothing to judge now; empty where there is."""
+        for stage in self.stage.inputs:
+            result = self.execution.results.get(stage.name)
+            if isinstance(result, Waiting):
+                return result.why
+        return ""
+
+    @contextmanager
+    def prepare(self, folder: Path) -> Iterator[dict[str, Any]]:
+        """Make the table of the votes."""
+        judgements, facts = self.recorded() if self.stage.recorded else self.judged()
+        fill_votes(self.execution.engine, judgements, self.stage.name)
+        try:
+            yield facts
+        finally:
+            self.execution.engine.drop(VOTED.name)
+
+    def judged(self) -> tuple[list[Judgement], dict[str, Any]]:
+        """The votes of a live judge."""
+        from alpaqual.execution.judging import judge_pair
+        from alpaqual.execution.test_sets import load_test_set
+
+        questions = load_test_set(self.execution.plan.recipe, self.stage.test_set).questions
+        a, b = (self.texts(model) for model in (self.stage.a, self.stage.b))
+        found, facts = judge_pair(self.execution, self.stage, questions, a, b)
+        return found, {REPLIES: [facts]}
+
+    def texts(self, model: str) -> dict[str, str | None]:
+        """A model's answers by the id of the question."""
+        stage = self.execution.plan.find(AnswerStage, f"{model}.{self.stage.test_set}")
+        assert stage is not None
+        query = f"SELECT id, answer FROM {answers(stage.subject)}"
+        return {item: answer for batch in self.execution.engine.rows(query, 1_000) for item, answer in batch}
+
+    def recorded(self) -> tuple[list[Judgement], dict[str, Any]]:
+        """The votes of a file of recorded replies."""
+        from alpaqual.execution.recorded_judgements import read_recorded_file
+
+        return read_recorded_file(self.execution.plan.recipe, self.evaluation), {}

@@ -1,0 +1,147 @@
+"""`alpaqual run` with an evaluation: models trained, asked and judged; nothing asked twice; verdicts that follow from the replies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import duckdb
+import pytest
+from conftest import Project
+from loopback import Server
+
+from alpaqual.api import Run
+
+KEYS = {"OPENAI_API_KEY": "sk-test"}
+GOOD, POOR = "Good: a whole answer.", "Poor."
+
+
+@pytest.fixture(scope="module")
+def judge() -> Iterator[Server]:
+    with Server(judge="Good") as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch, judge: Server) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    judge.settings(judge="Good", rows={}, seed=0)
+
+
+def questions(project: Project, count: int = 12) -> None:
+    project.jsonl(
+        "questions.jsonl",
+        [
+            {"id": f"q{n}", "instruction": f"Question {n}.", "input": "", "category": ["maths", "writing"][n % 2]}
+            for n in range(count)
+        ],
+    )
+
+
+def answer_file(project: Project, name: str, texts: list[str]) -> None:
+    project.jsonl(f"{name}.jsonl", [{"test_set": "own", "id": f"q{n}", "answer": text} for n, text in enumerate(texts)])
+
+
+def compare(project: Project, judge: Server, more: str = "", expect: str = "", settings: str = "") -> None:
+    """A recipe that judges two files of answers; `b` wins nothing."""
+    project.jsonl("data.jsonl", [{"instruction": "a", "output": "b"}])
+    project.ask(
+        more=(
+            f"{expect}\nevaluation:\n"
+            "  test_sets: [{name: own, path: questions.jsonl}]\n"
+            "  models: {good: {answers: good.jsonl}, poor: {answers: poor.jsonl}}\n"
+            f"  judge: {{model: openai/judge, base_url: {judge.openai}, price: {{input: 1, output: 2}}{settings}}}\n"
+            f"  pairs: [[good, poor]]\n{more}"
+        )
+    )
+
+
+def compared(project: Project, judge: Server, good: list[str], poor: list[str], **words: str) -> Run:
+    questions(project, len(good))
+    answer_file(project, "good", good)
+    answer_file(project, "poor", poor)
+    compare(project, judge, **words)
+    return project.run()
+
+
+def test_verdicts_follow_from_both_orders_and_are_paid_for_once(project: Project, judge: Server) -> None:
+    run = compared(project, judge, [GOOD] * 10 + [POOR, POOR], [POOR] * 9 + [GOOD, GOOD, POOR])
+    found = run.results.evaluation
+    assert found is not None
+    (pair, *others) = found.pairs
+    assert (pair.a, pair.b, pair.test_set, pair.judge, pair.rule) == ("good", "poor", "own", "judge", "paper")
+    assert (pair.n, pair.win, pair.tie, pair.lose, pair.unjudged) == (12, 9, 2, 1, 0)
+    assert pair.winning_score == pytest.approx(1 + 8 / 12)
+    assert [other.rule for other in others] == ["fastchat", "mean_score"]
+    assert set(pair.categories) == {"maths", "writing"}
+    # Two equal answers are one request in both orders.
+    assert found.judges["judge"].calls_made == 22 and found.judges["judge"].cost_usd > 0
+    rows = duckdb.sql(f"SELECT * FROM '{run.folder}/evaluation/verdicts.parquet' ORDER BY id").fetchall()
+    assert len(rows) == 12
+
+    asked = judge.stats()["requests"]
+    again = project.run()
+    assert again.results.evaluation is not None
+    assert again.results.evaluation.pairs == found.pairs
+    assert judge.stats()["requests"] == asked
+    assert {each.stage: each.reused for each in again.outcomes}["judging.judge.good-vs-poor.own"]
+
+
+def test_a_judge_that_prefers_the_first_answer_gives_ties_and_is_flagged(project: Project, judge: Server) -> None:
+    judge.settings(judge="first")
+    run = compared(project, judge, [GOOD] * 12, [POOR] * 12)
+    assert run.results.evaluation is not None
+    pair, health = run.results.evaluation.pairs[0], run.results.evaluation.judges["judge"]
+    assert (pair.win, pair.tie, pair.lose) == (0, 12, 0) and pair.shown == "not shown"
+    assert health.first_position_rate == 1.0 and health.flags
+    assert any("judge" in reason.text for reason in run.results.reasons)
+
+
+def test_items_without_a_verdict_are_unjudged(project: Project, judge: Server) -> None:
+    judge.settings(rows={f"Question {n}.": "prose" for n in range(7)})
+    run = compared(project, judge, [GOOD] * 20, [POOR] * 20)
+    assert run.results.evaluation is not None
+    pair = run.results.evaluation.pairs[0]
+    assert (pair.n, pair.win, pair.unjudged) == (13, 13, 7)
+    assert sum(pair.unjudged_reasons.values()) == 7
+
+
+def test_an_expectation_about_verdicts_decides_the_exit_code(project: Project, judge: Server) -> None:
+    met = "expect: [{pair: [good, poor], test_set: own, winning_score: {min: 1.5}, interval_above: 1}]"
+    run = compared(project, judge, [GOOD] * 12, [POOR] * 12, expect=met)
+    assert run.exit_code == 0 and run.results.expectations[0].state == "pass"
+    compare(project, judge, expect="expect: [{pair: [poor, good], winning_score: {min: 1.0}}]")
+    run = project.run()
+    assert run.exit_code == 1 and run.results.expectations[0].state == "fail"
+
+
+def test_the_plan_counts_calls_tokens_and_dollars(project: Project, judge: Server) -> None:
+    questions(project)
+    answer_file(project, "good", [GOOD] * 12)
+    answer_file(project, "poor", [POOR] * 12)
+    compare(project, judge)
+    planned = json.loads(project.command("plan", "recipe.yaml", "--json").stdout)
+    (estimate,) = [each for each in planned["evaluation"] if each["stage"].startswith("judging")]
+    assert estimate["calls"] == 24 and estimate["cost"] > 0
+    project.run()
+    planned = json.loads(project.command("plan", "recipe.yaml", "--json").stdout)
+    assert planned["evaluation"] == []
+
+
+def test_recorded_replies_are_counted_without_datasets(project: Project) -> None:
+    project.jsonl("data.jsonl", [{"instruction": "a", "output": "b"}])
+    lines = []
+    for n, (first, second) in enumerate([("8 7", "6 9"), ("8 7", "9 6"), ("7 7", "7 7")]):
+        lines += [
+            {"pair": ["a", "b"], "test_set": "t", "id": n, "first": "a", "second": "b", "reply": first},
+            {"pair": ["a", "b"], "test_set": "t", "id": n, "first": "b", "second": "a", "reply": second},
+        ]
+    project.jsonl("log.jsonl", lines)
+    project.write(
+        "recipe.yaml",
+        "version: 1\nname: log\nsources: [{path: data.jsonl}]\nevaluation: {replies: log.jsonl, rule: paper}\n",
+    )
+    run = project.run()
+    assert run.exit_code == 0 and run.results.evaluation is not None
+    pair = run.results.evaluation.pairs[0]
+    assert (pair.win, pair.tie, pair.lose) == (1, 2, 0)
