@@ -103,7 +103,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     project = Project(tmp_path_factory.mktemp("results"))
     lines = "".join(json.dumps(row) + "\n" for row in ROWS) + "{broken\n"
     project.write("data.jsonl", lines)
-    project.write("recipe.yaml", RECIPE)
+    both = [{"first": "a", "second": "b", "reply": "8 7"}, {"first": "b", "second": "a", "reply": "6 9"}]
+    said = [{"pair": ["a", "b"], "test_set": "t", "id": n, "category": "c", **each} for n in range(3) for each in both]
+    project.jsonl("log.jsonl", said)
+    project.write("recipe.yaml", f"{RECIPE}\nevaluation: {{replies: log.jsonl, capability: [b]}}\n")
     folder = api.run(project.recipe).folder
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     results["training"] = TRAINING
@@ -140,7 +143,7 @@ def test_a_key_of_the_file_and_an_attribute_read_the_same(finished: Path) -> Non
 
 def test_keys_of_a_later_version_are_skipped(finished: Path, content: str) -> None:
     later = json.loads(content)
-    later["evaluation"] = {"pairs": [{"a": "quality"}]}
+    later["evaluation"]["benchmarks"] = {"mmlu": {"quality": 0.5}}
     later["datasets"]["quality"]["more"] = [1]
     (finished / "results.json").write_text(json.dumps(later), encoding="utf-8")
     assert read_results(finished).datasets["quality"].rows > 0
