@@ -20,7 +20,19 @@ import pytest
 import yaml
 from conftest import Project
 
-COMMANDS = ("init", "check", "compare-graders", "plan", "push", "run", "report", "rows", "replies", "schema")
+COMMANDS = (
+    "init",
+    "check",
+    "compare-graders",
+    "import-judgements",
+    "plan",
+    "push",
+    "run",
+    "report",
+    "rows",
+    "replies",
+    "schema",
+)
 RECIPE = """\
 version: 1
 name: trial

@@ -12,7 +12,8 @@ from loopback import Server
 
 from alpaqual.api import Run
 
-KEYS = {"OPENAI_API_KEY": "sk-test"}
+pytestmark = pytest.mark.slow
+
 GOOD, POOR = "Good: a whole answer.", "Poor."
 
 

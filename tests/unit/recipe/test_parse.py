@@ -337,8 +337,9 @@ NUMBERS_AND_NAMES = {
         "13:50: unknown key 'epoch', did you mean 'epochs'?",
     ),
     "dataset to compare": (
-        BASE + "evaluation: {test_sets: [vicuna], judge: {model: openai/m}, models: {good: {model: openai/m}}, pairs: [[good, god]]}\n",
-        "13:110: nothing defines the model 'god', a dataset of training.datasets or one of evaluation.models, did you mean 'good'?",
+        BASE
+        + "evaluation: {test_sets: [vicuna], judge: {model: openai/m}, models: {good: {model: openai/m}}, pairs: [[good, god]]}\n",
+        "13:111: nothing defines the model 'god', a dataset of training.datasets or one of evaluation.models, did you mean 'good'?",
     ),
 }
 
