@@ -146,3 +146,98 @@ def test_recorded_replies_are_counted_without_datasets(project: Project) -> None
     assert run.exit_code == 0 and run.results.evaluation is not None
     pair = run.results.evaluation.pairs[0]
     assert (pair.win, pair.tie, pair.lose) == (1, 2, 0)
+
+
+def test_a_judge_that_prefers_the_longer_answer_is_flagged_and_is_even_at_equal_length(
+    project: Project, judge: Server
+) -> None:
+    judge.settings(judge="longer")
+    lengths = [(10 + 7 * n % 60, 10 + 11 * n % 60) for n in range(60)]
+    run = compared(project, judge, ["a" * long for long, _ in lengths], ["b" * long for _, long in lengths])
+    assert run.results.evaluation is not None
+    health = run.results.evaluation.judges["judge"]
+    assert health.longer_wins_rate == 1.0
+    assert any("longer" in flag for flag in health.flags), health.flags
+    assert health.length_controlled_interval is not None and health.length_controlled_rate is not None
+    low, high = health.length_controlled_interval
+    assert low <= 0.5 <= high and 0.3 <= health.length_controlled_rate <= 0.7
+
+
+def test_several_judges_compare_pairs_and_rate_answers(project: Project, judge: Server) -> None:
+    """A judge of scores, one of letters and one of single answers agree, and the last asks once about each answer."""
+    judge.settings(reply="8", rows={})
+    questions(project)
+    answer_file(project, "good", [GOOD] * 12)
+    answer_file(project, "poor", [POOR] * 12)
+    project.jsonl("data.jsonl", [{"instruction": "a", "output": "b"}])
+    where = f"model: openai/judge, base_url: {judge.openai}, price: {{input: 0, output: 0}}"
+    project.ask(
+        more=(
+            "evaluation:\n"
+            "  test_sets: [{name: own, path: questions.jsonl}]\n"
+            "  models: {good: {answers: good.jsonl}, poor: {answers: poor.jsonl}}\n"
+            "  judges:\n"
+            f"    scores: {{{where}}}\n"
+            f"    letters: {{{where}, prompt: mt_bench}}\n"
+            f"    ratings: {{{where}, prompt: single}}\n"
+            "  pairs: [[good, poor]]\n"
+        )
+    )
+    found = project.run().results.evaluation
+    assert found is not None
+    own = {pair.judge: pair for pair in found.pairs if pair.rule == "paper"}
+    assert {name: (pair.win, pair.tie) for name, pair in own.items()} == {
+        "scores": (12, 0),
+        "letters": (12, 0),
+        "ratings": (0, 12),
+    }
+    assert found.judges["ratings"].order_kappa is None and found.judges["letters"].calls_made == 24
+    # Equal answers to a question are one request; the two models differ.
+    assert found.judges["ratings"].calls_made == 24
+    agreed = {tuple(each.judges): each.agreement for each in found.agreements}
+    assert agreed[("scores", "letters")] == 1.0 and agreed[("scores", "ratings")] == 0.0
+    assert [pair.rule for pair in found.pairs if pair.judge == "letters"] == ["paper", "fastchat"]
+
+
+def test_a_model_of_a_provider_answers_and_what_it_refuses_is_unjudged(project: Project, judge: Server) -> None:
+    judge.settings(reply=GOOD, rows={"Question 3.": "content_filter"})
+    questions(project)
+    answer_file(project, "poor", [POOR] * 12)
+    project.jsonl("data.jsonl", [{"instruction": "a", "output": "b"}])
+    where = f"base_url: {judge.openai}, price: {{input: 1, output: 2}}"
+    project.ask(
+        more=(
+            "evaluation:\n"
+            "  test_sets: [{name: own, path: questions.jsonl}]\n"
+            f"  models: {{gpt: {{model: openai/m, {where}}}, poor: {{answers: poor.jsonl}}}}\n"
+            f"  judge: {{model: openai/judge, {where}}}\n"
+            "  pairs: [[gpt, poor]]\n"
+        )
+    )
+    run = project.run()
+    found = run.results.evaluation
+    assert found is not None
+    answers = next(each for each in found.answers if each.model == "gpt")
+    assert (answers.questions, answers.answered, sum(answers.unanswered.values())) == (12, 11, 1)
+    assert answers.calls_made == 11 and answers.cost_usd > 0
+    pair = found.pairs[0]
+    assert (pair.win, pair.unjudged) == (11, 1) and list(pair.unjudged_reasons) == ["no answer of gpt"]
+    lines = [
+        json.loads(line) for line in (run.folder / "evaluation" / "answers" / "gpt.own.jsonl").read_text().splitlines()
+    ]
+    assert [line["answer"] for line in lines].count(GOOD) == 11 and lines[3]["answer"] is None and lines[3]["reason"]
+
+
+def test_bad_data_are_not_evaluated_and_a_failing_judge_keeps_everything_else(project: Project, judge: Server) -> None:
+    failing = "rules: [{id: long, column: output, check: {str_length: {min: 9}}}]\n"
+    run = compared(project, judge, [GOOD] * 12, [POOR] * 12, expect=failing)
+    assert run.exit_code == 1 and run.results.evaluation is not None
+    assert set(run.results.evaluation.waiting.values()) == {"the data is not good, so nothing was evaluated"}
+
+    judge.settings(all="unauthorized")
+    compare(project, judge)
+    done = project.command("run", "recipe.yaml")
+    assert done.returncode == 4 and "judge judge" in done.stderr
+    assert json.loads((project.folder / "runs" / "trial" / "results.json").read_text())["verdict"] in ("fail", "error")
+    judge.settings(all=None)
+    assert project.run().exit_code == 0
