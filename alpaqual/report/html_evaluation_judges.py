@@ -180,7 +180,7 @@ def _answers(each: AnswersResult) -> dict[str, Child]:
         "tokens read": count(each.input_tokens),
         "tokens written": count(each.output_tokens),
         "calls reused": count(each.calls_reused),
-        "time": amounts.duration(each.seconds),
+        "time": amounts.duration(each.seconds) if each.seconds else "–",
         "GPU hours": "–" if each.gpu_hours is None else f"{each.gpu_hours:.3g}",
         "cost": cost(each),
     }
