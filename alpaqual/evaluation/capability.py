@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from alpaqual.evaluation.items import Item
@@ -21,15 +21,13 @@ class ScoredItem:
     groups: tuple[str, ...] = ()
 
 
-def capabilities(
-    items: Iterable[Item], references: Sequence[str], rates_singly: Collection[str] = ()
-) -> dict[str, dict[str, Capability]]:
+def capabilities(items: Iterable[Item], references: Sequence[str]) -> dict[str, dict[str, Capability]]:
     """Return model -> reference -> capability, of the first judge with scores of both.
 
-    Scores of two answers in one prompt count for that pair alone; scores of a judge in `rates_singly` hold beside those of any other
+    Scores of two answers in one prompt count for that pair alone; ratings of answers one by one hold beside those of any other
     answer. An item's score is the mean over both orders.
     """
-    tables = _tables(items, references, rates_singly) if references else {}
+    tables = _tables(items, references) if references else {}
     found: dict[str, dict[str, Capability]] = {}
     for (_, model, reference), scored in tables.items():
         if reference not in found.get(model, {}):
@@ -78,9 +76,7 @@ _Key = tuple[str, str, str]
 """Judge, model, reference."""
 
 
-def _tables(
-    items: Iterable[Item], references: Sequence[str], rates_singly: Collection[str]
-) -> dict[_Key, list[ScoredItem]]:
+def _tables(items: Iterable[Item], references: Sequence[str]) -> dict[_Key, list[ScoredItem]]:
     tables: dict[_Key, list[ScoredItem]] = {}
     single: dict[str, dict[str, dict[tuple[str, str], tuple[float, tuple[str, ...]]]]] = {}
     for item in items:
@@ -89,7 +85,7 @@ def _tables(
             continue
         groups = tuple(name for _, name in judgement.groups)
         sides = ((judgement.a, scores[0]), (judgement.b, scores[1]))
-        if judgement.judge in rates_singly:
+        if judgement.single:
             for model, score in sides:
                 table = single.setdefault(judgement.judge, {}).setdefault(model, {})
                 table[judgement.test_set, judgement.id] = score, groups

@@ -7,13 +7,13 @@ from typing import TypeVar
 
 from alpaqual.evaluation.capability import capabilities
 from alpaqual.evaluation.items import Item, Pair, items_of
-from alpaqual.evaluation.judge_results import KnownJudge, agreements, judge_results
+from alpaqual.evaluation.judge_results import agreements, judge_results
 from alpaqual.evaluation.length_control import CREDIT
 from alpaqual.evaluation.pairs import controls_of, judged_pairs, overall_results, pair_results
 from alpaqual.evaluation.ratings import bradley_terry
 from alpaqual.evaluation.sizes import size_points
 from alpaqual.evaluation.values import Judgement, Rule, TrainedDataset
-from alpaqual.results.evaluation import EvaluationResult, Rating
+from alpaqual.results.evaluation import EvaluationResult, JudgeResult, Rating
 
 _Key = TypeVar("_Key", bound=Hashable)
 
@@ -23,7 +23,7 @@ def evaluation_result(
     *,
     rule: Rule,
     pairs: Sequence[Pair] = (),
-    judges: Mapping[str, KnownJudge] | None = None,
+    judges: Mapping[str, JudgeResult] | None = None,
     datasets: Mapping[str, TrainedDataset] | None = None,
     references: Sequence[str] = (),
 ) -> EvaluationResult:
@@ -33,7 +33,7 @@ def evaluation_result(
         judgements: What judges said, in any order; of a pair in either direction.
         rule: The recipe's own rule, by which ratings, sizes and judges are measured.
         pairs: Pairs of the recipe, `a` first; others are left out. Empty: every pair, as it is seen first.
-        judges: What is known of each judge besides its votes, in the order of the results.
+        judges: Model, prompt, calls and cost of each judge, in the order of the results.
         datasets: The trained datasets, by the name of the model that was trained on each.
         references: Reference models, of whose scores the other models' are a percentage.
 
@@ -53,8 +53,6 @@ def evaluation_result(
         for group in _grouped(items, lambda item: (item.pair, item.judgement.judge)).values()
         for result in overall_results(group, rule, controls)
     ]
-    rates_singly = {name for name, judge in known.items() if judge.rates_singly}
-    rates_singly |= {item.judgement.judge for item in items if item.judgement.single}
     by_judge = _grouped(items, lambda item: item.judgement.judge)
     return EvaluationResult(
         rule=rule,
@@ -63,7 +61,7 @@ def evaluation_result(
         judges=judge_results(by_judge, known),
         agreements=agreements(by_judge),
         ratings=_ratings(items),
-        capability=capabilities(items, references, rates_singly),
+        capability=capabilities(items, references),
         sizes=size_points([*found, *overall], rule, datasets or {}),
     )
 

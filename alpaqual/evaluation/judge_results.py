@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import combinations
 
 import msgspec
@@ -25,21 +24,10 @@ from alpaqual.evaluation.values import Judgement, Outcome
 from alpaqual.results.evaluation import Agreement, JudgeResult
 
 
-@dataclass(frozen=True)
-class KnownJudge:
-    """What is known of a judge besides its votes: `result` has its model, prompt, calls and cost.
-
-    `rates_singly`: it rates answers one by one, so that both orders are the same two ratings, and tell nothing of each other.
-    """
-
-    result: JudgeResult = field(default_factory=JudgeResult)
-    rates_singly: bool = False
-
-
-def judge_results(by_judge: Mapping[str, Sequence[Item]], known: Mapping[str, KnownJudge]) -> dict[str, JudgeResult]:
+def judge_results(by_judge: Mapping[str, Sequence[Item]], known: Mapping[str, JudgeResult]) -> dict[str, JudgeResult]:
     """Return each judge's result: what is `known` of it, with its figures. A judge without items has what is known alone."""
     names = dict.fromkeys([*known, *by_judge])
-    return {name: _judge_result(by_judge.get(name, ()), known.get(name, KnownJudge())) for name in names}
+    return {name: _judge_result(by_judge.get(name, ()), known.get(name, JudgeResult())) for name in names}
 
 
 def agreements(by_judge: Mapping[str, Sequence[Item]]) -> list[Agreement]:
@@ -61,14 +49,14 @@ def _key(item: Item) -> tuple[Pair, str, str]:
     return item.pair, item.judgement.test_set, item.judgement.id
 
 
-def _judge_result(items: Sequence[Item], known: KnownJudge) -> JudgeResult:
+def _judge_result(items: Sequence[Item], known: JudgeResult) -> JudgeResult:
     judgements = [item.judgement for item in items]
     judged: list[tuple[Judgement, Outcome]] = [
         (item.judgement, item.outcome) for item in items if item.outcome is not None
     ]
     counts = counts_of(outcome for _, outcome in judged)
     votes, unread = unread_votes(judgements)
-    paired = [] if known.rates_singly else [judgement for judgement in judgements if not judgement.single]
+    paired = [judgement for judgement in judgements if not judgement.single]
     health = Health(
         orders=orders_concord(paired),
         positions=position_votes(paired),
@@ -81,7 +69,7 @@ def _judge_result(items: Sequence[Item], known: KnownJudge) -> JudgeResult:
     controlled = length_controlled_rate(judged)
     first, second = health.positions
     return msgspec.structs.replace(
-        known.result,
+        known,
         n=len(items),
         votes=votes,
         unread=unread,

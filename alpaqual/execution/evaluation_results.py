@@ -7,16 +7,15 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from alpaqual.evaluation.figures import evaluation_result
-from alpaqual.evaluation.judge_results import KnownJudge
 from alpaqual.evaluation.reasons import evaluation_reasons
 from alpaqual.evaluation.values import TrainedDataset
 from alpaqual.execution.evaluation import Evaluated, usage_of
 from alpaqual.execution.evaluation_expectations import evaluation_expectation
 from alpaqual.execution.results import judged
+from alpaqual.execution.trained_datasets import trained_datasets
 from alpaqual.plan.plan import Plan
 from alpaqual.recipe.evaluation import Evaluation
 from alpaqual.recipe.measures import is_about_evaluation
-from alpaqual.recipe.model import Dataset, Like
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.results.evaluation import EvaluationResult, JudgeResult
 from alpaqual.results.results import ExpectationResult, Reason, Results
@@ -29,7 +28,8 @@ def with_evaluation(plan: Plan, results: Results, found: Evaluated) -> Results:
     evaluation = recipe.text.evaluation
     assert evaluation is not None
     rows = {name: dataset.rows for name, dataset in results.datasets.items()}
-    datasets = trained_datasets(recipe, rows)
+    trained = recipe.text.training.datasets if recipe.text.training is not None else list(recipe.datasets)
+    datasets = trained_datasets(recipe.datasets, trained, rows)
     made = evaluation_result(
         found.judgements,
         rule=evaluation.rule,
@@ -50,36 +50,12 @@ def with_evaluation(plan: Plan, results: Results, found: Evaluated) -> Results:
     )
 
 
-def trained_datasets(recipe: Recipe, rows: Mapping[str, int]) -> dict[str, TrainedDataset]:
-    """What figures need to know of each dataset, by name. Datasets of a run that stopped early have no rows."""
-    drawn = [name for name, dataset in recipe.datasets.items() if _is_random(dataset)]
-    whole = [name for name, dataset in recipe.datasets.items() if dataset == Dataset(seed=dataset.seed)]
-    found: dict[str, TrainedDataset] = {}
-    for name, dataset in recipe.datasets.items():
-        parent = dataset.from_ or next((other for other in whole if name not in whole), None)
-        control = next((other for other in drawn if _has_size_of(recipe.datasets[other], name, rows)), None)
-        needs_control = name not in drawn and name not in whole
-        found[name] = TrainedDataset(rows.get(name, 0), parent, control if needs_control else None, needs_control)
-    return found
-
-
-def _is_random(dataset: Dataset) -> bool:
-    return dataset.sample is not None and not dataset.threshold and not dataset.quotas and dataset.from_ is None
-
-
-def _has_size_of(control: Dataset, dataset: str, rows: Mapping[str, int]) -> bool:
-    if isinstance(control.sample, Like):
-        return control.sample.like == dataset
-    return control.sample == rows.get(dataset)
-
-
-def _known_judges(evaluation: Evaluation, found: Evaluated) -> dict[str, KnownJudge]:
+def _known_judges(evaluation: Evaluation, found: Evaluated) -> dict[str, JudgeResult]:
     """The judges of the recipe, each with its model, its prompt and what its requests took."""
-    known: dict[str, KnownJudge] = {}
+    known: dict[str, JudgeResult] = {}
     for name, judge in evaluation.named_judges.items():
         usage = usage_of(found.replies.get(name, []))
-        result = JudgeResult(model=str(judge.model), prompt=judge.prompt, **usage)
-        known[name] = KnownJudge(result, rates_singly=not judge.kind_plugin.PAIRWISE)
+        known[name] = JudgeResult(model=str(judge.model), prompt=judge.prompt, **usage)
     return known
 
 

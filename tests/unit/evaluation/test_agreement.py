@@ -15,15 +15,14 @@ from tiers import examples
 
 from alpaqual.evaluation.agreement import concord, orders_concord, position_votes, unread_votes
 from alpaqual.evaluation.figures import evaluation_result
-from alpaqual.evaluation.judge_results import KnownJudge
 from alpaqual.evaluation.length_preference import LengthPreference, LengthTable, length_preference, length_tables
 from alpaqual.evaluation.values import Judgement
 from alpaqual.evaluation.verdicts import verdict
 from alpaqual.results.evaluation import JudgeResult
 
 
-def health(judgements: list[Judgement], **known: bool) -> JudgeResult:
-    return evaluation_result(judgements, rule="paper", judges={"judge": KnownJudge(**known)}).judges["judge"]
+def health(judgements: list[Judgement]) -> JudgeResult:
+    return evaluation_result(judgements, rule="paper").judges["judge"]
 
 
 @settings(max_examples=examples(500), deadline=None)
@@ -182,7 +181,7 @@ def test_position_counts_items_with_both_orders_alone() -> None:
 
 
 def test_a_judge_of_single_answers_has_no_orders() -> None:
-    found = health(verdicts(30, 5, 20), rates_singly=True)
+    found = health(verdicts(30, 5, 20, single=True))
     assert (found.order_kappa, found.order_agreement, found.first_position_rate) == (None, None, None)
     assert found.win_rate == pytest.approx(32.5 / 55)
 

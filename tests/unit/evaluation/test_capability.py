@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,6 @@ from scipy.stats import bootstrap
 
 from alpaqual.evaluation.capability import ScoredItem, capability_of
 from alpaqual.evaluation.figures import evaluation_result
-from alpaqual.evaluation.judge_results import KnownJudge
 from alpaqual.evaluation.values import Judgement
 from alpaqual.evaluation.verdicts import votes_of_ratings
 from alpaqual.values import Vote
@@ -37,9 +37,8 @@ def test_scores_in_one_prompt_count_for_their_pair_alone() -> None:
     ]
     pairwise = evaluation_result(judgements, rule="paper", references=["gpt"]).capability
     assert list(pairwise) == ["b"]
-    singly = evaluation_result(
-        judgements, rule="paper", references=["gpt"], judges={"j": KnownJudge(rates_singly=True)}
-    ).capability
+    one_by_one = [replace(each, single=True) for each in judgements]
+    singly = evaluation_result(one_by_one, rule="paper", references=["gpt"]).capability
     assert {model: each["gpt"].percentage for model, each in singly.items()} == {"a": 60, "b": 50}
 
 

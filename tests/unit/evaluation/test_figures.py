@@ -13,7 +13,6 @@ from said import judgement, verdicts, vote
 
 from alpaqual.errors import StageError
 from alpaqual.evaluation.figures import evaluation_result
-from alpaqual.evaluation.judge_results import KnownJudge
 from alpaqual.evaluation.reasons import evaluation_reasons
 from alpaqual.evaluation.values import Judgement, TrainedDataset
 from alpaqual.evaluation.verdicts import turn
@@ -32,7 +31,7 @@ def test_one_entry_a_pair_test_set_judge_and_rule() -> None:
         *verdicts(1, 0, 3, pair="ab"),
         *verdicts(1, 0, 3, pair="ab", judge="x"),
     ]
-    known = {"judge": KnownJudge(JudgeResult(model="openai/m", calls_made=7)), "x": KnownJudge()}
+    known = {"judge": JudgeResult(model="openai/m", calls_made=7), "x": JudgeResult()}
     found = evaluation_result(judgements, rule="fastchat", pairs=[("a", "b"), ("c", "d")], judges=known)
     assert [(each.a, each.b, each.test_set, each.judge, each.rule) for each in found.pairs] == [
         ("a", "b", "koala", "judge", "fastchat"),
@@ -207,7 +206,7 @@ def test_warnings_of_judges_and_unjudged_items() -> None:
 
 
 def test_no_judgements_give_an_empty_result() -> None:
-    found = evaluation_result([], rule="paper", pairs=[("a", "b")], judges={"judge": KnownJudge()})
+    found = evaluation_result([], rule="paper", pairs=[("a", "b")], judges={"judge": JudgeResult()})
     assert (found.pairs, found.overall, found.ratings, found.sizes) == ([], [], {}, [])
     assert found.judges["judge"].n == 0
     assert evaluation_reasons(found, {}) == []
