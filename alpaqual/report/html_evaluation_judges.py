@@ -160,7 +160,19 @@ def answers_part(evaluation: EvaluationResult) -> Html:
     )
 
 
-_OPTIONAL = {"cut", "empty", "unanswered", "why unanswered", "GPU hours", "cost", "characters, mean", "calls reused"}
+_OPTIONAL = {
+    "cut",
+    "empty",
+    "unanswered",
+    "why unanswered",
+    "GPU hours",
+    "cost",
+    "characters, mean",
+    "calls reused",
+    "tokens read",
+    "tokens written",
+    "time",
+}
 """Columns that are left out where no answer has a value for them."""
 
 
