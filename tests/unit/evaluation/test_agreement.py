@@ -104,7 +104,7 @@ def longer_judge(seed: int, items: int, mean: float = 0) -> list[Judgement]:
 
 @pytest.mark.parametrize("mean", [0, 100, -200, 1000])
 def test_a_judge_that_prefers_the_longer_answer_is_flagged(mean: float) -> None:
-    for seed in range(10):
+    for seed in range(4):
         found = health(longer_judge(seed, 40, mean))
         assert (found.order_kappa, found.longer_wins_rate) == (1, 1)
         assert any("longer answer wins 100%" in flag for flag in found.flags)
