@@ -171,6 +171,11 @@ class FastChatPairs(Converter):
                     "reply": self.rating(record.get(f"g{game}_judgment"), record.get(f"m{game}_score")),
                 }
             return
+        if "winner" in record and "g1_winner" not in record:
+            # Old files have one verdict for both orders.
+            reply = self.letter(None, _SIDES.get(str(record["winner"])))
+            yield both | {"pair": [a, b], "first": a, "second": b, "reply": reply}
+            return
         for game, (first, second), sides in (("g1", (a, b), _SIDES), ("g2", (b, a), _TURNED)):
             winner = sides.get(str(record.get(f"{game}_winner")))
             reply = self.letter(record.get(f"{game}_judgment"), winner)
@@ -214,11 +219,17 @@ class FastChatSingle(FastChatPairs):
         }
 
 
+_ARENA = "arena_user"
+"""What judges of Chatbot Arena are named with, a number behind it."""
+
+
 class Votes(FastChatPairs):
     """Votes of people on two models (MT-bench's human judgments, Chatbot Arena): one order, no text."""
 
     def begin(self, models: tuple[str, ...], first: str) -> None:
         self.notes.append(f"{self.file.name}: each pair was shown in one order: the recipe needs `orders: one`")
+        record = next((each for each in self.file.records if isinstance(each, Mapping)), {})
+        self.test_set = "chatbot_arena" if judge_of(record.get("judge")).startswith(_ARENA) else ""
 
     def lines(self, record: Record, number: int) -> Iterator[Line]:
         a, b = (_named(record, key) for key in ("model_a", "model_b"))
@@ -236,7 +247,7 @@ class Votes(FastChatPairs):
             "second": b,
             "reply": self.letter(None, side),
             # Each vote of Chatbot Arena has a voter of its own.
-            "judge": "people" if judge.startswith("arena_user") else judge,
+            "judge": "people" if judge.startswith(_ARENA) else judge,
             "question": text_of(record.get("conversation_a")),
             "first_answer": _answer_in(record.get("conversation_a")),
             "second_answer": _answer_in(record.get("conversation_b")),

@@ -392,6 +392,17 @@ def test_votes_of_people(tmp_path: Path) -> None:
     assert (lines_of(found)[0]["question"], lines_of(found)[0]["first_answer"]) == ("Hello", "Hi")
     assert found.found.left_out == {"no winner that is known: no idea": 1}
     assert found.one_order
+    arena = imported(
+        write(tmp_path, "arena.jsonl", [record(n, "model_a", f"arena_user_{n}") for n in range(3)], lines=True)
+    )
+    assert {(line["test_set"], line["judge"]) for line in lines_of(arena)} == {("chatbot_arena", "people")}
+
+
+def test_pairs_of_old_files_have_one_verdict(tmp_path: Path) -> None:
+    record = {"question_id": 1, "model_1": "a", "model_2": "b", "winner": "model_2", "judge": ["gpt-4", "pair-v1"]}
+    found = imported(write(tmp_path, "old_pair.jsonl", [record], lines=True))
+    assert [(line["first"], line["reply"]) for line in lines_of(found)] == [("a", "[[B]]")]
+    assert found.one_order
 
 
 # alpaca_eval
