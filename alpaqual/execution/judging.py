@@ -19,9 +19,9 @@ from alpaqual.execution.models import open_client
 from alpaqual.execution.reply_facts import reply_facts
 from alpaqual.inference.loop import InferenceLoop, Outcome
 from alpaqual.judges._spec import JudgeSpec
-from alpaqual.plan.judging import JudgeStage, judge_parameters, judge_prompt_key
+from alpaqual.plan.judging import JudgeStage, judge_parameters
 from alpaqual.plan.prompts import request_model
-from alpaqual.recipe.evaluation import Judge
+from alpaqual.recipe.evaluation import Judge, prompt_key
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.values import Question, Reply, Request, Vote
 
@@ -98,7 +98,7 @@ def _is_read(vote: Vote) -> bool:
 
 def judge_plugin(recipe: Recipe, judge: Judge, model: str) -> JudgePlugin:
     """The plug-in of a judge; `model` is the model id of its requests."""
-    template = recipe.prompts.get(judge_prompt_key(judge))
+    template = recipe.prompts.get(prompt_key(judge.prompt))
     spec = JudgeSpec(judge_parameters(judge), template, judge.reply, rationale=judge.keep_rationale)
     plugin: JudgePlugin = judge.kind_plugin(spec, model)
     return plugin

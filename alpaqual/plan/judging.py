@@ -14,7 +14,7 @@ from alpaqual.plan.evaluation_facts import JudgeFacts
 from alpaqual.plan.facts import StageFacts
 from alpaqual.plan.stage import KeptTable, Stage, fingerprint
 from alpaqual.plan.tables import VOTED, votes
-from alpaqual.recipe.evaluation import Judge
+from alpaqual.recipe.evaluation import Judge, prompt_key
 from alpaqual.recipe.thinking import refuses_temperature, thinking_tokens
 from alpaqual.registry import find, names
 
@@ -55,6 +55,7 @@ def judge_stages(compilation: Compilation) -> Iterator[JudgeStage]:
     if evaluation.replies is not None:
         settings = {"version": VERSION, "replies": compilation.digests.get(evaluation.replies, "")}
         settings |= {"prompt": evaluation.prompt, "orders": evaluation.orders, "judges": _versions()}
+        settings |= {"pairs": evaluation.pairs} if evaluation.pairs else {}
         yield JudgeStage(judge=RECORDED, settings=settings, statements=(_kept(RECORDED),))
         return
     for name, judge in evaluation.named_judges.items():
@@ -92,7 +93,7 @@ def judge_parameters(judge: Judge) -> dict[str, Any]:
 
 def _settings(compilation: Compilation, judge: Judge, test_set: str) -> dict[str, Any]:
     digests = compilation.digests
-    template = compilation.recipe.prompts.get(judge_prompt_key(judge))
+    template = compilation.recipe.prompts.get(prompt_key(judge.prompt))
     return {
         "version": VERSION,
         "questions": digests.get(test_set_key(test_set), ""),
@@ -102,8 +103,3 @@ def _settings(compilation: Compilation, judge: Judge, test_set: str) -> dict[str
         "rationale": judge.keep_rationale,
         "parameters": msgspec.to_builtins(judge_parameters(judge)),
     }
-
-
-def judge_prompt_key(judge: Judge) -> str:
-    """The key of a judge's prompt file among the prompts of a recipe."""
-    return f"judge {judge.prompt}"

@@ -137,7 +137,7 @@ def check_recipe(
 ) -> Iterator[Problem]:
     """Yield the problems between the parts of a recipe.
 
-    `unread` has the kinds of which some files could not be read; `prompts` has the text of each grader's prompt file.
+    `unread` has the kinds of which some files could not be read; `prompts` has the text of each prompt file.
     """
     yield from _sources(recipe, document)
     if recipe.engine.kind not in names("engines"):
@@ -163,7 +163,7 @@ def check_recipe(
         written = document.values.get(("datasets",)) is not None
         message = "'datasets' is empty: it needs at least 1" if written else "the key 'datasets' is missing"
         yield document.problem(("datasets",) if written else (), message)
-    yield from _later_stages(recipe, document, context)
+    yield from _later_stages(recipe, document, context, prompts)
 
 
 class _Names:
@@ -343,10 +343,12 @@ def _crossed(bounds: Bounds) -> bool:
     return isinstance(low, float | int) and isinstance(high, float | int) and low > high
 
 
-def _later_stages(recipe: RecipeText, document: Document, names: _Names) -> Iterator[Problem]:
+def _later_stages(
+    recipe: RecipeText, document: Document, names: _Names, prompts: Mapping[str, str]
+) -> Iterator[Problem]:
     yield from check_training(recipe.training, recipe.datasets, document, names.unknown)
     if recipe.evaluation is not None:
         # Few recipes have one: the others import less.
         from alpaqual.recipe.crosscheck_evaluation import check_evaluation
 
-        yield from check_evaluation(recipe, document)
+        yield from check_evaluation(recipe, document, prompts)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from alpaqual.errors import Problem
 from alpaqual.evaluation.test_sets import CATALOG
+from alpaqual.judges.template import template_problem
 from alpaqual.recipe.crosscheck_models import check_model
-from alpaqual.recipe.evaluation import TEMPLATE, Evaluation, is_file_name
+from alpaqual.recipe.evaluation import TEMPLATE, Evaluation, is_file_name, prompt_key
 from alpaqual.recipe.expectations import Expectation
 from alpaqual.recipe.measures import EVALUATION_KINDS
 from alpaqual.recipe.model import RecipeText
@@ -18,8 +19,8 @@ from alpaqual.registry import names
 _PLACE: Path = ("evaluation",)
 
 
-def check_evaluation(recipe: RecipeText, document: Document) -> Iterator[Problem]:
-    """Yield the problems of a recipe's evaluation."""
+def check_evaluation(recipe: RecipeText, document: Document, prompts: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield the problems of a recipe's evaluation; `prompts` has the text of each judge's prompt file."""
     evaluation = recipe.evaluation
     if evaluation is None:
         return
@@ -33,7 +34,7 @@ def check_evaluation(recipe: RecipeText, document: Document) -> Iterator[Problem
     yield from _models(recipe, evaluation, document)
     yield from _test_sets(evaluation, document)
     yield from _pairs(recipe, evaluation, known, document)
-    yield from _judges(evaluation, document)
+    yield from _judges(evaluation, document, prompts)
     for index, name in enumerate(evaluation.capability):
         if name not in known:
             yield document.problem((*_PLACE, "capability", index), _unknown_model(name, known, recipe.datasets))
@@ -93,7 +94,7 @@ def _pairs(recipe: RecipeText, evaluation: Evaluation, known: list[str], documen
         seen.add(tuple(sorted(pair)))
 
 
-def _judges(evaluation: Evaluation, document: Document) -> Iterator[Problem]:
+def _judges(evaluation: Evaluation, document: Document, prompts: Mapping[str, str]) -> Iterator[Problem]:
     if evaluation.judge is not None and evaluation.judges:
         yield document.problem((*_PLACE, "judge"), "'judge' and 'judges' exclude each other: move it into 'judges'")
     if evaluation.pairs and not evaluation.named_judges and not document.was_removed(_PLACE):
@@ -108,6 +109,9 @@ def _judges(evaluation: Evaluation, document: Document) -> Iterator[Problem]:
             yield document.problem((*place, "prompt"), _unknown_kind(judge.prompt))
         elif own and judge.reply is not None:
             yield document.problem((*place, "reply"), f"'reply' is for prompts in files: '{judge.prompt}' has its own")
+        text = prompts.get(prompt_key(judge.prompt))
+        if not own and text is not None and (problem := template_problem(text, judge.reply)):
+            yield document.problem((*place, "prompt"), f"{judge.prompt}: {problem}")
 
 
 def _unknown_kind(name: str) -> str:

@@ -210,6 +210,11 @@ class Evaluation(StrictStruct, frozen=True, kw_only=True):
         return found
 
 
+def prompt_key(file: str) -> str:
+    """The key of a judge's prompt file among the prompts of a recipe."""
+    return f"judge {file}"
+
+
 def is_file_name(prompt: str) -> bool:
     """Whether a prompt is the path of a file: it has an ending or a folder."""
     return "." in prompt or "/" in prompt

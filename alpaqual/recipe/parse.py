@@ -10,6 +10,7 @@ import msgspec
 
 from alpaqual.errors import Problem, RecipeError
 from alpaqual.recipe.crosscheck import check_category, check_recipe, check_rule
+from alpaqual.recipe.evaluation import prompt_key
 from alpaqual.recipe.library import Library, find_recipe
 from alpaqual.recipe.model import Category, RecipeText, Rule
 from alpaqual.recipe.pandera_rules import is_pandera_schema, rules_of_pandera
@@ -214,7 +215,7 @@ class _Parser:
                 continue
             self.prompt(prompts, name, grader.prompt, document, ("graders", name, "prompt"))
         for place, file in (recipe.evaluation.prompt_files if recipe.evaluation is not None else {}).items():
-            self.prompt(prompts, f"judge {file}", file, document, place)
+            self.prompt(prompts, prompt_key(file), file, document, place)
         return prompts
 
     def prompt(self, prompts: dict[str, str], name: str, file: str, document: Document, place: Place) -> None:

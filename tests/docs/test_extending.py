@@ -76,9 +76,9 @@ def run(site: Path, command: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def test_the_page_has_the_six_extensions() -> None:
+def test_the_page_has_the_seven_extensions() -> None:
     assert [section.title for section in SECTIONS] == [
-        "A source", "A check", "A provider", "A stage", "A report section", "An engine",
+        "A source", "A check", "A judge", "A provider", "A stage", "A report section", "An engine",
     ]  # fmt: skip
 
 
