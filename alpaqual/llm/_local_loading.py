@@ -14,6 +14,7 @@ from alpaqual.errors import MachineError
 from alpaqual.llm._local_files import Place
 
 INSTALL = "pip install 'alpaqual[train]'"
+INSTALL_PEFT = "pip install 'alpaqual[lora]'"
 _NEEDED = ("torch", "transformers", "safetensors", "numpy")
 _NEEDED_BY_GGUF = ("gguf", "accelerate")
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
@@ -34,9 +35,11 @@ class Loaded:
 def require(place: Place) -> None:
     """Raise MachineError where a package that this model needs is missing."""
     needed = (*_NEEDED, *_NEEDED_BY_GGUF) if place.gguf else _NEEDED
+    needed += ("peft",) if place.adapter else ()
     missing = [name for name in needed if find_spec(name) is None]
     if missing:
-        raise MachineError(f"local/{place.name} needs {', '.join(missing)}: {INSTALL}")
+        install = INSTALL_PEFT if place.adapter else INSTALL
+        raise MachineError(f"local/{place.adapter or place.name} needs {', '.join(missing)}: {install}")
 
 
 def load(place: Place) -> Loaded:
@@ -60,6 +63,8 @@ def read_tokenizer(place: Place) -> Any:
     """
     from transformers import AutoTokenizer
 
+    if place.adapter is not None and (place.adapter / "tokenizer_config.json").is_file():
+        place = Place(place.name, folder=place.adapter)
     with _quiet(), _files(place) as (name, more), _explain_errors(place):
         tokenizer = AutoTokenizer.from_pretrained(name, **more)
         if place.gguf is not None and tokenizer.eos_token_id == tokenizer.bos_token_id:
@@ -105,7 +110,29 @@ def read_model(place: Place, dtype: Any, **more: Any) -> Any:
     if place.gguf is not None and (quantizer := getattr(model, "hf_quantizer", None)) is not None:
         # The weights are dequantized by now; the quantizer's mark would keep the model from being saved.
         quantizer.remove_quantization_config(model)
-    return model
+    return model if place.adapter is None else _with_adapters(model, place, place.adapter)
+
+
+def _with_adapters(model: Any, place: Place, adapter: Path) -> Any:
+    """The model with adapters merged into its weights.
+
+    Raises MachineError where they do not fit.
+    """
+    import warnings
+
+    from peft import PeftModel
+
+    if getattr(model, "is_quantized", False):
+        raise MachineError(f"{adapter}: adapters are not merged into 4-bit weights; name a base_model without adapters")
+    words = len(read_tokenizer(place))
+    if words > model.get_input_embeddings().weight.shape[0]:
+        model.resize_token_embeddings(words)
+    with _quiet(), _explain_errors(Place(place.name, folder=adapter)), warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        merged = PeftModel.from_pretrained(model, str(adapter), is_trainable=False).merge_and_unload()
+    if missing := [str(each.message) for each in said if "missing adapter keys" in str(each.message)]:
+        raise MachineError(f"{adapter}: the adapters do not fit their base model: {missing[0][:200]}")
+    return merged
 
 
 def caps_attention(config: Any) -> bool:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import random
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,19 +19,19 @@ pytest.importorskip("transformers", reason="the extra 'train' is not installed")
 import tiny_models as t
 import torch
 
-from alpaqual.errors import Fault
+from alpaqual.errors import Fault, MachineError
 from alpaqual.job import Text
 from alpaqual.llm._local_decoding import Decoder
 from alpaqual.llm._local_forward import Forward
 from alpaqual.llm._local_generating import Generation
 from alpaqual.llm._local_jobs import Job
 from alpaqual.llm._local_prompts import Prompts
-from alpaqual.llm.local import Plugin
+from alpaqual.llm.local import Plugin, model_digest
 from alpaqual.plan.answer_requests import answer_request
 from alpaqual.trainers.fsdp_job.tokenization import tokenize
 from alpaqual.values import Endpoint, Question, Reply, Request
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")]
 
 KINDS = ["llama", "gpt2", "gemma2", "mamba"]
 NO_THOUGHT = t.CHATML.replace(
@@ -225,3 +228,65 @@ def test_closing_does_not_wait_for_long_answers(folders: Path) -> None:
     found = asyncio.run(work())
     assert isinstance(found[0], Reply)
     assert sum(isinstance(each, asyncio.CancelledError) for each in found) >= 3
+
+
+@pytest.fixture
+def adapters(folders: Path, tmp_path: Path) -> Path:
+    """Adapters of the llama, moved far from their zero."""
+    peft = pytest.importorskip("peft", reason="the extra 'lora' is not installed")
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(folders / "llama")
+    config = peft.LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
+    torch.manual_seed(1)
+    model = peft.get_peft_model(base, config)
+    for name, weight in model.named_parameters():
+        if "lora_" in name:
+            weight.data.normal_(std=0.2)
+    model.save_pretrained(tmp_path / "adapters")
+    return tmp_path / "adapters"
+
+
+def sha(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_adapters_are_merged_into_their_base_model(adapters: Path, folders: Path) -> None:
+    from peft import AutoPeftModelForCausalLM
+
+    plugin = opened(adapters)
+    whole = AutoPeftModelForCausalLM.from_pretrained(adapters).eval()
+    tokenizer = t.byte_tokenizer()
+    request = asked("What is the capital of France?", 20)
+    (reply,) = ask(plugin, request)
+    prompt = list(tokenizer("What is the capital of France?").input_ids)
+    assert reply.text == tokenizer.decode(plain(whole, prompt, 20), skip_special_tokens=True)
+    assert reply.text != ask(opened(folders / "llama"), request)[0].text
+
+
+def test_the_digest_of_adapters_has_that_of_their_base(adapters: Path, folders: Path, tmp_path: Path) -> None:
+    before = model_digest(adapters, sha)
+    config = json.loads((adapters / "adapter_config.json").read_text())
+
+    def based_on(name: str) -> str:
+        (adapters / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": name}))
+        return model_digest(adapters, sha)
+
+    shutil.copytree(folders / "llama", tmp_path / "moved")
+    assert based_on(str(tmp_path / "moved")) == based_on("moved") == before
+    assert len({before, based_on(str(folders / "gpt2")), based_on("owner/name")}) == 3
+    with pytest.raises(MachineError, match="names no base model"):
+        based_on("")
+    with pytest.raises(MachineError, match="is not at /nowhere/model"):
+        based_on("/nowhere/model")
+
+
+def test_adapters_that_do_not_fit_or_are_pickles_are_refused(adapters: Path, folders: Path) -> None:
+    config = json.loads((adapters / "adapter_config.json").read_text())
+    other = {**config, "base_model_name_or_path": str(folders / "gpt2")}
+    (adapters / "adapter_config.json").write_text(json.dumps(other))
+    with pytest.raises(MachineError, match=r"adapters could not be loaded|do not fit"):
+        raise ask(opened(adapters), asked("Hi"))[0]
+    (adapters / "adapter_model.safetensors").rename(adapters / "adapter_model.bin")
+    with pytest.raises(MachineError, match=r"has no adapter_model\.safetensors"):
+        opened(adapters)
