@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from alpaqual import job_folder
 from alpaqual.errors import Problem, RecipeError
+from alpaqual.execution.answering_processes import ask_in_processes
 from alpaqual.execution.model_grading import rare_garbage_collection, run_async
 from alpaqual.execution.models import open_client
 from alpaqual.execution.options import Progress, Watcher
@@ -138,14 +141,27 @@ def ask(
         client = open_client(settings, execution.plan.recipe, place, execution.options, execution.ledger)
         sink = AnswerSink()
         loop = InferenceLoop(f"answers of {stage.model}", task, client, len(questions), items="questions")
+        watch = watching(loop, stage.name, "questions", execution.options.watch)
         try:
-            await loop.process(questions, sink, watching(loop, stage.name, "questions", execution.options.watch))
+            if processes_of(evaluation, stage.model) > 1:
+                requests = [task.request(question) for question in questions]
+                await ask_in_processes(
+                    client, execution.ledger, requests, execution.store.claims, evaluation.answers.processes
+                )
+            await loop.process(questions, sink, watch)
             return [sink.found[question.id] for question in questions], reply_facts(loop)
         finally:
             await client.model.close()
 
     with rare_garbage_collection():
         return run_async(work())
+
+
+def processes_of(evaluation: Evaluation, model: str) -> int:
+    """The number of processes that answer: those of the recipe for a model that runs here."""
+    own = evaluation.models.get(model)
+    here = own is None or (own.live and own.plugin.LOCAL)
+    return evaluation.answers.processes if here else 1
 
 
 def settings_of(evaluation: Evaluation, stage: AnswerStage, trained: LocalModel | None) -> tuple[AnsweringModel, Place]:
@@ -155,6 +171,8 @@ def settings_of(evaluation: Evaluation, stage: AnswerStage, trained: LocalModel 
         found = AnsweringModel(model=f"local/{trained.path.absolute()}", concurrency=answers.batch)
         return found, ("evaluation", "answers")
     own = evaluation.models[stage.model]
+    if own.live and own.plugin.LOCAL:
+        own = msgspec.structs.replace(own, concurrency=answers.batch)
     return own, ("evaluation", "models", stage.model)
 
 

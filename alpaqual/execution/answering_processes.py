@@ -31,6 +31,7 @@ _WAITING_SHARE = 4
 
 async def ask_in_processes(
     client: InferenceClient,
+    ledger: Ledger,
     requests: Sequence[Request],
     claims: Path,
     processes: int,
@@ -38,10 +39,10 @@ async def ask_in_processes(
 ) -> int:
     """Let processes answer the requests that the ledger lacks. Returns the number of replies that they wrote.
 
-    The replies count as calls of `client`, whose model runs here and is not loaded by this. `claims` is the lock file of the
-    ledger's processes; `answered` is called with the replies so far. Raises MachineError where the model cannot be loaded.
+    The replies count as calls of `client`, whose model runs here and is not loaded by this. `claims` is the lock file of its
+    ledger; `answered` is called with the replies so far. Raises MachineError where the model cannot be loaded.
     """
-    endpoint, ledger = getattr(client.model, "endpoint", None), client.ledger
+    endpoint = getattr(client.model, "endpoint", None)
     ledger.refresh()
     missing = {key: request for request in requests if ledger.get(key := ledger.key(request)) is None}
     count = min(processes, len(missing))

@@ -34,8 +34,7 @@ class Loaded:
 
 def require(place: Place) -> None:
     """Raise MachineError where a package that this model needs is missing."""
-    needed = (*_NEEDED, *_NEEDED_BY_GGUF) if place.gguf else _NEEDED
-    needed += ("peft",) if place.adapter else ()
+    needed = [*_NEEDED, *(_NEEDED_BY_GGUF if place.gguf else ()), *(("peft",) if place.adapter else ())]
     missing = [name for name in needed if find_spec(name) is None]
     if missing:
         install = INSTALL_PEFT if place.adapter else INSTALL

@@ -37,12 +37,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return t.saved(tmp_path_factory.mktemp("models") / "m", t.tiny("llama", len(tokenizer)), tokenizer)
 
 
-def opened(folder: Path, model: Path) -> tuple[InferenceClient, Path]:
-    """A client of the model with a ledger in the folder, and the file of its claims."""
+def opened(folder: Path, model: Path) -> tuple[InferenceClient, Ledger, Path]:
+    """A client of the model, its ledger in the folder, and the file of its claims."""
     claims = folder / "claims.lock"
     plugin = Plugin(Endpoint("local", model.name, folder=str(model.parent), batch=4))
     ledger = Ledger(folder / "replies", claims)
-    return InferenceClient(plugin, ledger, RateLimiter(RateLimits(8)), Budget(FREE, [])), claims
+    return InferenceClient(plugin, ledger, RateLimiter(RateLimits(8)), Budget(FREE, [])), ledger, claims
 
 
 def asked(count: int, most: int = 40) -> list[Request]:
@@ -55,15 +55,17 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_processes_share_a_list(tmp_path: Path, model: Path) -> None:
-    client, claims = opened(tmp_path, model)
+    client, ledger, claims = opened(tmp_path, model)
     requests = [*asked(14), Request("local/m", (("user", "x" * 3000),), {"max_tokens": 3, "prompt": "plain"})]
     counts: list[int] = []
 
     async def work() -> list[Any]:
-        assert await ask_in_processes(client, requests, claims, 2, counts.append) == 14
+        assert await ask_in_processes(client, ledger, requests, claims, 2, counts.append) == 14
         assert client.usage.calls_made == 14 and client.usage.output_tokens > 14
         assert "loaded" not in client.model.runner.__dict__, "this process needs no model"  # type: ignore[attr-defined]
-        assert await ask_in_processes(client, requests, claims, 2) == 0, "one is missing, and it is this process's"
+        assert await ask_in_processes(client, ledger, requests, claims, 2) == 0, (
+            "one is missing, and it is this process's"
+        )
         found = await asyncio.gather(*map(client.send, requests), return_exceptions=True)
         await client.model.close()
         return found
@@ -76,7 +78,7 @@ def test_processes_share_a_list(tmp_path: Path, model: Path) -> None:
     assert len(files) == 2 and all(file.read_text() for file in files), "both processes answered"
     assert len({line["key"] for line in lines(tmp_path)}) == len(lines(tmp_path)) == 14
 
-    alone, _ = opened(tmp_path / "alone", model)
+    alone, *_ = opened(tmp_path / "alone", model)
     assert [reply.text for reply in asyncio.run(one_process(alone, requests[:14]))] == [
         each.text for each in found[:14]
     ]
@@ -89,7 +91,7 @@ async def one_process(client: InferenceClient, requests: list[Request]) -> list[
 
 
 def test_what_a_killed_process_leaves_is_answered(tmp_path: Path, model: Path) -> None:
-    client, claims = opened(tmp_path, model)
+    client, ledger, claims = opened(tmp_path, model)
     requests = asked(12, 300)
 
     def kill(count: int) -> None:
@@ -101,7 +103,7 @@ def test_what_a_killed_process_leaves_is_answered(tmp_path: Path, model: Path) -
             os.kill(int(mine[0]), signal.SIGKILL)
 
     async def work() -> list[Any]:
-        await ask_in_processes(client, requests, claims, 2, kill)
+        await ask_in_processes(client, ledger, requests, claims, 2, kill)
         return await one_process(client, requests)
 
     assert len(asyncio.run(work())) == 12
@@ -113,6 +115,6 @@ def test_a_model_that_cannot_be_loaded_is_an_error_here(tmp_path: Path, model: P
     broken.mkdir()
     (broken / "config.json").write_text("{}")
     (broken / "model.safetensors").write_bytes(b"")
-    client, claims = opened(tmp_path, broken)
+    client, ledger, claims = opened(tmp_path, broken)
     with pytest.raises(MachineError, match="broken could not be loaded"):
-        asyncio.run(ask_in_processes(client, asked(4), claims, 2))
+        asyncio.run(ask_in_processes(client, ledger, asked(4), claims, 2))

@@ -16,6 +16,7 @@ from alpaqual.execution.answering import (
     ask,
     counts,
     local_model,
+    processes_of,
     read_answers,
     settings_of,
 )
@@ -124,7 +125,7 @@ class Handler(StoredHandler[AnswerStage]):
         rows = [(a.id, a.text, a.reason, a.finish_reason, a.input_tokens, a.output_tokens) for a in found]
         engine.insert(ANSWERED.name, rows, self.stage.name)
         try:
-            yield {**counts(found), **facts}
+            yield {**counts(found, processes_of(self.evaluation, self.stage.model)), **facts}
         finally:
             engine.drop(ANSWERED.name)
 
