@@ -36,6 +36,8 @@ class Evaluated:
     """Requests of each judge, one entry a stage."""
     waiting: Mapping[str, str] = field(default_factory=dict)
     errors: tuple[AlpaqualError, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What a file of recorded replies is warned of."""
 
 
 def collect(execution: Execution) -> Evaluated | None:
@@ -52,12 +54,14 @@ def collect(execution: Execution) -> Evaluated | None:
     done = {stage.name: result for stage, result in reached if isinstance(result, Result)}
     judgements: list[Judgement] = []
     replies: dict[str, list[ReplyFacts]] = {}
+    notes: list[str] = []
     for stage in plan.of(JudgeStage):
         if stage.name in done:
             execution.view(stage)
             judgements += read_judgements(execution.engine, votes(stage.subject))
             facts = convert_facts(done[stage.name].facts, JudgeFacts)
             replies.setdefault(stage.judge, []).extend(facts.replies)
+            notes += facts.notes
     answered = [_answers(stage, execution.results.get(stage.name), evaluation) for stage in plan.of(AnswerStage)]
     _fill_folder(execution, evaluation, judgements, done)
     return Evaluated(
@@ -66,6 +70,7 @@ def collect(execution: Execution) -> Evaluated | None:
         replies,
         {name: each.why for name, each in waiting.items()},
         tuple(each.error for each in waiting.values() if each.error is not None),
+        tuple(notes),
     )
 
 

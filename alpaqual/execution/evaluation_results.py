@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -41,7 +41,7 @@ def with_evaluation(plan: Plan, results: Results, found: Evaluated) -> Results:
     made = msgspec.structs.replace(made, answers=found.answers, waiting=dict(found.waiting))
     results = msgspec.structs.replace(results, evaluation=made)
     expected = list(_expectations(recipe, made))
-    new = [*_reasons(recipe, made, datasets), *(reason for _, reason in expected if reason is not None)]
+    new = [*_reasons(recipe, made, datasets, found.notes), *(reason for _, reason in expected if reason is not None)]
     new += [Reason(state=State.ERROR, text=str(error), place=recipe.place(("evaluation",))) for error in found.errors]
     return msgspec.structs.replace(
         results,
@@ -59,9 +59,11 @@ def _known_judges(evaluation: Evaluation, found: Evaluated) -> dict[str, JudgeRe
     return known
 
 
-def _reasons(recipe: Recipe, made: EvaluationResult, datasets: Mapping[str, TrainedDataset]) -> Iterator[Reason]:
+def _reasons(
+    recipe: Recipe, made: EvaluationResult, datasets: Mapping[str, TrainedDataset], notes: Sequence[str]
+) -> Iterator[Reason]:
     place = recipe.place(("evaluation",))
-    for text in evaluation_reasons(made, datasets):
+    for text in (*evaluation_reasons(made, datasets), *notes):
         yield Reason(state=State.WARN, text=text, place=place)
     for stage, why in made.waiting.items():
         yield Reason(state=State.WARN, text=f"{stage} did not run: {why}", place=place)

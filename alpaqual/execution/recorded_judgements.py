@@ -8,11 +8,14 @@ from pathlib import Path
 from alpaqual.compression import damage, open_bytes
 from alpaqual.errors import Problem, RecipeError
 from alpaqual.evaluation.recorded import PAIRS, RATINGS, ReadReply, Recorded, read_recorded
-from alpaqual.evaluation.values import Judgement
+from alpaqual.evaluation.values import NOT_ASKED
 from alpaqual.judges._spec import JudgeSpec
 from alpaqual.recipe.evaluation import Evaluation
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.registry import find
+
+_SHOWN = 10
+"""Numbers of lines in a warning at most."""
 
 
 def readers(prompt: str | None = None) -> Mapping[str, ReadReply]:
@@ -21,15 +24,7 @@ def readers(prompt: str | None = None) -> Mapping[str, ReadReply]:
     return {kind: find("judges", kind)(JudgeSpec(), "").read for kind in kinds}
 
 
-def read_recorded_file(recipe: Recipe, evaluation: Evaluation) -> list[Judgement]:
-    """The judgements of the file that an evaluation names.
-
-    Raises RecipeError, with the line of each problem.
-    """
-    return recorded_in(recipe, evaluation).judgements
-
-
-def recorded_in(recipe: Recipe, evaluation: Evaluation) -> Recorded:
+def read_recorded_file(recipe: Recipe, evaluation: Evaluation) -> Recorded:
     """What the file of recorded replies of an evaluation says. Raises RecipeError, with the line of each problem."""
     given = evaluation.replies or ""
     lines = read_lines(recipe.folder / given, given)
@@ -41,6 +36,20 @@ def recorded_in(recipe: Recipe, evaluation: Evaluation) -> Recorded:
         pairs=evaluation.pairs,
         one_order=evaluation.orders == "one",
     )
+
+
+def notes_on(found: Recorded, evaluation: Evaluation) -> list[str]:
+    """What a file of recorded replies is warned of: lines that count once, and a log of one order."""
+    notes = []
+    if found.repeated:
+        lines = ", ".join(map(str, found.repeated[:_SHOWN])) + (", …" if len(found.repeated) > _SHOWN else "")
+        notes.append(f"{evaluation.replies}: lines that repeat an earlier one count once: {lines}")
+    asked = [each for each in found.judgements if not each.single]
+    if asked and evaluation.orders == "both" and all(NOT_ASKED in (each.a_first, each.b_first) for each in asked):
+        notes.append(
+            f"{evaluation.replies}: no item has replies in both orders, so none has a verdict: for a log of one order, say `orders: one`"
+        )
+    return notes
 
 
 def read_lines(path: Path, shown: str) -> Iterator[str]:

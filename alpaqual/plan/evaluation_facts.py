@@ -30,6 +30,7 @@ class AnswerFacts(StageFacts, frozen=True, kw_only=True):
 
 
 class JudgeFacts(StageFacts, frozen=True, kw_only=True):
-    """Of `judging.…`; `replies` has one entry where a model judged, `skipped` what a file of recorded replies has besides."""
+    """Of `judging.…`; `replies` has one entry where a model judged, `notes` what a file of recorded replies is warned of."""
 
     replies: tuple[ReplyFacts, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -58,8 +58,13 @@ def test_what_the_recipe_says_of_the_pairs_is_followed_in_the_next_run_too(proje
 
 def test_a_log_of_one_order_is_counted_where_the_recipe_says_so(project: Project) -> None:
     one = [line for line in LINES if line["first"] == "a"]
-    write(project, one)
-    assert counts(evaluated(project).pairs[0]) == ("a", "b", 0, 0, 0, 3)
+    write(project, [*one, one[1]])
+    run = project.run()
+    assert run.results.evaluation is not None
+    assert counts(run.results.evaluation.pairs[0]) == ("a", "b", 0, 0, 0, 3)
+    texts = [reason.text for reason in run.results.reasons]
+    assert "log.jsonl: lines that repeat an earlier one count once: 4" in texts
+    assert any("no item has replies in both orders" in text and "`orders: one`" in text for text in texts)
     write(project, one, ", orders: one")
     assert counts(evaluated(project).pairs[0]) == ("a", "b", 2, 1, 0, 0)
 

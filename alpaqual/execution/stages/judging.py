@@ -115,6 +115,7 @@ class Handler(StoredHandler[JudgeStage]):
 
     def recorded(self) -> tuple[list[Judgement], dict[str, Any]]:
         """The votes of a file of recorded replies."""
-        from alpaqual.execution.recorded_judgements import read_recorded_file
+        from alpaqual.execution.recorded_judgements import notes_on, read_recorded_file
 
-        return read_recorded_file(self.execution.plan.recipe, self.evaluation), {}
+        found = read_recorded_file(self.execution.plan.recipe, self.evaluation)
+        return found.judgements, {"notes": notes_on(found, self.evaluation)}
