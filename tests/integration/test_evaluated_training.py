@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -43,7 +42,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def evaluated(project: Project, tokenizer: Path, judge: Server) -> Project:
-    project.jsonl("d.jsonl", [{**row, "rating": n % 6} for n, row in enumerate(rows(24))])
+    project.jsonl("d.jsonl", [{**row, "rating": n % 6} for n, row in enumerate(rows(12))])
     (project.folder / "words").symlink_to(tokenizer)
     asked = rows(QUESTIONS, start=100)
     project.jsonl("questions.jsonl", [{**row, "id": f"q{n}", "category": f"c{n % 3}"} for n, row in enumerate(asked)])
@@ -114,8 +113,3 @@ def test_from_rows_to_verdicts_killed_twice_and_nothing_is_done_again(evaluated:
     assert len(late) == 5 and all(each.reused for each in late)
     assert again.results.evaluation is not None and again.results.evaluation.pairs == found.pairs
     assert judge.stats()["requests"] == paid
-
-    # The same models give the same answers, and the judge the same verdicts, where nothing of them is stored.
-    shutil.rmtree(evaluated.folder / ".alpaqual")
-    fresh = evaluated.run()
-    assert fresh.results.evaluation is not None and fresh.results.evaluation.pairs == found.pairs
