@@ -22,8 +22,8 @@ from alpaqual.reply_text import (
 from alpaqual.values import Reply, Vote, Winner
 
 OUT_OF_SCALE = "out of scale"
-LOW, HIGH = 1.0, 10.0
-"""The scale of the prompts that ask for scores."""
+LOW, HIGH = 0.0, 10.0
+"""The prompts ask for 1 to 10. Judges give 0 to an answer that is empty or refuses, which is as clear."""
 
 TAG = re.compile(r"</?(?:answer|verdict|final|rating|score|result|output|decision|judge?ment)>", re.IGNORECASE)
 """A tag around a verdict."""

@@ -162,7 +162,6 @@ def test_a_rating_is_read_back(form: str, x: str, before: str) -> None:
         ("[[7]] and [[8]]", None, "ratings that differ"),
         ("[[3]]\n\n[[8]]", None, "ratings that differ"),
         ("[[11]]", None, "out of scale"),
-        ("Rating: [[0]]", None, "out of scale"),
         ("[[70/100]]", None, "out of scale"),
         ("7", "length", "cut"),
         ("The answer is", "length", "cut"),

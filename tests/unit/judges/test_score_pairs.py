@@ -119,6 +119,10 @@ def test_two_scores_are_read_back(form: str, a: str, b: str, behind: str) -> Non
     assert vote.winner == ("first" if float(a) > float(b) else "second" if float(b) > float(a) else "tie")
 
 
+def test_0_is_what_judges_give_to_an_empty_answer() -> None:
+    assert (read("0 8").winner, read("0 8").scores) == ("second", (0.0, 8.0))
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_is_read(form: str) -> None:
     assert read(form.format(a="8", b="6.5") + "\n\nBecause.").scores == (8, 6.5)
@@ -147,7 +151,6 @@ NOTHING = {
     "Assistant 1: 7-8, Assistant 2: 9": RANGE,
     "11 8": OFF,
     "8 10.5": OFF,
-    "0 8": OFF,
     "-8 7": OFF,
     "85 90": OFF,
     "8/100 9/100": OFF,
@@ -202,7 +205,7 @@ def test_a_reply_that_was_cut_has_scores_where_they_are_whole(text: str, scores:
 def test_scores_are_always_two_numbers_of_the_reply_on_the_scale(text: str) -> None:
     vote = read(text)
     assert (vote.winner is None) == bool(vote.reason) == (not vote.scores)
-    assert all(1 <= score <= 10 for score in vote.scores)
+    assert all(0 <= score <= 10 for score in vote.scores)
 
 
 def test_a_plain_first_line_reads_as_the_published_scripts_read_it() -> None:
