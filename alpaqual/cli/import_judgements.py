@@ -32,7 +32,9 @@ _MOST = 20
 @click.option("--test-set", default="", help="Name of the test set, where the log does not say.")
 @click.option("--judge", default="", help="Name of the judge, in place of the log's.")
 @click.option(
-    "--questions", type=click.Path(path_type=Path), help="A file of the test set: items get its categories and skills."
+    "--questions",
+    type=click.Path(path_type=Path),
+    help="The test set, a file or a name such as vicuna: items get its categories and skills.",
 )
 @json_option
 def import_judgements(  # noqa: PLR0913 - one argument per option

@@ -14,7 +14,9 @@ from alpaqual.evaluation.log_questions import Questions
 from alpaqual.evaluation.log_records import LogFile
 from alpaqual.evaluation.published_logs import Imported, ImportOptions, import_logs, json_lines
 from alpaqual.evaluation.recorded import Recorded, read_recorded
+from alpaqual.evaluation.test_sets import CATALOG
 from alpaqual.execution.recorded_judgements import read_lines, readers
+from alpaqual.execution.test_sets import catalog_file
 
 _DATA = "data"
 """Key of the records in a log that has something beside them."""
@@ -54,13 +56,13 @@ class ImportedJudgements:
 def import_files(
     files: Sequence[str | Path], options: ImportOptions, questions: str | Path | None = None
 ) -> ImportedJudgements:
-    """Published logs of judges as recorded replies; `questions` is a file of the test set, for categories and skills.
+    """Published logs of judges as recorded replies; `questions` is a file of the test set, or a name of the catalog, for categories and skills.
 
     Raises RecipeError where a file cannot be read or has no known form.
     """
     if options.models and len(set(options.models)) != 2:
         raise RecipeError([Problem("--models", 0, 0, "give the names of two different models")])
-    known = None if questions is None else Questions(read_log(Path(questions)).records)
+    known = None if questions is None else Questions(read_log(_file_of(Path(questions))).records)
     found = import_logs([read_log(Path(file)) for file in files], replace(options, questions=known))
     text = json_lines(found.lines)
     recorded = read_recorded(text.splitlines(), readers(), file="the imported lines")
@@ -97,3 +99,10 @@ def _of_lines(shown: str, text: str) -> LogFile:
     if not records:
         raise RecipeError([Problem(shown, 0, 0, "neither JSON nor JSON Lines")])
     return LogFile(shown, records, {}, broken)
+
+
+def _file_of(questions: Path) -> Path:
+    """The file of questions: as it is named, or that of a test set of the catalog which is in ALPAQUAL_DATA."""
+    if questions.exists() or str(questions) not in CATALOG:
+        return questions
+    return catalog_file(str(questions)) or questions

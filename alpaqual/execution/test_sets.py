@@ -72,9 +72,13 @@ def find_test_set(recipe: Recipe, name: str, *, offline: bool = False) -> Path:
         return path
     known = CATALOG[name]
     cache = project_folder(recipe.folder / "recipe.yaml") / ".alpaqual" / _FOLDER
-    folders = [*_data_folders(), cache]
-    found = next((folder / known.file for folder in folders if (folder / known.file).is_file()), None)
-    return found or _fetch(name, known, cache / known.file, offline=offline)
+    return catalog_file(name, cache) or _fetch(name, known, cache / known.file, offline=offline)
+
+
+def catalog_file(name: str, *more: Path) -> Path | None:
+    """The file of a test set of the catalog in ALPAQUAL_DATA, or in one of `more` folders; None where it is in none."""
+    folders, file = [*_data_folders(), *more], CATALOG[name].file
+    return next((folder / file for folder in folders if (folder / file).is_file()), None)
 
 
 def read_questions(recipe: Recipe, name: str, path: Path) -> ReadTestSet:

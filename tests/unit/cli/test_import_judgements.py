@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from alpaqual.cli.main import cli
@@ -47,6 +48,16 @@ def test_it_says_what_it_found_and_what_it_left_out(tmp_path: Path) -> None:
     )
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert [line["reply"] for line in lines] == ["8 7", "Both are good.", "9 8", "6 9", "8 8", "8 8"]
+
+
+def test_questions_of_the_catalog_go_by_their_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths, out = logs(tmp_path), tmp_path / "replies.jsonl"
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "vicuna.jsonl").write_text('{"question_id": 0, "text": "q0", "category": "generic"}\n')
+    monkeypatch.setenv("ALPAQUAL_DATA", str(tmp_path / "data"))
+    done = CliRunner().invoke(cli, ["import-judgements", *paths, "--out", str(out), "--questions", "vicuna"])
+    assert done.exit_code == 0 and "questions: 1 items found, 2 not" in done.stdout
+    assert json.loads(out.read_text().splitlines()[0])["category"] == "generic"
 
 
 def test_the_lines_go_to_standard_output_and_the_report_beside_it(tmp_path: Path) -> None:
