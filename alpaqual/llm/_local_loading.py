@@ -52,7 +52,7 @@ def load(place: Place) -> Loaded:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = read_model(place, torch.bfloat16 if device == "cuda" else torch.float32)
     tokenizer = read_tokenizer(place)
-    return Loaded(model.to(device).eval(), tokenizer, device, _context(model, tokenizer))
+    return Loaded(model.to(device).eval(), tokenizer, device, context_of(model.config, tokenizer))
 
 
 def read_tokenizer(place: Place) -> Any:
@@ -189,8 +189,9 @@ def _load_error(place: Place, error: Exception) -> str:
     )
 
 
-def _context(model: Any, tokenizer: Any) -> int | None:
-    config = model.config.get_text_config()
+def context_of(config: Any, tokenizer: Any) -> int | None:
+    """The longest sequence of a model in tokens; None without one."""
+    config = config.get_text_config()
     for key in _CONTEXT_KEYS:
         length = getattr(config, key, None)
         if isinstance(length, int) and length > 0:

@@ -141,7 +141,7 @@ def test_a_plug_in_that_is_not_there_says_which_are() -> None:
 
 
 def test_every_model_is_tried() -> None:
-    assert registry.names("llm") == ("anthropic", "local", "openai", "recorded")
+    assert registry.names("llm") == ("anthropic", "local", "openai", "recorded", "vllm")
 
 
 @pytest.fixture
