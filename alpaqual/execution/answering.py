@@ -22,7 +22,6 @@ from alpaqual.execution.reply_facts import reply_facts
 from alpaqual.inference.loop import InferenceLoop, Outcome
 from alpaqual.plan.answer_requests import answer_request
 from alpaqual.plan.answering import AnswerStage, Prompt, answer_parameters
-from alpaqual.plan.prompts import request_model
 from alpaqual.recipe.evaluation import AnsweringModel, Evaluation
 from alpaqual.recipe.yaml_nodes import Path as Place
 from alpaqual.values import Question, Reply, Request
@@ -30,6 +29,8 @@ from alpaqual.values import Question, Reply, Request
 if TYPE_CHECKING:
     from alpaqual.execution.execution import Execution
 
+_PROVIDERS = {"transformers": "local", "vllm": "vllm"}
+"""The plug-in that runs local models, by the recipe's engine."""
 _CUT = ("length", "max_tokens")
 """Finish reasons of an answer that reached the limit of tokens."""
 
@@ -131,9 +132,7 @@ def ask(
     evaluation = execution.plan.recipe.text.evaluation
     assert evaluation is not None
     settings, place = settings_of(evaluation, stage, trained)
-    model = (
-        f"local/{trained.digest}" if trained is not None else request_model(str(settings.model), execution.plan.digests)
-    )
+    model = request_id(settings, trained, execution.plan.digests)
     own = evaluation.models.get(stage.model)
     task = AnswerTask(model, stage.prompt, answer_parameters(evaluation, own), trained=trained is not None)
 
@@ -157,22 +156,36 @@ def ask(
         return run_async(work())
 
 
+def request_id(settings: AnsweringModel, trained: LocalModel | None, digests: Mapping[str, str]) -> str:
+    """The model id of requests: what runs a local model and the digest of its files; a provider's name."""
+    if trained is not None:
+        return f"{settings.provider}/{trained.digest}"
+    if not settings.live or not settings.plugin.LOCAL:
+        return str(settings.model)
+    # The digest of a model's files goes by the name that the recipe has.
+    digest = digests.get(f"local/{settings.model_name}") or digests.get(str(settings.model))
+    return f"{settings.provider}/{digest}" if digest else str(settings.model)
+
+
 def processes_of(evaluation: Evaluation, model: str) -> int:
     """The number of processes that answer: those of the recipe for a model that runs here."""
     own = evaluation.models.get(model)
     here = own is None or (own.live and own.plugin.LOCAL)
-    return evaluation.answers.processes if here else 1
+    return evaluation.answers.processes if here and evaluation.answers.engine == "transformers" else 1
 
 
 def settings_of(evaluation: Evaluation, stage: AnswerStage, trained: LocalModel | None) -> tuple[AnsweringModel, Place]:
     """The settings of a stage's model, and their place in the recipe."""
     answers = evaluation.answers
     if trained is not None:
-        found = AnsweringModel(model=f"local/{trained.path.absolute()}", concurrency=answers.batch)
+        found = AnsweringModel(
+            model=f"{_PROVIDERS[answers.engine]}/{trained.path.absolute()}", concurrency=answers.batch
+        )
         return found, ("evaluation", "answers")
     own = evaluation.models[stage.model]
     if own.live and own.plugin.LOCAL:
-        own = msgspec.structs.replace(own, concurrency=answers.batch)
+        runs = _PROVIDERS[answers.engine] if own.provider == "local" else own.provider
+        own = msgspec.structs.replace(own, model=f"{runs}/{own.model_name}", concurrency=answers.batch)
     return own, ("evaluation", "models", stage.model)
 
 

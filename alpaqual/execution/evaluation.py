@@ -125,7 +125,7 @@ def _answers(stage: AnswerStage, result: Any, evaluation: Evaluation) -> Answers
 def _gpu_hours(facts: AnswerFacts) -> float | None:
     """Hours that the processes of a local model took; None for any other model."""
     (counted,) = facts.answers
-    local = [each for each in facts.replies if any(model.startswith("local/") for model in each.models)]
+    local = [each for each in facts.replies if any(model.startswith(("local/", "vllm/")) for model in each.models)]
     return sum(each.seconds for each in local) * counted.processes / 3600 if local else None
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from alpaqual.amounts import dollars
 from alpaqual.contracts import Ledger as Replies
 from alpaqual.engines import viewing
-from alpaqual.execution.answering import AnswerTask, settings_of
+from alpaqual.execution.answering import AnswerTask, request_id, settings_of
 from alpaqual.execution.execution import Execution
 from alpaqual.execution.folder import RunFolder
 from alpaqual.execution.judging import Comparison, JudgeTask, comparisons, judge_plugin
@@ -135,14 +135,10 @@ class _Estimator:
             return None
         trained = handler.trained if handler.is_trained_here else None
         parameters = answer_parameters(self.evaluation, own)
-        model = "local/not trained yet"
-        if trained is not None:
-            model = f"local/{trained.digest}"
-        elif own is not None:
-            model = request_model(str(own.model), self.plan.digests)
-        settings: ModelSettings | None = None
+        model, settings = "local/not trained yet", None
         if own is not None or trained is not None:
             settings, _ = settings_of(self.evaluation, stage, trained)
+            model = request_id(settings, trained, self.plan.digests)
         local = settings is None or settings.plugin.LOCAL
         task = AnswerTask(model, stage.prompt, parameters, trained=own is None)
         requests, known, size = self.counted(task, questions)

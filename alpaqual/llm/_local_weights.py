@@ -7,9 +7,14 @@ import math
 from importlib.util import find_spec
 from pathlib import Path
 
+from alpaqual.llm._local_files import base_of, is_adapter
+
 
 def count_weights(path: Path) -> int | None:
-    """The number of parameters of a folder of safetensors or a GGUF file; None where it is unknown."""
+    """The number of parameters of a folder of safetensors or a GGUF file; of adapters, of their base model; None where it is unknown."""
+    if is_adapter(path):
+        base = base_of(path)
+        return None if isinstance(base, str) else count_weights(base)
     if path.is_dir():
         return sum(_of_safetensors(file) for file in path.glob("*.safetensors")) or None
     if path.suffix.lower() == ".gguf" and find_spec("gguf") is not None:

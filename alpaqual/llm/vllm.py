@@ -22,6 +22,8 @@ from alpaqual.llm._local_sampling import seed_of
 from alpaqual.llm._vllm_server import NAME, VllmServer, require_vllm
 from alpaqual.values import Endpoint, Reply, Request
 
+__all__ = ["Plugin", "require_vllm"]
+
 _ANSWER_SECONDS = 1_800.0
 """Longest wait for one answer: the server queues what it cannot compute at once."""
 _SEEDS = 2**31

@@ -101,4 +101,7 @@ def _settings(
     if own is not None and own.answers is not None:
         return settings | {"answers": digests.get(own.answers, "")}
     settings |= {"prompt": prompt, "parameters": answer_parameters(evaluation, own)}
+    if evaluation.answers.engine != "transformers" and (own is None or own.provider == "local"):
+        # Kernels of another engine may choose another token where two are nearly equal.
+        settings["engine"] = evaluation.answers.engine
     return settings if own is None else settings | {"model": digests.get(str(own.model), str(own.model))}

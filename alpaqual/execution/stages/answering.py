@@ -27,6 +27,7 @@ from alpaqual.execution.stored import REPLIES, StoredHandler
 from alpaqual.execution.test_sets import load_test_set
 from alpaqual.execution.training import trained_folder
 from alpaqual.execution.waiting import Waiting
+from alpaqual.llm.vllm import require_vllm
 from alpaqual.plan.answering import AnswerStage
 from alpaqual.plan.stage import fingerprint
 from alpaqual.plan.tables import ANSWERED
@@ -69,7 +70,11 @@ class Handler(StoredHandler[AnswerStage]):
 
     def check(self) -> None:
         """Raise MachineError where this machine cannot run the model, before anything is trained or paid for."""
-        if self.is_trained_here or self.exists() or self.execution.options.offline:
+        if self.exists() or self.execution.options.offline:
+            return
+        if self.is_trained_here:
+            if self.evaluation.answers.engine == "vllm":
+                require_vllm()
             return
         settings, _ = settings_of(self.evaluation, self.stage, None)
         if settings.live and not len(self.execution.ledger):
