@@ -228,6 +228,30 @@ def test_a_model_of_a_provider_answers_and_what_it_refuses_is_unjudged(project: 
     assert [line["answer"] for line in lines].count(GOOD) == 11 and lines[3]["answer"] is None and lines[3]["reason"]
 
 
+def test_an_answer_that_failed_is_asked_for_and_judged_in_the_next_run(project: Project, judge: Server) -> None:
+    judge.settings(reply=GOOD, rows={"Question 3.": "error"})
+    questions(project)
+    answer_file(project, "poor", [POOR] * 12)
+    project.jsonl("data.jsonl", [{"instruction": "a", "output": "b"}])
+    where = f"base_url: {judge.openai}, price: {{input: 1, output: 2}}, patience_seconds: 5"
+    project.ask(
+        more=(
+            "evaluation:\n"
+            "  test_sets: [{name: own, path: questions.jsonl}]\n"
+            f"  models: {{gpt: {{model: openai/m, {where}}}, poor: {{answers: poor.jsonl}}}}\n"
+            f"  judge: {{model: openai/judge, {where}}}\n"
+            "  pairs: [[gpt, poor]]\n"
+        )
+    )
+    found = project.run().results.evaluation
+    assert found is not None and (found.pairs[0].n, found.pairs[0].unjudged) == (11, 1)
+    judge.settings(rows={})
+    before = judge.stats()["requests"]
+    found = project.run().results.evaluation
+    assert found is not None and (found.pairs[0].n, found.pairs[0].unjudged) == (12, 0)
+    assert judge.stats()["requests"] - before == 3
+
+
 def test_bad_data_are_not_evaluated_and_a_failing_judge_keeps_everything_else(project: Project, judge: Server) -> None:
     failing = "rules: [{id: long, column: output, check: {str_length: {min: 9}}}]\n"
     run = compared(project, judge, [GOOD] * 12, [POOR] * 12, expect=failing)

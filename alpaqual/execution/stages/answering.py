@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from alpaqual.errors import AlpaqualError, MachineError, RecipeError
 from alpaqual.execution.answering import (
     COLUMNS,
     Answer,
@@ -20,32 +19,23 @@ from alpaqual.execution.answering import (
     read_answers,
     settings_of,
 )
-from alpaqual.execution.execution import StageResult
+from alpaqual.execution.evaluation_handler import EvaluationHandler
 from alpaqual.execution.model_grading import run_async
 from alpaqual.execution.models import open_model
-from alpaqual.execution.stored import REPLIES, StoredHandler
+from alpaqual.execution.stored import REPLIES
 from alpaqual.execution.test_sets import load_test_set
 from alpaqual.execution.training import trained_folder
-from alpaqual.execution.waiting import Waiting
 from alpaqual.llm.vllm import require_vllm
 from alpaqual.plan.answering import AnswerStage
 from alpaqual.plan.stage import fingerprint
 from alpaqual.plan.tables import ANSWERED
 from alpaqual.plan.training import TrainStage
 from alpaqual.quote import name
-from alpaqual.recipe.evaluation import Evaluation
-from alpaqual.store.store import Result
 from alpaqual.values import Question
 
 
-class Handler(StoredHandler[AnswerStage]):
+class Handler(EvaluationHandler[AnswerStage]):
     """Asks the questions, unless the model is not trained."""
-
-    @property
-    def evaluation(self) -> Evaluation:
-        evaluation = self.execution.plan.recipe.text.evaluation
-        assert evaluation is not None
-        return evaluation
 
     @property
     def is_trained_here(self) -> bool:
@@ -85,24 +75,6 @@ class Handler(StoredHandler[AnswerStage]):
         if self.is_trained_here and self.trained is None:
             return False
         return self.execution.store.find(self.key) is not None
-
-    def find(self) -> Result | None:
-        """The stored answers; calls that an earlier run made count as reused."""
-        return None if self.obstacle() else super().find()
-
-    def skip(self) -> Waiting | None:
-        """Why the questions are not asked now; None where they are."""
-        why = self.obstacle()
-        return Waiting(why) if why else None
-
-    def make(self) -> StageResult:
-        """Ask; an error is part of the result, so that everything else is reported all the same."""
-        try:
-            return super().make()
-        except (RecipeError, MachineError):
-            raise
-        except AlpaqualError as error:
-            return Waiting(f"it failed: {error}", error)
 
     def obstacle(self) -> str:
         """Why the model cannot answer now; empty where it can."""

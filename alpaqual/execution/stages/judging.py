@@ -7,36 +7,32 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from alpaqual.errors import AlpaqualError, MachineError, RecipeError
 from alpaqual.evaluation.values import Judgement
-from alpaqual.execution.execution import StageResult
+from alpaqual.execution.evaluation_handler import EvaluationHandler
 from alpaqual.execution.judgements import fill_votes
 from alpaqual.execution.model_grading import run_async
 from alpaqual.execution.models import open_model
 from alpaqual.execution.stages.answering import Handler as AnswerHandler
-from alpaqual.execution.stored import REPLIES, StoredHandler
+from alpaqual.execution.stored import REPLIES
 from alpaqual.execution.waiting import Waiting
 from alpaqual.plan.answering import AnswerStage
 from alpaqual.plan.judging import JudgeStage
 from alpaqual.plan.stage import fingerprint
 from alpaqual.plan.tables import VOTED, answers
-from alpaqual.recipe.evaluation import Evaluation
 from alpaqual.store.store import Result
 
 
-class Handler(StoredHandler[JudgeStage]):
+class Handler(EvaluationHandler[JudgeStage]):
     """Asks the judge about each question in both orders, or reads recorded replies."""
 
     @property
-    def evaluation(self) -> Evaluation:
-        evaluation = self.execution.plan.recipe.text.evaluation
-        assert evaluation is not None
-        return evaluation
-
-    @property
     def key(self) -> str:
-        """The settings, and the answers that are judged."""
-        keys = [handler.key for handler in self.answering]
+        """The settings, and the answers that are judged: also of an answering that is asked for the rest in the next run."""
+        found = [self.execution.results.get(handler.stage.name) for handler in self.answering]
+        keys = [
+            result.fingerprint if isinstance(result, Result) else handler.key
+            for handler, result in zip(self.answering, found, strict=True)
+        ]
         settings = {"stage": self.stage.kind, "settings": self.stage.all_settings, "answers": keys}
         # A table has the names of its models and of its judge.
         return fingerprint([settings, self.stage.judge, self.stage.a, self.stage.b, self.stage.test_set])
@@ -59,24 +55,6 @@ class Handler(StoredHandler[JudgeStage]):
         if not all(handler.exists() for handler in self.answering):
             return False
         return self.execution.store.find(self.key) is not None
-
-    def find(self) -> Result | None:
-        """The stored votes; calls that an earlier run made count as reused."""
-        return None if self.obstacle() else super().find()
-
-    def skip(self) -> Waiting | None:
-        """Why nothing is judged now; None where it is."""
-        why = self.obstacle()
-        return Waiting(why) if why else None
-
-    def make(self) -> StageResult:
-        """Judge; an error is part of the result, so that everything else is reported all the same."""
-        try:
-            return super().make()
-        except (RecipeError, MachineError):
-            raise
-        except AlpaqualError as error:
-            return Waiting(f"it failed: {error}", error)
 
     def obstacle(self) -> str:
         """Why there is nothing to judge now; empty where there is."""
