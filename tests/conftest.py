@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import pytest
 from loopback import Server
+from shared import made_once
 from tiers import FAST, NIGHTLY, Guard, marked_slow
 from written import WRITTEN
 
@@ -197,4 +198,4 @@ def device_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("this torch knows CUDA: no device can be made up beside it")
     if shutil.which("g++") is None:
         missing("g++ is not installed (apt-get install g++)")
-    return devices.made(tmp_path_factory.mktemp("device"))
+    return made_once(tmp_path_factory, "device", devices.made) / devices.LIBRARY

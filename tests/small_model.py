@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib.metadata
 from pathlib import Path
 
 import pytest
+from shared import made_once
 
 
 def gguf_file() -> Path:
@@ -19,27 +19,29 @@ def gguf_file() -> Path:
     return next(Path(str(file.locate())) for file in files if str(file).endswith(".gguf"))
 
 
+def gguf_beside_others(folder: Path) -> Path:
+    """The GGUF file in a folder, beside files that must change nothing."""
+    folder.mkdir()
+    path = folder / "smollm.gguf"
+    path.symlink_to(gguf_file())
+    (folder / "config.json").write_text('{"model_type": "gpt2"}')
+    (folder / "generation_config.json").write_text('{"eos_token_id": 5}')
+    (folder / "chat_template.jinja").write_text("none of this")
+    return path
+
+
 def safetensors_folder(temporary: pytest.TempPathFactory) -> Path:
-    """The same model as a folder of safetensors, made once for all processes of a suite: a GGUF file takes 20 s to read."""
-    source = gguf_file()
-    root = temporary.getbasetemp()
-    root = root.parent if root.name.startswith("popen-") else root
-    folder = root / "smollm2"
-    with (root / "smollm2.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            _convert(source, root / "smollm2-unfinished").rename(folder)
-    return folder
+    """The same model as a folder of safetensors: a GGUF file takes 20 s to read."""
+    gguf_file()
+    return made_once(temporary, "smollm2", _convert)
 
 
-def _convert(source: Path, folder: Path) -> Path:
-
+def _convert(folder: Path) -> None:
     import torch
 
     from alpaqual.llm._local_files import Place
     from alpaqual.llm._local_loading import read_model, read_tokenizer
 
-    place = Place("smollm2", gguf=source)
+    place = Place("smollm2", gguf=gguf_beside_others(folder.with_name("smollm2-gguf")))
     read_model(place, torch.float32).save_pretrained(folder)
     read_tokenizer(place).save_pretrained(folder)
-    return folder

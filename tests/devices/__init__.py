@@ -16,6 +16,7 @@ from typing import Any
 import alpaqual
 
 HERE = Path(__file__).parent
+LIBRARY = "cuda.so"
 
 
 def in_package(filename: str, package: Path = Path(alpaqual.__file__).parent) -> bool:
@@ -23,17 +24,17 @@ def in_package(filename: str, package: Path = Path(alpaqual.__file__).parent) ->
     return Path(filename).is_relative_to(package)
 
 
-def made(folder: Path) -> Path:
-    """Compile the part of the device that torch calls in C++."""
+def made(folder: Path) -> None:
+    """Compile the part of the device that torch calls in C++, into LIBRARY in a new folder."""
     import torch
 
     at = Path(torch.__file__).parent
-    library = folder / "cuda.so"
+    folder.mkdir()
+    library = folder / LIBRARY
     words = ["-std=c++20", "-O0", "-shared", "-fPIC", f"-I{at / 'include'}", HERE / "cuda.cpp", "-o", library]
     words += [f"-L{at / 'lib'}", "-ltorch_cpu", "-lc10", f"-Wl,-rpath,{at / 'lib'}"]
     built = subprocess.run(["g++", *map(str, words)], capture_output=True, text=True, timeout=120, check=False)
     assert built.returncode == 0, built.stderr[-3000:]
-    return library
 
 
 def run(script: str, library: Path, **settings: Any) -> dict[str, Any]:

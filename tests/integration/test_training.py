@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra 'train'")
+from shared import made_once  # noqa: E402
 from small_model import gguf_file, safetensors_folder  # noqa: E402
 from tiers import NIGHTLY  # noqa: E402
 from training import TINY, Folder, tiny_job, write_tokenizer  # noqa: E402
@@ -35,7 +36,7 @@ def job(tokenizer: Path) -> Job:
 @pytest.fixture(scope="session")
 def two(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """The job as two processes train it without a break."""
-    return Folder.of(tmp_path_factory.mktemp("jobs") / "two", job).run(2, torchrun=True)
+    return Folder(made_once(tmp_path_factory, "two", lambda path: Folder.of(path, job).run(2, torchrun=True)))
 
 
 def distance(one: Folder, other: Folder) -> float:

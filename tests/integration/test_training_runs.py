@@ -11,12 +11,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import Project
+from tiers import NIGHTLY
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
+from shared import made_once
 from training import TINY, rows, write_tokenizer
+from training.forking import start_forked
 
 import alpaqual
 from alpaqual.api import open_run
@@ -25,6 +29,20 @@ from alpaqual.errors import MachineError, RecipeError, StageError
 pytestmark = pytest.mark.slow
 
 SMALL = json.dumps(TINY)
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of runs in this process are forked from one that has imported torch; in the nightly tier torchrun starts them."""
+    start_jobs_forked(monkeypatch)
+
+
+def start_jobs_forked(patch: pytest.MonkeyPatch) -> None:
+    import alpaqual.execution.training as training
+
+    if not NIGHTLY:
+        replaced = SimpleNamespace(**vars(subprocess) | {"Popen": start_forked})
+        patch.setattr(training, "subprocess", replaced)
 
 
 @pytest.fixture
@@ -43,10 +61,16 @@ def prepare(project: Project, tokenizer: Path) -> None:
 @pytest.fixture(scope="module")
 def finished(tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of such a project after its first run."""
-    project = Project(tmp_path_factory.mktemp("finished"))
-    prepare(project, tokenizer)
-    project.run()
-    return project.folder
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        project = Project(folder)
+        prepare(project, tokenizer)
+        with pytest.MonkeyPatch.context() as patch:
+            start_jobs_forked(patch)
+            project.run()
+
+    return made_once(tmp_path_factory, "finished", make)
 
 
 @pytest.fixture
@@ -71,6 +95,7 @@ def write(project: Project, training: str = "", datasets: str = "[good]", more: 
     )
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_run_trains_and_the_next_one_reuses_it(trained: Project) -> None:
     write(trained, ", price_per_gpu_hour: 2")
     seen: list[object] = []
@@ -95,6 +120,7 @@ def test_a_run_trains_and_the_next_one_reuses_it(trained: Project) -> None:
     assert "reuse  training.good" in trained.command("plan", "recipe.yaml", "-q").stdout
 
 
+@pytest.mark.usefixtures("forked")
 def test_another_threshold_with_the_same_rows_reuses_the_model(rerun: Project) -> None:
     """Another threshold that keeps the same rows trains nothing anew; other rows do, and the old model is kept."""
     first = rerun.folder / "runs" / "trial" / "training" / "good" / "model" / "model.safetensors"
@@ -112,6 +138,7 @@ def test_another_threshold_with_the_same_rows_reuses_the_model(rerun: Project) -
     assert [each.reused for each in back.outcomes if each.stage == "training.good"] == [True]
 
 
+@pytest.mark.usefixtures("forked")
 def test_the_model_of_a_finished_run_stays_while_the_next_run_fails(rerun: Project) -> None:
     first = open_run(rerun.folder / "runs" / "trial")
     place = first.folder / "training" / "good"
@@ -168,6 +195,7 @@ def test_a_job_with_start_elsewhere_is_written_and_runs_by_its_script(launch: st
     assert trained.run().results["training"]["good"]["state"] == "done"
 
 
+@pytest.mark.usefixtures("forked")
 def test_the_data_of_a_running_job_is_not_replaced(trained: Project) -> None:
     import fcntl
 
@@ -212,6 +240,7 @@ def test_an_export_only_trainer_is_refused(trained: Project) -> None:
         alpaqual.plan_recipe(trained.recipe)
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_job_that_fails_says_why_and_keeps_the_data(trained: Project) -> None:
     write(trained, ", clip: null, warmup_ratio: 0".replace("learning_rate", ""), datasets="[good, rest]")
     text = trained.recipe.read_text().replace("learning_rate: 0.001", "learning_rate: 1.0e+30")
@@ -231,6 +260,7 @@ def test_a_job_that_fails_says_why_and_keeps_the_data(trained: Project) -> None:
     assert (folder / "datasets" / "good.jsonl").is_file() and (folder / "report.html").is_file()
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_model_without_rows_is_reported(trained: Project) -> None:
     text = trained.recipe.read_text().replace("max_length: 512", "max_length: 8")
     trained.recipe.write_text(text)
@@ -238,6 +268,7 @@ def test_a_model_without_rows_is_reported(trained: Project) -> None:
         trained.run()
 
 
+@pytest.mark.usefixtures("forked")
 def test_control_c_writes_a_checkpoint_that_the_next_run_resumes(trained: Project) -> None:
     write(trained, datasets="[full]")
     process = subprocess.Popen(
@@ -264,6 +295,7 @@ def test_control_c_writes_a_checkpoint_that_the_next_run_resumes(trained: Projec
     assert "resuming after step" in (metrics.parent / "log.txt").read_text()
 
 
+@pytest.mark.usefixtures("forked")
 def test_held_out_rows_are_not_trained_on(trained: Project) -> None:
     write(trained, ", held_out: top", more="")
     text = trained.recipe.read_text().replace("full: {}", "full: {}, top: {threshold: {rating: 5}}")

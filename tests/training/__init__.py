@@ -18,7 +18,7 @@ from tiers import NIGHTLY
 
 from alpaqual.job import Job, Launch, Lora, Machine, Model, Steps, Text, to_json
 
-from .forking import run_ranks
+from .forking import Ranks, run_ranks
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = 512
@@ -89,6 +89,10 @@ def tiny_job(tokenizer: Path, **more: Any) -> Job:
     return Job(recipe="trial", dataset="quality", data="data.jsonl", **{**parts, **settings, **more})
 
 
+Started = subprocess.Popen[bytes] | Ranks
+"""A running job."""
+
+
 @dataclass(frozen=True)
 class Folder:
     """The folder of one job."""
@@ -103,8 +107,12 @@ class Folder:
         (path / "job.json").write_text(to_json(job), encoding="utf-8")
         return cls(path)
 
-    def start(self, processes: int) -> subprocess.Popen[bytes]:
-        """Start the job with torchrun; its output is in log.txt."""
+    def start(self, processes: int) -> Started:
+        """Start the job; its output is in log.txt. In the nightly tier torchrun starts it, else see `forking.py`."""
+        return self.start_torchrun(processes) if NIGHTLY else Ranks(self.path, processes)
+
+    def start_torchrun(self, processes: int) -> subprocess.Popen[bytes]:
+        """Start the job with torchrun."""
         words = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
         with (self.path / "log.txt").open("ab") as log:
             return subprocess.Popen(
@@ -119,7 +127,7 @@ class Folder:
     def run(self, processes: int, *, fails: bool = False, torchrun: bool = NIGHTLY) -> Folder:
         """Run the job to its end: with torchrun, or with forked processes, which is faster (see `forking.py`)."""
         if torchrun:
-            process = self.start(processes)
+            process = self.start_torchrun(processes)
             try:
                 code = process.wait(600)
             finally:
@@ -129,8 +137,11 @@ class Folder:
         assert (code != 0) == fails, self.log[-3000:]
         return self
 
-    def kill(self, process: subprocess.Popen[bytes]) -> None:
+    def kill(self, process: Started) -> None:
         """Kill every process of a job that is left, and wait until all have ended."""
+        if isinstance(process, Ranks):
+            process.kill()
+            return
         groups = _groups(process.pid)
         for group in groups:
             try:
@@ -143,7 +154,7 @@ class Folder:
             assert time.monotonic() < ends, "a killed process did not end"
             time.sleep(0.02)
 
-    def wait_for(self, step: int, process: subprocess.Popen[bytes], skip: int = 0) -> None:
+    def wait_for(self, step: int, process: Started, skip: int = 0) -> None:
         """Wait until the log shows a step, after its first `skip` characters."""
         ends = time.monotonic() + 120
         while time.monotonic() < ends and process.poll() is None:

