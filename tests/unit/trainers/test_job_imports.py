@@ -12,6 +12,8 @@ import pytest
 pytest.importorskip("torch", reason="needs the extra 'train'")
 from training import ROOT, Folder, tiny_job, write_tokenizer
 
+pytestmark = pytest.mark.slow
+
 WITHOUT = """
 import builtins, runpy, sys
 
@@ -29,7 +31,6 @@ runpy.run_module("alpaqual.trainers.fsdp_job", run_name="__main__")
 MODULES = {"pyyaml": "yaml", "genai": "genai_prices"}
 
 
-@pytest.mark.slow
 def test_a_job_imports_none_of_the_projects_dependencies(tmp_path: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     names = {line.split(">")[0].split("[")[0].split("-")[0].strip().lower() for line in project["dependencies"]}
