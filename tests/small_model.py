@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -37,11 +38,16 @@ def safetensors_folder(temporary: pytest.TempPathFactory) -> Path:
 
 
 def _convert(folder: Path) -> None:
+    import gguf
     import torch
 
     from alpaqual.llm._local_files import Place
     from alpaqual.llm._local_loading import read_model, read_tokenizer
 
     place = Place("smollm2", gguf=gguf_beside_others(folder.with_name("smollm2-gguf")))
-    read_model(place, torch.float32).save_pretrained(folder)
-    read_tokenizer(place).save_pretrained(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        # transformers reads the file three times, and makes the same map of names for each module of the model.
+        for name in ("GGUFReader", "get_tensor_name_map"):
+            patch.setattr(gguf, name, cache(getattr(gguf, name)))
+        read_model(place, torch.float32).save_pretrained(folder)
+        read_tokenizer(place).save_pretrained(folder)

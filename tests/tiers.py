@@ -22,6 +22,15 @@ if TIER not in ("fast", "full", "nightly"):
 FAST, NIGHTLY = TIER == "fast", TIER == "nightly"
 EXAMPLES = int(os.environ.get("ALPAQUAL_EXAMPLES") or 0)
 
+LONGEST = (
+    "test_training.py",
+    "test_training_runs.py",
+    "test_local_models.py",
+    "test_devices.py",
+    "test_exports_train.py",
+)
+"""Files whose tests take longest: they run first."""
+
 _PARTS = {"fast": 0.1, "full": 0.4, "nightly": 1.0}
 _MARKED = re.compile(r"^pytestmark = (?:\[\s*)?pytest\.mark\.slow\b|^pytestmark = .*\bslow\b", re.MULTILINE)
 

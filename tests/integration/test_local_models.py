@@ -17,8 +17,8 @@ from alpaqual.errors import RecipeError
 pytestmark = pytest.mark.slow
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
-ROWS = 200 if NIGHTLY else 8
-IFD_ROWS = 60 if NIGHTLY else 10
+ROWS = 200 if NIGHTLY else 6
+IFD_ROWS = 60 if NIGHTLY else 6
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_rows_by_generation_and_by_expectation(small: Project) -> None:
     scale = "scale: {min: 0, max: 5, step: 0.5}"
     graders = (
         f"graders:\n  written: {{model: local/small, {scale}, max_tokens: 6, prompt: prompt.txt}}\n"
-        f"  expected: {{model: local/small, {scale}, scoring: expectation}}"
+        f"  expected: {{model: local/small, {scale}, scoring: expectation, prompt: prompt.txt}}"
     )
     expect = "expect: [{grader: written, unscored: {max: 100%}}]"
     project.ask("d.jsonl", f"{graders}\n{expect}", datasets="{good: {threshold: {expected: 2.25}}}")
