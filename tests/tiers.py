@@ -13,8 +13,11 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 TIER = os.environ.get("ALPAQUAL_TESTS") or "full"
 if TIER not in ("fast", "full", "nightly"):
@@ -43,6 +46,11 @@ def examples(nightly: int) -> int:
 def moments(full: int, nightly: int) -> range:
     """Moments at which a process is killed, in the full and in the nightly tier."""
     return range(nightly if NIGHTLY else full)
+
+
+def fast_first(count: int, cases: Iterable[Any]) -> list[Any]:
+    """The cases of a parameter, of which the fast tier tries the first `count`."""
+    return [case if number < count else pytest.param(case, marks=pytest.mark.slow) for number, case in enumerate(cases)]
 
 
 def marked_slow(file: Path) -> bool:

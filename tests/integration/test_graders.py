@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 from conftest import Project
+from tiers import fast_first
 
 from alpaqual.api import Run
 from alpaqual.errors import MachineError, RecipeError, StageError, StoreError
@@ -77,7 +78,7 @@ COLUMNS: dict[str, tuple[list[Any], Graded]] = {
 }
 
 
-@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("kind", fast_first(1, ["jsonl", "csv", "parquet"]))
 @pytest.mark.parametrize("values", COLUMNS)
 def test_a_column_of(project: Project, values: str, kind: str) -> None:
     scores, wanted = COLUMNS[values]
@@ -133,7 +134,7 @@ def with_table(project: Project, file: str, content: str | bytes, spec: str = "k
 _TABLE = [{"uid": "u2", "s": 4.5}, {"uid": "u0", "s": 1.0}, {"uid": "u3", "s": None}, {"uid": "elsewhere", "s": 2.0}]
 
 
-@pytest.mark.parametrize("kind", ["csv", "jsonl", "json", "parquet"])
+@pytest.mark.parametrize("kind", fast_first(1, ["csv", "jsonl", "json", "parquet"]))
 def test_a_table_is_joined_by_a_key_column_in_any_order(project: Project, kind: str) -> None:
     found = []
     for seed in range(3):

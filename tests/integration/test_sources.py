@@ -17,7 +17,7 @@ import zstandard
 from conftest import Project
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiers import examples
+from tiers import examples, fast_first
 
 import alpaqual
 from alpaqual.api import Run
@@ -126,7 +126,7 @@ FORMATS: dict[str, tuple[str, Callable[[], bytes], int]] = {
 }
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", fast_first(11, FORMATS))
 def test_every_format_gives_the_same_rows(project: Project, kind: str) -> None:
     file, content, count = FORMATS[kind]
     run = loaded(project, file, content(), count)
@@ -617,7 +617,7 @@ def _scores(run: Run) -> list[tuple[str, float]]:
     return sorted(run.grades.polars().select("id", "score").rows())
 
 
-@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("kind", fast_first(1, ["jsonl", "csv", "parquet"]))
 def test_copies_get_ordinals_and_keep_their_scores_in_any_order(project: Project, kind: str) -> None:
     rows = [{"instruction": "q", "input": "", "output": "a", "score": score} for score in (3.0, 1.0, 2.0)]
     rows += [{"instruction": f"q{i}", "input": "i", "output": "a", "score": float(i % 6)} for i in range(20)]
@@ -655,7 +655,7 @@ def test_text_among_the_first_scores_leaves_those_rows_unscored(project: Project
     ]
 
 
-@pytest.mark.parametrize("place", [0, 29_000, 29_999])
+@pytest.mark.parametrize("place", fast_first(1, [29_999, 0, 29_000]))
 @pytest.mark.parametrize("kind", ["jsonl", "csv"])
 def test_one_text_among_numbers_leaves_its_row_unscored_wherever_it_is(project: Project, kind: str, place: int) -> None:
     rows = [{"instruction": f"q{i}", "output": "a", "s": "N/A" if i == place else 1} for i in range(30_000)]
