@@ -76,10 +76,10 @@ def position_votes(judgements: Iterable[Judgement]) -> tuple[int, int]:
 
 
 def unread_votes(judgements: Iterable[Judgement]) -> tuple[int, int]:
-    """Return the number of votes that verdicts need, and of those that name no winner."""
+    """Return the number of votes that verdicts need of a judge that was asked, and of those that name no winner."""
     votes = unread = 0
     for judgement in judgements:
-        for vote, _ in asked_votes(judgement):
+        for vote, _ in asked_votes(judgement) if judgement.asked else ():
             votes += 1
             unread += vote.winner is None
     return votes, unread

@@ -48,5 +48,5 @@ def _unjudged(evaluation: EvaluationResult) -> Iterator[str]:
 
 
 def _items(pair: PairResult) -> str:
-    why = ", ".join(f"{reason} {count:,}" for reason, count in pair.unjudged_reasons.items())
+    why = ", ".join(f"{count:,}: {reason}" for reason, count in pair.unjudged_reasons.items())
     return f"{pair.unjudged:,} of {pair.n + pair.unjudged:,} items ({why})"

@@ -33,6 +33,7 @@ class Judgement:
     `groups` are those of the question. `text_a` and `text_b` are the answers, `question` is what the judge saw as the question; each
     is empty where a log does not have it. `one_order`: the log was made with one order alone, and the other is not asked for.
     `single`: both answers were rated one by one; the votes of both orders are then the same comparison of the scores.
+    `asked` is false where a model has no answer that a judge could be asked about.
     """
 
     a: str
@@ -48,6 +49,7 @@ class Judgement:
     text_b: str = ""
     one_order: bool = False
     single: bool = False
+    asked: bool = True
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ COLUMNS = {
     **{column.format("b_first"): kind for column, kind in _VOTE.items()},
     "one_order": "BOOLEAN",
     "single": "BOOLEAN",
+    "asked": "BOOLEAN",
 }
 """Columns of a table of judgements, with their SQL types. `score_a_first_1` is the score of the first answer in the order a, b."""
 VERDICTS = Table("verdicts")
@@ -63,6 +64,7 @@ def row_of(judgement: Judgement) -> tuple[Any, ...]:
         *_vote_row(judgement.b_first),
         judgement.one_order,
         judgement.single,
+        judgement.asked,
     )
 
 
@@ -83,7 +85,7 @@ def judgement_of(row: Sequence[Any]) -> Judgement:
     size = len(_VOTE)
     a_first, b_first = _vote_of(row[10 : 10 + size]), _vote_of(row[10 + size : 10 + 2 * size])
     groups = tuple((kind, found) for kind, found in (("category", category), ("skill", skill)) if found is not None)
-    one_order, single = row[-2:]
+    one_order, single, asked = row[-3:]
     return Judgement(
         a,
         b,
@@ -98,6 +100,7 @@ def judgement_of(row: Sequence[Any]) -> Judgement:
         text_b,
         one_order=one_order,
         single=single,
+        asked=asked,
     )
 
 

@@ -203,4 +203,5 @@ def _judgement(
         first or "",
         second or "",
         single=not plugin.PAIRWISE,
+        asked=first is not None and second is not None,
     )

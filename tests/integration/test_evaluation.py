@@ -222,6 +222,8 @@ def test_a_model_of_a_provider_answers_and_what_it_refuses_is_unjudged(project: 
     assert answers.calls_made == 11 and answers.cost_usd > 0
     pair = found.pairs[0]
     assert (pair.win, pair.unjudged) == (11, 1) and list(pair.unjudged_reasons) == ["no answer of gpt"]
+    # The judge was not asked about that question: that is no vote of its that cannot be read.
+    assert (found.judges["judge"].votes, found.judges["judge"].unread) == (22, 0)
     lines = [
         json.loads(line) for line in (run.folder / "evaluation" / "answers" / "gpt.own.jsonl").read_text().splitlines()
     ]

@@ -202,7 +202,7 @@ def test_warnings_of_judges_and_unjudged_items() -> None:
     judgements = [judgement("1", "1", each) for each in range(20)] + [judgement("?", "1", 30)]
     reasons = evaluation_reasons(evaluation_result(judgements, rule="paper"), {})
     assert reasons[0].startswith("judge judge: both orders agree on 0% of 20 items, kappa 0.00")
-    assert reasons[-1] == "a against b on vicuna, judge judge: 1 of 21 items (no number 1) unjudged"
+    assert reasons[-1] == "a against b on vicuna, judge judge: 1 of 21 items (1: no number) unjudged"
 
 
 def test_no_judgements_give_an_empty_result() -> None:
