@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from alpaqual.evaluation.values import TrainedDataset
 from alpaqual.results.evaluation import EvaluationResult, PairResult
 
 
-def evaluation_reasons(evaluation: EvaluationResult, datasets: Mapping[str, TrainedDataset]) -> list[str]:
-    """Return the warnings of an evaluation: judges with flags, datasets judged without their control, unjudged items."""
-    return [*_judges(evaluation), *_controls(evaluation, datasets), *_unjudged(evaluation)]
+def evaluation_reasons(
+    evaluation: EvaluationResult, datasets: Mapping[str, TrainedDataset], references: Sequence[str] = ()
+) -> list[str]:
+    """Return the warnings of an evaluation: flagged judges, missing controls and reference scores, unjudged items."""
+    return [
+        *_judges(evaluation),
+        *_controls(evaluation, datasets),
+        *_references(evaluation, references),
+        *_unjudged(evaluation),
+    ]
 
 
 def _judges(evaluation: EvaluationResult) -> Iterator[str]:
@@ -32,6 +39,12 @@ def _controls(evaluation: EvaluationResult, datasets: Mapping[str, TrainedDatase
         beside = control is not None and (control in others or any({control, other} in judged for other in others))
         if not beside:
             yield f"{name} is judged without a random dataset of its size, {_advice(name, control)}"
+
+
+def _references(evaluation: EvaluationResult, references: Sequence[str]) -> Iterator[str]:
+    for name in references if evaluation.pairs else ():
+        if not any(name in beside for beside in evaluation.capability.values()):
+            yield f"no capability beside '{name}': no judge has scores of it and of another model for the same item"
 
 
 def _advice(name: str, control: str | None) -> str:

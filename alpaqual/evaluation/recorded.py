@@ -25,6 +25,8 @@ MOST_PROBLEMS = 20
 _TRIED = 1000
 """Replies that are read in several ways, to find how all are to be read."""
 _TEXTS = ("category", "skill", "judge", "question", "first_answer", "second_answer", "answer", "finish_reason")
+_GROUPS = ("category", "skill")
+"""Texts that may be numbers: some logs number their categories."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,8 @@ def _wrong(record: Any) -> Iterator[str]:
     if "reply" not in record or not isinstance(reply, str | None):
         yield _needs("reply", "a text, or null where no reply came", record)
     for key in _TEXTS:
-        if not isinstance(record.get(key), str | None):
+        value = record.get(key)
+        if not isinstance(value, str | None) and (key not in _GROUPS or not _is_number(value)):
             yield _needs(key, "a text", record)
 
 
@@ -175,20 +178,25 @@ def _wrong_models(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"'first' and 'second' are '{sides[0]}' and '{sides[1]}', the pair is '{pair[0]}' and '{pair[1]}'"
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _needs(key: str, what: str, record: Mapping[str, Any]) -> str:
     return f"'{key}' must be {what}" if key in record else f"'{key}' is missing: {what}"
 
 
 def _reply_of(record: Mapping[str, Any], line: int) -> tuple[RecordedReply, tuple[str, str] | None]:
-    clean = {key: replace_surrogates(value) for key, value in record.items() if isinstance(value, str)}
+    numbers = {key: str(record[key]) for key in _GROUPS if _is_number(record.get(key))}
+    clean = {key: replace_surrogates(value) for key, value in {**record, **numbers}.items() if isinstance(value, str)}
     texts = {key: clean[key] for key in _TEXTS if clean.get(key)}
     text = clean.get("reply")
     reply = None if text is None else Reply(text, "", finish_reason=texts.get("finish_reason"))
     pair = record.get("pair")
     first, second = (clean["first"], clean["second"]) if pair else (clean["model"], "")
     item = replace_surrogates(str(record["id"]))
-    named = None if pair is None else (replace_surrogates(pair[0]), replace_surrogates(pair[1]))
-    return RecordedReply(line, first, second, clean["test_set"], item, reply, texts), named
+    named_pair = None if pair is None else (replace_surrogates(pair[0]), replace_surrogates(pair[1]))
+    return RecordedReply(line, first, second, clean["test_set"], item, reply, texts), named_pair
 
 
 def _without_repeats(
@@ -316,5 +324,5 @@ def _texts(found: Mapping[str, RecordedReply], a: str, b: str) -> dict[str, Any]
         for key, text in {**reply.texts, **own}.items():
             if text:
                 texts.setdefault(key, text)
-    groups = tuple((kind, texts[kind]) for kind in ("category", "skill") if kind in texts)
+    groups = tuple((kind, texts[kind]) for kind in _GROUPS if kind in texts)
     return {"groups": groups, **{key: texts.get(key, "") for key in ("question", "text_a", "text_b")}}

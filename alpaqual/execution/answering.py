@@ -18,6 +18,7 @@ from alpaqual.execution.answering_processes import ask_in_processes
 from alpaqual.execution.model_grading import rare_garbage_collection, run_async
 from alpaqual.execution.models import open_client
 from alpaqual.execution.options import Progress, Watcher
+from alpaqual.execution.recorded_judgements import read_lines
 from alpaqual.execution.reply_facts import reply_facts
 from alpaqual.inference.loop import InferenceLoop, Outcome
 from alpaqual.plan.answer_requests import answer_request
@@ -250,9 +251,9 @@ def read_answers(path: Path, name: str, test_set: str, questions: Sequence[Quest
     A record goes by its `id`, or by its `instruction` where it has none; a question that the file lacks has no answer. Raises
     RecipeError where the file is no list of answers, or answers a question twice in two ways.
     """
-    records, problems = _records(path), []
+    records, problems = _records(path, name), []
     by_id = {question.id: question.id for question in questions}
-    by_text = {question.instruction.strip(): question.id for question in questions}
+    by_text = _ids_by_text(questions)
     found: dict[str, str] = {}
     for where, record in records:
         text = record.get("answer", record.get("output")) if isinstance(record, dict) else None
@@ -261,9 +262,10 @@ def read_answers(path: Path, name: str, test_set: str, questions: Sequence[Quest
             continue
         if record.get("test_set", test_set) != test_set:
             continue
-        key = (
-            by_id.get(str(record["id"])) if "id" in record else by_text.get(str(record.get("instruction", "")).strip())
-        )
+        asked = by_text.get(_asked(record.get("instruction"), record.get("input")), ())
+        # Of several questions with one text, the file has the answers in the order of the questions.
+        same = next((each for each in asked if each not in found), asked[-1] if asked else None)
+        key = by_id.get(str(record["id"])) if "id" in record else same
         if key is None:
             continue
         if found.setdefault(key, text) != text:
@@ -278,17 +280,30 @@ def read_answers(path: Path, name: str, test_set: str, questions: Sequence[Quest
     ]
 
 
-def _records(path: Path) -> list[tuple[str, Any]]:
-    """(place, record) of each record of a JSON list or of JSON Lines."""
-    text = path.read_text(encoding="utf-8")
+def _ids_by_text(questions: Sequence[Question]) -> dict[tuple[str, str], list[str]]:
+    """The ids of the questions with a text and an input; and, without the input, of those with the text."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for question in questions:
+        for key in dict.fromkeys((_asked(question.instruction, question.input), _asked(question.instruction, ""))):
+            found.setdefault(key, []).append(question.id)
+    return found
+
+
+def _asked(instruction: Any, given: Any) -> tuple[str, str]:
+    return str(instruction or "").strip(), str(given or "").strip()
+
+
+def _records(path: Path, name: str) -> list[tuple[str, Any]]:
+    """(place, record) of each record of a JSON list or of JSON Lines, compressed or not."""
+    lines = list(read_lines(path, name))
     try:
-        whole = json.loads(text)
+        whole = json.loads("".join(lines))
     except ValueError:
         whole = None
     if isinstance(whole, list):
         return [(f"record {number}", record) for number, record in enumerate(whole, 1)]
     found: list[tuple[str, Any]] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         if line.strip():
             try:
                 found.append((f"line {number}", json.loads(line)))

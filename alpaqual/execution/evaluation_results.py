@@ -63,7 +63,8 @@ def _reasons(
     recipe: Recipe, made: EvaluationResult, datasets: Mapping[str, TrainedDataset], notes: Sequence[str]
 ) -> Iterator[Reason]:
     place = recipe.place(("evaluation",))
-    for text in (*evaluation_reasons(made, datasets), *notes):
+    references = recipe.text.evaluation.capability if recipe.text.evaluation is not None else ()
+    for text in (*evaluation_reasons(made, datasets, references), *notes):
         yield Reason(state=State.WARN, text=text, place=place)
     for stage, why in made.waiting.items():
         yield Reason(state=State.WARN, text=f"{stage} did not run: {why}", place=place)

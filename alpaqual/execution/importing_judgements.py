@@ -65,7 +65,8 @@ def import_files(
     known = None if questions is None else Questions(read_log(_file_of(Path(questions))).records)
     found = import_logs([read_log(Path(file)) for file in files], replace(options, questions=known))
     text = json_lines(found.lines)
-    recorded = read_recorded(text.splitlines(), readers(), file="the imported lines")
+    # `splitlines` would also break lines at characters inside of texts, such as U+2028.
+    recorded = read_recorded(text.split("\n"), readers(), file="the imported lines")
     return ImportedJudgements(text, found, recorded, known)
 
 

@@ -13,7 +13,8 @@ NO_RATING = "no rating"
 RATINGS_DIFFER = "ratings that differ"
 _NUMBER = r"(?P<number>-?[0-9]+(?:\.[0-9]+)?)(?:\s{0,2}(?:/|out\s{1,2}of)\s{0,2}(?P<high>[0-9]+(?:\.[0-9]+)?))?"
 _MARKED = re.compile(rf"\[\[[*_ ]{{0,4}}(?:rating|score)?[ :*_]{{0,4}}{_NUMBER}[*_ ]{{0,4}}\]\]", re.IGNORECASE)
-_SINGLE = re.compile(rf"(?<!\[)\[{_NUMBER}\](?!\])", re.IGNORECASE)
+_SINGLE = re.compile(rf"\b(?:rat(?:ing|ed?)|scored?|grade)\b[^\[\]\n]{{0,40}}(?<!\[)\[{_NUMBER}\](?!\])", re.IGNORECASE)
+"""A rating in one pair of brackets, which needs the word: `[1]` alone can be a citation or an index."""
 _BOXED = re.compile(r"\\boxed ?\{([^{}]{1,20})\}")
 _ALONE = re.compile(
     r"[*_#>`\s{(\"']*(?:(?:so|thus|therefore|overall|my|the|final|rating|score|grade|answer|is|of|response|assistant|assistant's|i|would|give|rate|it|a|an|as)"

@@ -45,9 +45,7 @@ def _replies(evaluation: Evaluation, document: Document) -> Iterator[Problem]:
         if (*_PLACE, key) in document.values:
             message = f"'{key}' has no effect with recorded replies: leave it out, or 'replies'"
             yield document.problem((*_PLACE, key), message)
-    for index, (first, second) in enumerate(evaluation.pairs):
-        if first == second:
-            yield document.problem((*_PLACE, "pairs", index), f"'{first}' is compared with itself")
+    yield from _different(evaluation, document)
     if evaluation.prompt is not None and (evaluation.prompt == TEMPLATE or evaluation.prompt not in names("judges")):
         yield document.problem((*_PLACE, "prompt"), _unknown_kind(evaluation.prompt))
 
@@ -81,12 +79,19 @@ def _pairs(recipe: RecipeText, evaluation: Evaluation, known: list[str], documen
     judges = evaluation.named_judges
     if not evaluation.pairs and judges and not document.was_removed(_PLACE):
         yield document.problem(_PLACE, "name the 'pairs' of models to compare, such as [[quality, full]]")
+    for index, pair in enumerate(evaluation.pairs):
+        for position, name in enumerate(pair):
+            if name not in known:
+                place = (*_PLACE, "pairs", index, position)
+                yield document.problem(place, _unknown_model(name, known, recipe.datasets))
+    yield from _different(evaluation, document)
+
+
+def _different(evaluation: Evaluation, document: Document) -> Iterator[Problem]:
+    """Each pair has two models, and is named once in either order."""
     seen: set[tuple[str, ...]] = set()
     for index, pair in enumerate(evaluation.pairs):
         place: Path = (*_PLACE, "pairs", index)
-        for position, name in enumerate(pair):
-            if name not in known:
-                yield document.problem((*place, position), _unknown_model(name, known, recipe.datasets))
         if pair[0] == pair[1]:
             yield document.problem(place, f"'{pair[0]}' is compared with itself")
         elif tuple(sorted(pair)) in seen:

@@ -205,6 +205,13 @@ def test_warnings_of_judges_and_unjudged_items() -> None:
     assert reasons[-1] == "a against b on vicuna, judge judge: 1 of 21 items (1: no number) unjudged"
 
 
+def test_a_reference_without_scores_warns() -> None:
+    found = evaluation_result(against("quality", "full", 4, 3, 2), rule="paper", references=["gpt"])
+    (reason,) = evaluation_reasons(found, {}, ["gpt"])
+    assert reason.startswith("no capability beside 'gpt'")
+    assert evaluation_reasons(evaluation_result([], rule="paper", references=["gpt"]), {}, ["gpt"]) == []
+
+
 def test_no_judgements_give_an_empty_result() -> None:
     found = evaluation_result([], rule="paper", pairs=[("a", "b")], judges={"judge": JudgeResult()})
     assert (found.pairs, found.overall, found.ratings, found.sizes) == ([], [], {}, [])

@@ -37,7 +37,7 @@ def imported(*paths: Path, **options: Any) -> ImportedJudgements:
 
 
 def lines_of(found: ImportedJudgements) -> list[Record]:
-    return [json.loads(line) for line in found.text.splitlines()]
+    return [json.loads(line) for line in found.text.split("\n") if line]
 
 
 def outcomes(found: ImportedJudgements, rule: Any = "paper") -> Counter[str | None]:
@@ -48,6 +48,20 @@ def refused(*paths: Path, **options: Any) -> str:
     with pytest.raises(RecipeError) as caught:
         imported(*paths, **options)
     return str(caught.value)
+
+
+def test_texts_may_have_any_line_separator(tmp_path: Path) -> None:
+    text = "a\u2028b\u2029c\u0085d"
+    record = {
+        "text": text,
+        "Answer1": text,
+        "Answer2": text,
+        "review": f"8 7\n{text}",
+        "review_reverse": f"6 9\n{text}",
+    }
+    found = imported(write(tmp_path, "vicuna_wrap_reviews.json", {"data": [record]}), models=("a", "b"))
+    assert outcomes(found) == {"win": 1}
+    assert lines_of(found)[0]["question"] == text
 
 
 # One file an order

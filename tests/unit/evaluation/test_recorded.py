@@ -103,6 +103,11 @@ def test_an_order_that_is_not_there_leaves_the_item_unjudged() -> None:
     assert [each.one_order for each in both] == [False, True]
 
 
+def test_categories_may_be_numbers() -> None:
+    found = only(line("1", "x", "y", "8 7", category=3, skill=1.5), line("1", "y", "x", "7 8", category=3))
+    assert found.groups == (("category", "3"), ("skill", "1.5"))
+
+
 def test_a_reply_that_says_nothing_has_its_reason() -> None:
     found = only(line("1", "x", "y", "Both are good."), line("1", "y", "x", None))
     assert (found.a_first.reason, found.b_first.reason) == ("no two scores", "no reply")
@@ -182,7 +187,8 @@ def test_a_repeated_line_counts_once_and_two_replies_are_refused() -> None:
         (line("1", "x", "y", "8 7") | {"pair": ["x", "y", "z"]}, "'pair' must be a list of two names"),
         (line(None, "x", "y", "8 7"), "'id' must be a text or a whole number"),
         (line(1.5, "x", "y", "8 7"), "'id' must be a text or a whole number"),
-        (line("1", "x", "y", "8 7", category=3), "'category' must be a text"),
+        (line("1", "x", "y", "8 7", category=["a"]), "'category' must be a text"),
+        (line("1", "x", "y", "8 7", skill=True), "'skill' must be a text"),
         (line("1", "x", "y", 8), "'reply' must be a text, or null where no reply came"),  # type: ignore[arg-type]
         ({"pair": ["x", "y"], "id": 1, "first": "x", "second": "y"}, "'test_set' is missing"),
         ({"pair": ["x", "y"], "test_set": "t", "id": 1, "first": "x", "second": "y"}, "'reply' is missing"),

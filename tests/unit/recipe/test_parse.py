@@ -341,6 +341,10 @@ NUMBERS_AND_NAMES = {
         + "evaluation: {test_sets: [vicuna], judge: {model: openai/m}, models: {good: {model: openai/m}}, pairs: [[good, god]]}\n",
         "13:111: nothing defines the model 'god', a dataset of training.datasets or one of evaluation.models, did you mean 'good'?",
     ),
+    "pair of recorded replies in both orders": (
+        BASE + "evaluation: {replies: log.jsonl, pairs: [[a, b], [b, a]]}\n",
+        "13:50: the pair b, a is named twice",
+    ),
 }
 
 RULES_AND_CATEGORIES = {
