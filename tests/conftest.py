@@ -21,6 +21,9 @@ from written import WRITTEN
 import alpaqual
 from alpaqual.api import Run
 
+# torch is not imported yet. Threads of several processes on two cores mostly wait for each other, and use the cores as they wait.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 _guard = Guard() if FAST else None
 
 

@@ -17,8 +17,8 @@ from alpaqual.errors import RecipeError
 pytestmark = pytest.mark.slow
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
-ROWS = 200 if NIGHTLY else 6
-IFD_ROWS = 60 if NIGHTLY else 6
+ROWS = 200 if NIGHTLY else 8
+IFD_ROWS = 60 if NIGHTLY else 10
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from alpaqual.job import Job, Model  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
-REAL_ROWS = 200 if NIGHTLY else 16
+REAL_ROWS = 200 if NIGHTLY else 20
 """Rows that the real model is trained on."""
 
 
@@ -233,7 +233,7 @@ def test_a_real_model_learns_from_real_rows(tmp_path: Path, tmp_path_factory: py
     model = gguf_file() if NIGHTLY else safetensors_folder(tmp_path_factory)
     job = tiny_job(
         model, model=Model(path=str(model)), method="lora", rank=16, alpha=32, prompt="chat", batch_size=10 if NIGHTLY else 4, epochs=1,
-        learning_rate=3e-4, max_length=80 if NIGHTLY else 64, micro_batch_tokens=512,
+        learning_rate=3e-4 if NIGHTLY else 5e-4, max_length=80, micro_batch_tokens=512,
     )  # fmt: skip
     folder = Folder.of(tmp_path / "job", job, REAL_ROWS).run(1)
     facts = folder.manifest["training"]
