@@ -80,8 +80,7 @@ class EvaluationEstimate:
         ]
         if self.gpu_hours is not None:
             parts.append(f"about {self.gpu_hours:.2g} GPU hours")
-        priced = self.cost is not None and (self.cost or self.gpu_hours is None)
-        parts += [f"about {dollars(self.cost)}"] if priced and self.cost is not None else []
+        parts += [f"about {dollars(self.cost)}".replace("about <", "below ")] if self.cost else []
         parts += ["no price is listed: write 'price:'"] if self.cost is None else []
         return ", ".join(parts) + (f" ({self.note})" if self.note else "")
 
@@ -107,6 +106,8 @@ class _Estimator:
         self.ledger: Replies = Ledger(store.replies)
         self.known: dict[str, dict[str, str]] = {}
         """Answers of each model to each test set that are known, by the stage's subject."""
+        self.usual = min(_USUAL_ANSWER, evaluation.answers.max_new_tokens)
+        """Tokens of an answer that is not known yet."""
 
     def estimates(self) -> Iterator[EvaluationEstimate]:
         for stage in self.plan.of(AnswerStage):
@@ -149,8 +150,8 @@ class _Estimator:
         if local and hours is not None and price_per_hour is not None:
             cost = hours * price_per_hour
         elif not local and settings is not None:
-            cost = self.cost(settings, ("evaluation", "models", stage.model), size, (requests - known) * _USUAL_ANSWER)
-            note = f"with {_USUAL_ANSWER} tokens an answer"
+            cost = self.cost(settings, ("evaluation", "models", stage.model), size, (requests - known) * self.usual)
+            note = f"with {self.usual} tokens an answer"
         return EvaluationEstimate(stage.name, requests, known, size, most, cost, hours, note)
 
     def judging(self, stage: JudgeStage) -> EvaluationEstimate:
@@ -163,7 +164,7 @@ class _Estimator:
         task = JudgeTask(plugin)
         requests, known, size = self.counted(task, items)
         assumed = any(f"{model}.{stage.test_set}" not in self.known for model in (stage.a, stage.b))
-        note = f"with {_USUAL_ANSWER} tokens an answer, where it is not known yet" if assumed else ""
+        note = f"with {self.usual} tokens an answer, where it is not known yet" if assumed else ""
         longest = next((int(task.request(item).parameters["max_tokens"]) for item in items), 0)
         tokens_out = (requests - known) * longest
         cost = self.cost(judge, place, size, tokens_out)
@@ -171,7 +172,7 @@ class _Estimator:
 
     def texts(self, subject: str, questions: Sequence[Question]) -> Mapping[str, str]:
         """Known answers, else texts of the usual length."""
-        assumed = "x" * int(_USUAL_ANSWER * _BYTES_A_TOKEN)
+        assumed = "x" * int(self.usual * _BYTES_A_TOKEN)
         return self.known.get(subject) or {question.id: f"{assumed} {subject} {question.id}" for question in questions}
 
     def counted(self, task: Task[Item, Result], items: Iterable[Item]) -> tuple[int, int, int]:
@@ -213,5 +214,5 @@ class _Estimator:
         if weights is None or peak is None:
             return None, "the time depends on the model, which is not on this machine"
         reached = peak * min(_MOST, _DECODING * self.evaluation.answers.batch)
-        seconds = 2 * weights * answered * _USUAL_ANSWER / reached
-        return seconds / 3600, f"{device}, {_USUAL_ANSWER} tokens an answer"
+        seconds = 2 * weights * answered * self.usual / reached
+        return seconds / 3600, f"{device}, {self.usual} tokens an answer"
