@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from alpaqual.llm._local_cache import grow_in_place
 from alpaqual.llm._local_forward import Forward, Prefix
 from alpaqual.llm._local_jobs import Feed, Job
 from alpaqual.llm._local_sampling import Sampler
@@ -73,6 +74,7 @@ class Decoder:
         if not rows:
             return
         self.prefix = prefix if self.prefix is None else self.forward.join(self.prefix, prefix)
+        grow_in_place(self.prefix.cache)
         self.rows += rows
 
     def _step(self, prefix: Prefix) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alpaqual.errors import MachineError
+from alpaqual.llm._local_cache import appends
 
 
 @dataclass
@@ -71,10 +72,7 @@ class Forward:
 
     def joins(self, prefix: Prefix) -> bool:
         """Whether other sequences can join a prefix that has been read."""
-        from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
-
-        layers = getattr(prefix.cache, "layers", ())
-        return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
+        return all(appends(layer) for layer in getattr(prefix.cache, "layers", ()))
 
     def join(self, first: Prefix, second: Prefix) -> Prefix:
         """Both as one prefix, the shorter one padded on the left; `joins` has to hold for both."""
