@@ -37,7 +37,7 @@ class Evaluated:
     waiting: Mapping[str, str] = field(default_factory=dict)
     errors: tuple[AlpaqualError, ...] = ()
     notes: tuple[str, ...] = ()
-    """What a file of recorded replies is warned of."""
+    """What a file of recorded replies is warned of, and what is not asked of a test set."""
 
 
 def collect(execution: Execution) -> Evaluated | None:
@@ -62,6 +62,10 @@ def collect(execution: Execution) -> Evaluated | None:
             facts = convert_facts(done[stage.name].facts, JudgeFacts)
             replies.setdefault(stage.judge, []).extend(facts.replies)
             notes += facts.notes
+    for asked in plan.of(AnswerStage):
+        if asked.name in done:
+            found = convert_facts(done[asked.name].facts, AnswerFacts).notes
+            notes += (f"{asked.test_set}: {note}" for note in found)
     answered = [_answers(stage, execution.results.get(stage.name), evaluation) for stage in plan.of(AnswerStage)]
     _fill_folder(execution, evaluation, judgements, done)
     return Evaluated(
@@ -70,7 +74,7 @@ def collect(execution: Execution) -> Evaluated | None:
         replies,
         {name: each.why for name, each in waiting.items()},
         tuple(each.error for each in waiting.values() if each.error is not None),
-        tuple(notes),
+        tuple(dict.fromkeys(notes)),
     )
 
 

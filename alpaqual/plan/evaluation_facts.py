@@ -22,11 +22,12 @@ class AnswerCounts(msgspec.Struct, frozen=True):
 
 
 class AnswerFacts(StageFacts, frozen=True, kw_only=True):
-    """Of `answering.<model>.<test set>`; `replies` has one entry where a model answered."""
+    """Of `answering.<model>.<test set>`; `replies` has one entry where a model answered, `notes` what is not asked of the test set."""
 
     answers: tuple[AnswerCounts, ...]
     unanswered: tuple[ReasonRows, ...] = ()
     replies: tuple[ReplyFacts, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class JudgeFacts(StageFacts, frozen=True, kw_only=True):

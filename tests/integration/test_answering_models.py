@@ -74,3 +74,12 @@ def test_vllm_serves_the_same_model_under_its_own_name(asked: Project, monkeypat
     # Another engine's replies are not those of this one.
     assert run(asked, "")["calls_made"] == 12
     assert run(asked, ", engine: vllm")["calls_made"] == 0
+
+
+def test_turns_that_are_not_asked_are_said(asked: Project) -> None:
+    asked.jsonl("q.jsonl", [{"turns": ["Why?", "And now?"]}, {"turns": ["How?"]}])
+    run(asked, "")
+    for _ in range(2):
+        reasons = asked.run().results["reasons"]
+        note = "own: 1 of 2 questions have further turns, which are not asked: the first one is answered and judged"
+        assert [reason["text"] for reason in reasons].count(note) == 1

@@ -16,6 +16,9 @@ from tiers import NIGHTLY  # noqa: E402
 from training import TINY, Folder, tiny_job, write_tokenizer  # noqa: E402
 
 from alpaqual.job import Job, Model  # noqa: E402
+from alpaqual.llm._local_files import place_of  # noqa: E402
+from alpaqual.llm._local_loading import read_model  # noqa: E402
+from alpaqual.values import Endpoint  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -167,6 +170,10 @@ def test_only_adapters_are_trained(output: str, tokenizer: Path, two: Folder, tm
     assert facts["held_out"]["before"] == pytest.approx(two.manifest["training"]["held_out"]["after"], abs=1e-5)
     if output == "adapter":
         assert all("lora_" in name for name in folder.weights)
+        # The folder is a local model: its adapters fit the base model that it names.
+        place = place_of(Endpoint("local", str(folder.path / "model")))
+        merged = read_model(place, torch.float32).state_dict()
+        assert any(not torch.equal(merged[name], two.weights[name]) for name in two.weights)
         return
     changed = {name for name, weight in folder.weights.items() if not torch.equal(weight, two.weights[name])}
     assert changed == {name for name in folder.weights if "_proj" in name}

@@ -23,7 +23,7 @@ from alpaqual.execution.evaluation_handler import EvaluationHandler
 from alpaqual.execution.model_grading import run_async
 from alpaqual.execution.models import open_model
 from alpaqual.execution.stored import REPLIES
-from alpaqual.execution.test_sets import load_test_set
+from alpaqual.execution.test_sets import ReadTestSet, load_test_set
 from alpaqual.execution.training import trained_folder
 from alpaqual.llm.vllm import require_vllm
 from alpaqual.plan.answering import AnswerStage
@@ -88,9 +88,14 @@ class Handler(EvaluationHandler[AnswerStage]):
         return ""
 
     @cached_property
+    def test_set(self) -> ReadTestSet:
+        """The test set as it is asked."""
+        return load_test_set(self.execution.plan.recipe, self.stage.test_set)
+
+    @property
     def questions(self) -> list[Question]:
         """The questions of the test set."""
-        return list(load_test_set(self.execution.plan.recipe, self.stage.test_set).questions)
+        return list(self.test_set.questions)
 
     @contextmanager
     def prepare(self, folder: Path) -> Iterator[dict[str, Any]]:
@@ -102,7 +107,8 @@ class Handler(EvaluationHandler[AnswerStage]):
         rows = [(a.id, a.text, a.reason, a.finish_reason, a.input_tokens, a.output_tokens) for a in found]
         engine.insert(ANSWERED.name, rows, self.stage.name)
         try:
-            yield {**counts(found, processes_of(self.evaluation, self.stage.model)), **facts}
+            counted = counts(found, processes_of(self.evaluation, self.stage.model))
+            yield {**counted, **facts, "notes": list(self.test_set.notes)}
         finally:
             engine.drop(ANSWERED.name)
 
