@@ -60,7 +60,7 @@ def _kind() -> type:
 
 
 def _longer(torch: Any, values: Any, space: int) -> Any:
-    """A buffer with space for so many tokens that begins with these values."""
+    """A buffer with `space` tokens that begins with these values."""
     buffer = torch.empty((*values.shape[:-2], space, values.shape[-1]), dtype=values.dtype, device=values.device)
     buffer[..., : values.shape[-2], :] = values
     return buffer
