@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from alpaqual.contracts.checks import Check as Check
 from alpaqual.contracts.checks import ConversationCheck as ConversationCheck
@@ -216,8 +215,7 @@ class Model(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class BatchState:
+class BatchState(NamedTuple):
     """State of a batch: `done` requests of `total` are answered; `ended` when no more will be."""
 
     ended: bool
