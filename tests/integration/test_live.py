@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from conftest import Project
 from loopback import Server
-from tiers import moments
+from tiers import NIGHTLY, moments
 
 from alpaqual.api import Run
 from alpaqual.errors import MachineError, StageError
@@ -486,7 +486,7 @@ def results(project: Project) -> dict[str, Any]:
 
 
 def test_killed_at_some_moments_it_pays_again_at_most_for_what_was_in_flight(project: Project, server: Server) -> None:
-    count, flying = 1_500, 8
+    count, flying = 1_500 if NIGHTLY else 800, 8
     server.settings(latency_ms=15)
     ask(project, server, count, f"concurrency: {flying}")
     chance = random.Random(5)
