@@ -88,6 +88,22 @@ def test_verdicts_follow_from_both_orders_and_are_paid_for_once(project: Project
     assert {each.stage: each.reused for each in again.outcomes}["judging.judge.good-vs-poor.own"]
 
 
+def test_models_and_test_sets_may_have_other_names_and_the_same_content(project: Project, judge: Server) -> None:
+    compared(project, judge, [GOOD] * 12, [POOR] * 12)
+    asked = judge.stats()["requests"]
+    recipe = (
+        (project.folder / "recipe.yaml").read_text().replace("poor:", "worse:").replace("[good, poor]", "[good, worse]")
+    )
+    recipe = recipe.replace("{good:", "{copy: {answers: good.jsonl}, good:").replace("[[good", "[[good, copy], [good")
+    project.write("recipe.yaml", recipe)
+    found = project.run().results.evaluation
+    assert found is not None
+    own = {(pair.a, pair.b): (pair.win, pair.tie, pair.lose) for pair in found.pairs if pair.rule == "paper"}
+    assert own == {("good", "copy"): (0, 12, 0), ("good", "worse"): (12, 0, 0)}
+    # The answers of the renamed model were judged before; those of the copy were not.
+    assert judge.stats()["requests"] == asked + 12
+
+
 def test_a_judge_that_prefers_the_first_answer_gives_ties_and_is_flagged(project: Project, judge: Server) -> None:
     judge.settings(judge="first")
     run = compared(project, judge, [GOOD] * 12, [POOR] * 12)

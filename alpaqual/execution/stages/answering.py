@@ -54,9 +54,11 @@ class Handler(EvaluationHandler[AnswerStage]):
 
     @property
     def key(self) -> str:
-        """The settings and, of a model that was trained here, its files: neither its name nor its dataset."""
+        """The settings, the names of model and test set, and the files of a model that was trained here."""
         digest = self.trained.digest if self.is_trained_here and self.trained is not None else None
-        return fingerprint({"stage": self.stage.kind, "settings": self.stage.all_settings, "trained": digest})
+        # The table of the answers has these names. Under another name, replies come from the ledger.
+        settings = {"settings": self.stage.all_settings, "subject": self.stage.subject}
+        return fingerprint({"stage": self.stage.kind, **settings, "trained": digest})
 
     def check(self) -> None:
         """Raise MachineError where this machine cannot run the model, before anything is trained or paid for."""
