@@ -27,7 +27,8 @@ def require_vllm() -> None:
     """Raise MachineError where the program `vllm` is missing."""
     if shutil.which("vllm") is None:
         raise MachineError(
-            "engine: vllm needs the program vllm, which is not installed: pip install vllm - or leave 'engine' out"
+            "a model that vLLM runs here needs the program vllm, which is not installed: pip install vllm - or leave out "
+            "'engine: vllm', or write local/… in place of vllm/…; a vLLM server that runs already is openai/NAME with its base_url"
         )
 
 

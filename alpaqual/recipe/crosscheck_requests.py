@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from alpaqual.errors import Problem
+from alpaqual.recipe.misplaced import server_advice
 from alpaqual.recipe.model_settings import ModelSettings
 from alpaqual.recipe.secrets import is_secret, use_variable
 from alpaqual.recipe.thinking import budget_tokens, refuses_temperature
@@ -59,7 +60,12 @@ def check_requests(settings: ModelSettings, document: Document, place: Path) -> 
         yield document.problem(
             (*place, "token_limit"), "Anthropic's limit is called max_tokens: leave 'token_limit' out"
         )
-    yield from _address(settings, document, (*place, "base_url"))
+    if plugin.LOCAL and settings.base_url is not None:
+        server = server_advice(settings.provider, settings.model_name) or "a server is openai/NAME with its base_url"
+        message = f"{settings.provider}/… runs on this machine and has no address: {server}"
+        yield document.problem((*place, "base_url"), message)
+    else:
+        yield from _address(settings, document, (*place, "base_url"))
 
 
 def _parameters(settings: ModelSettings) -> Iterator[tuple[Path, str]]:
