@@ -112,7 +112,8 @@ def _print_summary(finished: Run) -> None:
     for name, training in results.get("training", {}).items():
         click.echo(visible(f"  training {name}: {_trained(training)}"))
     for line in _evaluated(finished):
-        click.echo(visible(line))
+        # Names of recorded replies are free text. One line that begins with our own word is no workflow command.
+        click.echo(f"  {visible(shorten(line, 500))}")
     click.echo(f"  {finished.folder / 'report.html'}")
 
 
@@ -149,18 +150,18 @@ def _evaluated(finished: Run) -> Iterator[str]:
             score += {"helps": "helps", "hurts": "hurts"}.get(pair.shown, "not shown to help")
         unjudged = f", {pair.unjudged:,} unjudged" if pair.unjudged else ""
         yield (
-            f"  {pair.a} against {pair.b} on {pair.test_set}, {pair.judge}: {pair.win:,} wins, {pair.tie:,} ties, "
+            f"pair {pair.a} against {pair.b} on {pair.test_set}, {pair.judge}: {pair.win:,} wins, {pair.tie:,} ties, "
             f"{pair.lose:,} losses{unjudged}; {score}"
         )
     for name, judge in found.judges.items():
         if judge.calls_made or judge.calls_reused:
             cost = f", {dollars(judge.cost_usd)}" if judge.cost_usd else ""
             cost = cost if judge.priced else ", at an unknown cost: no price is listed, write 'price:'"
-            yield f"  judge {name}: {judge.calls_made:,} calls made, {judge.calls_reused:,} replies reused{cost}"
+            yield f"judge {name}: {judge.calls_made:,} calls made, {judge.calls_reused:,} replies reused{cost}"
     for answers in found.answers:
         calls = f"{answers.calls_made:,} made now, {answers.calls_reused:,} reused"
         if not answers.why:
-            yield f"  answers of {answers.model} to {answers.test_set}: {answers.answered:,} of {answers.questions:,} ({calls})"
+            yield f"answers of {answers.model} to {answers.test_set}: {answers.answered:,} of {answers.questions:,} ({calls})"
 
 
 def _trained(training: Mapping[str, Any]) -> str:

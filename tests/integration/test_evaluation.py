@@ -164,6 +164,25 @@ def test_recorded_replies_are_counted_without_datasets(project: Project) -> None
     assert (pair.win, pair.tie, pair.lose) == (1, 2, 0)
 
 
+def test_names_of_recorded_replies_are_no_workflow_commands(project: Project) -> None:
+    project.jsonl("data.jsonl", [{"instruction": "a", "output": "b"}])
+    names = ["::error::a", "b\n::error::b"]
+    common = {
+        "pair": names,
+        "test_set": "t\n::error::t",
+        "judge": "j\n::error::j",
+        "category": "c\n::error::c",
+        "id": 1,
+    }
+    project.jsonl("log.jsonl", [common | {"first": a, "second": b, "reply": "8 7"} for a, b in (names, names[::-1])])
+    project.write(
+        "recipe.yaml", "version: 1\nname: log\nsources: [{path: data.jsonl}]\nevaluation: {replies: log.jsonl}\n"
+    )
+    done = project.command("run", "recipe.yaml")
+    assert done.returncode == 0 and "1 ties" in done.stdout
+    assert not [line for line in (done.stdout + done.stderr).splitlines() if line.strip().startswith("::")]
+
+
 def test_a_judge_that_prefers_the_longer_answer_is_flagged_and_is_even_at_equal_length(
     project: Project, judge: Server
 ) -> None:
