@@ -17,6 +17,7 @@ from loopback import Server
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
 from training import TINY, rows, write_tokenizer
+from training.forking import start_jobs_forked
 
 pytestmark = pytest.mark.slow
 
@@ -87,7 +88,11 @@ def kill_when(project: Project, reached: Callable[[], bool]) -> None:
         process.wait()
 
 
-def test_from_rows_to_verdicts_killed_twice_and_nothing_is_done_again(evaluated: Project, judge: Server) -> None:
+def test_from_rows_to_verdicts_killed_twice_and_nothing_is_done_again(
+    evaluated: Project, judge: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_jobs_forked(monkeypatch)
+    evaluated.run(until="training")
     before = judge.stats()["requests"]
     kill_when(evaluated, lambda: replies(evaluated) >= 8)
     answered = replies(evaluated)

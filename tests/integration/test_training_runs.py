@@ -11,16 +11,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from conftest import Project
-from tiers import NIGHTLY
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
 from shared import made_once
 from training import TINY, rows, write_tokenizer
-from training.forking import start_forked
+from training.forking import start_jobs_forked
 
 import alpaqual
 from alpaqual.api import open_run
@@ -35,14 +33,6 @@ SMALL = json.dumps(TINY)
 def forked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs of runs in this process are forked from one that has imported torch; in the nightly tier torchrun starts them."""
     start_jobs_forked(monkeypatch)
-
-
-def start_jobs_forked(patch: pytest.MonkeyPatch) -> None:
-    import alpaqual.execution.training as training
-
-    if not NIGHTLY:
-        replaced = SimpleNamespace(**vars(subprocess) | {"Popen": start_forked})
-        patch.setattr(training, "subprocess", replaced)
 
 
 @pytest.fixture

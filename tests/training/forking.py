@@ -19,8 +19,10 @@ from collections.abc import Sequence
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from tiers import NIGHTLY
 
 _PRELOADED = "training.preloaded"
 _TESTS = str(Path(__file__).resolve().parents[1])
@@ -131,3 +133,12 @@ def _rank(folder: Path, rank: int, processes: int, port: int) -> None:
     )
     sys.argv = ["alpaqual.trainers.fsdp_job", "job.json"]
     runpy.run_module("alpaqual.trainers.fsdp_job", run_name="__main__", alter_sys=True)
+
+
+def start_jobs_forked(patch: pytest.MonkeyPatch) -> None:
+    """Jobs of runs in this process are forked from one that has imported torch; in the nightly tier torchrun starts them."""
+    import alpaqual.execution.training as training
+
+    if not NIGHTLY:
+        replaced = SimpleNamespace(**vars(subprocess) | {"Popen": start_forked})
+        patch.setattr(training, "subprocess", replaced)
