@@ -148,16 +148,17 @@ def _evaluated(finished: Run) -> Iterator[str]:
         if pair.winning_score is not None and pair.interval is not None:
             score = f"winning score {pair.winning_score:.3f} ({pair.interval[0]:.3f} to {pair.interval[1]:.3f}): "
             score += {"helps": "helps", "hurts": "hurts"}.get(pair.shown, "not shown to help")
+            score += " (judge flagged)" if found.judges[pair.judge].flags else ""
         unjudged = f", {pair.unjudged:,} unjudged" if pair.unjudged else ""
         yield (
-            f"pair {pair.a} against {pair.b} on {pair.test_set}, {pair.judge}: {pair.win:,} wins, {pair.tie:,} ties, "
+            f"pair {pair.a} against {pair.b} on {pair.test_set}, judge '{pair.judge}': {pair.win:,} wins, {pair.tie:,} ties, "
             f"{pair.lose:,} losses{unjudged}; {score}"
         )
     for name, judge in found.judges.items():
         if judge.calls_made or judge.calls_reused:
             cost = f", {dollars(judge.cost_usd)}" if judge.cost_usd else ""
             cost = cost if judge.priced else ", at an unknown cost: no price is listed, write 'price:'"
-            yield f"judge {name}: {judge.calls_made:,} calls made, {judge.calls_reused:,} replies reused{cost}"
+            yield f"judge '{name}': {judge.calls_made:,} calls made, {judge.calls_reused:,} replies reused{cost}"
     for answers in found.answers:
         calls = f"{answers.calls_made:,} made now, {answers.calls_reused:,} reused"
         if not answers.why:

@@ -129,7 +129,9 @@ def _position_flags(first: int, second: int) -> Sequence[str]:
     if rate is None or rate <= POSITION_LIMIT or two_sided(first, second) >= SIGNIFICANT:
         return []
     name = "first" if first > second else "second"
-    return [f"it prefers the {name} answer: {_percent(rate)} of {first + second:,} votes for a side (limit 60%)"]
+    return [
+        f"it prefers the {name} answer: {_percent(rate)} of {first + second:,} votes that name a winner (limit 60%)"
+    ]
 
 
 def _length_flags(found: LengthPreference) -> Sequence[str]:

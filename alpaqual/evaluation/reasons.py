@@ -23,7 +23,7 @@ def evaluation_reasons(
 def _judges(evaluation: EvaluationResult) -> Iterator[str]:
     for name, judge in evaluation.judges.items():
         for flag in judge.flags:
-            yield f"judge {name}: {flag}"
+            yield f"judge '{name}': {flag}"
 
 
 def _controls(evaluation: EvaluationResult, datasets: Mapping[str, TrainedDataset]) -> Iterator[str]:
@@ -57,9 +57,9 @@ def _advice(name: str, control: str | None) -> str:
 def _unjudged(evaluation: EvaluationResult) -> Iterator[str]:
     for pair in evaluation.pairs:
         if pair.rule == evaluation.rule and pair.unjudged:
-            yield f"{pair.a} against {pair.b} on {pair.test_set}, judge {pair.judge}: {_items(pair)} unjudged"
+            yield f"{pair.a} against {pair.b} on {pair.test_set}, judge '{pair.judge}': {_items(pair)}"
 
 
 def _items(pair: PairResult) -> str:
-    why = ", ".join(f"{count:,}: {reason}" for reason, count in pair.unjudged_reasons.items())
-    return f"{pair.unjudged:,} of {pair.n + pair.unjudged:,} items ({why})"
+    why = ", ".join(f"{reason} ({count:,})" for reason, count in pair.unjudged_reasons.items())
+    return f"{pair.unjudged:,} of {pair.n + pair.unjudged:,} items unjudged: {why}"

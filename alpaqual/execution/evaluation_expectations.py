@@ -22,9 +22,18 @@ def evaluation_expectation(
     text = f"{_subject(expectation)}: {' and '.join(text for text, _, _ in measured)}"
     values = [value for _, value, _ in measured]
     state = State.PASS if all(met for _, _, met in measured) else State(expectation.level)
-    shown = ", ".join("no value" if value is None else number(value) for value in values)
+    shown = " and ".join(_found(text, value, alone=len(values) == 1) for text, value, _ in measured)
     found = values[0] if len(values) == 1 else values
     return ExpectationResult(text=text, state=state, value=found, place=place), f"expected {text}; found {shown}"
+
+
+def _found(text: str, value: float | int | None, *, alone: bool) -> str:
+    """A value with the name of its measure, where there are several; of an interval, that it is its lower end."""
+    shown = "no value" if value is None else number(value)
+    measure = text.split()[0]
+    if measure == "interval_above":
+        return shown if value is None else f"an interval from {shown}"
+    return shown if alone else f"{measure} {shown}"
 
 
 def _subject(expectation: Expectation) -> str:

@@ -70,7 +70,7 @@ def _reasons(
         yield Reason(state=State.WARN, text=f"{stage} did not run: {why}", place=place)
     for answers in made.answers:
         if answers.questions and answers.answered < answers.questions:
-            reasons = ", ".join(f"{count:,} {reason}" for reason, count in answers.unanswered.items())
+            reasons = ", ".join(f"{reason} ({count:,})" for reason, count in answers.unanswered.items())
             text = f"{answers.model} answered {answers.answered:,} of {answers.questions:,} questions of {answers.test_set}: {reasons}"
             yield Reason(state=State.WARN, text=text, place=place)
 

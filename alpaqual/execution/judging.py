@@ -169,7 +169,7 @@ def _check_pilot(stage: JudgeStage, votes: Mapping[str, Vote]) -> None:
         return
     shown = next(iter(votes.values()))
     raise StageError(
-        f"judge {stage.judge}: none of the first {len(votes):,} replies has a verdict that can be read ({shown.reason}; the first: "
+        f"judge '{stage.judge}': none of the first {len(votes):,} replies has a verdict that can be read ({shown.reason}; the first: "
         f"{shown.reply[:200]!r}); change the judge's 'prompt', 'reply' or 'max_tokens' and run again: nothing else was asked"
     )
 

@@ -162,6 +162,7 @@ def check_recipe(
     if not recipe.datasets and (recipe.evaluation is None or recipe.evaluation.replies is None):
         written = document.values.get(("datasets",)) is not None
         message = "'datasets' is empty: it needs at least 1" if written else "the key 'datasets' is missing"
+        message += " (`datasets: {all: {}}` selects all rows)" if recipe.evaluation is not None else ""
         yield document.problem(("datasets",) if written else (), message)
     yield from _later_stages(recipe, document, context, prompts)
 

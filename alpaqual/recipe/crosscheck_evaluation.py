@@ -72,7 +72,7 @@ def _test_sets(evaluation: Evaluation, document: Document) -> Iterator[Problem]:
         seen.add(name)
         if (isinstance(each, str) or each.path is None) and name not in CATALOG:
             hint = suggest(name, CATALOG) or f"; there are: {', '.join(CATALOG)}"
-            yield document.problem(place, f"the catalog has no test set '{name}'{hint}; or give it a 'path'")
+            yield document.problem(place, f"the test set '{name}' is not in the catalog and has no 'path'{hint}")
 
 
 def _pairs(recipe: RecipeText, evaluation: Evaluation, known: list[str], document: Document) -> Iterator[Problem]:
@@ -121,7 +121,7 @@ def _judges(evaluation: Evaluation, document: Document, prompts: Mapping[str, st
 
 def _unknown_kind(name: str) -> str:
     kinds = [kind for kind in names("judges") if kind != TEMPLATE]
-    return f"no judge '{name}'{suggest(name, kinds) or '; there are: ' + ', '.join(kinds)}; or the path of a prompt"
+    return f"'{name}' is no kind of judge and no path of a prompt{suggest(name, kinds) or '; there are: ' + ', '.join(kinds)}"
 
 
 def _unknown_model(name: str, known: list[str], datasets: Iterable[str]) -> str:
@@ -157,9 +157,11 @@ def check_evaluation_expectation(
     if pair is not None and evaluation.pairs and sorted(pair) not in [sorted(each) for each in evaluation.pairs]:
         known = "; ".join(", ".join(each) for each in evaluation.pairs)
         yield document.problem((*place, "pair"), f"the pair {', '.join(pair)} is not judged; these are: {known}")
-    if expectation.judge is not None and expectation.judge not in evaluation.named_judges:
-        known = ", ".join(evaluation.named_judges)
+    # A recipe without judges, or without test sets, has a problem of its own that says so.
+    judges, test_sets = evaluation.named_judges, evaluation.named_test_sets
+    if judges and expectation.judge is not None and expectation.judge not in judges:
+        known = ", ".join(judges)
         yield document.problem((*place, "judge"), f"no judge '{expectation.judge}'; there are: {known}")
-    if expectation.test_set is not None and expectation.test_set not in evaluation.named_test_sets:
-        known = ", ".join(evaluation.named_test_sets)
+    if test_sets and expectation.test_set is not None and expectation.test_set not in test_sets:
+        known = ", ".join(test_sets)
         yield document.problem((*place, "test_set"), f"no test set '{expectation.test_set}'; there are: {known}")

@@ -18,10 +18,17 @@ TOGETHER = "all together"
 """The name of all test sets of a pair."""
 
 SCORE_MEANING = "The winning score is (wins − losses) / items + 1; 1 means as good as the other model."
+RULE_MEANING = {
+    "paper": "By the rule paper, a win is two wins in both orders, or a win and a tie.",
+    "fastchat": "By the rule fastchat, a win is one in both orders.",
+    "mean_score": "By the rule mean_score, a win is the higher mean score over both orders.",
+}
 DOUBT = "Rely on none of its findings."
 UNJUDGED_MEANING = "Unjudged items lack a verdict that can be read and are in no other number."
 
 _MOST_NAME = 60
+_TENTH = 10
+"""From this part of a model's answers on, cut or empty ones limit what its verdicts say."""
 _MOST_PAIRS = 3
 
 
@@ -216,9 +223,27 @@ def unjudged_sentence(evaluation: EvaluationResult) -> str:
     for each in own:
         for reason, items in each.unjudged_reasons.items():
             reasons[reason] = reasons.get(reason, 0) + items
-    because = ", ".join(f"{name(reason)} {items:,}" for reason, items in sorted(reasons.items(), key=_most_first)[:6])
+    because = ", ".join(f"{name(reason)} ({items:,})" for reason, items in sorted(reasons.items(), key=_most_first)[:6])
     verb = "items are" if total > 1 else "item is"
     return f"{total:,} {verb} unjudged and in no other number{': ' if because else ''}{because}."
+
+
+def poor_answers(evaluation: EvaluationResult) -> list[str]:
+    """Return a sentence for each model of which a tenth of the answers to a test set, or more, is cut or empty."""
+    found = []
+    for each in evaluation.answers:
+        counts = ((each.cut, "cut at the limit of new tokens"), (each.empty, "empty"))
+        many = [f"{items:,} {what}" for items, what in counts if items and items * _TENTH >= each.answered]
+        if many:
+            where = f"{name(each.model)} to {name(each.test_set)}"
+            found.append(f"Of {_count(each.answered, 'answer')} of {where}, {' and '.join(many)}.")
+    return found
+
+
+def meanings(evaluation: EvaluationResult) -> str:
+    """Return what a winning score is, and what a win is by the recipe's rule, where a judge saw both orders."""
+    both = any(each.order_agreement is not None for each in evaluation.judges.values())
+    return f"{SCORE_MEANING} {RULE_MEANING.get(evaluation.rule, '')}".strip() if both else SCORE_MEANING
 
 
 def _most_first(each: tuple[str, int]) -> tuple[int, str]:
@@ -290,5 +315,5 @@ def one_line(evaluation: EvaluationResult) -> str:
     ]
     more = len(found) - len(parts)
     parts += [f"{more} more"] if more > 0 else []
-    parts += [f"judge {name(label)} is flagged" for label in flagged(evaluation)]
+    parts += [f"the judge '{name(label)}' is flagged: rely on none of its findings" for label in flagged(evaluation)]
     return "; ".join(parts)

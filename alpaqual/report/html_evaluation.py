@@ -7,7 +7,6 @@ from itertools import groupby
 
 from alpaqual.report.evaluation import (
     DOUBT,
-    SCORE_MEANING,
     UNJUDGED_MEANING,
     controls,
     detectable,
@@ -18,6 +17,7 @@ from alpaqual.report.evaluation import (
     interval,
     is_doubted,
     key,
+    meanings,
     name,
     names,
     needed,
@@ -25,6 +25,7 @@ from alpaqual.report.evaluation import (
     other_rules,
     own_rule,
     p_value,
+    poor_answers,
     rule_names,
     rules_differ,
     score,
@@ -100,7 +101,14 @@ def _shown(evaluation: EvaluationResult, pair: PairResult) -> Html:
 def _limits(evaluation: EvaluationResult) -> Html:
     """Return what limits the findings: flagged judges, other rules, unjudged items, random controls, stages that did not run."""
     items = [
-        tag("li", "Judge ", named(name(label)), " is flagged: ", tag("span", flags(judge), class_="bad"), f". {DOUBT}")
+        tag(
+            "li",
+            "The judge ",
+            named(name(label)),
+            " is flagged: ",
+            tag("span", flags(judge), class_="bad"),
+            f". {DOUBT}",
+        )
         for label, judge in flagged(evaluation).items()
     ]
     differ = rules_differ(evaluation)
@@ -109,7 +117,8 @@ def _limits(evaluation: EvaluationResult) -> Html:
         if len(differ) > _MOST_FINDINGS
         else ""
     )
-    sentences = [*differ[:_MOST_FINDINGS], more, unjudged_sentence(evaluation), *controls(evaluation)]
+    answers = poor_answers(evaluation)[:_MOST_FINDINGS]
+    sentences = [*differ[:_MOST_FINDINGS], more, unjudged_sentence(evaluation), *answers, *controls(evaluation)]
     items += [tag("li", each) for each in sentences if each]
     items += [tag("li", "Not run: ", tag("code", stage), f": {why}") for stage, why in evaluation.waiting.items()]
     return tag("ul", *items) if items else NOTHING
@@ -126,7 +135,7 @@ def _pairs(evaluation: EvaluationResult) -> Html:
         own = [each for each in pairs if each.judge == judge]
         title = tag("h4", "Judged by ", named(name(judge))) if several_judges(evaluation) else NOTHING
         parts += [title, _table(evaluation, own, scale), _rules(evaluation, own)]
-    sentences = [SCORE_MEANING, "The vertical line is at 1. p is that of the sign test."]
+    sentences = [meanings(evaluation), "The vertical line is at 1. p is that of the sign test."]
     sentences += [_TOGETHER] if any(each.test_set is None for each in pairs) else []
     sentences += [_NEEDED] if any(needed_items(each) is not None for each in pairs) else []
     sentences += [UNJUDGED_MEANING] if has_unjudged(pairs) else []

@@ -178,7 +178,7 @@ _OPTIONAL = {
 
 def _answers(each: AnswersResult) -> dict[str, Child]:
     missing = sum(each.unanswered.values())
-    why = each.why or ", ".join(f"{reason} {items:,}" for reason, items in each.unanswered.items())
+    why = each.why or ", ".join(f"{reason} ({items:,})" for reason, items in each.unanswered.items())
     return {
         "model": name(each.model),
         "test set": name(each.test_set),

@@ -8,7 +8,6 @@ from alpaqual.report.escape import plain_markdown
 from alpaqual.report.evaluation import (
     DOUBT,
     FEWEST_RATED,
-    SCORE_MEANING,
     controls,
     cost,
     decimal,
@@ -20,6 +19,7 @@ from alpaqual.report.evaluation import (
     is_doubted,
     judge_title,
     key,
+    meanings,
     name,
     names,
     needed,
@@ -27,6 +27,7 @@ from alpaqual.report.evaluation import (
     own_rule,
     percent,
     percents,
+    poor_answers,
     reached,
     rule_names,
     rules_differ,
@@ -60,7 +61,7 @@ def _findings(evaluation: EvaluationResult) -> Iterator[str]:
         return
     shown = pairs if len(pairs) <= _MOST_OPEN else summaries(evaluation)
     yield _table(evaluation, shown)
-    yield f"{SCORE_MEANING}\n"
+    yield f"{meanings(evaluation)}\n"
 
 
 def _table(evaluation: EvaluationResult, pairs: Sequence[PairResult]) -> str:
@@ -89,7 +90,7 @@ def _finding(evaluation: EvaluationResult, pair: PairResult) -> str:
 def _limits(evaluation: EvaluationResult) -> Iterator[str]:
     """Yield what limits the findings: flagged judges, rules that differ, unjudged items, random controls, stages that did not run."""
     lines = [
-        f"⚠️ Judge **{plain_markdown(name(label))}** is flagged: {plain_markdown(flags(judge), _MOST_CHARACTERS)}. {DOUBT}"
+        f"⚠️ The judge **{plain_markdown(name(label))}** is flagged: {plain_markdown(flags(judge), _MOST_CHARACTERS)}. {DOUBT}"
         for label, judge in flagged(evaluation).items()
     ]
     differ = rules_differ(evaluation)
@@ -100,7 +101,7 @@ def _limits(evaluation: EvaluationResult) -> Iterator[str]:
         else []
     )
     lines += [plain_markdown(each, _MOST_CHARACTERS) for each in reached(evaluation)[:_MOST_SENTENCES]]
-    sentences = (unjudged_sentence(evaluation), *controls(evaluation))
+    sentences = (unjudged_sentence(evaluation), *poor_answers(evaluation)[:_MOST_SENTENCES], *controls(evaluation))
     lines += [plain_markdown(each, _MOST_CHARACTERS) for each in sentences if each]
     waiting = list(evaluation.waiting.items())
     lines += [f"Not run: {plain_markdown(stage)}: {plain_markdown(why)}" for stage, why in waiting[:_MOST_SENTENCES]]
@@ -194,8 +195,9 @@ def _groups(evaluation: EvaluationResult) -> str:
     ]
     if not body:
         return ""
+    by = f", judged by {plain_markdown(name(own[0].judge))}" if several_judges(evaluation) else ""
     heads = ["test set", "group", *(plain_markdown(f"{name(a)} against {name(b)}") for a, b in pairs)]
-    return table(heads, body, words=(0, 1)) + "\nWinning score (items); \\* too few items to read anything from.\n"
+    return table(heads, body, words=(0, 1)) + f"\nWinning score (items){by}; \\* too few items to read anything from.\n"
 
 
 def _ratings(evaluation: EvaluationResult) -> str:
@@ -235,7 +237,7 @@ def _answers(evaluation: EvaluationResult) -> str:
             plain_markdown(name(each.model)),
             plain_markdown(name(each.test_set)),
             *(count(each[column]) for column in ("questions", "answered", "cut", "empty")),
-            f"{each.output_tokens:,}",
+            f"{each.output_tokens:,}" if each.output_tokens else "–",
             cost(each),
         ]
         for each in evaluation.answers

@@ -32,7 +32,7 @@ CASES: list[tuple[dict[str, Any], State, Any, str]] = [
     ({"pair": ["b", "a"], "test_set": "vicuna", "winning_score": Bounds(max=0.6)}, State.PASS, 0.525, "pair b, a"),
     ({"test_set": "vicuna", "interval_above": 1.3}, State.PASS, 1.3551, "interval_above 1.3"),
     ({"test_set": "vicuna", "interval_above": 1.36}, State.FAIL, 1.3551, "interval_above 1.36"),
-    ({"pair": ["b", "a"], "test_set": "koala", "interval_above": 1}, State.FAIL, 0.994, "found 0.99"),
+    ({"pair": ["b", "a"], "test_set": "koala", "interval_above": 1}, State.FAIL, 0.994, "found an interval from 0.99"),
     ({"unjudged": Bounds(max=2)}, State.PASS, 2, "unjudged at most 2"),
     ({"test_set": "vicuna", "unjudged": Bounds(max="2%")}, State.FAIL, 2, "unjudged at most 2%; found 2"),
     ({"test_set": "vicuna", "unjudged": Bounds(max="3%")}, State.PASS, 2, "unjudged at most 3%"),

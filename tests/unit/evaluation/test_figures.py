@@ -201,8 +201,8 @@ def test_a_random_control_beside_it_is_enough(beside: tuple[str, str]) -> None:
 def test_warnings_of_judges_and_unjudged_items() -> None:
     judgements = [judgement("1", "1", each) for each in range(20)] + [judgement("?", "1", 30)]
     reasons = evaluation_reasons(evaluation_result(judgements, rule="paper"), {})
-    assert reasons[0].startswith("judge judge: both orders agree on 0% of 20 items, kappa 0.00")
-    assert reasons[-1] == "a against b on vicuna, judge judge: 1 of 21 items (1: no number) unjudged"
+    assert reasons[0].startswith("judge 'judge': both orders agree on 0% of 20 items, kappa 0.00")
+    assert reasons[-1] == "a against b on vicuna, judge 'judge': 1 of 21 items unjudged: no number (1)"
 
 
 def test_a_reference_without_scores_warns() -> None:

@@ -168,7 +168,7 @@ def test_a_flagged_judge_is_named_and_its_findings_are_not_bold() -> None:
     found = evaluated({("a", "b"): 0.2}, ("vicuna",), {"gpt-3.5": POOR})
     text = written(found)
     assert (
-        "- ⚠️ Judge **gpt-3.5** is flagged: its two orders agree no more than chance (kappa 0.04): its verdicts cannot be trusted. Rely on none of its findings."
+        "- ⚠️ The judge **gpt-3.5** is flagged: its two orders agree no more than chance (kappa 0.04): its verdicts cannot be trusted. Rely on none of its findings."
         in text
     )
     assert "| helps (⚠️ judge flagged) |" in text
@@ -176,12 +176,12 @@ def test_a_flagged_judge_is_named_and_its_findings_are_not_bold() -> None:
     shown = page(found)
     assert "judge flagged" in shown
     assert "shown helps" not in shown.split("<table")[0]
-    assert one_line(of(found)).endswith("; judge gpt-3.5 is flagged")
+    assert one_line(of(found)).endswith("; the judge 'gpt-3.5' is flagged: rely on none of its findings")
 
 
 def test_unjudged_items_are_counted_with_their_reasons() -> None:
     found = of(one(3, 2, 1, unjudged=7, unjudged_reasons={"no reply": 2, "no score": 5}))
-    assert unjudged_sentence(found) == "7 items are unjudged and in no other number: no score 5, no reply 2."
+    assert unjudged_sentence(found) == "7 items are unjudged and in no other number: no score (5), no reply (2)."
     assert unjudged_sentence(of(one(3, 2, 1))) == ""
     assert "unjudged" in page(one(3, 2, 1, unjudged=1)).split("</thead>")[0]
 
