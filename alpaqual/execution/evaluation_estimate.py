@@ -10,7 +10,7 @@ from typing import TypeVar
 from alpaqual.amounts import dollars
 from alpaqual.contracts import Ledger as Replies
 from alpaqual.engines import viewing
-from alpaqual.execution.answering import AnswerTask, request_id, settings_of
+from alpaqual.execution.answering import AnswerTask, read_answers, request_id, settings_of
 from alpaqual.execution.execution import Execution
 from alpaqual.execution.folder import RunFolder
 from alpaqual.execution.judging import Comparison, JudgeTask, comparisons, judge_plugin
@@ -46,6 +46,8 @@ _USUAL_DEVICE = "H100"
 _DECODING = 0.0034
 """Share of a GPU's peak that decoding one sequence reaches, bounded by memory: 3.35 TB/s and two bytes a weight on an H100."""
 _MOST = 0.4
+_LEAST_HOURS = 0.01
+"""Fewer GPU hours than this, 36 seconds, are written as fewer: loading the model takes longer."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +77,18 @@ class EvaluationEstimate:
             return f"{self.requests:,} requests, all of them in the ledger or the store: nothing to pay for"
         known = f" ({self.known:,} of {self.requests:,} are in the ledger)" if self.known else ""
         parts = [
-            f"{self.calls:,} calls{known}",
+            f"{self.calls:,} {'call' if self.calls == 1 else 'calls'}{known}",
             f"about {self.input_tokens:,} tokens in and up to {self.output_tokens:,} out",
         ]
         if self.gpu_hours is not None:
-            parts.append(f"about {self.gpu_hours:.2g} GPU hours")
+            parts.append(_hours(self.gpu_hours))
         parts += [f"about {dollars(self.cost)}".replace("about <", "below ")] if self.cost else []
         parts += ["no price is listed: write 'price:'"] if self.cost is None else []
         return ", ".join(parts) + (f" ({self.note})" if self.note else "")
+
+
+def _hours(hours: float) -> str:
+    return f"about {hours:.2g} GPU hours" if hours >= _LEAST_HOURS else f"under {_LEAST_HOURS:g} GPU hours"
 
 
 def estimate_evaluation(plan: Plan, store: Store, folder: Path) -> list[EvaluationEstimate]:
@@ -133,6 +139,9 @@ class _Estimator:
             return None
         own = self.evaluation.models.get(stage.model)
         if own is not None and own.answers is not None:
+            place = self.recipe.problem(("evaluation", "models", stage.model, "answers"), "")
+            given = read_answers(self.recipe.folder / own.answers, own.answers, stage.test_set, questions, place)
+            self.known[stage.subject] = {each.id: each.text for each in given if each.text is not None}
             return None
         trained = handler.trained if handler.is_trained_here else None
         parameters = answer_parameters(self.evaluation, own)

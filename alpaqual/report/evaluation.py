@@ -233,7 +233,11 @@ def poor_answers(evaluation: EvaluationResult) -> list[str]:
     found = []
     for each in evaluation.answers:
         counts = ((each.cut, "cut at the limit of new tokens"), (each.empty, "empty"))
-        many = [f"{items:,} {what}" for items, what in counts if items and items * _TENTH >= each.answered]
+        many = [
+            f"{items:,} {'is' if items == 1 else 'are'} {what}"
+            for items, what in counts
+            if items and items * _TENTH >= each.answered
+        ]
         if many:
             where = f"{name(each.model)} to {name(each.test_set)}"
             found.append(f"Of {_count(each.answered, 'answer')} of {where}, {' and '.join(many)}.")

@@ -38,6 +38,7 @@ from alpaqual.report.evaluation import (
     needed,
     one_line,
     own_rule,
+    poor_answers,
     rules_differ,
     score,
     sentence,
@@ -184,6 +185,33 @@ def test_unjudged_items_are_counted_with_their_reasons() -> None:
     assert unjudged_sentence(found) == "7 items are unjudged and in no other number: no score (5), no reply (2)."
     assert unjudged_sentence(of(one(3, 2, 1))) == ""
     assert "unjudged" in page(one(3, 2, 1, unjudged=1)).split("</thead>")[0]
+
+
+@pytest.mark.parametrize(
+    ("cut", "empty", "said"),
+    [
+        (8, 0, "Of 80 answers of a to vicuna, 8 are cut at the limit of new tokens."),
+        (80, 9, "Of 80 answers of a to vicuna, 80 are cut at the limit of new tokens and 9 are empty."),
+        (7, 7, None),
+    ],
+)
+def test_many_cut_or_empty_answers_limit_the_findings(cut: int, empty: int, said: str | None) -> None:
+    answers = {"model": "a", "test_set": "vicuna", "questions": 80, "answered": 80, "cut": cut, "empty": empty}
+    found = {**evaluated({("a", "b"): 0.2}, ("vicuna",)), "answers": [answers]}
+    assert poor_answers(of(found)) == ([] if said is None else [said])
+    for text in (written(found), page(found)):
+        assert ("at the limit of new tokens" in text.split("Judges")[0]) == (said is not None)
+
+
+@pytest.mark.parametrize("rule", ["paper", "fastchat", "mean_score"])
+def test_a_report_says_what_a_win_is_where_judges_saw_both_orders(rule: str) -> None:
+    found = evaluated({("a", "b"): 0.2}, ("vicuna",), {"gpt-3.5": POOR}) | {"rule": rule}
+    for pair in (*found["pairs"], *found["overall"]):
+        pair["rule"] = rule
+    assert f"By the rule {rule}, a win is" in written(found)
+    assert f"By the rule {rule}, a win is" in page(found)
+    judges = {name: {**judge, "order_agreement": None} for name, judge in found["judges"].items()}
+    assert "a win is" not in written(found | {"judges": judges})
 
 
 def test_the_random_control_of_a_model_is_named() -> None:
