@@ -17,7 +17,7 @@ LEAST_KAPPA = 0.4
 LOPSIDED_AGREEMENT = 0.9
 """From this agreement on, a low kappa is no fault: where one model nearly always wins, chance alone agrees as often."""
 POSITION_LIMIT = 0.6
-"""A position that wins more than this share of the votes for a side is preferred. GPT-4 has 0.50 in those logs, GPT-3.5 0.80."""
+"""A position that wins more than this share of the votes that name a winner is preferred. GPT-4 has 0.50 in those logs, GPT-3.5 0.80."""
 LENGTH_LIMIT = 0.75
 """A longer answer that wins this share of the decided verdicts is preferred, each model giving it equally often.
 

@@ -92,7 +92,7 @@ class JudgeResult(Record, frozen=True, kw_only=True):
     """How far a judge can be trusted, over all its pairs.
 
     `order_agreement` and `order_kappa` (Cohen's) compare the votes of the two orders; `first_position_rate` and
-    `second_position_rate` are shares of the votes for a side; `longer_wins_rate` is the share of decided verdicts that the longer
+    `second_position_rate` are shares of the votes that name a winner; `longer_wins_rate` is the share of decided verdicts that the longer
     answer won, `balanced_longer_rate` that share with each model giving the longer answer equally often (null where one gives nearly
     all of them); `length_controlled_rate` is the win rate of `a` at equal length, from a logistic regression. `flags` say what is
     wrong with it in words.
