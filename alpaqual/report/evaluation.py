@@ -23,6 +23,7 @@ RULE_MEANING = {
     "fastchat": "By the rule fastchat, a win is one in both orders.",
     "mean_score": "By the rule mean_score, a win is the higher mean score over both orders.",
 }
+INSEPARABLE = "not separable from length"
 DOUBT = "Rely on none of its findings."
 UNJUDGED_MEANING = "Unjudged items lack a verdict that can be read and are in no other number."
 
@@ -133,6 +134,20 @@ def whole(bounds: Sequence[float] | None) -> str:
 def percent(share: float | None) -> str:
     """Return a share as a percentage without decimals."""
     return "–" if share is None else f"{100 * share:.0f}%"
+
+
+def is_separable(judge: JudgeResult) -> bool:
+    """Return whether the win rate at equal length says anything: its interval leaves out some rate."""
+    bounds = judge.length_controlled_interval
+    return bounds is None or percents(bounds) != "0% to 100%"
+
+
+def equal_length(judge: JudgeResult) -> str:
+    """Return the win rate at equal length with its interval; a dash where length and model cannot be separated."""
+    if not is_separable(judge):
+        return f"– ({INSEPARABLE})"
+    bounds = judge.length_controlled_interval
+    return percent(judge.length_controlled_rate) + (f" ({percents(bounds)})" if bounds is not None else "")
 
 
 def decimal(value: float | None, decimals: int = 2) -> str:

@@ -7,9 +7,11 @@ from collections.abc import Collection, Sequence
 from alpaqual import amounts
 from alpaqual.evaluation.agreement import LEAST_KAPPA, LENGTH_LIMIT, POSITION_LIMIT, UNREAD_LIMIT
 from alpaqual.report.evaluation import (
+    INSEPARABLE,
     agreement_words,
     cost,
     decimal,
+    is_separable,
     judge_title,
     name,
     percent,
@@ -79,7 +81,7 @@ def _health(label: str, judge: JudgeResult) -> Html:
         (
             "win rate at equal length",
             judge.length_controlled_rate,
-            f"95% interval {within}" if within != "–" else "",
+            INSEPARABLE if not is_separable(judge) else f"95% interval {within}" if within != "–" else "",
             "",
             (0.5,),
         ),

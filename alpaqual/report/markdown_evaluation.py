@@ -11,6 +11,7 @@ from alpaqual.report.evaluation import (
     controls,
     cost,
     decimal,
+    equal_length,
     finding,
     flagged,
     flags,
@@ -26,7 +27,6 @@ from alpaqual.report.evaluation import (
     other_rules,
     own_rule,
     percent,
-    percents,
     poor_answers,
     reached,
     rule_names,
@@ -139,7 +139,7 @@ def _judges(evaluation: EvaluationResult) -> str:
             percent(judge.first_position_rate),
             percent(judge.longer_wins_rate),
             percent(judge.win_rate),
-            percent(judge.length_controlled_rate) + _within(judge.length_controlled_interval),
+            equal_length(judge),
             cost(judge),
         ]
         for label, judge in list(evaluation.judges.items())[:MOST_LISTED]
@@ -150,10 +150,6 @@ def _judges(evaluation: EvaluationResult) -> str:
         for found in evaluation.agreements[:MOST_LISTED]
     ]
     return table(heads, body) + ("\n" + "".join(agree) if agree else "") if body else ""
-
-
-def _within(bounds: Sequence[float] | None) -> str:
-    return f" ({percents(bounds)})" if bounds is not None else ""
 
 
 def _rules(evaluation: EvaluationResult) -> str:

@@ -33,6 +33,7 @@ from tiers import examples
 
 from alpaqual.report.charts_evaluation import MOST_LINES, size_chart
 from alpaqual.report.evaluation import (
+    equal_length,
     finding,
     interval,
     needed,
@@ -126,7 +127,7 @@ def test_what_is_not_shown_says_how_many_items_would_show_it() -> None:
 @given(value=st.floats(0, 2))
 def test_a_bound_that_is_not_1_is_not_shown_as_1(value: float) -> None:
     assert (float(score(value)) == 1) == (value == 1 or abs(value - 1) < 5e-7)
-    assert float(score(value)) == pytest.approx(value, abs=0.005)
+    assert float(score(value)) == pytest.approx(value, abs=0.005 + 1e-9)
 
 
 def test_intervals_and_scores_that_are_not_there_are_dashes() -> None:
@@ -201,6 +202,24 @@ def test_many_cut_or_empty_answers_limit_the_findings(cut: int, empty: int, said
     assert poor_answers(of(found)) == ([] if said is None else [said])
     for text in (written(found), page(found)):
         assert ("at the limit of new tokens" in text.split("Judges")[0]) == (said is not None)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [
+        ([0.55, 0.61], "58% (55% to 61%)"),
+        ([0.02, 0.97], "58% (2% to 97%)"),
+        ([0.0, 1.0], "– (not separable from length)"),
+        ([1e-9, 1.0], "– (not separable from length)"),
+        (None, "58%"),
+    ],
+)
+def test_a_rate_that_may_be_anything_is_no_rate(bounds: list[float] | None, said: str) -> None:
+    health = POOR | {"length_controlled_rate": 0.58, "length_controlled_interval": bounds}
+    found = evaluated({("a", "b"): 0.2}, ("vicuna",), {"gpt-3.5": health})
+    assert equal_length(of(found).judges["gpt-3.5"]) == said
+    assert f"| {said} |" in written(found)
+    assert ("not separable from length" in page(found)) == ("separable" in said)
 
 
 @pytest.mark.parametrize("rule", ["paper", "fastchat", "mean_score"])
