@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ MODEL = "model"
 MANIFEST = "alpaqual-manifest.json"
 """Beside the model: what it was trained from."""
 _CURVE_POINTS = 200
+_SEARCHED = 60
+"""Lines at the end of the log that are of the last attempt: torchrun writes about 35 behind an error."""
+_MOST_CHARACTERS = 300
 
 
 def is_locked(folder: Path) -> bool:
@@ -88,3 +92,13 @@ def log_in(folder: Path, lines: int) -> list[str]:
     with contextlib.suppress(OSError):
         return (folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
     return []
+
+
+_RAISED = re.compile(r"\[rank\d+\]: ((?:\w+\.)*\w*(?:Error|Exception)\b.*)")
+"""The last line of a traceback, as torchrun prints it behind the number of its process."""
+
+
+def error_in(folder: Path) -> str:
+    """The error that ended a process of the job last; empty where the log has none. torchrun's own summary follows it there."""
+    found = [match for line in log_in(folder, _SEARCHED) if (match := _RAISED.match(line))]
+    return found[-1].group(1)[:_MOST_CHARACTERS] if found else ""

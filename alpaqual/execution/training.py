@@ -257,8 +257,9 @@ class TrainingRun:
             kind = MachineError if reported.get("exit_code") == EXIT_MACHINE else StageError
             raise kind(f"{self.name}: {reported['message']}")
         last = "\n".join(job_folder.log_in(self.folder, _LOG_LINES))
+        error = job_folder.error_in(self.folder)
         raise StageError(
-            f"{self.name} failed (exit code {code}); run again to resume from its last checkpoint; "
+            f"{self.name} failed (exit code {code}{f', {error}' if error else ''}); run again to resume from its last checkpoint; "
             f"its log is {self.folder / job_folder.LOG}, which ends with:\n{last}"
         )
 

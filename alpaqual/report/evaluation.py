@@ -19,7 +19,7 @@ TOGETHER = "all together"
 
 SCORE_MEANING = "The winning score is (wins − losses) / items + 1; 1 means as good as the other model."
 RULE_MEANING = {
-    "paper": "By the rule paper, a win is two wins in both orders, or a win and a tie.",
+    "paper": "By the rule paper, a win is one in both orders, or in one of them beside a tie.",
     "fastchat": "By the rule fastchat, a win is one in both orders.",
     "mean_score": "By the rule mean_score, a win is the higher mean score over both orders.",
 }
