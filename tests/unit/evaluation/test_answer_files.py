@@ -46,3 +46,9 @@ def test_questions_of_one_text_have_their_own_answers_by_input_or_by_order(tmp_p
 def test_a_file_that_is_no_text_is_a_problem_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"answers\.jsonl:2:1: not UTF-8"):
         read(tmp_path / "answers.jsonl", lines({"id": 1, "answer": "a"}) + b"\xff\n")
+
+
+def test_an_answer_may_be_null_as_in_the_files_of_a_run(tmp_path: Path) -> None:
+    assert read(tmp_path / "a.jsonl", lines({"id": "1", "answer": None}, {"id": "3", "answer": ""})) == [None, None, ""]
+    with pytest.raises(RecipeError, match="a text `answer`"):
+        read(tmp_path / "a.jsonl", lines({"id": "1", "answer": 7}))
