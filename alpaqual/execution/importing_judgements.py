@@ -106,4 +106,8 @@ def _file_of(questions: Path) -> Path:
     """The file of questions: as it is named, or that of a test set of the catalog which is in ALPAQUAL_DATA."""
     if questions.exists() or str(questions) not in CATALOG:
         return questions
-    return catalog_file(str(questions)) or questions
+    found = catalog_file(str(questions))
+    if found is None:
+        message = "there is no such file, and the test set of this name is not in the folder that ALPAQUAL_DATA names"
+        raise RecipeError([Problem(str(questions), 0, 0, message)])
+    return found

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from alpaqual.compression import damage, open_bytes
 from alpaqual.errors import Problem, RecipeError
 from alpaqual.evaluation.recorded import PAIRS, RATINGS, ReadReply, Recorded, read_recorded
-from alpaqual.evaluation.values import NOT_ASKED
+from alpaqual.evaluation.values import NOT_ASKED, Judgement
 from alpaqual.judges._spec import JudgeSpec
 from alpaqual.recipe.evaluation import Evaluation
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.registry import find
 
+_FEWEST = 10
+_NEARLY_ALL = 0.9
+"""A model that is first in this share of the items of a pair, ten or more, has its position in nearly each verdict."""
 _SHOWN = 10
 """Numbers of lines in a warning at most."""
 
@@ -49,7 +53,23 @@ def notes_on(found: Recorded, evaluation: Evaluation) -> list[str]:
         notes.append(
             f"{evaluation.replies}: no item has replies in both orders, so none has a verdict: for a log of one order, say `orders: one`"
         )
-    return notes
+    return notes + [f"{evaluation.replies}: {each}" for each in _one_sided(found.judgements)]
+
+
+def _one_sided(judgements: Sequence[Judgement]) -> Iterator[str]:
+    """A sentence for each pair of which one model is nearly always first, and no item has the other order."""
+    orders: dict[tuple[str, str, str], Counter[str]] = {}
+    for each in judgements:
+        if each.one_order:
+            first = each.b if each.a_first == NOT_ASKED else each.a
+            orders.setdefault((each.judge, each.a, each.b), Counter())[first] += 1
+    for (judge, a, b), count in orders.items():
+        ((first, most),) = count.most_common(1)
+        if most >= _FEWEST and most >= _NEARLY_ALL * count.total():
+            yield (
+                f"{first} is first in {most:,} of {count.total():,} items of {a} against {b} that judge '{judge}' saw in one order: a better "
+                "answer and a preferred position cannot be separated"
+            )
 
 
 def read_lines(path: Path, shown: str) -> Iterator[str]:

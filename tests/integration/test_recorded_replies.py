@@ -69,6 +69,20 @@ def test_a_log_of_one_order_is_counted_where_the_recipe_says_so(project: Project
     assert counts(evaluated(project).pairs[0]) == ("a", "b", 2, 1, 0, 0)
 
 
+@pytest.mark.parametrize(("turned", "warned"), [(0, True), (2, True), (3, False), (10, False), (20, True)])
+def test_a_model_that_is_nearly_always_first_is_warned_of(project: Project, turned: int, warned: bool) -> None:
+    pairs = [("b", "a") if n < turned else ("a", "b") for n in range(20)]
+    lines = [
+        {"pair": ["a", "b"], "test_set": "t", "id": n, "first": first, "second": second, "reply": "8 7"}
+        for n, (first, second) in enumerate(pairs)
+    ]
+    write(project, lines, ", orders: one")
+    texts = [reason.text for reason in project.run().results.reasons]
+    assert any("a preferred position cannot be separated" in text for text in texts) == warned
+    if turned == 2:
+        assert any(text.startswith("log.jsonl: a is first in 18 of 20 items of a against b") for text in texts)
+
+
 def test_lines_that_are_wrong_are_all_named_and_the_run_is_not_made(project: Project) -> None:
     write(project, [*LINES, {**LINES[0], "first": "c"}, {**LINES[0], "reply": "7 8"}])
     with pytest.raises(RecipeError) as caught:

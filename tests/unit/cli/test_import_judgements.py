@@ -60,6 +60,14 @@ def test_questions_of_the_catalog_go_by_their_name(tmp_path: Path, monkeypatch: 
     assert json.loads(out.read_text().splitlines()[0])["category"] == "generic"
 
 
+def test_a_test_set_that_is_not_here_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ALPAQUAL_DATA", raising=False)
+    log = tmp_path / "log.json"
+    log.write_text("[]")
+    done = CliRunner().invoke(cli, ["import-judgements", str(log), "--questions", "koala"])
+    assert "koala: there is no such file, and the test set of this name is not in the folder" in str(done.exception)
+
+
 def test_the_lines_go_to_standard_output_and_the_report_beside_it(tmp_path: Path) -> None:
     paths = logs(tmp_path)
     done = CliRunner().invoke(cli, ["import-judgements", paths[0], "--test-set", "mine", "--judge", "gpt"])
