@@ -18,7 +18,7 @@ from alpaqual.recipe.evaluation import Judge, prompt_key
 from alpaqual.recipe.thinking import refuses_temperature, thinking_tokens
 from alpaqual.registry import find, names
 
-VERSION = 2
+VERSION = 3
 """Raised when the same replies give other votes: part of every fingerprint."""
 RECORDED = "replies"
 """Name of the stage, and of the judge, of recorded replies."""
