@@ -22,6 +22,8 @@ ReadReply = Callable[[Reply], Vote]
 PAIRS, RATINGS = ("vicuna", "mt_bench"), ("single",)
 """Kinds of judges whose replies differ in form: of those that compare two answers, and of those that rate one."""
 MOST_PROBLEMS = 20
+_RATES = ", single answers"
+"""Behind the name of a judge that rates answers one by one, beside its comparisons."""
 _TRIED = 1000
 """Replies that are read in several ways, to find how all are to be read."""
 _TEXTS = ("category", "skill", "judge", "question", "first_answer", "second_answer", "answer", "finish_reason")
@@ -120,8 +122,10 @@ def read_recorded(  # noqa: PLR0913 - one argument for each key of a recipe
     kept, orders, repeated = _without_repeats(given, problems)
     wanted = _wanted(pairs, kept, orders, problems)
     problems.check()
-    kinds = {name: prompt or _kind_of(replies, readers) for name, replies in _by_judge(kept, judge).items()}
-    judgements = list(_judgements(kept, orders, wanted, readers, kinds, judge, one_order=one_order))
+    kept = list(_with_judges(kept, judge))
+    kinds = {name: prompt or _kind_of(replies, readers) for name, replies in _by_judge(kept).items()}
+    judgements = list(_judgements(kept, wanted, readers, kinds, one_order=one_order))
+    judgements += _of_ratings(kept, wanted if pairs else {}, {name: readers[kinds[name]] for name in kinds})
     return Recorded(judgements, kinds, len(kept), repeated)
 
 
@@ -244,10 +248,19 @@ def _wanted(
     return wanted
 
 
-def _by_judge(replies: Iterable[RecordedReply], judge: str) -> dict[str, list[RecordedReply]]:
+def _with_judges(replies: Sequence[RecordedReply], judge: str) -> Iterator[RecordedReply]:
+    """The replies with the name of their judge; where one also compares answers, its ratings are of a judge by another name."""
+    compares = {reply.judge or judge for reply in replies if not reply.is_rating}
+    for reply in replies:
+        name = reply.judge or judge
+        name += _RATES if reply.is_rating and name in compares else ""
+        yield replace(reply, texts={**reply.texts, "judge": name})
+
+
+def _by_judge(replies: Iterable[RecordedReply]) -> dict[str, list[RecordedReply]]:
     found: dict[str, list[RecordedReply]] = {}
     for reply in replies:
-        found.setdefault(reply.judge or judge, []).append(reply)
+        found.setdefault(reply.judge, []).append(reply)
     return found
 
 
@@ -263,39 +276,36 @@ def _kind_of(replies: Sequence[RecordedReply], readers: Mapping[str, ReadReply])
     return kinds[0] if len(kinds) == 1 else max(kinds, key=read)
 
 
-def _judgements(  # noqa: PLR0913 - what `read_recorded` has found
+def _judgements(
     replies: Sequence[RecordedReply],
-    orders: Mapping[tuple[str, str], tuple[str, str]],
     wanted: Mapping[tuple[str, str], tuple[str, str]],
     readers: Mapping[str, ReadReply],
     kinds: Mapping[str, str],
-    judge: str,
     *,
     one_order: bool,
 ) -> Iterator[Judgement]:
-    """A judgement for each judge, pair and item, in the order of the first line about it."""
+    """A judgement for each judge, pair and item that was compared, in the order of the first line about it."""
     items: dict[tuple[str, ...], dict[str, RecordedReply]] = {}
-    ratings: dict[tuple[str, str, str], dict[str, RecordedReply]] = {}
     for reply in replies:
-        name = reply.judge or judge
-        if reply.is_rating:
-            ratings.setdefault((name, reply.test_set, reply.id), {})[reply.first] = reply
-        elif reply.pair in wanted:
-            items.setdefault((name, reply.test_set, reply.id, *reply.pair), {})[reply.first] = reply
+        if not reply.is_rating and reply.pair in wanted:
+            items.setdefault((reply.judge, reply.test_set, reply.id, *reply.pair), {})[reply.first] = reply
     for (name, test_set, item, *both), found in items.items():
         a, b = wanted[both[0], both[1]]
         a_first, b_first = (_vote(found.get(side), readers[kinds[name]]) for side in (a, b))
         judgement = Judgement(a, b, test_set, item, name, a_first, b_first, **_texts(found, a, b))
         yield replace(judgement, one_order=one_order and len(found) == 1)
-    yield from _of_ratings(ratings, wanted, {name: readers[kinds[name]] for name in kinds})
 
 
 def _of_ratings(
-    ratings: Mapping[tuple[str, str, str], Mapping[str, RecordedReply]],
+    replies: Sequence[RecordedReply],
     wanted: Mapping[tuple[str, str], tuple[str, str]],
     read: Mapping[str, ReadReply],
 ) -> Iterator[Judgement]:
     """Judgements of answers that were rated one by one: every pair of models, or the pairs that are wanted."""
+    ratings: dict[tuple[str, str, str], dict[str, RecordedReply]] = {}
+    for reply in replies:
+        if reply.is_rating:
+            ratings.setdefault((reply.judge, reply.test_set, reply.id), {})[reply.first] = reply
     models: dict[tuple[str, str], dict[str, None]] = {}
     for (name, test_set, _), found in ratings.items():
         models.setdefault((name, test_set), {}).update(dict.fromkeys(found))

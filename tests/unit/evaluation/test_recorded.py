@@ -164,6 +164,23 @@ def test_ratings_of_single_answers_are_compared_for_every_pair() -> None:
     assert problems(*lines, pairs=[["x", "q"]]) == ["log.jsonl: no reply about the pair x, q; there are: x; y; z"]
 
 
+def test_a_judge_may_compare_and_rate_in_one_file() -> None:
+    rated = [
+        {"model": model, "test_set": "t", "id": "1", "reply": f"Rating: [[{score}]]", "judge": "gpt-4"}
+        for model, score in (("x", 3), ("y", 9), ("z", 5))
+    ]
+    compared = [line("1", "x", "y", "[[A]]", judge="gpt-4"), line("1", "y", "x", "[[B]]", judge="gpt-4")]
+    found = read(*compared, *rated)
+    assert found.kinds == {"gpt-4": "mt_bench", "gpt-4, single answers": "single"}
+    assert [(each.judge, each.a, each.b, verdict(each, "paper")) for each in found.judgements] == [
+        ("gpt-4", "x", "y", "win"),
+        ("gpt-4, single answers", "x", "y", "lose"),
+        ("gpt-4, single answers", "x", "z", "lose"),
+        ("gpt-4, single answers", "y", "z", "win"),
+    ]
+    assert len(read(*compared, *rated, pairs=[["y", "z"]]).judgements) == 1
+
+
 def test_a_repeated_line_counts_once_and_two_replies_are_refused() -> None:
     found = read(line("1", "x", "y", "8 7"), "", line(1, "x", "y", "8 7"), line("1", "y", "x", "7 8"))
     assert (len(found.judgements), found.replies, found.repeated) == (1, 2, (3,))
