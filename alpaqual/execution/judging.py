@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -137,8 +138,12 @@ def judge_pair(
     judge = evaluation.named_judges[stage.judge]
     place = ("evaluation", "judges", stage.judge) if evaluation.judges else ("evaluation", "judge")
     plugin = judge_plugin(plan.recipe, judge, request_model(str(judge.model), plan.digests))
-    items = list(comparisons(plugin, questions, a, b))
-    pilot, others = items[: 2 * judge.pilot], items[2 * judge.pilot :]
+    # In no order of theirs: the first questions may be of one category, and those that a provider refuses be neighbours.
+    shuffled = sorted(questions, key=lambda question: chance_of(question.id))
+    items = list(comparisons(plugin, shuffled, a, b))
+    first = {question.id for question in shuffled[: judge.pilot]}
+    pilot = _shuffled(item for item in items if item.question.id in first)
+    others = _shuffled(item for item in items if item.question.id not in first)
 
     async def work() -> tuple[dict[str, Vote], dict[str, Any]]:
         client = open_client(judge, plan.recipe, place, options, ledger)
@@ -159,6 +164,15 @@ def judge_pair(
     with rare_garbage_collection():
         votes, facts = run_async(work())
     return [_judgement(stage, plugin, question, a, b, votes) for question in questions], facts
+
+
+def chance_of(text: str) -> str:
+    """A pseudo-random number of a text, the same in each run."""
+    return hashlib.md5(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
+
+
+def _shuffled(items: Iterable[Comparison]) -> list[Comparison]:
+    return sorted(items, key=lambda item: chance_of(item.id))
 
 
 def _check_pilot(stage: JudgeStage, votes: Mapping[str, Vote]) -> None:

@@ -9,6 +9,7 @@ import duckdb
 import pytest
 from conftest import Project
 from loopback import Server
+from tiers import NIGHTLY
 
 from alpaqual.api import Run
 
@@ -114,12 +115,15 @@ def test_a_judge_that_prefers_the_first_answer_gives_ties_and_is_flagged(project
     assert any("judge" in reason.text for reason in run.results.reasons)
 
 
-def test_items_without_a_verdict_are_unjudged(project: Project, judge: Server) -> None:
-    judge.settings(rows={f"Question {n}.": "prose" for n in range(7)})
-    run = compared(project, judge, [GOOD] * 20, [POOR] * 20)
+@pytest.mark.parametrize(
+    "kind", ["prose", "invalid", "content_filter", "refusal", "empty", *(["unavailable"] if NIGHTLY else [])]
+)
+def test_items_without_a_verdict_are_unjudged(project: Project, judge: Server, kind: str) -> None:
+    judge.settings(rows={f"Question {n}.": kind for n in range(7)})
+    run = compared(project, judge, [GOOD] * 30, [POOR] * 30)
     assert run.results.evaluation is not None
     pair = run.results.evaluation.pairs[0]
-    assert (pair.n, pair.win, pair.unjudged) == (13, 13, 7)
+    assert (pair.n, pair.win, pair.unjudged) == (23, 23, 7)
     assert sum(pair.unjudged_reasons.values()) == 7
 
 
