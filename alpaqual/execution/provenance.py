@@ -31,6 +31,7 @@ def provenance(plan: Plan, stages: Iterable[str], commit: Commit | None) -> Prov
         sources=[
             SourceDigests(name=facts.name, sha256=[file.digest for file in facts.files]) for facts in plan.sources
         ],
+        files=dict(sorted(plan.digests.items())),
         stages={stage.name: stage.fingerprint for stage in plan.stages if stage.name in found},
     )
 

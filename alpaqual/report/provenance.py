@@ -16,6 +16,7 @@ def made_by(results: Results) -> list[tuple[str, str]]:
         found.append(("commit", commit_text(facts.commit)))
     for source in facts.sources:
         found += [(f"source {source.name} (sha256)", digest) for digest in source.sha256]
+    found += [(f"{name} (sha256)", digest) for name, digest in facts.files.items()]
     found += [("alpaqual", facts.alpaqual), ("Python", facts.python), ("DuckDB", facts.duckdb)]
     return [(name, value) for name, value in [*found, ("command", facts.command)] if value]
 

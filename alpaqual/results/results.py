@@ -110,7 +110,8 @@ class Commit(Record, frozen=True, kw_only=True):
 
 class Provenance(Record, frozen=True, kw_only=True):
     """What makes the same rows again, with the recipe and its overrides: versions, commit, digests of sources, and the
-    fingerprint of each stage. `command` gives the result again; `commit` is null where the project is in no git repository."""
+    fingerprint of each stage. `files` has the sha256 of what else was read, by its path or name: scores, recorded replies, local models,
+    answers, test sets. `command` gives the result again; `commit` is null where the project is in no git repository."""
 
     alpaqual: str
     python: str = ""
@@ -118,6 +119,7 @@ class Provenance(Record, frozen=True, kw_only=True):
     command: str = ""
     commit: Commit | None = None
     sources: list[SourceDigests]
+    files: dict[str, str] = msgspec.field(default_factory=dict)
     stages: dict[str, str]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 
@@ -168,6 +169,9 @@ def test_recorded_replies_are_counted_without_datasets(project: Project) -> None
     assert run.exit_code == 0 and run.results.evaluation is not None
     pair = run.results.evaluation.pairs[0]
     assert (pair.win, pair.tie, pair.lose) == (1, 2, 0)
+    digest = hashlib.sha256((project.folder / "log.jsonl").read_bytes()).hexdigest()
+    assert run.results.provenance is not None and run.results.provenance.files == {"log.jsonl": digest}
+    assert digest in (run.folder / "report.html").read_text()
 
 
 def test_names_of_recorded_replies_are_no_workflow_commands(project: Project) -> None:
