@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Project
@@ -13,6 +15,9 @@ from small_model import safetensors_folder
 from tiers import NIGHTLY
 
 from alpaqual.errors import RecipeError
+from alpaqual.llm.local import Plugin
+from alpaqual.plan.answer_requests import answer_request
+from alpaqual.values import Endpoint, Question
 
 pytestmark = pytest.mark.slow
 
@@ -75,6 +80,29 @@ def test_rows_by_generation_and_by_expectation(small: Project) -> None:
     again = project.run()
     assert all(outcome.reused for outcome in again.outcomes)
     assert again.results["graders"]["expected"]["histogram"] == found["expected"]["histogram"]
+
+
+def test_answers_in_batches_are_those_alone(small: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    # So that few tokens are a long reply, which leaves its place to the next.
+    monkeypatch.setattr("alpaqual.llm._local_generating._LONG", 4)
+    texts = [row["instruction"] for row in shortest(3)]
+    settings = {"temperature": 0, "max_tokens": 12}
+
+    def answers(batch: int) -> list[Any]:
+        plugin = Plugin(Endpoint("local", "small", folder=str(small.folder), batch=batch))
+
+        async def work() -> list[Any]:
+            requests = [answer_request("local/m", Question(text, text), "chat", settings) for text in texts]
+            found = [await plugin.complete(each) for each in requests] if batch == 1 else await together(requests)
+            await plugin.close()
+            return found
+
+        async def together(requests: list[Any]) -> list[Any]:
+            return await asyncio.gather(*map(plugin.complete, requests))
+
+        return asyncio.run(work())
+
+    assert answers(2) == answers(1)
 
 
 def test_a_response_is_likelier_after_its_instruction_than_alone(small: Project) -> None:
