@@ -20,10 +20,12 @@ def grow_in_place(whole: Any) -> None:
 
 
 def appends(layer: Any) -> bool:
-    """Whether a layer of a cache holds all keys and values, or those of a window."""
+    """Whether a layer of a cache holds keys and values of its own: all of them, or those of a window."""
     from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-    return type(layer) in (DynamicLayer, DynamicSlidingWindowLayer, _kind())
+    kinds = (DynamicLayer, DynamicSlidingWindowLayer, _kind())
+    # A layer that shares the keys of another one is never initialized.
+    return type(layer) in kinds and bool(layer.is_initialized)
 
 
 @cache

@@ -2,7 +2,7 @@
 
     ALPAQUAL_DATA=FOLDER python tests/bench/answering.py
 
-Both have the same weights in one process, the same prompts (Vicuna's questions in the model's chat template), the same length
+Both have the same weights in one process, the same prompts (questions of a test set in the model's chat template), the same length
 and batch, and greedy decoding; they take turns, and the best of several rounds counts. Tokens are those of the replies, without
 padding. `generate` gets the questions in the order of the file, and once sorted by the length of their prompts. CPU seconds are
 those of the process: on a CPU that others use too, they are steadier than the clock. Without --model it is
@@ -25,10 +25,19 @@ from local_grading import carried_model
 from measuring import installed, machine, progress, publish, table, versions
 
 
-def questions(data: Path, count: int) -> list[str]:
-    """The first questions of Vicuna's test set."""
-    lines = (data / "test_sets" / "vicuna.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line)["text"] for line in lines[:count]]
+def questions(data: Path, name: str, count: int) -> list[str]:
+    """Questions of a published test set with their inputs, as user turns: the same ones in every run."""
+    from alpaqual.evaluation.test_sets import CATALOG
+    from alpaqual.execution.questions import columns_of, question_of
+    from alpaqual.execution.test_sets import sampled
+    from alpaqual.training_prompts import user_turn
+
+    known = CATALOG[name]
+    lines = (data / "test_sets" / known.file).read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    columns = columns_of({}, known.fields, rows)
+    found = [question_of(row, columns, number) for number, row in enumerate(rows, 1)]
+    return [user_turn(each.instruction, each.input) for each in sampled(found, count)]
 
 
 class Contest:
@@ -96,6 +105,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("ALPAQUAL_DATA"), help="folder of test_sets")
     parser.add_argument("--model", type=Path, help="a folder of safetensors or a GGUF file")
+    parser.add_argument("--test-set", default="vicuna", help="of the catalog")
     parser.add_argument("--questions", type=int, default=80)
     parser.add_argument("--tokens", type=int, default=256, help="longest answer")
     parser.add_argument("--batch", type=int, default=16)
@@ -110,7 +120,7 @@ def main() -> None:
 
         torch.set_num_threads(given.threads)
     model = (given.model or carried_model()).resolve()
-    contest = Contest(model, questions(given.data, given.questions), given.tokens, given.batch)
+    contest = Contest(model, questions(given.data, given.test_set, given.questions), given.tokens, given.batch)
     sides = {
         "alpaqual": contest.alpaqual,
         "generate, in the order of the file": lambda: contest.generate(by_length=False),
@@ -156,7 +166,7 @@ def main() -> None:
     used = versions(installed(Path(sys.executable), "torch", "transformers"))
     shown = re.sub(r"[^\w.-]", "_", model.name)
     what = (
-        f"{machine()} {used}. Model: {shown} on {contest.loaded.device}, {len(contest.texts)} questions, at most "
+        f"{machine()} {used}. Model: {shown} on {contest.loaded.device}, {len(contest.texts)} questions of {given.test_set}, at most "
         f"{given.tokens} new tokens, {given.batch} at once."
     )
     publish(f"{what}\n\n{table(heads, rows)}", "answering.py", given.page)
