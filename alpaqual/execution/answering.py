@@ -14,6 +14,7 @@ import msgspec
 
 from alpaqual import job_folder
 from alpaqual.errors import Problem, RecipeError
+from alpaqual.execution.accounts import account_of
 from alpaqual.execution.answering_processes import ask_in_processes
 from alpaqual.execution.model_grading import rare_garbage_collection, run_async
 from alpaqual.execution.models import open_client
@@ -137,10 +138,16 @@ def ask(
     own = evaluation.models.get(stage.model)
     task = AnswerTask(model, stage.prompt, answer_parameters(evaluation, own), trained=trained is not None)
 
+    account = account_of(execution, settings, stage.model, [model, stage.prompt, task.parameters])
+
     async def work() -> tuple[list[Answer], dict[str, Any]]:
-        client = open_client(settings, execution.plan.recipe, place, execution.options, execution.ledger)
+        spending = account.spending if account is not None else None
+        client = open_client(settings, execution.plan.recipe, place, execution.options, execution.ledger, spending)
         sink = AnswerSink()
         loop = InferenceLoop(f"answers of {stage.model}", task, client, len(questions), items="questions")
+        if account is not None:
+            same = [each for each in execution.plan.of(AnswerStage) if each.model == stage.model]
+            account.count_known(execution, same, stage, loop, map(task.request, questions))
         watch = watching(loop, stage.name, "questions", execution.options.watch)
         try:
             if processes_of(evaluation, stage.model) > 1:

@@ -29,6 +29,7 @@ from alpaqual.store.store import Result, Store
 from alpaqual.values import State
 
 if TYPE_CHECKING:
+    from alpaqual.execution.accounts import Account
     from alpaqual.execution.evaluation import Evaluated
 
 Listener = Callable[[str, str, float], None]
@@ -99,6 +100,8 @@ class Execution:
         """What jobs have to do once the run folder has this run."""
         self._filled = False
         self.evaluated: Evaluated | None = None
+        self.accounts: dict[str, Account] = {}
+        """Spending on the models of an evaluation."""
         self._until: str | None = None
         self._spill = store.unfinished_folder()
 
@@ -258,6 +261,8 @@ class Execution:
             self.engine.view(table.name, [result.table(table.name)])
 
     def _close(self) -> None:
+        while self.accounts:
+            self.accounts.popitem()[1].spending.close()
         if "ledger" in vars(self):
             # An open file is locked as one that a run writes.
             self.ledger.close()

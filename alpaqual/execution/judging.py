@@ -13,6 +13,7 @@ from alpaqual.errors import StageError
 from alpaqual.evaluation.questions import question_text
 from alpaqual.evaluation.values import Judgement
 from alpaqual.evaluation.verdicts import votes_of_ratings
+from alpaqual.execution.accounts import account_of
 from alpaqual.execution.answering import watching
 from alpaqual.execution.batches import fetch_batches
 from alpaqual.execution.model_grading import rare_garbage_collection, run_async
@@ -145,9 +146,17 @@ def judge_pair(
     pilot = _shuffled(item for item in items if item.question.id in first)
     others = _shuffled(item for item in items if item.question.id not in first)
 
+    task = JudgeTask(plugin)
+    identity = [judge.kind, stage.all_settings["prompt"], stage.all_settings["model"], stage.all_settings["parameters"]]
+    account = account_of(execution, judge, stage.judge, identity)
+
     async def work() -> tuple[dict[str, Vote], dict[str, Any]]:
-        client = open_client(judge, plan.recipe, place, options, ledger)
-        loop = InferenceLoop(f"judge {stage.judge}", JudgeTask(plugin), client, len(items), items="comparisons")
+        spending = account.spending if account is not None else None
+        client = open_client(judge, plan.recipe, place, options, ledger, spending)
+        loop = InferenceLoop(f"judge {stage.judge}", task, client, len(items), items="comparisons")
+        if account is not None:
+            same = [each for each in plan.of(JudgeStage) if each.judge == stage.judge]
+            account.count_known(execution, same, stage, loop, map(task.request, items))
         sink, watch = VoteSink(), watching(loop, stage.name, "comparisons", options.watch)
         try:
             await loop.process(pilot, sink, watch, last=not others)

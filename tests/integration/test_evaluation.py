@@ -299,6 +299,46 @@ def test_an_answer_that_failed_is_asked_for_and_judged_in_the_next_run(project: 
     assert judge.stats()["requests"] - before == 3
 
 
+def test_a_budget_is_one_for_all_pairs_and_test_sets_and_for_earlier_runs(project: Project, judge: Server) -> None:
+    """Each of 48 calls costs 1 cent, in two stages of 24: a budget of 30 cents ends in the second one, and so in the next run."""
+    judge.settings(input_tokens=1_000, output_tokens=0)
+    for name in ("one", "two"):
+        project.jsonl(f"{name}.jsonl", [{"id": f"q{n}", "instruction": f"Question {n} of {name}."} for n in range(12)])
+        for model, text in (("good", GOOD), ("poor", POOR)):
+            lines = [{"test_set": name, "id": f"q{n}", "answer": f"{text} {name}"} for n in range(12)]
+            project.jsonl(f"{model}.{name}.jsonl", lines)
+    for model in ("good", "poor"):
+        parts = [(project.folder / f"{model}.{name}.jsonl").read_text() for name in ("one", "two")]
+        project.write(f"{model}.jsonl", "".join(parts))
+    project.jsonl("data.jsonl", [{"instruction": "a", "output": "b"}])
+
+    def run(budget: float) -> int:
+        """The calls that a run with this budget makes."""
+        before = judge.stats()["requests"]
+        project.ask(
+            more=(
+                "evaluation:\n"
+                "  test_sets: [{name: one, path: one.jsonl}, {name: two, path: two.jsonl}]\n"
+                "  models: {good: {answers: good.jsonl}, poor: {answers: poor.jsonl}}\n"
+                f"  judge: {{model: openai/judge, base_url: {judge.openai}, price: {{input: 10, output: 0}}, concurrency: 1, "
+                f"budget_usd: {budget}}}\n"
+                "  pairs: [[good, poor]]\n"
+            )
+        )
+        done = project.command("run", "recipe.yaml")
+        made = int(judge.stats()["requests"]) - before
+        assert (done.returncode, "budget_usd" in done.stderr) == ((0, False) if budget > 0.4 else (4, True)), (
+            done.stderr
+        )
+        return made
+
+    made = [run(0.3), run(0.3), run(0.5)]
+    assert made[1] == 0, "nothing is left to spend"
+    # The last calls of a budget are not made: each might have cost more than is left.
+    assert 27 <= made[0] <= 30 and sum(made) == 48, made
+    judge.settings(input_tokens=None, output_tokens=None)
+
+
 def test_bad_data_are_not_evaluated_and_a_failing_judge_keeps_everything_else(project: Project, judge: Server) -> None:
     failing = "rules: [{id: long, column: output, check: {str_length: {min: 9}}}]\n"
     run = compared(project, judge, [GOOD] * 12, [POOR] * 12, expect=failing)
