@@ -163,7 +163,8 @@ def _fetch(name: str, known: KnownTestSet, target: Path, *, offline: bool) -> Pa
         try:
             with urllib.request.urlopen(known.url, timeout=_FETCH_SECONDS) as response:
                 text = response.read(_MOST_BYTES).decode("utf-8")
-            found = sum(bool(line.strip()) for line in text.splitlines())
+            # Not splitlines: a text may have another line separator of Unicode.
+            found = sum(bool(line.strip()) for line in text.split("\n"))
             if found == known.items:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 replace_file(target.parent / ".gitignore", "*\n")

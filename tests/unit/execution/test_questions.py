@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import random
-import urllib.request
+import threading
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from conftest import Project
 
 from alpaqual.errors import MachineError, RecipeError
 from alpaqual.evaluation.test_sets import CATALOG
+from alpaqual.execution import test_sets
 from alpaqual.execution.test_sets import ReadTestSet, load_test_set, questions_digest, sampled
 from alpaqual.recipe.parse import read_recipe
 from alpaqual.values import Question
@@ -222,39 +225,57 @@ def test_a_known_test_set_is_found_in_the_data_or_the_projects_cache(project: Pr
         assert load(project).path == path
 
 
-def test_a_known_test_set_that_is_not_here_names_the_command(project: Project, monkeypatch: Any) -> None:
+class Origin(BaseHTTPRequestHandler):
+    """An origin of test sets on this machine: sends `text`, or 404 where there is none, and notes what is asked for."""
+
+    text = ""
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.send_response(200 if self.text else 404)
+        self.end_headers()
+        self.wfile.write(self.text.encode())
+
+    def log_message(self, *_: Any) -> None:
+        """Pass."""
+
+
+@pytest.fixture
+def origin(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Origin]]:
+    """The origin of Vicuna's questions, as the catalog names it."""
     monkeypatch.delenv("ALPAQUAL_DATA", raising=False)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Origin) as server:
+        url = f"http://127.0.0.1:{server.server_port}/question.jsonl"
+        monkeypatch.setattr(test_sets, "CATALOG", {**CATALOG, "vicuna": replace(CATALOG["vicuna"], url=url)})
+        Origin.text, Origin.asked[:] = "", []
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Origin
+        server.shutdown()
 
-    def refused(*_: Any, **__: Any) -> Any:
-        raise OSError("no route")
 
-    monkeypatch.setattr(urllib.request, "urlopen", refused)
-    for offline, reason in ((True, "the run is offline"), (False, "it could not be fetched: no route")):
+def test_a_known_test_set_that_is_not_here_names_the_command(project: Project, origin: type[Origin]) -> None:
+    url = test_sets.CATALOG["vicuna"].url
+    for offline, reason in ((True, "the run is offline"), (False, "it could not be fetched: HTTP Error 404")):
         with pytest.raises(MachineError, match=reason) as caught:
             load(project, offline=offline)
         target = project.folder / ".alpaqual" / "test_sets" / "vicuna.jsonl"
-        assert f"curl -fL --create-dirs -o {target} {CATALOG['vicuna'].url}" in str(caught.value)
+        assert f"curl -fL --create-dirs -o {target} {url}" in str(caught.value)
         assert "80 questions, licence: Apache-2.0" in str(caught.value)
+    assert origin.asked == ["/question.jsonl"]
 
 
-def test_a_known_test_set_is_fetched_once_and_counted(project: Project, monkeypatch: Any) -> None:
-    monkeypatch.delenv("ALPAQUAL_DATA", raising=False)
-    sent: list[str] = []
-    texts = {"text": known_lines("koala")}
-
-    def given(url: str, **_: Any) -> Any:
-        sent.append(url)
-        return io.BytesIO(texts["text"].encode())
-
-    monkeypatch.setattr(urllib.request, "urlopen", given)
+def test_a_known_test_set_is_fetched_once_and_counted(project: Project, origin: type[Origin]) -> None:
+    origin.text = known_lines("koala")
     with pytest.raises(MachineError, match="has 180 lines where 80 questions should be"):
         load(project, offline=False)
-    # FastChat's file has a list of turns where the first release has a text.
-    texts["text"] = "".join(json.dumps({"question_id": at, "turns": [f"Why {at}?"]}) + "\n" for at in range(80))
+    # FastChat's file has a list of turns where the first release has a text; one has a line separator of Unicode.
+    lines = [{"question_id": at, "turns": [f"Why {at}?\u2028So?"]} for at in range(80)]
+    origin.text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     found = load(project, offline=False)
-    assert (len(found.questions), found.questions[3]) == (80, Question("3", "Why 3?"))
+    assert (len(found.questions), found.questions[3]) == (80, Question("3", "Why 3?\u2028So?"))
     assert load(project).questions == found.questions
-    assert sent == [CATALOG["vicuna"].url] * 2
+    assert origin.asked == ["/question.jsonl"] * 2
 
 
 def test_a_known_test_set_of_another_size_is_refused(project: Project, monkeypatch: Any) -> None:
