@@ -96,8 +96,6 @@ def _container(job: Job, kubernetes: Mapping[str, Any]) -> dict[str, Any]:
     limits |= {"cpu": kubernetes["cpus"]} if kubernetes.get("cpus") else {}
     limits |= {"memory": kubernetes["memory"]} if kubernetes.get("memory") else {}
     # The whole volume is mounted: the model may be beside the run folder.
-    if "/" in job.dataset or job.dataset == "..":
-        raise ValueError(f"the dataset {job.dataset!r} is no name of a folder")
     folder = posixpath.join(VOLUME, kubernetes.get("path", ".").lstrip("/"), "training", job.dataset)
     return {
         "name": "train",

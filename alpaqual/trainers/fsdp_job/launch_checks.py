@@ -98,7 +98,7 @@ def _check_kubernetes(job: Job, kubernetes: Mapping[str, Any]) -> None:
     path = kubernetes.get("path", ".")
     if not path.isprintable() or ".." in path.split("/"):
         raise ValueError(f"launch.kubernetes.path: {path!r} is not a folder within the volume")
-    if not job.dataset.isprintable() or ".." in job.dataset.split("/"):
+    if not job.dataset.isprintable() or "/" in job.dataset or job.dataset == "..":
         raise ValueError(f"datasets: {job.dataset!r} is not the name of a folder")
 
 

@@ -267,7 +267,7 @@ def test_kubernetes_takes_every_manifest(
 
 @pytest.mark.parametrize("dataset", ["/", "/etc", "a/../../b", ".."])
 def test_kubernetes_refuses_a_dataset_that_leads_out_of_the_run_folder(dataset: str) -> None:
-    with pytest.raises(ValueError, match="is no name of a folder"):
+    with pytest.raises(ValueError, match="is not the name of a folder"):
         Plugin().files(job(dataset=dataset, processes=8, kubernetes=KUBERNETES))
 
 
