@@ -63,14 +63,23 @@ class Account:
 
 
 def account_of(execution: Execution, settings: ModelSettings, name: str, identity: object) -> Account | None:
-    """The account of a model, opened by its first stage; None where nothing is paid for.
+    """The account of a model, opened by its first stage; None where nothing is paid for. Raises StoreError."""
+    key = fingerprint(identity)[:16]
+    if key not in execution.accounts:
+        spending = open_spending(execution, settings, name, identity)
+        if spending is None:
+            return None
+        execution.accounts[key] = Account(spending)
+    return execution.accounts[key]
 
-    `identity` is what its requests have in common: models of the same identity share their replies. Raises StoreError.
+
+def open_spending(execution: Execution, settings: ModelSettings, name: str, identity: object) -> SharedSpending | None:
+    """What all processes spend on the requests of a model, to be closed; None where nothing is paid for.
+
+    `identity` is what its requests have in common: models of the same identity share their replies, whatever their names.
+    Raises StoreError.
     """
     if execution.options.offline or not settings.live or settings.plugin.FREE:
         return None
     key = fingerprint(identity)[:16]
-    if key not in execution.accounts:
-        lost = LostFile(execution.store.replies / LOST, key, name)
-        execution.accounts[key] = Account(SharedSpending(execution.store.budgets / key, lost))
-    return execution.accounts[key]
+    return SharedSpending(execution.store.budgets / key, LostFile(execution.store.replies / LOST, key, name))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from alpaqual.contracts import BatchModel
+from alpaqual.execution.accounts import open_spending
 from alpaqual.execution.batches import fetch_batches
 from alpaqual.execution.calibration import distinct_rows, fit_calibration, not_among, rated, read_people
 from alpaqual.execution.graded_items import GradeSink, Reading, TurnSink
@@ -30,14 +31,12 @@ from alpaqual.execution.pilot import (
 from alpaqual.inference.limit import Spending
 from alpaqual.plan.grading import GradeStage, asked_rows
 from alpaqual.plan.prompts import grader_plugin, prompt_settings, request_model
-from alpaqual.plan.stage import fingerprint
 from alpaqual.plan.tables import GRADED, TURNS_GRADED, score_columns
 from alpaqual.recipe.graders import Grader
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.recipe.score_names import scales_of
 from alpaqual.store.grades import GradeParts, ScoreColumn
 from alpaqual.store.ledger import Ledger
-from alpaqual.store.lost import LOST, LostFile
 from alpaqual.store.spending import SharedSpending
 
 if TYPE_CHECKING:
@@ -146,18 +145,15 @@ def shared_spending(execution: Execution, grader_name: str) -> Iterator[SharedSp
     """
     plan = execution.plan
     grader = plan.recipe.graders[grader_name]
-    if execution.options.offline or not grader.live or grader.plugin.FREE:
-        yield None
-        return
     model = request_model(str(grader.model), plan.digests)
     settings = prompt_settings(grader, plan.recipe.prompts.get(grader_name), model)
-    account = fingerprint({key: value for key, value in settings.items() if key not in _NOT_OF_REQUESTS})[:16]
-    lost = LostFile(execution.store.replies / LOST, account, grader_name)
-    spending = SharedSpending(execution.store.budgets / account, lost)
+    identity = {key: value for key, value in settings.items() if key not in _NOT_OF_REQUESTS}
+    spending = open_spending(execution, grader, grader_name, identity)
     try:
         yield spending
     finally:
-        spending.close()
+        if spending is not None:
+            spending.close()
 
 
 @contextmanager

@@ -67,6 +67,23 @@ def compared(project: Project, judge: Server, good: list[str], poor: list[str], 
     return project.run()
 
 
+def ask_provider(project: Project, judge: Server, settings: str = "") -> None:
+    """A recipe that compares a provider's answers to twelve questions with a file of poor ones."""
+    questions(project)
+    answer_file(project, "poor", [POOR] * 12)
+    project.jsonl("data.jsonl", [{"instruction": "a", "output": "b"}])
+    where = f"base_url: {judge.openai}, price: {{input: 1, output: 2}}{settings}"
+    project.ask(
+        more=(
+            "evaluation:\n"
+            "  test_sets: [{name: own, path: questions.jsonl}]\n"
+            f"  models: {{gpt: {{model: openai/m, {where}}}, poor: {{answers: poor.jsonl}}}}\n"
+            f"  judge: {{model: openai/judge, {where}}}\n"
+            "  pairs: [[gpt, poor]]\n"
+        )
+    )
+
+
 def test_verdicts_follow_from_both_orders_and_are_paid_for_once(project: Project, judge: Server) -> None:
     run = compared(project, judge, [GOOD] * 10 + [POOR, POOR], [POOR] * 9 + [GOOD, GOOD, POOR])
     found = run.results.evaluation
@@ -246,19 +263,7 @@ def test_several_judges_compare_pairs_and_rate_answers(project: Project, judge: 
 
 def test_a_model_of_a_provider_answers_and_what_it_refuses_is_unjudged(project: Project, judge: Server) -> None:
     judge.settings(reply=GOOD, rows={"Question 3.": "content_filter"})
-    questions(project)
-    answer_file(project, "poor", [POOR] * 12)
-    project.jsonl("data.jsonl", [{"instruction": "a", "output": "b"}])
-    where = f"base_url: {judge.openai}, price: {{input: 1, output: 2}}"
-    project.ask(
-        more=(
-            "evaluation:\n"
-            "  test_sets: [{name: own, path: questions.jsonl}]\n"
-            f"  models: {{gpt: {{model: openai/m, {where}}}, poor: {{answers: poor.jsonl}}}}\n"
-            f"  judge: {{model: openai/judge, {where}}}\n"
-            "  pairs: [[gpt, poor]]\n"
-        )
-    )
+    ask_provider(project, judge)
     run = project.run()
     found = run.results.evaluation
     assert found is not None
@@ -277,19 +282,7 @@ def test_a_model_of_a_provider_answers_and_what_it_refuses_is_unjudged(project: 
 
 def test_an_answer_that_failed_is_asked_for_and_judged_in_the_next_run(project: Project, judge: Server) -> None:
     judge.settings(reply=GOOD, rows={"Question 3.": "error"})
-    questions(project)
-    answer_file(project, "poor", [POOR] * 12)
-    project.jsonl("data.jsonl", [{"instruction": "a", "output": "b"}])
-    where = f"base_url: {judge.openai}, price: {{input: 1, output: 2}}, patience_seconds: 5"
-    project.ask(
-        more=(
-            "evaluation:\n"
-            "  test_sets: [{name: own, path: questions.jsonl}]\n"
-            f"  models: {{gpt: {{model: openai/m, {where}}}, poor: {{answers: poor.jsonl}}}}\n"
-            f"  judge: {{model: openai/judge, {where}}}\n"
-            "  pairs: [[gpt, poor]]\n"
-        )
-    )
+    ask_provider(project, judge, ", patience_seconds: 5")
     found = project.run().results.evaluation
     assert found is not None and (found.pairs[0].n, found.pairs[0].unjudged) == (11, 1)
     judge.settings(rows={})
