@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +17,14 @@ from alpaqual.execution.accounts import account_of
 from alpaqual.execution.answering_processes import ask_in_processes
 from alpaqual.execution.model_grading import rare_garbage_collection, run_async
 from alpaqual.execution.models import open_client
-from alpaqual.execution.options import Progress, Watcher
+from alpaqual.execution.options import Watcher
+from alpaqual.execution.outcomes import OutcomeSink
 from alpaqual.execution.recorded_judgements import read_lines
-from alpaqual.execution.reply_facts import reply_facts
+from alpaqual.execution.reply_facts import progress_of, reply_facts
 from alpaqual.inference.loop import InferenceLoop, Outcome
 from alpaqual.plan.answer_requests import answer_request
 from alpaqual.plan.answering import AnswerStage, Prompt, answer_parameters
+from alpaqual.plan.stage import Stage
 from alpaqual.recipe.evaluation import AnsweringModel, Evaluation
 from alpaqual.recipe.yaml_nodes import Path as Place
 from alpaqual.values import Question, Reply, Request
@@ -91,23 +92,6 @@ class AnswerTask:
         return None
 
 
-class AnswerSink:
-    """Collects the answers of a test set by question."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, Answer] = {}
-
-    def __len__(self) -> int:
-        return 0
-
-    def add(self, item: Question, outcome: Outcome[Reply]) -> None:
-        """Take one answer."""
-        self.found[item.id] = answer_of(item, outcome)
-
-    def write(self) -> None:
-        """Pass: the replies are in the ledger."""
-
-
 def answer_of(question: Question, outcome: Outcome[Reply]) -> Answer:
     """The answer of an outcome; without a reply, the fault's reason."""
     reply = outcome.result
@@ -137,26 +121,25 @@ def ask(
     model = request_id(settings, trained, execution.plan.digests)
     own = evaluation.models.get(stage.model)
     task = AnswerTask(model, stage.prompt, answer_parameters(evaluation, own), trained=trained is not None)
-
     account = account_of(execution, settings, stage.model, [model, stage.prompt, task.parameters])
 
     async def work() -> tuple[list[Answer], dict[str, Any]]:
         spending = account.spending if account is not None else None
         client = open_client(settings, execution.plan.recipe, place, execution.options, execution.ledger, spending)
-        sink = AnswerSink()
+        sink = OutcomeSink(task)
         loop = InferenceLoop(f"answers of {stage.model}", task, client, len(questions), items="questions")
-        if account is not None:
-            same = [each for each in execution.plan.of(AnswerStage) if each.model == stage.model]
-            account.count_known(execution, same, stage, loop, map(task.request, questions))
-        watch = watching(loop, stage.name, "questions", execution.options.watch)
+        watch = watching(loop, stage, execution.options.watch)
         try:
+            if account is not None:
+                same = [each for each in execution.plan.of(AnswerStage) if each.model == stage.model]
+                account.count_known(execution, same, stage, loop, map(task.request, questions))
             if processes_of(evaluation, stage.model) > 1:
                 requests = [task.request(question) for question in questions]
                 await ask_in_processes(
                     client, execution.ledger, requests, execution.store.claims, evaluation.answers.processes
                 )
             await loop.process(questions, sink, watch)
-            return [sink.found[question.id] for question in questions], reply_facts(loop)
+            return [answer_of(question, sink.found[question.id]) for question in questions], reply_facts(loop)
         finally:
             await client.model.close()
 
@@ -177,9 +160,11 @@ def request_id(settings: AnsweringModel, trained: LocalModel | None, digests: Ma
 
 def processes_of(evaluation: Evaluation, model: str) -> int:
     """The number of processes that answer: those of the recipe for a model that runs here."""
-    own = evaluation.models.get(model)
-    here = own is None or (own.live and own.plugin.LOCAL)
-    return evaluation.answers.processes if here and evaluation.answers.engine == "transformers" else 1
+    return (
+        evaluation.answers.processes
+        if evaluation.runs_here(model) and evaluation.answers.engine == "transformers"
+        else 1
+    )
 
 
 def settings_of(evaluation: Evaluation, stage: AnswerStage, trained: LocalModel | None) -> tuple[AnsweringModel, Place]:
@@ -197,32 +182,11 @@ def settings_of(evaluation: Evaluation, stage: AnswerStage, trained: LocalModel 
     return own, ("evaluation", "models", stage.model)
 
 
-def watching(loop: InferenceLoop[Any, Any], name: str, items: str, watch: Watcher | None) -> Any:
+def watching(loop: InferenceLoop[Any, Any], stage: Stage, watch: Watcher | None) -> Callable[[], None] | None:
     """What reports the progress of a loop; None where nothing watches."""
     if watch is None:
         return None
-
-    work, _, subject = name.partition(".")
-
-    def report() -> None:
-        usage, client = loop.client.usage, loop.client
-        watch(
-            Progress(
-                subject,
-                loop.done,
-                loop.total,
-                usage.calls_made,
-                usage.calls_reused,
-                len(loop.without_reply),
-                usage.cost_usd,
-                time.monotonic() - loop.started,
-                items,
-                client.budget.price.known,
-                work=work,
-            )
-        )
-
-    return report
+    return lambda: watch(progress_of(loop, stage.subject, len(loop.without_reply), stage.kind))
 
 
 def counts(answers: Sequence[Answer], processes: int = 1) -> dict[str, list[dict[str, Any]]]:

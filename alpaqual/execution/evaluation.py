@@ -107,7 +107,7 @@ def _answers(stage: AnswerStage, result: Any, evaluation: Evaluation) -> Answers
     facts = convert_facts(result.facts, AnswerFacts)
     (counted,) = facts.answers
     usage = usage_of(facts.replies)
-    hours = _gpu_hours(facts)
+    hours = _gpu_hours(facts) if evaluation.runs_here(stage.model) else None
     price = evaluation.answers.price_per_gpu_hour
     if hours is not None and price is not None and usage["calls_made"]:
         usage["cost_usd"] += hours * price
@@ -127,10 +127,10 @@ def _answers(stage: AnswerStage, result: Any, evaluation: Evaluation) -> Answers
 
 
 def _gpu_hours(facts: AnswerFacts) -> float | None:
-    """Hours that the processes of a local model took; None for any other model."""
+    """Hours that the processes of a model took; None where it gave no reply."""
     (counted,) = facts.answers
-    local = [each for each in facts.replies if any(model.startswith(("local/", "vllm/")) for model in each.models)]
-    return sum(each.seconds for each in local) * counted.processes / 3600 if local else None
+    replied = [each for each in facts.replies if each.models]
+    return sum(each.seconds for each in replied) * counted.processes / 3600 if replied else None
 
 
 def usage_of(replies: Iterable[ReplyFacts]) -> dict[str, Any]:

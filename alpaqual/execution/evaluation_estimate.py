@@ -165,7 +165,7 @@ class _Estimator:
 
     def judging(self, stage: JudgeStage) -> EvaluationEstimate:
         judge = self.evaluation.named_judges[stage.judge]
-        place = ("evaluation", "judges", stage.judge) if self.evaluation.judges else ("evaluation", "judge")
+        place = self.evaluation.judge_place(stage.judge)
         plugin = judge_plugin(self.recipe, judge, request_model(str(judge.model), self.plan.digests))
         questions = self.questions(stage.test_set)
         a, b = (self.texts(f"{model}.{stage.test_set}", questions) for model in (stage.a, stage.b))

@@ -7,10 +7,12 @@ from typing import TypeVar
 
 from alpaqual.errors import AlpaqualError, MachineError, RecipeError
 from alpaqual.execution.execution import StageResult
+from alpaqual.execution.model_grading import check_model
 from alpaqual.execution.stored import StoredHandler
 from alpaqual.execution.waiting import Waiting
 from alpaqual.plan.stage import Stage
 from alpaqual.recipe.evaluation import Evaluation
+from alpaqual.recipe.model_settings import ModelSettings
 from alpaqual.store.store import Result
 
 S = TypeVar("S", bound=Stage)
@@ -29,6 +31,14 @@ class EvaluationHandler(StoredHandler[S], ABC):
     @abstractmethod
     def obstacle(self) -> str:
         """Why the stage cannot run now; empty where it can."""
+
+    def check_model(self, settings: ModelSettings) -> None:
+        """Raise MachineError where this machine cannot open a live model that the stage asks."""
+        execution = self.execution
+        if settings.live:
+            check_model(
+                execution.plan.recipe, settings, self.exists, execution.ledger, offline=execution.options.offline
+            )
 
     def find(self) -> Result | None:
         """The stored result; calls that an earlier run made count as reused."""

@@ -29,8 +29,7 @@ def evaluation_inputs(recipe: Recipe, evaluation: Evaluation) -> Iterator[Input]
         elif name in asked:
             yield from _model(model, (*place, "model"))
     for name, judge in evaluation.named_judges.items():
-        place = ("evaluation", "judges", name) if evaluation.judges else ("evaluation", "judge")
-        yield from _model(judge, (*place, "model"))
+        yield from _model(judge, (*evaluation.judge_place(name), "model"))
 
 
 def _model(settings: ModelSettings, place: Place) -> Iterator[Input]:

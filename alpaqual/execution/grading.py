@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -20,7 +19,7 @@ from alpaqual.execution.graded_items import (
     stream,
 )
 from alpaqual.execution.options import Progress, Watcher
-from alpaqual.execution.reply_facts import reply_facts
+from alpaqual.execution.reply_facts import progress_of, reply_facts
 from alpaqual.inference.client import InferenceClient
 from alpaqual.inference.loop import InferenceLoop
 from alpaqual.values import Grade, Reply, Request, Row
@@ -90,19 +89,7 @@ class Grading:
 
     def progress(self) -> Progress:
         """Items, calls, cost and time so far."""
-        usage, loop = self.client.usage, self.loop
-        return Progress(
-            self.name,
-            loop.done,
-            loop.total,
-            usage.calls_made,
-            usage.calls_reused,
-            self.unscored,
-            usage.cost_usd,
-            self._seconds(),
-            self.items,
-            self.client.budget.price.known,
-        )
+        return progress_of(self.loop, self.name, self.unscored)
 
     def facts(self) -> dict[str, Any]:
         """Calls, tokens, cost and time for the seal of the stage; `again` counts the items that got no reply."""
@@ -138,9 +125,6 @@ class Grading:
         """Cost in US dollars of the ledger's replies about all rows, and to `extra` requests, when first bought."""
         requests = (self.reading.request(self.plugin, item) for item in self.stream("TRUE"))
         return self.loop.original_cost(itertools.chain(requests, extra))
-
-    def _seconds(self) -> float:
-        return time.monotonic() - self.loop.started
 
 
 def first_rows(only: str, count: int) -> str:

@@ -37,10 +37,13 @@ _BATCH = 1_000
 
 def fill_votes(engine: Engine, judgements: Iterable[Judgement], what: str) -> None:
     """Make the temporary table of the votes of a stage."""
-    _fill(engine, VOTED, COLUMNS, [row_of(judgement) for judgement in judgements], what)
+    fill_table(engine, VOTED, COLUMNS, [row_of(judgement) for judgement in judgements], what)
 
 
-def _fill(engine: Engine, table: Table, columns: Mapping[str, str], rows: Sequence[Sequence[Any]], what: str) -> None:
+def fill_table(
+    engine: Engine, table: Table, columns: Mapping[str, str], rows: Sequence[Sequence[Any]], what: str
+) -> None:
+    """Make a temporary table of rows; `columns` has the SQL type of each column."""
     empty = ", ".join(f"CAST(NULL AS {kind}) AS {name(column)}" for column, kind in columns.items())
     engine.create(table.name, f"SELECT {empty} WHERE FALSE", what)
     engine.insert(table.name, rows, what)
@@ -115,7 +118,7 @@ def write_verdicts(
     """Write all judgements, each with its verdict, as a Parquet file."""
     rows = [(*row_of(judgement), verdict(judgement)) for judgement in judgements]
     try:
-        _fill(engine, VERDICTS, {**COLUMNS, "verdict": "VARCHAR"}, rows, "verdicts")
+        fill_table(engine, VERDICTS, {**COLUMNS, "verdict": "VARCHAR"}, rows, "verdicts")
         engine.table(_WRITTEN.name, f"SELECT * FROM {VERDICTS}", path, "verdicts")
     finally:
         engine.drop(_WRITTEN.name)

@@ -18,6 +18,7 @@ from alpaqual.execution.answering import watching
 from alpaqual.execution.batches import fetch_batches
 from alpaqual.execution.model_grading import rare_garbage_collection, run_async
 from alpaqual.execution.models import open_client
+from alpaqual.execution.outcomes import OutcomeSink
 from alpaqual.execution.reply_facts import reply_facts
 from alpaqual.inference.loop import InferenceLoop, Outcome
 from alpaqual.judges._spec import JudgeSpec
@@ -72,25 +73,16 @@ class JudgeTask:
         return None if _is_read(result) else self.plugin.follow_up(request, result, attempt)
 
 
-class VoteSink:
-    """Collects votes by the id of their comparison."""
+def vote_of(outcome: Outcome[Vote]) -> Vote:
+    """The vote of an outcome; without a reply, the fault's reason."""
+    if outcome.result is None:
+        return Vote(None, reason=outcome.fault.reason if outcome.fault else "no reply", retry=outcome.retry)
+    return replace(outcome.result, retry=outcome.retry)
 
-    def __init__(self) -> None:
-        self.found: dict[str, Vote] = {}
 
-    def __len__(self) -> int:
-        return 0
-
-    def add(self, item: Comparison, outcome: Outcome[Vote]) -> None:
-        """Take one vote."""
-        if outcome.result is None:
-            reason = outcome.fault.reason if outcome.fault else "no reply"
-            self.found[item.id] = Vote(None, reason=reason, retry=outcome.retry)
-        else:
-            self.found[item.id] = replace(outcome.result, retry=outcome.retry)
-
-    def write(self) -> None:
-        """Pass: the replies are in the ledger."""
+def _votes(sink: OutcomeSink[Comparison, Vote]) -> dict[str, Vote]:
+    """The votes so far, by the id of their comparison."""
+    return {name: vote_of(outcome) for name, outcome in sink.found.items()}
 
 
 def _is_read(vote: Vote) -> bool:
@@ -137,7 +129,7 @@ def judge_pair(
     evaluation = plan.recipe.text.evaluation
     assert evaluation is not None
     judge = evaluation.named_judges[stage.judge]
-    place = ("evaluation", "judges", stage.judge) if evaluation.judges else ("evaluation", "judge")
+    place = evaluation.judge_place(stage.judge)
     plugin = judge_plugin(plan.recipe, judge, request_model(str(judge.model), plan.digests))
     # In no order of theirs: the first questions may be of one category, and those that a provider refuses be neighbours.
     shuffled = sorted(questions, key=lambda question: chance_of(question.id))
@@ -154,19 +146,19 @@ def judge_pair(
         spending = account.spending if account is not None else None
         client = open_client(judge, plan.recipe, place, options, ledger, spending)
         loop = InferenceLoop(f"judge {stage.judge}", task, client, len(items), items="comparisons")
-        if account is not None:
-            same = [each for each in plan.of(JudgeStage) if each.judge == stage.judge]
-            account.count_known(execution, same, stage, loop, map(task.request, items))
-        sink, watch = VoteSink(), watching(loop, stage.name, "comparisons", options.watch)
+        sink, watch = OutcomeSink(task), watching(loop, stage, options.watch)
         try:
+            if account is not None:
+                same = [each for each in plan.of(JudgeStage) if each.judge == stage.judge]
+                account.count_known(execution, same, stage, loop, map(task.request, items))
             await loop.process(pilot, sink, watch, last=not others)
-            _check_pilot(stage, sink.found)
+            _check_pilot(stage, _votes(sink))
             if judge.mode == "batch" and client.model.BATCH_REQUESTS and others:
                 model = cast(BatchModel, client.model)
                 await fetch_batches(loop, lambda: iter(others), model, judge, ledger.path / "batches")
             if others:
                 await loop.process(others, sink, watch)
-            return sink.found, reply_facts(loop)
+            return _votes(sink), reply_facts(loop)
         finally:
             await client.model.close()
 

@@ -33,6 +33,7 @@ from alpaqual.plan.grading import GradeStage, asked_rows
 from alpaqual.plan.prompts import grader_plugin, prompt_settings, request_model
 from alpaqual.plan.tables import GRADED, TURNS_GRADED, score_columns
 from alpaqual.recipe.graders import Grader
+from alpaqual.recipe.model_settings import ModelSettings
 from alpaqual.recipe.recipe import Recipe
 from alpaqual.recipe.score_names import scales_of
 from alpaqual.store.grades import GradeParts, ScoreColumn
@@ -179,10 +180,12 @@ def run_async(work: Coroutine[Any, Any, Result]) -> Result:
         return pool.submit(asyncio.run, work).result()
 
 
-def check_model(recipe: Recipe, grader: Grader, graded: Callable[[], bool], ledger: Ledger, *, offline: bool) -> None:
-    """Check before any stage runs that the model of a live grader can be opened.
+def check_model(
+    recipe: Recipe, settings: ModelSettings, done: Callable[[], bool], ledger: Ledger, *, offline: bool
+) -> None:
+    """Check before any stage runs that a live model can be opened, unless its stage is `done`.
 
-    Raises MachineError where this machine lacks what the model needs, unless stored grades or replies can do without it.
+    Raises MachineError where this machine lacks what the model needs, unless stored results or replies can do without it.
     """
-    if not offline and not len(ledger) and not graded():
-        run_async(open_model(grader, recipe.folder).close())
+    if not offline and not len(ledger) and not done():
+        run_async(open_model(settings, recipe.folder).close())

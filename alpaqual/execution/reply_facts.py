@@ -1,4 +1,4 @@
-"""Calls, tokens and cost of the requests of a stage, for the seal of its result."""
+"""Calls, tokens and cost of the requests of a stage: for the seal of its result, and while they are sent."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import time
 from typing import Any
 
+from alpaqual.execution.options import Progress
 from alpaqual.inference.loop import InferenceLoop
 
 
@@ -32,3 +33,21 @@ def reply_facts(loop: InferenceLoop[Any, Any]) -> dict[str, Any]:
         "again": len(missing),
         "again_digest": hashlib.sha256("".join(sorted(missing)).encode()).hexdigest(),
     }
+
+
+def progress_of(loop: InferenceLoop[Any, Any], name: str, unscored: int, work: str = "grading") -> Progress:
+    """Items, calls, cost and time so far; `name` is the grader, or the subject of another kind of `work`."""
+    usage = loop.client.usage
+    return Progress(
+        name,
+        loop.done,
+        loop.total,
+        usage.calls_made,
+        usage.calls_reused,
+        unscored,
+        usage.cost_usd,
+        time.monotonic() - loop.started,
+        loop.items,
+        loop.client.budget.price.known,
+        work,
+    )

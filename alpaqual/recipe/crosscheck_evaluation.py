@@ -105,7 +105,7 @@ def _judges(evaluation: Evaluation, document: Document, prompts: Mapping[str, st
     if evaluation.pairs and not evaluation.named_judges and not document.was_removed(_PLACE):
         yield document.problem(_PLACE, "name the 'judge' that compares the pairs")
     for name, judge in evaluation.named_judges.items():
-        place: Path = (*_PLACE, "judges", name) if evaluation.judges else (*_PLACE, "judge")
+        place = evaluation.judge_place(name)
         if judge.model is None and not document.was_removed(place):
             yield document.problem(place, f"judge '{name}' needs a 'model'")
         yield from check_model(judge, document, place)

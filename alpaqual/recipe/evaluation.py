@@ -199,12 +199,21 @@ class Evaluation(StrictStruct, frozen=True, kw_only=True):
         found = (TestSet(name=each) if isinstance(each, str) else each for each in self.test_sets)
         return {each.name: each for each in found}
 
+    def judge_place(self, name: str) -> Path:
+        """Where the recipe has a judge."""
+        return ("evaluation", "judges", name) if self.judges else ("evaluation", "judge")
+
+    def runs_here(self, model: str) -> bool:
+        """Whether this machine computes a model's answers: one that is trained, or a local one."""
+        own = self.models.get(model)
+        return own is None or (own.live and own.plugin.LOCAL)
+
     @property
     def prompt_files(self) -> dict[Path, str]:
         """The judges' prompts in files, by their place in the recipe."""
         found: dict[Path, str] = {}
         for name, judge in self.named_judges.items():
-            place: Path = ("evaluation", "judges", name) if self.judges else ("evaluation", "judge")
+            place = self.judge_place(name)
             if judge.kind == TEMPLATE and is_file_name(judge.prompt):
                 found[(*place, "prompt")] = judge.prompt
         return found

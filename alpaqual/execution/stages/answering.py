@@ -20,8 +20,7 @@ from alpaqual.execution.answering import (
     settings_of,
 )
 from alpaqual.execution.evaluation_handler import EvaluationHandler
-from alpaqual.execution.model_grading import run_async
-from alpaqual.execution.models import open_model
+from alpaqual.execution.judgements import fill_table
 from alpaqual.execution.stored import REPLIES
 from alpaqual.execution.test_sets import ReadTestSet, load_test_set
 from alpaqual.execution.training import trained_folder
@@ -30,7 +29,6 @@ from alpaqual.plan.answering import AnswerStage
 from alpaqual.plan.stage import fingerprint
 from alpaqual.plan.tables import ANSWERED
 from alpaqual.plan.training import TrainStage
-from alpaqual.quote import name
 from alpaqual.values import Question
 
 
@@ -69,8 +67,7 @@ class Handler(EvaluationHandler[AnswerStage]):
                 require_vllm()
             return
         settings, _ = settings_of(self.evaluation, self.stage, None)
-        if settings.live and not len(self.execution.ledger):
-            run_async(open_model(settings, self.execution.plan.recipe.folder).close())
+        self.check_model(settings)
 
     def exists(self) -> bool:
         """Whether the store has the answers of this model."""
@@ -104,10 +101,8 @@ class Handler(EvaluationHandler[AnswerStage]):
         """Ask the model, or read the file of answers, and make the table of the answers."""
         engine = self.execution.engine
         found, facts = self.answers()
-        empty = ", ".join(f"CAST(NULL AS {kind}) AS {name(column)}" for column, kind in COLUMNS.items())
-        engine.create(ANSWERED.name, f"SELECT {empty} WHERE FALSE", self.stage.name)
         rows = [(a.id, a.text, a.reason, a.finish_reason, a.input_tokens, a.output_tokens) for a in found]
-        engine.insert(ANSWERED.name, rows, self.stage.name)
+        fill_table(engine, ANSWERED, COLUMNS, rows, self.stage.name)
         try:
             counted = counts(found, processes_of(self.evaluation, self.stage.model))
             yield {**counted, **facts, "notes": list(self.test_set.notes)}

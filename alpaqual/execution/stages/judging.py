@@ -10,8 +10,6 @@ from typing import Any
 from alpaqual.evaluation.values import Judgement
 from alpaqual.execution.evaluation_handler import EvaluationHandler
 from alpaqual.execution.judgements import fill_votes
-from alpaqual.execution.model_grading import run_async
-from alpaqual.execution.models import open_model
 from alpaqual.execution.stages.answering import Handler as AnswerHandler
 from alpaqual.execution.stored import REPLIES
 from alpaqual.execution.waiting import Waiting
@@ -44,11 +42,8 @@ class Handler(EvaluationHandler[JudgeStage]):
 
     def check(self) -> None:
         """Raise MachineError where the judge's model cannot be used from this machine, before anything is answered."""
-        if self.stage.recorded or self.execution.options.offline:
-            return
-        judge = self.evaluation.named_judges[self.stage.judge]
-        if judge.live and not len(self.execution.ledger) and not self.exists():
-            run_async(open_model(judge, self.execution.plan.recipe.folder).close())
+        if not self.stage.recorded:
+            self.check_model(self.evaluation.named_judges[self.stage.judge])
 
     def exists(self) -> bool:
         """Whether the store has the votes on these answers."""
